@@ -1,0 +1,1 @@
+# Copyright (c) orsa contributors. All rights reserved.

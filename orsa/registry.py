@@ -1,0 +1,43 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Registries of orsa, children of MMEngine's roots under the scope ``orsa``.
+
+The parent has to be MMEngine's root: a child of mmpretrain's registry would be
+invisible from an mmsegmentation or mmpose config. MMEngine imports this module
+by its name (``orsa.registry``) when it meets ``type='orsa.X'``, so no
+``custom_imports`` is needed anywhere.
+"""
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import \
+    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+__all__ = [
+    'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS',
+    'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'TRANSFORMS', 'VISUALIZERS'
+]
+
+
+def _child(parent: Registry, *locations: str) -> Registry:
+    return Registry(
+        parent.name, parent=parent, scope='orsa', locations=list(locations))
+
+
+MODELS = _child(MMENGINE_MODELS, 'orsa.models')
+DATASETS = _child(MMENGINE_DATASETS, 'orsa.datasets')
+DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'orsa.datasets.samplers')
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'orsa.datasets.transforms')
+METRICS = _child(MMENGINE_METRICS, 'orsa.evaluation')
+HOOKS = _child(MMENGINE_HOOKS, 'orsa.engine.hooks')
+LOOPS = _child(MMENGINE_LOOPS, 'orsa.engine.loops')
+OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'orsa.engine.optimizers')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+                                    'orsa.engine.optimizers')
+VISUALIZERS = _child(MMENGINE_VISUALIZERS, 'orsa.visualization')

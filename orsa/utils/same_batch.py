@@ -1,0 +1,69 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A context in which frozen priors serve one computation several times."""
+import contextlib
+import threading
+from typing import Any, Callable, Optional
+
+import torch
+
+_local = threading.local()
+
+
+class _Memory:
+    """Results of this batch, keyed by who computed and from which tensor."""
+
+    def __init__(self):
+        self._items = {}
+
+    def get(self, owner: object, inputs: torch.Tensor,
+            compute: Callable[[torch.Tensor], Any]) -> Any:
+        # Keyed by identity and version: another tensor, or the same one
+        # written to in place, is another input. The tensor is kept with its
+        # result, so that its id cannot be given to another one meanwhile.
+        key = (id(owner), id(inputs), inputs._version)
+        if key not in self._items:
+            self._items[key] = (inputs, compute(inputs))
+        return self._items[key][1]
+
+
+def current_memory() -> Optional[_Memory]:
+    """The memory of the innermost :func:`same_batch`, or None outside."""
+    return getattr(_local, 'memory', None)
+
+
+@contextlib.contextmanager
+def same_batch():
+    """Let every frozen prior compute once per input tensor inside.
+
+    SAM runs a model twice on the same batch; what does not learn gives the
+    same answer both times. Inside this context a prior remembers its answer
+    for an input tensor (the very object, unchanged) and serves it again; on
+    leaving, everything is forgotten. A part asks through
+    :func:`compute_once`.
+
+    Example:
+        >>> with same_batch():
+        ...     first = model(inputs, data_samples, mode='loss')
+        ...     second = model(inputs, data_samples, mode='loss')
+    """
+    outer = current_memory()
+    _local.memory = _Memory()
+    try:
+        yield
+    finally:
+        _local.memory = outer
+
+
+def compute_once(owner: object, inputs: torch.Tensor,
+                 compute: Callable[[torch.Tensor], Any]) -> Any:
+    """Return ``compute(inputs)``, from memory inside :func:`same_batch`.
+
+    Args:
+        owner (object): Who computes; part of the key.
+        inputs (Tensor): The input, taken by identity.
+        compute (Callable): Called with ``inputs`` when not yet remembered.
+    """
+    memory = current_memory()
+    if memory is None:
+        return compute(inputs)
+    return memory.get(owner, inputs, compute)
