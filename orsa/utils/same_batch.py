@@ -32,7 +32,7 @@ def current_memory() -> Optional[_Memory]:
 
 
 @contextlib.contextmanager
-def same_batch():
+def same_batch(memory: Optional[_Memory] = None):
     """Let every frozen prior compute once per input tensor inside.
 
     SAM runs a model twice on the same batch; what does not learn gives the
@@ -41,15 +41,23 @@ def same_batch():
     leaving, everything is forgotten. A part asks through
     :func:`compute_once`.
 
+    Args:
+        memory (object, optional): What an earlier context yielded, to go on
+            with its batch: gradient accumulation leaves a batch and comes
+            back to it. Defaults to None, an empty memory.
+
+    Yields:
+        object: The memory of this context.
+
     Example:
         >>> with same_batch():
         ...     first = model(inputs, data_samples, mode='loss')
         ...     second = model(inputs, data_samples, mode='loss')
     """
     outer = current_memory()
-    _local.memory = _Memory()
+    _local.memory = _Memory() if memory is None else memory
     try:
-        yield
+        yield _local.memory
     finally:
         _local.memory = outer
 

@@ -1,1 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
+from .sam_loops import SAMIterBasedTrainLoop, SAMTrainLoop
+
+__all__ = ['SAMIterBasedTrainLoop', 'SAMTrainLoop']

@@ -1,0 +1,101 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/test.py`` does, for use from Python and other commands."""
+import argparse
+import copy
+import os
+import os.path as osp
+
+import mmengine
+import numpy as np
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+from mmengine.registry import DATASETS, init_default_scope
+
+from orsa.utils.fileio import dump_json
+from .model import load_config
+from .training import (add_common_arguments, build_runner, set_dataloaders,
+                       set_work_dir)
+
+
+def add_test_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of testing."""
+    parser.add_argument('config', help='config file, or orsa::NAME.py')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='file for the predictions (.pkl)')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what --out holds (default: pred)')
+    parser.add_argument(
+        '--amp', action='store_true', help='test in mixed precision')
+    parser.add_argument(
+        '--max-samples',
+        type=int,
+        metavar='N',
+        help='test on N samples, spread evenly over the split')
+    add_common_arguments(parser)
+
+
+def merge_test_arguments(cfg: Config, args: argparse.Namespace) -> Config:
+    """Put the command line into the config."""
+    cfg.launcher = args.launcher
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    set_work_dir(cfg, args.work_dir, args.config)
+    set_dataloaders(cfg, args)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.max_samples is not None:
+        _limit_samples(cfg, args.max_samples)
+    return cfg
+
+
+def _limit_samples(cfg: Config, count: int) -> None:
+    if count < 1:
+        raise ValueError(f'--max-samples should be positive, but got {count}')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset = cfg.test_dataloader.dataset
+    total = len(DATASETS.build(copy.deepcopy(dataset)))
+    if count < total:
+        # Spread over the list: many are sorted by class.
+        dataset.indices = np.linspace(
+            0, total - 1, count).round().astype(int).tolist()
+
+
+def test(args: argparse.Namespace) -> dict:
+    """Test by parsed arguments, see :func:`add_test_arguments`.
+
+    Writes ``metrics.json`` into the work dir.
+
+    Returns:
+        dict: The metrics.
+    """
+    if not osp.isfile(args.checkpoint) and '://' not in args.checkpoint:
+        raise FileNotFoundError(f"there is no checkpoint '{args.checkpoint}'")
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = merge_test_arguments(load_config(args.config), args)
+    runner = build_runner(cfg)
+    if args.out and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(
+            DumpResults(out_file_path=args.out))
+    metrics = runner.test()
+    if is_main_process():
+        report = dict(config=args.config, checkpoint=args.checkpoint)
+        report.update(_report(runner, metrics))
+        path = osp.join(cfg.work_dir, 'metrics.json')
+        dump_json(report, path)
+        print(f'wrote {path}')
+        if args.out and args.out_item == 'metrics':
+            mmengine.dump(metrics, args.out)
+    return metrics
+
+
+def _report(runner, metrics: dict) -> dict:
+    """The full report of FERMetric where there is one, else plain metrics."""
+    for metric in runner.test_evaluator.metrics:
+        if hasattr(metric, 'report'):
+            return metric.report()
+    return metrics

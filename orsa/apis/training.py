@@ -1,0 +1,283 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/train.py`` does, for use from Python and other commands."""
+import argparse
+import math
+import os
+import os.path as osp
+from collections import OrderedDict
+from typing import Optional
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from orsa.utils.dist import prepare_cpu_distribution
+from .model import load_config
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that training and testing share, OpenMMLab's names."""
+    parser.add_argument(
+        '--work-dir', help='folder of logs and results (default: '
+        'work_dirs/CONFIG_NAME)')
+    parser.add_argument(
+        '--no-pin-memory',
+        action='store_true',
+        help='do not pin memory in the dataloaders')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value; a list is '
+        'key="[a,b]" or key=a,b')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of training."""
+    parser.add_argument('config', help='config file, or orsa::NAME.py')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        type=str,
+        const='auto',
+        help='resume from this checkpoint, or from the latest one in the '
+        'work dir')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: fp16 on a GPU, bf16 on a CPU')
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the batch size')
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the dataloader workers anew every epoch')
+    parser.add_argument(
+        '--max-iters',
+        type=int,
+        metavar='N',
+        help='stop after N iterations')
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='build everything, read one batch, print what was built, stop')
+    add_common_arguments(parser)
+
+
+def set_work_dir(cfg: Config, work_dir: Optional[str], config: str) -> None:
+    """The command line's work dir, or the config's, or by its name."""
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(config.split('::')[-1]))[0]
+        cfg.work_dir = osp.join('./work_dirs', name)
+
+
+def set_dataloaders(cfg: Config, args: argparse.Namespace) -> None:
+    """Fill in what mmpretrain's own tools fill in."""
+    # mmseg's and mmpose's batches are lists, with a collate of their own.
+    stacked = cfg.get('default_scope', 'mmpretrain') == 'mmpretrain'
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(field)
+        if not loader:
+            continue
+        if stacked:
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+        loader.setdefault('pin_memory', torch.cuda.is_available())
+        if args.no_pin_memory:
+            loader['pin_memory'] = False
+        if (getattr(args, 'no_persistent_workers', False)
+                or not loader.get('num_workers')):
+            loader['persistent_workers'] = False
+
+
+def set_amp(cfg: Config) -> None:
+    """Switch the optimizer wrapper to mixed precision, keeping its kind.
+
+    Raises:
+        ValueError: If the wrapper cannot do it on this machine.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper').split('.')[-1]
+    if kind == 'SAMOptimWrapper':
+        wrapper.setdefault(
+            'dtype', 'float16' if torch.cuda.is_available() else 'bfloat16')
+    elif kind in ('OptimWrapper', 'AmpOptimWrapper'):
+        if not torch.cuda.is_available():
+            raise ValueError(
+                '--amp without a GPU works with orsa.SAMOptimWrapper only; '
+                f'this config has {kind}')
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        raise ValueError(f'--amp does not know {kind}; set its precision in '
+                         'the config')
+
+
+def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
+    """Put the command line into the config."""
+    cfg.launcher = args.launcher
+    set_work_dir(cfg, args.work_dir, args.config)
+    set_dataloaders(cfg, args)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        set_amp(cfg)
+    if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise ValueError('--auto-scale-lr needs auto_scale_lr=dict('
+                             'base_batch_size=...) in the config')
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build a Runner, ready for what the stack and the machine need."""
+    if cfg.launcher != 'none':
+        os.environ.setdefault('LOCAL_RANK', '0')
+    prepare_cpu_distribution(cfg)
+    if _whole_checkpoint_follows(cfg):
+        from orsa.models.priors import skip_pretrained
+        skip_pretrained(cfg.model)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def _whole_checkpoint_follows(cfg: Config) -> bool:
+    if cfg.get('load_from'):
+        return True
+    return bool(
+        cfg.get('resume') and osp.isdir(cfg.work_dir)
+        and find_latest_checkpoint(cfg.work_dir))
+
+
+class _CutShort:
+    """A dataloader that ends with the iteration budget of its loop."""
+
+    def __init__(self, dataloader, loop, max_iters: int):
+        self._dataloader = dataloader
+        self._loop = loop
+        self._max_iters = max_iters
+
+    def __getattr__(self, name):
+        return getattr(self._dataloader, name)
+
+    def __len__(self):
+        return len(self._dataloader)
+
+    def __iter__(self):
+        for batch in self._dataloader:
+            if self._loop.iter >= self._max_iters:
+                return
+            yield batch
+
+
+def cut_short(runner: Runner, max_iters: int) -> None:
+    """Make a Runner stop after ``max_iters`` iterations.
+
+    Checkpoint and validation follow as at the end of an epoch; schedules
+    keep their length.
+    """
+    if max_iters < 1:
+        raise ValueError(f'--max-iters should be positive, but got '
+                         f'{max_iters}')
+    loop = runner.train_loop
+    loop._max_iters = min(loop._max_iters, max_iters)
+    for hook in runner.hooks:
+        if type(hook).__name__ == 'LoggerHook':
+            hook.interval = min(hook.interval, max(1, max_iters // 5))
+    if hasattr(loop, 'dataloader_iterator'):  # counted in iterations
+        return
+    per_epoch = len(loop.dataloader)
+    loop._max_epochs = min(loop._max_epochs, math.ceil(max_iters / per_epoch))
+    loop.dataloader = _CutShort(loop.dataloader, loop, max_iters)
+
+
+def describe(runner: Runner) -> str:
+    """What a training would work with: shapes, parameters, data.
+
+    Returns:
+        str: A text for people.
+    """
+    lines = []
+    dataset = runner.train_dataloader.dataset
+    classes = dataset.metainfo.get('classes', ())
+    lines.append(f'classes ({len(classes)}): {", ".join(classes)}')
+    for name in ('train', 'val', 'test'):
+        if getattr(runner, f'_{name}_loop') is None:
+            continue
+        loader = runner.build_dataloader(getattr(runner, f'_{name}_dataloader')
+                                         ) if name != 'train' else (
+                                             runner.train_dataloader)
+        lines.append(f'{name}: {len(loader.dataset)} samples, '
+                     f'{len(loader)} batches of {loader.batch_size}')
+    batch = next(iter(runner.train_dataloader))
+    data = runner.model.data_preprocessor(batch, True)
+    inputs = data['inputs']
+    shape = (
+        tuple(inputs.shape)
+        if isinstance(inputs, torch.Tensor) else type(inputs).__name__)
+    lines.append(f'batch after preprocessing: {shape}')
+    runner.model.eval()
+    with torch.no_grad():
+        feats = runner.model.extract_feat(inputs)
+    feats = feats if isinstance(feats, (tuple, list)) else [feats]
+    lines.append('features: ' + ', '.join(str(tuple(f.shape)) for f in feats))
+    lines.extend(_parameter_lines(runner.model))
+    return '\n'.join(lines)
+
+
+def _parameter_lines(model: torch.nn.Module) -> list:
+    parts: OrderedDict = OrderedDict()
+    for name, parameter in model.named_parameters():
+        part = '.'.join(name.split('.')[:2])
+        trained, frozen = parts.get(part, (0, 0))
+        if parameter.requires_grad:
+            trained += parameter.numel()
+        else:
+            frozen += parameter.numel()
+        parts[part] = (trained, frozen)
+    width = max(len(p) for p in parts)
+    lines = [f'{"parameters":<{width}} {"trained":>12} {"frozen":>12}']
+    for part, (trained, frozen) in parts.items():
+        lines.append(f'{part:<{width}} {trained:>12,} {frozen:>12,}')
+    total = [sum(v[i] for v in parts.values()) for i in (0, 1)]
+    lines.append(f'{"all":<{width}} {total[0]:>12,} {total[1]:>12,}')
+    return lines
+
+
+def train(args: argparse.Namespace) -> Runner:
+    """Train by parsed arguments, see :func:`add_train_arguments`.
+
+    Returns:
+        Runner: The runner, after training.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = merge_train_arguments(load_config(args.config), args)
+    runner = build_runner(cfg)
+    if args.dry_run:
+        print(describe(runner))
+        return runner
+    if args.max_iters is not None:
+        cut_short(runner, args.max_iters)
+    runner.train()
+    print_log(f'results are in {runner.work_dir}', logger='current')
+    return runner

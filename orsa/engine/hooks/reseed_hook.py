@@ -1,0 +1,59 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import random
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from orsa.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ReseedHook(Hook):
+    """Make every random number of training a function of where it is drawn.
+
+    MMEngine's checkpoints hold no random state. Instead of saving the states
+    of all generators of all processes, this hook seeds them before every
+    training iteration from (seed, iteration, rank), and tells the dataset its
+    epoch, from which :class:`orsa.FERDataset` seeds each sample. A run that
+    was interrupted then goes on with the same numbers as one that was not,
+    with any number of workers, and validation in between changes nothing.
+
+    A model in evaluation mode is not concerned.
+    """
+
+    # After DistSamplerSeedHook (NORMAL), before anything that draws.
+    priority = 'NORMAL'
+
+    def before_train(self, runner: Runner) -> None:
+        """Give a resumed run's seed to the sampler, which was built before."""
+        sampler = runner.train_dataloader.sampler
+        if runner._resume and isinstance(getattr(sampler, 'seed', None), int):
+            sampler.seed = runner.seed
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Tell the dataset, and those inside wrappers, which epoch it is."""
+        _set_epoch(runner.train_dataloader.dataset, runner.epoch)
+
+    def before_train_iter(self,
+                          runner: Runner,
+                          batch_idx: int,
+                          data_batch=None) -> None:
+        """Seed Python, NumPy and torch for this iteration."""
+        entropy = np.random.SeedSequence(
+            (runner.seed, runner.iter, get_rank()))
+        first, second, third = entropy.generate_state(3)
+        random.seed(int(first))
+        np.random.seed(int(second))
+        torch.manual_seed(int(third))
+
+
+def _set_epoch(dataset, epoch: int) -> None:
+    if hasattr(dataset, 'set_epoch'):
+        dataset.set_epoch(epoch)
+    if hasattr(dataset, 'dataset'):  # RepeatDataset and its like
+        _set_epoch(dataset.dataset, epoch)
+    for inner in getattr(dataset, 'datasets', ()):  # ConcatDataset
+        _set_epoch(inner, epoch)

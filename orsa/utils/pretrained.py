@@ -1,0 +1,122 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Pretrained weights of parts: loaded completely, or refused clearly."""
+import os.path as osp
+import warnings
+from typing import Optional, Union
+
+import torch.nn as nn
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from .checkpoint import load_checkpoint_file
+
+# What a part does without its pretrained file: an error (False), a loud
+# warning (True), or nothing, as a whole checkpoint is loaded later ('quiet').
+AllowUntrained = Union[bool, str]
+
+_REMEDY = ('Put the file there (ORSA_PRETRAINED, with its trailing slash, '
+           'names another folder), or run with random weights: '
+           '--cfg-options model.backbone.allow_untrained=True')
+
+
+def check_allow_untrained(value: AllowUntrained) -> AllowUntrained:
+    """Return ``value`` if it is True, False or 'quiet'.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    if value not in (True, False, 'quiet'):
+        raise ValueError("allow_untrained should be True, False or 'quiet', "
+                         f'but got {value!r}')
+    return value
+
+
+def is_local(checkpoint: str) -> bool:
+    """Whether a checkpoint is a path, not an address to download from."""
+    return '://' not in checkpoint
+
+
+def check_pretrained(checkpoint: Optional[str],
+                     name: str,
+                     source: Optional[str] = None,
+                     allow_untrained: AllowUntrained = False) -> bool:
+    """Say whether there is a file to load.
+
+    Args:
+        checkpoint (str, optional): A path or address, None if none is known.
+        name (str): What the weights are for, part of the messages.
+        source (str, optional): Where to get the file, part of the messages.
+        allow_untrained (bool | str): What a missing file means: False is an
+            error, True a loud warning, 'quiet' nothing at all.
+
+    Returns:
+        bool: True if ``checkpoint`` can be loaded.
+
+    Raises:
+        FileNotFoundError: If it cannot and ``allow_untrained`` is False.
+    """
+    if checkpoint and (not is_local(checkpoint)
+                       or osp.isfile(osp.expanduser(checkpoint))):
+        return True
+    if allow_untrained == 'quiet':
+        return False
+    fact = (f"there is no file '{checkpoint}'"
+            if checkpoint else 'no checkpoint is given')
+    hint = f' {source.rstrip(".")}.' if source else ''
+    if not allow_untrained:
+        raise FileNotFoundError(
+            f'the {name} needs pretrained weights, and {fact}.{hint} '
+            f'{_REMEDY}')
+    message = (f'THE {name.upper()} IS UNTRAINED: {fact}, and '
+               f'allow_untrained=True. Its output is noise.{hint}')
+    warnings.warn(message)
+    print_log(message, logger='current', level='WARNING')
+    return False
+
+
+def load_pretrained(module: nn.Module,
+                    checkpoint: str,
+                    name: str,
+                    prefix: Optional[str] = None) -> None:
+    """Load a part's weights, every one of them.
+
+    Entries of the file that the part does not have are logged; entries that
+    the part needs must be there, in the right shape.
+
+    Args:
+        module (nn.Module): The part.
+        checkpoint (str): A path or address.
+        name (str): What the weights are for, part of the messages.
+        prefix (str, optional): Take only the entries under this prefix, as
+            in MMEngine's ``PretrainedInit``. Defaults to None.
+
+    Raises:
+        RuntimeError: If entries are missing or of another shape.
+    """
+    if is_local(checkpoint):
+        content = load_checkpoint_file(checkpoint)
+    else:
+        content = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
+    state = content.get('state_dict', content)
+    if prefix:
+        prefix = prefix.rstrip('.') + '.'
+        state = {
+            key[len(prefix):]: value
+            for key, value in state.items() if key.startswith(prefix)
+        }
+    try:
+        missing, unexpected = module.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise RuntimeError(f"'{checkpoint}' does not fit the {name}: "
+                           f'{error}') from error
+    if missing:
+        raise RuntimeError(
+            f"'{checkpoint}' lacks {len(missing)} of the "
+            f'{len(module.state_dict())} entries that the {name} needs, '
+            f'{missing[0]!r} among them. Is it the file of another network, '
+            'or one that tools/model_converters/ has not converted?')
+    if unexpected:
+        print_log(
+            f'{len(unexpected)} entries of {checkpoint} are not used by the '
+            f'{name}: {unexpected}',
+            logger='current')

@@ -1,0 +1,145 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Random numbers that depend on what is drawn for, not on who draws."""
+import contextlib
+import random
+import zlib
+from typing import Optional, Union
+
+import numpy as np
+import torch
+
+
+def _word(item: Union[int, str]) -> int:
+    if isinstance(item, str):
+        # hash() differs from process to process, crc32 does not
+        return zlib.crc32(item.encode('utf-8'))
+    if int(item) < 0:
+        raise ValueError(
+            f'seeded() takes strings and non-negative integers, got {item}')
+    return int(item)
+
+
+@contextlib.contextmanager
+def seeded(*entropy: Union[int, str]):
+    """Seed python, numpy and torch's CPU generator inside, restore outside.
+
+    What is drawn inside depends on ``entropy`` alone: not on the process, on
+    the order of the calls or on what was drawn before. The generators of
+    accelerators are left alone.
+
+    Args:
+        *entropy (int | str): Non-negative integers and strings that together
+            name the draw, e.g. seed, epoch and index, or a sample's name and
+            a severity.
+
+    Example:
+        >>> with seeded(123, 'test_0001', 3):
+        ...     first = np.random.rand()
+        >>> with seeded(123, 'test_0001', 3):
+        ...     second = np.random.rand()
+        >>> first == second
+        True
+    """
+    # The length goes in first: SeedSequence pads with zeros, (7,) and (7, 0)
+    # would be one.
+    words = [len(entropy)] + [_word(item) for item in entropy]
+    state = np.random.SeedSequence(words).generate_state(6)
+    saved = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        random.seed(int(state[0]) << 32 | int(state[1]))
+        np.random.seed(state[2:4])
+        # torch.manual_seed would seed every GPU too
+        torch.default_generator.manual_seed(
+            int(state[4]) << 32 | int(state[5]))
+        yield
+    finally:
+        random.setstate(saved[0])
+        np.random.set_state(saved[1])
+        torch.set_rng_state(saved[2])
+
+
+class SharedEpoch:
+    """A seed and an epoch in shared memory.
+
+    Workers of a DataLoader, persistent ones too, see what the main process
+    sets. A deep copy, and what a plain pickle gives back, is another clock
+    with the same values, again in shared memory.
+
+    Args:
+        seed (int): Non-negative.
+        epoch (int): Non-negative. Defaults to 0.
+    """
+
+    def __init__(self, seed: int, epoch: int = 0):
+        self._values = torch.tensor([seed, epoch]).share_memory_()
+
+    @property
+    def seed(self) -> int:
+        return int(self._values[0])
+
+    @property
+    def epoch(self) -> int:
+        return int(self._values[1])
+
+    def set(self, epoch: int, seed: Optional[int] = None) -> None:
+        self._values[1] = epoch
+        if seed is not None:
+            self._values[0] = seed
+
+    def __deepcopy__(self, memo):
+        return type(self)(self.seed, self.epoch)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        # a spawned worker gets the shared tensor itself, a plain pickle a copy
+        if not self._values.is_shared():
+            self._values.share_memory_()
+
+    def __repr__(self):
+        return f'{type(self).__name__}(seed={self.seed}, epoch={self.epoch})'
+
+
+class RepeatedIndex(int):
+    """A sample's index that knows how often it was drawn in this epoch.
+
+    A sampler with replacement hands these out, so that a dataset can augment
+    every draw of one sample anew. The count survives the arithmetic by which
+    dataset wrappers find the index inside (``-`` and ``%``).
+    """
+
+    def __new__(cls, index: int, draw: int = 0):
+        self = super().__new__(cls, index)
+        self.draw = draw
+        return self
+
+    def __getnewargs__(self):
+        return int(self), self.draw
+
+    def __sub__(self, other):
+        return type(self)(int(self) - int(other), self.draw)
+
+    def __mod__(self, other):
+        return type(self)(int(self) % int(other), self.draw)
+
+
+def set_dataset_epoch(dataset: object,
+                      epoch: int,
+                      seed: Optional[int] = None) -> None:
+    """Call ``set_epoch`` of a dataset and of all datasets that it wraps.
+
+    Args:
+        dataset (object): A dataset, or a wrapper that holds one as
+            ``dataset`` or several as ``datasets``.
+        epoch (int): The epoch, from 0.
+        seed (int, optional): The run's seed; None leaves the dataset's own.
+    """
+    if hasattr(dataset, 'set_epoch'):
+        # a foreign dataset's set_epoch knows no seed
+        args = (epoch, ) if seed is None else (epoch, seed)
+        dataset.set_epoch(*args)
+        return
+    inner = getattr(dataset, 'datasets', None) or []
+    if hasattr(dataset, 'dataset'):
+        inner = [dataset.dataset]
+    for each in inner:
+        set_dataset_epoch(each, epoch, seed)

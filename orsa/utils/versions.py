@@ -1,0 +1,79 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Say in one line which package is missing or of a wrong version."""
+from importlib import metadata
+from typing import Iterable, List, Optional, Tuple
+
+from packaging.version import Version
+
+# name, lowest, below (None: open), what to install
+REQUIRED = (
+    ('torch', '2.1', None),
+    ('numpy', '1.24', None),
+    ('opencv-python', '4.5', '5'),
+    ('mmengine', '0.10.4', None),
+    ('mmpretrain', '1.2.0', None),
+)
+# Needed by priors and configs of these libraries only.
+PRIORS = (
+    ('mmsegmentation', '1.2.0', None),
+    ('mmpose', '1.3.0', None),
+    ('mmdet', '3.2.0', None),
+)
+# Distributions that bring the same module under another name.
+ALIASES = {
+    'opencv-python':
+    ('opencv-python-headless', 'opencv-contrib-python',
+     'opencv-contrib-python-headless'),
+    'mmengine': ('onedl-mmengine', 'mmengine-lite'),
+    'mmpretrain': ('onedl-mmpretrain', ),
+    'mmsegmentation': ('onedl-mmsegmentation', ),
+    'mmdet': ('onedl-mmdetection', ),
+    'mmcv': ('mmcv-lite', 'onedl-mmcv'),
+}
+
+
+class EnvironmentProblem(ImportError):
+    """A package is missing or of a version that does not work."""
+
+
+def installed(name: str) -> Optional[str]:
+    """Version of the distribution ``name`` or of one that replaces it."""
+    for candidate in (name, *ALIASES.get(name, ())):
+        try:
+            return metadata.version(candidate)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _problem(name: str, low: str, high: Optional[str]) -> Optional[str]:
+    version = installed(name)
+    wanted = f'{name}>={low}' + (f',<{high}' if high else '')
+    if version is None:
+        return f'{name} is missing: pip install "{wanted}"'
+    if Version(version) < Version(low) or (high is not None and
+                                           Version(version) >= Version(high)):
+        return f'{name} {version} does not work: pip install "{wanted}"'
+    return None
+
+
+def problems(packages: Iterable[Tuple] = REQUIRED) -> List[str]:
+    """One line for every package that is missing or of a wrong version."""
+    found = [_problem(*package) for package in packages]
+    if installed('mmcv') is None:
+        found.append('mmcv is missing: pip install mmcv-lite==2.1.0')
+    elif (installed('mmcv') == '2.2.0' and installed('mmsegmentation')):
+        found.append('mmcv 2.2.0 is refused by mmsegmentation and mmdet: pip '
+                     'install mmcv-lite==2.1.0')
+    return [line for line in found if line]
+
+
+def check_environment(packages: Iterable[Tuple] = REQUIRED) -> None:
+    """Raise with the first line of :func:`problems`, if there is one.
+
+    Raises:
+        EnvironmentProblem: Names the package and what to install.
+    """
+    lines = problems(packages)
+    if lines:
+        raise EnvironmentProblem(lines[0])

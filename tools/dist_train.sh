@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Train with several processes: bash tools/dist_train.sh CONFIG NUM [ARGS...]
+# Without a GPU the processes share the CPU (gloo).
+set -euo pipefail
+CONFIG=$1
+GPUS=$2
+
+PYTHONPATH="$(dirname "$0")/..":${PYTHONPATH:-} \
+    "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
+    --nproc_per_node="$GPUS" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "${@:3}"

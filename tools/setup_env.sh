@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Make the environment, or find it ready. Sourced by quickstart.sh and
+# run_tests.sh; may be run alone: bash tools/setup_env.sh
+#
+# Uses .venv beside this checkout, or the interpreter in ORSA_PYTHON, into
+# whose environment it then installs. Leaves PYTHON set.
+set -euo pipefail
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+if [ -n "${ORSA_PYTHON:-}" ]; then
+    PYTHON="$ORSA_PYTHON"
+else
+    PYTHON="$ROOT/.venv/bin/python"
+    if ! "$PYTHON" -c '' 2> /dev/null; then
+        base=""
+        for name in python3.11 python3.12 python3; do
+            if "$name" -c 'import sys
+sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2> /dev/null; then
+                base="$name"
+                break
+            fi
+        done
+        if [ -z "$base" ]; then
+            echo "setup_env: Python 3.11 or 3.12 is needed and was not" \
+                "found; install it, or set ORSA_PYTHON" >&2
+            exit 1
+        fi
+        echo "setup_env: making .venv with $("$base" --version)"
+        "$base" -m venv "$ROOT/.venv"
+    fi
+fi
+if ! "$PYTHON" -c 'import sys
+sys.exit(not (3, 11) <= sys.version_info[:2])' 2> /dev/null; then
+    echo "setup_env: $PYTHON is not a Python of version 3.11 or later" >&2
+    exit 1
+fi
+
+# What was asked for, as one number: while it is in place there is nothing to
+# do, and the check costs a fraction of a second.
+WANTED="$(cat "$ROOT"/requirements/*.txt "$ROOT/setup.py" \
+    "${BASH_SOURCE[0]}" | cksum | cut -d' ' -f1) $ROOT"
+STAMP="$("$PYTHON" -c 'import sys; print(sys.prefix)')/.orsa-env"
+
+if [ "$(cat "$STAMP" 2> /dev/null)" != "$WANTED" ]; then
+    pip() {
+        "$PYTHON" -m pip --disable-pip-version-check "$@"
+    }
+    with() {
+        pip install -q -c "$ROOT/requirements/constraints.txt" "$@"
+    }
+    echo "setup_env: installing the requirements (a few minutes)"
+    rm -f "$STAMP"
+    pip install -q -r "$ROOT/requirements/torch.txt"
+    pip install -q -r "$ROOT/requirements/build.txt"
+    with -r "$ROOT/requirements/runtime.txt" -r "$ROOT/requirements/priors.txt" \
+        -r "$ROOT/requirements/tests.txt" -r "$ROOT/requirements/optional.txt"
+    # Lite where there is none: a compiled mmcv is left alone.
+    "$PYTHON" -c 'import mmcv' 2> /dev/null || pip install -q mmcv-lite==2.1.0
+    # Its wheel is built for numpy 1.
+    "$PYTHON" -c 'import xtcocotools.mask' 2> /dev/null \
+        || pip install -q --no-build-isolation --no-binary xtcocotools \
+            --force-reinstall --no-deps xtcocotools==1.14.3
+    # Its requirement chumpy does not build.
+    "$PYTHON" -c 'import importlib.metadata as m; m.version("mmpose")' \
+        2> /dev/null || pip install -q --no-deps mmpose==1.3.2
+    pip install -q --no-deps --no-build-isolation -e "$ROOT"
+    "$PYTHON" -c 'from orsa.utils.versions import PRIORS, REQUIRED
+from orsa.utils.versions import check_environment
+check_environment(REQUIRED + PRIORS)'
+    echo "$WANTED" > "$STAMP"
+    echo "setup_env: ready"
+fi

@@ -1,0 +1,10 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
+import argparse
+
+from orsa.apis.testing import add_test_arguments, test
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description='Test a checkpoint')
+    add_test_arguments(parser)
+    test(parser.parse_args())
