@@ -1,0 +1,98 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A small training, run by test_distributed.py in one or more processes."""
+import json
+import sys
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, HOOKS, MODELS
+from mmengine.runner import Runner
+
+from orsa.utils.compat import setup_stack
+from orsa.utils.dist import prepare_cpu_distribution
+
+
+@MODELS.register_module()
+class TinyNet(BaseModel):
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, inputs, labels, mode='loss'):
+        return dict(
+            loss=nn.functional.cross_entropy(self.layers(inputs), labels))
+
+
+@DATASETS.register_module()
+class TinyData(torch.utils.data.Dataset):
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.x = rng.standard_normal((48, 6)).astype('float32')
+        self.y = rng.integers(0, 3, 48)
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        return dict(inputs=self.x[i], labels=int(self.y[i]))
+
+
+@HOOKS.register_module()
+class Recorder(Hook):
+    """Keep the losses, averaged over the ranks, and the final weights."""
+
+    def __init__(self, out):
+        self.out, self.losses = out, []
+
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        loss = outputs['loss'].detach().clone()
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(loss)
+            loss /= torch.distributed.get_world_size()
+        self.losses.append(loss.item())
+
+    def after_train(self, runner):
+        weights = [
+            p.detach().flatten().tolist() for p in runner.model.parameters()
+        ]
+        with open(f'{self.out}.{get_rank()}', 'w') as file:
+            json.dump(dict(losses=self.losses, weights=weights), file)
+
+
+def main(out, launcher, batch_size, work_dir, sync, accumulate):
+    setup_stack()
+    cfg = Config(
+        dict(
+            model=dict(type='TinyNet'),
+            work_dir=work_dir,
+            launcher=launcher,
+            train_dataloader=dict(
+                dataset=dict(type='TinyData'),
+                batch_size=int(batch_size),
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                collate_fn=dict(type='default_collate')),
+            train_cfg=dict(type='orsa.SAMTrainLoop', max_epochs=3),
+            optim_wrapper=dict(
+                type='orsa.SAMOptimWrapper',
+                rho=0.5,
+                sync_perturbation=sync == 'sync',
+                accumulative_counts=int(accumulate),
+                optimizer=dict(type='Adam', lr=1e-2)),
+            default_hooks=dict(checkpoint=None),
+            custom_hooks=[dict(type='Recorder', out=out)],
+            randomness=dict(seed=3)))
+    prepare_cpu_distribution(cfg)
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
