@@ -10,6 +10,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from orsa.utils.classes import check_classes
 from orsa.utils.compat import setup_stack
+from orsa.utils.config_scope import config_path
 
 
 def load_config(config: Union[str, Config]) -> Config:
@@ -34,8 +35,8 @@ def load_config(config: Union[str, Config]) -> Config:
         raise TypeError('config should be a path or a Config, but got '
                         f'{type(config)}')
     config = str(config)
-    if '::' in config:
-        return Config.fromstring(f"_base_ = '{config}'", '.py')
+    if config.startswith('orsa::'):
+        config = config_path(config.removeprefix('orsa::'))
     return Config.fromfile(config)
 
 

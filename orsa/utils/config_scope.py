@@ -2,28 +2,49 @@
 """Make ``_base_ = 'orsa::orsanet_rafdb.py'`` work from anywhere."""
 import os.path as osp
 
+_PREFIX = 'orsa::'
+
+
+def config_path(name: str) -> str:
+    """Where a config of the package is.
+
+    Args:
+        name (str): Its path below ``configs/``.
+
+    Returns:
+        str: An absolute path.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    package = osp.dirname(osp.dirname(osp.abspath(__file__)))
+    path = osp.join(package, '.mim', 'configs', name)
+    if not osp.isfile(path):
+        raise FileNotFoundError(f"orsa has no config '{name}'")
+    return path
+
 
 def register_config_scope() -> None:
     """Tell MMEngine's config loader where orsa's configs are.
 
-    MMEngine knows a fixed list of packages and finds their configs through
-    the installed distribution, which leads astray for an editable install.
+    MMEngine knows a fixed list of packages, wants a folder in the name, and
+    would put every type of such a config under the package's scope, where
+    mmpretrain's types are not found (our configs name their scopes).
     """
     try:
-        from mmengine.config import config, utils
+        from mmengine.config import Config
     except ImportError as error:
         # Swallowed, it would surface as "orsa.X is not in the registry".
         raise ImportError('mmengine is missing or broken: pip install '
                           f'"mmengine>=0.10.4" ({error})') from error
-    utils.MODULE2PACKAGE.setdefault('orsa', 'orsa')
-    original = config.get_installed_path
+    original = Config._get_cfg_path
     if getattr(original, 'knows_orsa', False):
         return
 
-    def get_installed_path(package: str) -> str:
-        if package == 'orsa':
-            return osp.dirname(osp.dirname(osp.abspath(__file__)))
-        return original(package)
+    def _get_cfg_path(cfg_path: str, filename: str):
+        if cfg_path.startswith(_PREFIX):
+            return config_path(cfg_path[len(_PREFIX):]), None
+        return original(cfg_path, filename)
 
-    get_installed_path.knows_orsa = True
-    config.get_installed_path = get_installed_path
+    _get_cfg_path.knows_orsa = True
+    Config._get_cfg_path = staticmethod(_get_cfg_path)

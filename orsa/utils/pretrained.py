@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Pretrained weights of parts: loaded completely, or refused clearly."""
+import logging
 import os.path as osp
 import warnings
 from typing import Optional, Union
@@ -17,6 +18,29 @@ AllowUntrained = Union[bool, str]
 _REMEDY = ('Put the file there (ORSA_PRETRAINED, with its trailing slash, '
            'names another folder), or run with random weights: '
            '--cfg-options model.backbone.allow_untrained=True')
+
+
+def take_pretrained(cfg: dict) -> Optional[dict]:
+    """Take the 'Pretrained' item out of the ``init_cfg`` of a config.
+
+    Args:
+        cfg (dict): Config of a part, changed in place. What else its
+            ``init_cfg`` has stays; nothing else leaves the part its default.
+
+    Returns:
+        dict: The item, with its 'checkpoint'; None if there is none.
+    """
+    init_cfg = cfg.get('init_cfg')
+    items = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+    taken = [i for i in items if i.get('type') == 'Pretrained']
+    if not taken:
+        return None
+    rest = [i for i in items if i.get('type') != 'Pretrained']
+    if rest:
+        cfg['init_cfg'] = rest
+    else:
+        cfg.pop('init_cfg')
+    return dict(taken[0])
 
 
 def check_allow_untrained(value: AllowUntrained) -> AllowUntrained:
@@ -70,7 +94,7 @@ def check_pretrained(checkpoint: Optional[str],
     message = (f'THE {name.upper()} IS UNTRAINED: {fact}, and '
                f'allow_untrained=True. Its output is noise.{hint}')
     warnings.warn(message)
-    print_log(message, logger='current', level='WARNING')
+    print_log(message, logger='current', level=logging.WARNING)
     return False
 
 

@@ -134,9 +134,10 @@ def set_dataset_epoch(dataset: object,
         seed (int, optional): The run's seed; None leaves the dataset's own.
     """
     if hasattr(dataset, 'set_epoch'):
-        # a foreign dataset's set_epoch knows no seed
-        args = (epoch, ) if seed is None else (epoch, seed)
-        dataset.set_epoch(*args)
+        if seed is None or not hasattr(dataset, 'seed'):
+            dataset.set_epoch(epoch)  # a foreign one, it knows no seed
+        else:
+            dataset.set_epoch(epoch, seed)
         return
     inner = getattr(dataset, 'datasets', None) or []
     if hasattr(dataset, 'dataset'):

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
+from orsa.utils.seeding import set_dataset_epoch
 
 
 @HOOKS.register_module()
@@ -35,7 +36,8 @@ class ReseedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the dataset, and those inside wrappers, which epoch it is."""
-        _set_epoch(runner.train_dataloader.dataset, runner.epoch)
+        set_dataset_epoch(runner.train_dataloader.dataset, runner.epoch,
+                          runner.seed)
 
     def before_train_iter(self,
                           runner: Runner,
@@ -48,12 +50,3 @@ class ReseedHook(Hook):
         random.seed(int(first))
         np.random.seed(int(second))
         torch.manual_seed(int(third))
-
-
-def _set_epoch(dataset, epoch: int) -> None:
-    if hasattr(dataset, 'set_epoch'):
-        dataset.set_epoch(epoch)
-    if hasattr(dataset, 'dataset'):  # RepeatDataset and its like
-        _set_epoch(dataset.dataset, epoch)
-    for inner in getattr(dataset, 'datasets', ()):  # ConcatDataset
-        _set_epoch(inner, epoch)

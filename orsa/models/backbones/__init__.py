@@ -1,1 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
+from .ir_net import IRNet
+from .mobile_facenet import MobileFaceNet
+from .orsanet import ORSANet
+
+__all__ = ['IRNet', 'MobileFaceNet', 'ORSANet']

@@ -1,0 +1,37 @@
+default_scope = 'mmpretrain'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    # The last two epochs are kept: should one file be cut off, there is
+    # another. The best one on the validation data is kept beside them.
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=2,
+        save_best='accuracy',
+        rule='greater'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='VisualizationHook', enable=False),
+    # random numbers that a resumed run draws again, bit for bit
+    reseed=dict(type='orsa.ReseedHook'),
+    # peak memory in the log, where there is no GPU to ask
+    host_memory=dict(type='orsa.HostMemoryHook'),
+    # normalisation and class order, compared before they can mislead
+    model_check=dict(type='orsa.ModelCheckHook'),
+    # best, last and mean of the last epochs, never one of them alone
+    validation_record=dict(type='orsa.ValidationRecordHook'))
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=123, deterministic=False)

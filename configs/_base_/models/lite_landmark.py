@@ -1,0 +1,44 @@
+# A landmark estimator for the lite model: 68 points at 112x112 by SimCC, the
+# head of RTMPose, https://arxiv.org/abs/2303.07399. 0.4 M parameters, 0.05
+# GMAC.
+lite_codec = dict(
+    type='mmpose.SimCCLabel',
+    input_size=(112, 112),
+    sigma=4.0,
+    simcc_split_ratio=2.0,
+    normalize=False,
+    use_dark=False)
+
+lite_landmark = dict(
+    type='mmpose.TopdownPoseEstimator',
+    backbone=dict(
+        type='orsa.IRNet',
+        arch=dict(
+            depths=(1, 2, 2),
+            channels=(16, 32, 96),
+            stem_channels=16,
+            stem_stride=2)),
+    head=dict(
+        type='mmpose.RTMCCHead',
+        in_channels=96,
+        out_channels=68,
+        input_size=(112, 112),
+        in_featuremap_size=(7, 7),
+        simcc_split_ratio=2.0,
+        final_layer_kernel_size=3,
+        gau_cfg=dict(
+            hidden_dims=64,
+            s=32,
+            expansion_factor=2,
+            dropout_rate=0.,
+            drop_path=0.,
+            act_fn='SiLU',
+            use_rel_bias=False,
+            pos_enc=False),
+        loss=dict(
+            type='mmpose.KLDiscretLoss',
+            use_target_weight=True,
+            beta=10.,
+            label_softmax=True),
+        decoder=lite_codec),
+    test_cfg=dict(flip_test=False))

@@ -1,0 +1,4 @@
+# The published ORSANet with six levels of cross-interaction.
+_base_ = './orsanet_large.py'
+
+model = dict(neck=dict(cross_interaction=dict(depth=6)))

@@ -1,0 +1,114 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/model_converters/`` do, for use from Python."""
+import argparse
+import sys
+from typing import Callable, Optional, Sequence
+
+from mmengine.registry import init_default_scope
+
+from orsa.registry import MODELS
+from orsa.utils import convert
+from orsa.utils.compat import setup_stack
+from .model import build_model, load_config
+
+# The published sizes differ in depth alone.
+_OFFICIAL = 'orsa::_base_/models/orsanet_large.py'
+
+
+def _build(cfg: dict):
+    init_default_scope('mmpretrain')
+    return MODELS.build(cfg)
+
+
+def convert_ir50(src: str, dst: str) -> convert.Report:
+    """``ir50.pth`` into weights of ``orsa.IRNet``."""
+    state = convert.read_state(src, 'state_dict')
+    new, dropped = convert.convert_ir50(state)
+    report = convert.fit(new, dropped, _build(dict(type='orsa.IRNet')))
+    convert.write_state(new, dst)
+    return report
+
+
+def convert_mobilefacenet(src: str, dst: str) -> convert.Report:
+    """``mobilefacenet_model_best.pth.tar`` into ``orsa.MobileFaceNet``.
+
+    The head of 68 landmarks is kept where the file has it.
+    """
+    state = convert.read_state(src, 'state_dict')
+    with_head = any(k.startswith('output_layer.') for k in state)
+    new, dropped = convert.convert_mobilefacenet(state, with_head)
+    report = convert.fit(
+        new, dropped, _build(
+            dict(type='orsa.MobileFaceNet', with_head=with_head)))
+    convert.write_state(new, dst)
+    return report
+
+
+def convert_segface(src: str, dst: str) -> convert.Report:
+    """SegFace's ``model_299.pt`` into weights of mmpretrain's Swin-B."""
+    state = convert.read_state(src, 'state_dict_backbone', 'state_dict')
+    new, dropped = convert.convert_swin(
+        convert.strip_prefix(state, 'backbone.'))
+    dropped = [f'backbone.{k}' for k in dropped]
+    dropped += [k for k in state if not k.startswith('backbone.')]
+    cfg = load_config(_OFFICIAL).model.backbone.parsing_prior.model
+    report = convert.fit(new, dropped, _build(cfg))
+    convert.write_state(new, dst)
+    return report
+
+
+def convert_official(src: str,
+                     dst: str,
+                     classes: Optional[Sequence[str]] = None
+                     ) -> convert.Report:
+    """An official ORSANet checkpoint into one for our configs.
+
+    The depth of the model and its number of classes are read off the file.
+
+    Args:
+        src (str): The official file.
+        dst (str): The file to write.
+        classes (Sequence[str], optional): Names of the outputs in order.
+
+    Raises:
+        ConversionError: If what the model needs is missing, or ``classes``
+            has another number than the outputs.
+    """
+    state = convert.read_state(src, 'model_state_dict', 'state_dict')
+    if 'head.linear.weight' not in state:
+        raise convert.ConversionError(
+            f"'{src}' lacks head.linear.weight: it is no ORSANet checkpoint")
+    outputs = state['head.linear.weight'].shape[0]
+    levels = [int(k.split('.')[2]) for k in state
+              if k.startswith('pyramid_fuse.blocks.')]  # yapf: disable
+    if classes and len(classes) != outputs:
+        raise convert.ConversionError(
+            f'--classes has {len(classes)} names, but the model {outputs} '
+            'outputs')
+    new, dropped = convert.convert_official(state)
+    cfg = load_config(_OFFICIAL)
+    cfg.model.neck.cross_interaction.depth = max(levels, default=0) + 1
+    cfg.model.head.num_classes = outputs
+    report = convert.fit(new, dropped, build_model(cfg, pretrained=False))
+    convert.write_state(new, dst, classes)
+    return report
+
+
+def main(run: Callable, description: str, with_classes: bool = False) -> None:
+    """Run a converter from the command line; exit with 1 if it fails."""
+    setup_stack()
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('src', help='the published file')
+    parser.add_argument('dst', help='the file to write')
+    if with_classes:
+        parser.add_argument(
+            '--classes',
+            nargs='+',
+            help='names of the outputs, in order; the official RAF-DB model '
+            'has: surprise fear disgust happiness sadness anger neutral')
+    args = parser.parse_args()
+    try:
+        print(run(**vars(args)))
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+    print(f'wrote {args.dst}')

@@ -1,0 +1,89 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Pictures of a finished training, from the files that it left."""
+import json
+import os.path as osp
+import pickle
+from typing import List, Optional
+
+import torch
+from mmengine.fileio import load
+from mmengine.registry import DATASETS, init_default_scope
+
+from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
+                                plot_curves, spread)
+from .model import load_config
+
+
+def plot_results(config: str,
+                 work_dir: str,
+                 predictions: str,
+                 faces: int = 56,
+                 cfg_options: Optional[dict] = None) -> List[str]:
+    """Draw curves, confusion matrix and a sheet of test faces.
+
+    Args:
+        config (str): Config of the training.
+        work_dir (str): Its work dir, with ``metrics.json`` of its test.
+        predictions (str): What ``tools/test.py --out`` wrote.
+        faces (int): Faces on the sheet. Defaults to 56.
+        cfg_options (dict, optional): Settings that the test was run with.
+            Defaults to None.
+
+    Returns:
+        list[str]: The PNG files written. Curves are left out where the folder
+        holds a test alone.
+    """
+    cfg = load_config(config)
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    written = []
+
+    def out(name: str) -> str:
+        written.append(osp.join(work_dir, name))
+        return written[-1]
+
+    try:
+        plot_curves(work_dir, osp.join(work_dir, 'curves.png'))
+        written.append(osp.join(work_dir, 'curves.png'))
+    except FileNotFoundError:
+        pass
+
+    with open(osp.join(work_dir, 'metrics.json'), encoding='utf-8') as file:
+        metrics = json.load(file)
+    plot_confusion_matrix(
+        metrics['confusion_matrix'],
+        metrics['classes'],
+        out('confusion_matrix.png'),
+        title=f'{osp.basename(osp.normpath(work_dir))}: accuracy '
+        f'{metrics["accuracy"]:.1f}, UAR {metrics["uar"]:.1f}')
+
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    classes = dataset.metainfo['classes']
+    records = _read_predictions(predictions)
+    labels = [int(r['gt_label'][0]) for r in records]
+    chosen = spread(labels, faces)
+
+    def sheet():
+        for index in chosen:
+            record = records[index]
+            image = dataset[record.get('sample_idx', int(index))]['inputs']
+            scores = torch.as_tensor(record['pred_score'])
+            yield (image.permute(1, 2, 0).numpy(), classes[labels[index]],
+                   classes[int(scores.argmax())], float(scores.max()))
+
+    draw_prediction_sheet(sheet(), out('test_faces.png'))
+    return written
+
+
+def _read_predictions(path: str) -> list:
+    """Read a file of our own making (it is a pickle: of nobody else's)."""
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f"there is no '{path}': make it with tools/test.py CONFIG "
+            f'CHECKPOINT --out {path}')
+    try:
+        return load(path)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"'{path}' is not a file of predictions: "
+                         f'{error}') from error

@@ -1,0 +1,206 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import copy
+from typing import Optional, Tuple, Union
+
+import torch
+import torch.nn as nn
+from mmengine.model import BaseModule
+from mmengine.utils import to_2tuple
+
+from orsa.registry import MODELS
+from orsa.utils.pretrained import (AllowUntrained, check_allow_untrained,
+                                   check_pretrained, load_pretrained,
+                                   take_pretrained)
+from orsa.utils.resize import resize_images
+
+
+class TokenAdapter(BaseModule):
+    """Lays a map of any encoder out as a grid of tokens.
+
+    Symbols: B images, C x H x W the map, N = gh * gw tokens, E their width.
+
+    Args:
+        in_shape (tuple[int, int, int]): C, H and W.
+        embed_dims (int): E.
+        grid (tuple[int, int]): gh and gw.
+        layout (str): 'space', where a token is what lies in its cell of the
+            map, or 'memory', where the map's memory is cut into N pieces.
+    """
+
+    def __init__(self, in_shape: Tuple[int, int, int], embed_dims: int,
+                 grid: Tuple[int, int], layout: str):
+        super().__init__()
+        if layout not in ('space', 'memory'):
+            raise ValueError("token_layout should be 'space' or 'memory', "
+                             f'but got {layout!r}')
+        channels, height, width = in_shape
+        num_tokens = grid[0] * grid[1]
+        if layout == 'space' and (height % grid[0] or width % grid[1]):
+            raise ValueError(
+                f"token_layout='space' needs a map whose size is a multiple "
+                f'of the grid, but the image encoder gives {height}x{width} '
+                f'and the grid is {grid[0]}x{grid[1]}')
+        size = channels * height * width
+        if size % num_tokens:
+            raise ValueError(
+                f"token_layout='memory' cuts the image encoder's map of "
+                f'{channels}x{height}x{width} = {size} values into '
+                f'{grid[0]}x{grid[1]} = {num_tokens} tokens, which does not '
+                'come out even')
+        self.in_shape = tuple(in_shape)
+        self.grid = grid
+        self.layout = layout
+        self.proj = nn.Linear(size // num_tokens, embed_dims)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if tuple(x.shape[1:]) != self.in_shape:
+            raise ValueError(
+                f'the image encoder was expected to give {self.in_shape}, '
+                f'but gave {tuple(x.shape[1:])}')
+        batch, (gh, gw) = x.size(0), self.grid
+        if self.layout == 'memory':
+            x = x.reshape(batch, gh * gw, -1)
+        else:
+            channels, height, width = self.in_shape
+            x = x.reshape(batch, channels, gh, height // gh, gw, width // gw)
+            # (B, C, gh, rh, gw, rw) -> (B, gh, gw, C, rh, rw) -> (B, N, D)
+            x = x.permute(0, 2, 4, 1, 3, 5).reshape(batch, gh * gw, -1)
+        x = self.proj(x)
+        return x.transpose(1, 2).reshape(batch, -1, gh, gw)
+
+
+@MODELS.register_module()
+class ORSANet(BaseModule):
+    """An image encoder and up to two frozen priors, side by side.
+
+    The backbone of `Rethinking Occlusion in FER: A Semantic-Aware Perspective
+    and Go Beyond <https://arxiv.org/abs/2507.15401>`_. The image encoder is
+    trained; the priors (see :class:`orsa.models.priors.FrozenPrior`) are
+    given the same images and never change.
+
+    Args:
+        image_encoder (dict): Config of any backbone whose last output is a
+            map. Its ``init_cfg`` of type 'Pretrained' is loaded completely
+            or refused.
+        parsing_prior (dict, optional): Config of the parsing prior.
+            Defaults to None.
+        landmark_prior (dict, optional): Config of the landmark prior.
+            Defaults to None.
+        image_size (int | tuple[int, int]): Height and width that the image
+            encoder works at, in pixels; images of another size are resized
+            to the nearest pixel. Defaults to 112.
+        embed_dims (int): Channels of the image map. Defaults to 512.
+        grid (int | tuple[int, int]): Height and width of the image map.
+            Defaults to 7.
+        token_layout (str): How the encoder's map becomes that map: 'space',
+            a pixel-unshuffle and a linear layer, or 'memory', the published
+            implementation's, which cuts the memory of the map into tokens
+            that are no places. Defaults to 'space'.
+        image_source (str, optional): Where to get the pretrained file of
+            the image encoder; part of the message when it is missing.
+        allow_untrained (bool | str): Let the image encoder and both priors
+            do without their pretrained files: True warns loudly, 'quiet'
+            does not (a whole checkpoint is loaded later).
+            Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialisation.
+            Defaults to None.
+
+    Returns:
+        tuple[Tensor]: The image map (B, embed_dims, *grid), then the parsing
+        prior and the landmark prior as they are, those that exist.
+
+    Raises:
+        ValueError: If the encoder's map does not fit the grid.
+        FileNotFoundError: From :meth:`init_weights`, if a pretrained file is
+            missing.
+    """
+
+    def __init__(self,
+                 image_encoder: dict,
+                 parsing_prior: Optional[dict] = None,
+                 landmark_prior: Optional[dict] = None,
+                 image_size: Union[int, Tuple[int, int]] = 112,
+                 embed_dims: int = 512,
+                 grid: Union[int, Tuple[int, int]] = 7,
+                 token_layout: str = 'space',
+                 image_source: Optional[str] = None,
+                 allow_untrained: AllowUntrained = False,
+                 init_cfg: Optional[dict] = None):
+        super().__init__(init_cfg=init_cfg)
+        self.allow_untrained = check_allow_untrained(allow_untrained)
+        self.image_source = image_source
+        self.image_size = to_2tuple(image_size)
+
+        image_encoder = copy.deepcopy(image_encoder)
+        self.image_pretrained = take_pretrained(image_encoder)
+        self.image_encoder = MODELS.build(image_encoder)
+        self.adapter = TokenAdapter(self._encoder_shape(), embed_dims,
+                                    to_2tuple(grid), token_layout)
+        self.parsing_prior = self._build_prior(parsing_prior)
+        self.landmark_prior = self._build_prior(landmark_prior)
+
+    def _build_prior(self, cfg: Optional[dict]) -> Optional[nn.Module]:
+        if cfg is None:
+            return None
+        cfg = copy.deepcopy(cfg)
+        if self.allow_untrained:
+            cfg['allow_untrained'] = self.allow_untrained
+        return MODELS.build(cfg)
+
+    @torch.no_grad()
+    def _encoder_shape(self) -> Tuple[int, int, int]:
+        """Shape of the encoder's last map, from a blank image."""
+        param = next(self.image_encoder.parameters())
+        blank = param.new_zeros(1, 3, *self.image_size)
+        self.image_encoder.eval()
+        outs = self.image_encoder(blank)
+        self.image_encoder.train()
+        out = outs[-1] if isinstance(outs, (tuple, list)) else outs
+        if not isinstance(out, torch.Tensor) or out.ndim != 4:
+            shape = getattr(out, 'shape', type(out).__name__)
+            raise ValueError(
+                'the last output of the image encoder should be a map '
+                f'(B, C, H, W), but for a {self.image_size} image '
+                f'{type(self.image_encoder).__name__} gives {shape}')
+        return tuple(out.shape[1:])
+
+    def init_weights(self) -> None:
+        """Initialise, load the encoder's file and let the priors load
+        theirs."""
+        name = f'image encoder ({type(self.image_encoder).__name__})'
+        pretrained = self.image_pretrained
+        # asked for first: a missing file need not wait for the rest
+        found = pretrained is not None and check_pretrained(
+            pretrained['checkpoint'], name, self.image_source,
+            self.allow_untrained)
+        super().init_weights()
+        if found:
+            load_pretrained(self.image_encoder, pretrained['checkpoint'], name,
+                            pretrained.get('prefix'))
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        maps = self.image_encoder(resize_images(x, self.image_size))
+        maps = maps[-1] if isinstance(maps, (tuple, list)) else maps
+        outs = [self.adapter(maps)]
+        # The priors are handed x itself: they remember by it.
+        for prior in (self.parsing_prior, self.landmark_prior):
+            if prior is not None:
+                outs.append(prior(x))
+        return tuple(outs)
+
+    def get_layer_depth(self,
+                        param_name: str,
+                        prefix: str = '') -> Tuple[int, int]:
+        """Get the layer-wise depth of a parameter in the image encoder.
+
+        Args:
+            param_name (str): The name of the parameter.
+            prefix (str): The prefix of this backbone's parameters.
+                Defaults to an empty string.
+
+        Returns:
+            Tuple[int, int]: The depth and the number of layers. What is not
+            in the image encoder counts as the last layer.
+        """
+        return self.image_encoder.get_layer_depth(param_name,
+                                                  f'{prefix}image_encoder.')

@@ -1,0 +1,100 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import List, Optional, Tuple, Union
+
+import torch
+import torch.nn as nn
+from mmpretrain.evaluation.metrics import Accuracy
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+
+from orsa.registry import MODELS
+
+
+@MODELS.register_module()
+class DAREHead(ClsHead):
+    """A gated linear classifier whose losses are logged term by term.
+
+    The head of `Rethinking Occlusion in FER: A Semantic-Aware Perspective and
+    Go Beyond <https://arxiv.org/abs/2507.15401>`_: the feature is weighted by
+    a gate of two linear layers, then classified. ``loss_module`` is where
+    mmpretrain's ``SwitchRecipeHook`` puts another loss, the dynamic one after
+    the warm-up.
+
+    Args:
+        num_classes (int): Number of classes C.
+        in_channels (int): Width D of the feature.
+        gate (bool): Whether to gate the feature. Defaults to True.
+        loss (dict): Config of the loss; one that returns a dict of terms
+            (:class:`orsa.CompositeLoss`) has each logged under its name.
+            Defaults to cross-entropy.
+        topk (int | tuple[int]): See mmpretrain's ``ClsHead``.
+        cal_acc (bool): See mmpretrain's ``ClsHead``.
+        init_cfg (dict, optional): Defaults to a normal initialisation of the
+            classifier, as mmpretrain's ``LinearClsHead``.
+
+    Raises:
+        ValueError: If ``num_classes`` is not positive.
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 in_channels: int,
+                 gate: bool = True,
+                 loss: dict = dict(type='mmpretrain.CrossEntropyLoss'),
+                 topk: Union[int, Tuple[int]] = (1, ),
+                 cal_acc: bool = False,
+                 init_cfg: Optional[dict] = None):
+        super().__init__(
+            loss=loss, topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
+        if num_classes <= 0:
+            raise ValueError(f'num_classes={num_classes} should be positive')
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        for module in self.loss_module.modules():
+            # A loss that is not told takes the head's, so that a config
+            # says it once.
+            if getattr(module, 'num_classes', num_classes) is None:
+                module.num_classes = num_classes
+        self.gate = nn.Sequential(
+            nn.Linear(in_channels, in_channels), nn.ReLU(),
+            nn.Linear(in_channels, in_channels),
+            nn.Sigmoid()) if gate else None
+        self.fc = nn.Linear(in_channels, num_classes)
+
+    def pre_logits(self, feats: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The gated feature, (N, D), before the classifier.
+
+        A map (N, D, h, w) in place of a vector is averaged, so that the head
+        can follow any backbone.
+        """
+        x = feats[-1]
+        if x.ndim == 4:
+            x = x.mean(dim=(2, 3))
+        if x.ndim != 2 or x.size(1) != self.in_channels:
+            raise ValueError(
+                f'DAREHead expects a feature of {self.in_channels} channels, '
+                f'but the last of its inputs has shape {tuple(x.shape)}')
+        return x if self.gate is None else x * self.gate(x)
+
+    def forward(self, feats: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The logits, (N, C)."""
+        return self.fc(self.pre_logits(feats))
+
+    def _get_loss(self, cls_score: torch.Tensor,
+                  data_samples: List[DataSample], **kwargs) -> dict:
+        """As ``ClsHead``, with the terms of a composite loss passed on."""
+        if 'gt_score' in data_samples[0]:
+            target = torch.stack([i.gt_score for i in data_samples])
+        else:
+            target = torch.cat([i.gt_label for i in data_samples])
+        loss = self.loss_module(
+            cls_score, target, avg_factor=cls_score.size(0), **kwargs)
+        losses = dict(loss) if isinstance(loss, dict) else dict(loss=loss)
+        if self.cal_acc:
+            if target.ndim != 1:
+                raise ValueError('cal_acc needs class indices: switch it off '
+                                 'where batch augments mix the labels')
+            accuracy = Accuracy.calculate(cls_score, target, topk=self.topk)
+            for k, value in zip(self.topk, accuracy):
+                losses[f'accuracy_top-{k}'] = value
+        return losses

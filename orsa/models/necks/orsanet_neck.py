@@ -1,0 +1,90 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import Optional, Tuple
+
+import torch
+from mmengine.model import BaseModule
+
+from orsa.registry import MODELS
+
+
+def _build(cfg: Optional[dict]):
+    return None if cfg is None else MODELS.build(cfg)
+
+
+@MODELS.register_module()
+class ORSANetNeck(BaseModule):
+    """Semantic guidance, then cross-interaction: the fusion of ORSANet.
+
+    From `Rethinking Occlusion in FER: A Semantic-Aware Perspective and Go
+    Beyond <https://arxiv.org/abs/2507.15401>`_. Takes what
+    :class:`orsa.ORSANet` gives, (image map, parsing prior, landmark prior)
+    without those that are absent.
+
+    Args:
+        semantic_guidance (dict, optional): Config of the part that lets the
+            parsing prior steer the image map; None where there is no parsing
+            prior. Defaults to None.
+        cross_interaction (dict, optional): Config of the part that fuses the
+            image map with the landmark prior; None where there is no
+            landmark prior, and the image map is then averaged.
+            Defaults to None.
+        parsing_encoder (dict, optional): Config of a trained encoder
+            for a prior that gives no map of features. Defaults to None.
+        landmark_encoder (dict, optional): The same for the landmark prior.
+            Defaults to None.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+
+    Returns:
+        tuple[Tensor]: The fused feature (B, E), alone in a tuple.
+
+    Raises:
+        ValueError: If the number of inputs is another than the parts need.
+    """
+
+    def __init__(self,
+                 semantic_guidance: Optional[dict] = None,
+                 cross_interaction: Optional[dict] = None,
+                 parsing_encoder: Optional[dict] = None,
+                 landmark_encoder: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None):
+        super().__init__(init_cfg=init_cfg)
+        for encoder, part, name in (
+            (parsing_encoder, semantic_guidance, 'semantic_guidance'),
+            (landmark_encoder, cross_interaction, 'cross_interaction')):
+            if encoder is not None and part is None:
+                raise ValueError(f'an encoder without {name} would be built '
+                                 'and never used')
+        self.parsing_encoder = _build(parsing_encoder)
+        self.landmark_encoder = _build(landmark_encoder)
+        self.semantic_guidance = _build(semantic_guidance)
+        self.cross_interaction = _build(cross_interaction)
+
+    def _expected(self) -> list:
+        names = ['image map']
+        if self.semantic_guidance is not None:
+            names.append('parsing prior')
+        if self.cross_interaction is not None:
+            names.append('landmark prior')
+        return names
+
+    def forward(
+            self, inputs: Tuple[torch.Tensor,
+                                ...]) -> Tuple[torch.Tensor, ...]:
+        """Fuse."""
+        names = self._expected()
+        if len(inputs) != len(names):
+            raise ValueError(
+                f'ORSANetNeck was built for {len(names)} inputs '
+                f'({", ".join(names)}), but the backbone gives {len(inputs)}')
+        image, *priors = inputs
+        if self.semantic_guidance is not None:
+            parsing = priors.pop(0)
+            if self.parsing_encoder is not None:
+                parsing = self.parsing_encoder(parsing)
+            image, *_ = self.semantic_guidance((image, parsing))
+        if self.cross_interaction is None:
+            return (image.mean(dim=(2, 3)), )
+        landmark = priors.pop(0)
+        if self.landmark_encoder is not None:
+            landmark = self.landmark_encoder(landmark)
+        return self.cross_interaction((image, landmark))

@@ -1,0 +1,153 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import List, Optional, Tuple, Union
+
+import torch
+
+from orsa.registry import MODELS
+from .frozen_prior import FrozenPrior
+
+
+def keypoints_from_heatmaps(heatmaps: torch.Tensor,
+                            align_corners: bool = False) -> torch.Tensor:
+    """Place of the peak of each heatmap, refined by its neighbours.
+
+    The rule of mmpose's ``MSRAHeatmap`` codec (a quarter of a pixel towards
+    the higher neighbour), for a whole batch and without leaving the device.
+
+    Args:
+        heatmaps (Tensor): Of shape (B, K, h, w).
+        align_corners (bool): Whether the maps' outermost pixels are the
+            image's, as for mmpose's ``UDPHeatmap``. Defaults to False.
+
+    Returns:
+        Tensor: x and y in [0, 1] and the peak's value, clamped to [0, 1], of
+        shape (B, K, 3).
+    """
+    batch, count, height, width = heatmaps.shape
+    flat = heatmaps.flatten(2)
+    score, index = flat.max(dim=2)
+    x, y = index % width, index // width
+
+    def neighbour(dx: int, dy: int) -> torch.Tensor:
+        place = ((y + dy).clamp(0, height - 1) * width +
+                 (x + dx).clamp(0, width - 1))
+        return flat.gather(2, place[..., None])[..., 0]
+
+    # mmpose leaves peaks at the border as they are, these ones exactly
+    inner_x = (x > 1) & (x < width - 1) & (y > 0)
+    inner_y = (y > 1) & (y < height - 1) & (x > 0)
+    shift_x = torch.sign(neighbour(1, 0) - neighbour(-1, 0)) * 0.25 * inner_x
+    shift_y = torch.sign(neighbour(0, 1) - neighbour(0, -1)) * 0.25 * inner_y
+    if align_corners:
+        width, height = max(width - 1, 1), max(height - 1, 1)
+    return torch.stack([(x + shift_x) / width, (y + shift_y) / height,
+                        score.clamp(0, 1)],
+                       dim=-1)
+
+
+def keypoints_from_simcc(simcc_x: torch.Tensor,
+                         simcc_y: torch.Tensor) -> torch.Tensor:
+    """Place of the maxima of the two one-dimensional codes of SimCC.
+
+    Args:
+        simcc_x (Tensor): Of shape (B, K, W * split_ratio).
+        simcc_y (Tensor): Of shape (B, K, H * split_ratio).
+
+    Returns:
+        Tensor: x and y in [0, 1] and the smaller maximum, clamped to [0, 1],
+        of shape (B, K, 3).
+    """
+    score_x, x = simcc_x.max(dim=2)
+    score_y, y = simcc_y.max(dim=2)
+    score = torch.minimum(score_x, score_y).clamp(0, 1)
+    return torch.stack(
+        [x / simcc_x.size(2), y / simcc_y.size(2), score], dim=-1)
+
+
+@MODELS.register_module()
+class LandmarkPrior(FrozenPrior):
+    """A frozen face-landmark model, or its backbone.
+
+    Args:
+        model (dict): Config of an mmpose top-down estimator
+            (``type='mmpose.TopdownPoseEstimator'``) with a heatmap, SimCC or
+            regression head, or of any backbone. One that has a method
+            ``predict_landmarks`` (:class:`orsa.MobileFaceNet` with its head)
+            gives keypoints too.
+        output (str): 'feature', a map (B, C, h, w) of the backbone;
+            'heatmaps' (B, K, h, w) of K landmarks; or 'keypoints' (B, K, 3),
+            x and y in [0, 1] and a confidence. Defaults to 'feature'.
+        num_keypoints (int, optional): K as the parts behind expect it;
+            checked when built. Defaults to None, not checked.
+        **kwargs: See :class:`FrozenPrior`.
+
+    Raises:
+        ValueError: If the estimator has another number of landmarks, or no
+            head that gives what was asked for.
+    """
+
+    outputs = ('feature', 'heatmaps', 'keypoints')
+
+    def __init__(self,
+                 model: dict,
+                 output: str = 'feature',
+                 num_keypoints: Optional[int] = None,
+                 **kwargs):
+        super().__init__(model, output, **kwargs)
+        if output == 'feature':
+            return
+        if not (hasattr(self.model, 'extract_feat')
+                and getattr(self.model, 'head', None) is not None
+                or output == 'keypoints'
+                and hasattr(self.model, 'predict_landmarks')):
+            raise ValueError(
+                f"LandmarkPrior.output='{output}' needs an estimator such as "
+                f'mmpose.TopdownPoseEstimator, but got '
+                f'{type(self.model).__name__}')
+        # asked once, so that a head of another kind is found out here
+        count = self._compute(self._blank()).size(1)
+        if num_keypoints not in (None, count):
+            raise ValueError(
+                f'LandmarkPrior was asked for {num_keypoints} landmarks, '
+                f'but {type(self.model).__name__} gives {count}')
+
+    def _extract(self, x: torch.Tensor) -> torch.Tensor:
+        if self.output == 'feature':
+            return self._feature(x)
+        if hasattr(self.model, 'predict_landmarks'):
+            return self._from_coordinates(self.model.predict_landmarks(x))
+        out = self.model.head(self.model.extract_feat(x))
+        if self.output == 'keypoints':
+            return self._keypoints(out)
+        maps = self._maps(out)
+        if not maps:
+            raise ValueError(
+                "LandmarkPrior.output='heatmaps' needs a heatmap head, but "
+                f"got {type(self.model.head).__name__}; use 'keypoints'")
+        return maps[-1]
+
+    @staticmethod
+    def _maps(out: Union[torch.Tensor, Tuple]) -> List[torch.Tensor]:
+        """Heatmaps in what a head returned, the last stage's last."""
+        outs = out if isinstance(out, (tuple, list)) else (out, )
+        return [o for o in outs if o.ndim == 4]
+
+    @staticmethod
+    def _from_coordinates(out: torch.Tensor) -> torch.Tensor:
+        """(B, K, 2) or, with the deviations of RLE heads, (B, K, 4)."""
+        confidence = (1 - out[..., 2:4].sigmoid().mean(-1, keepdim=True)
+                      if out.size(-1) == 4 else torch.ones_like(out[..., :1]))
+        return torch.cat([out[..., :2].clamp(0, 1), confidence], dim=-1)
+
+    def _keypoints(self, out: Union[torch.Tensor, Tuple]) -> torch.Tensor:
+        if isinstance(out, torch.Tensor) and out.ndim == 3:
+            return self._from_coordinates(out)
+        maps = self._maps(out)
+        if maps and (isinstance(out, torch.Tensor) or len(maps) == len(out)):
+            decoder = getattr(self.model.head, 'decoder', None)
+            return keypoints_from_heatmaps(
+                maps[-1],
+                align_corners=type(decoder).__name__ == 'UDPHeatmap')
+        if maps:  # DSNT and integral regression: coordinates, then maps
+            return self._from_coordinates(out[0])
+        return keypoints_from_simcc(out[0], out[1])

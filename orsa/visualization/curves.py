@@ -1,0 +1,95 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import json
+import os
+import os.path as osp
+from typing import Dict, List, Tuple
+
+from orsa.utils.fileio import atomic_path
+
+
+def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
+    """Read what MMEngine's LocalVisBackend wrote during a training.
+
+    A training that was resumed has several files; they are read in order of
+    time, and a later record replaces an earlier one of the same step.
+
+    Args:
+        work_dir (str): Work dir of the training.
+
+    Returns:
+        tuple[list[dict], list[dict]]: Records of training (with ``loss``),
+        ordered by iteration, and of validation, ordered by epoch.
+
+    Raises:
+        FileNotFoundError: If there is no record at all.
+    """
+    files = [
+        osp.join(folder, 'scalars.json') for folder, _, names in sorted(
+            os.walk(work_dir)) if 'scalars.json' in names
+    ]
+    if not files:
+        raise FileNotFoundError(f"'{work_dir}' holds no scalars.json: is it "
+                                'the work dir of a training?')
+    train: Dict[int, dict] = {}
+    val: Dict[int, dict] = {}
+    for file in files:
+        with open(file, encoding='utf-8') as lines:
+            for line in lines:
+                record = json.loads(line)
+                if 'loss' in record:
+                    train[record['iter']] = record
+                elif 'accuracy' in record and 'step' in record:
+                    val[record['step']] = record
+    return [train[k] for k in sorted(train)], [val[k] for k in sorted(val)]
+
+
+def plot_curves(work_dir: str, out: str) -> None:
+    """Draw losses and validation metrics over the epochs of a training.
+
+    Args:
+        work_dir (str): Work dir of the training.
+        out (str): The PNG to write.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    train, val = read_scalars(work_dir)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 4), constrained_layout=True)
+
+    terms = sorted({k for r in train for k in r if 'loss' in k})
+    for index, term in enumerate(terms):
+        points = [(r['iter'], r[term]) for r in train if term in r]
+        left.plot(
+            *zip(*points),
+            label=term,
+            color=COLOURS[index % len(COLOURS)],
+            linewidth=2 if term == 'loss' else 1)
+    left.set(xlabel='iteration', ylabel='loss', title='Training')
+    left.set_ylim(bottom=0)
+    left.legend(frameon=False)
+
+    for index, metric in enumerate(('accuracy', 'uar', 'macro_f1')):
+        points = [(r['step'], r[metric]) for r in val if metric in r]
+        if points:
+            right.plot(
+                *zip(*points),
+                label=f'{metric} (last {points[-1][1]:.1f})',
+                color=COLOURS[index],
+                marker='o',
+                markersize=3)
+    right.set(xlabel='epoch', ylabel='percent', title='Validation')
+    right.set_ylim(0, 100)
+    if right.lines:
+        right.legend(frameon=False, loc='lower right')
+    for axis in (left, right):
+        axis.spines[['top', 'right']].set_visible(False)
+        axis.grid(alpha=.25)
+    with atomic_path(out) as temporary:
+        figure.savefig(temporary, dpi=120)
+    plt.close(figure)
+
+
+# Okabe and Ito's palette, which colour-blind readers tell apart.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9',
+           '#000000')

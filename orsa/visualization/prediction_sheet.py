@@ -1,0 +1,77 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import Iterable, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from orsa.utils.fileio import atomic_path
+
+# BGR; blue and orange are told apart by colour-blind readers too.
+_RIGHT, _WRONG, _INK = (178, 114, 0), (0, 94, 213), (40, 40, 40)
+
+
+def draw_prediction_sheet(faces: Iterable[Tuple[np.ndarray, str, str, float]],
+                          out: str,
+                          columns: int = 8,
+                          size: int = 128) -> None:
+    """Draw faces with what was predicted for them, as one picture.
+
+    A right prediction has a blue frame and one line; a wrong one an orange
+    frame and the true expression below.
+
+    Args:
+        faces (Iterable[tuple]): Per face the image (H, W, 3) as BGR uint8,
+            the true expression, the predicted one and its score in [0, 1].
+        out (str): The PNG to write.
+        columns (int): Faces in a row. Defaults to 8.
+        size (int): Side of a face, in pixels. Defaults to 128.
+    """
+    cells = [_cell(*face, size) for face in faces]
+    if not cells:
+        raise ValueError('there is no face to draw')
+    columns = min(columns, len(cells))
+    blank = np.full_like(cells[0], 255)
+    cells += [blank] * (-len(cells) % columns)
+    rows = [
+        np.hstack(cells[i:i + columns]) for i in range(0, len(cells), columns)
+    ]
+    with atomic_path(out) as temporary:
+        cv2.imwrite(temporary, np.vstack(rows))
+
+
+def _cell(image: np.ndarray, truth: str, predicted: str, score: float,
+          size: int) -> np.ndarray:
+    right = truth == predicted
+    cell = np.full((size + 44, size + 12, 3), 255, np.uint8)
+    face = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    colour = _RIGHT if right else _WRONG
+    cv2.rectangle(cell, (2, 2), (size + 9, size + 9), colour, -1)
+    cell[6:6 + size, 6:6 + size] = face
+    lines = [f'{predicted} {100 * score:.0f}%']
+    lines += [] if right else [f'is {truth}']
+    for index, line in enumerate(lines):
+        _put(cell, line, (6, size + 23 + 15 * index), (colour, _INK)[index])
+    return cell
+
+
+def _put(cell: np.ndarray, text: str, place: Sequence[int],
+         colour: Sequence[int]) -> None:
+    cv2.putText(cell, text, tuple(place), cv2.FONT_HERSHEY_SIMPLEX, 0.42,
+                colour, 1, cv2.LINE_AA)
+
+
+def spread(labels: Sequence[int], count: int) -> np.ndarray:
+    """Indices of ``count`` samples, equally many of every label.
+
+    Args:
+        labels (Sequence[int]): Label of every sample.
+        count (int): How many samples are wanted.
+
+    Returns:
+        np.ndarray: Indices, ordered by label.
+    """
+    labels = np.asarray(labels)
+    values = np.unique(labels)
+    share = -(-count // max(len(values), 1))
+    chosen = [np.flatnonzero(labels == v)[:share] for v in values]
+    return np.concatenate(chosen)[:count] if chosen else np.zeros(0, int)

@@ -1,0 +1,32 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Draw what a training and its test left behind.
+
+``python tools/analysis_tools/plot_results.py CONFIG WORK_DIR`` reads the log
+of ``tools/train.py``, and ``metrics.json`` and ``predictions.pkl`` of
+``tools/test.py --out WORK_DIR/predictions.pkl``, and writes ``curves.png``,
+``confusion_matrix.png`` and ``test_faces.png`` beside them.
+"""
+import argparse
+import os.path as osp
+
+from mmengine.config import DictAction
+
+from orsa.apis.reporting import plot_results
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Draw curves, confusion matrix and a sheet of test faces')
+    parser.add_argument('config', help='config file of the training')
+    parser.add_argument('work_dir', help='its work dir')
+    parser.add_argument(
+        '--predictions', help='default: WORK_DIR/predictions.pkl')
+    parser.add_argument(
+        '--faces', type=int, default=56, help='faces on the sheet')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='as for testing')
+    args = parser.parse_args()
+    predictions = args.predictions or osp.join(args.work_dir,
+                                               'predictions.pkl')
+    for path in plot_results(args.config, args.work_dir, predictions,
+                             args.faces, args.cfg_options):
+        print(f'wrote {path}')

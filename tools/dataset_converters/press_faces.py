@@ -1,0 +1,39 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Rebuild the real faces ``press_faces`` from a clone of public photographs.
+
+``git clone https://github.com/muxspace/facial_expressions`` and then
+``python tools/dataset_converters/press_faces.py facial_expressions
+data/press_faces`` writes 1,699 aligned faces in RAF-DB's layout, with
+landmarks and masks. ``ORSA_RAFDB=data/press_faces`` makes the configs use
+them.
+"""
+import argparse
+import sys
+from collections import Counter
+
+from orsa.datasets.press_faces import rebuild
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Rebuild press_faces from a clone of '
+        'muxspace/facial_expressions')
+    parser.add_argument('clone', help='the clone')
+    parser.add_argument('out', help='the folder to write, not there yet')
+    parser.add_argument(
+        '--annotations', help='annotations.json.gz (default: the shipped one)')
+    parser.add_argument(
+        '--skip-missing',
+        action='store_true',
+        help='leave out faces whose source image is missing or unreadable')
+    args = parser.parse_args()
+    try:
+        result = rebuild(args.clone, args.out, args.annotations,
+                         args.skip_missing)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    for source in result['missing']:
+        print(f'left out, source image missing or unreadable: {source}')
+    splits = Counter(name.split('_')[0] for name in result['written'])
+    print(f"wrote {len(result['written'])} faces to {args.out} "
+          f"({splits['train']} train, {splits['test']} test), left out "
+          f"{len(result['missing'])} source images")

@@ -1,0 +1,6 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Convert SegFace's model_299.pt (Swin-B, LaPa), the parsing prior."""
+from orsa.apis.converting import convert_segface, main
+
+if __name__ == '__main__':
+    main(convert_segface, __doc__)
