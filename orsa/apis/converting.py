@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/model_converters/`` do, for use from Python."""
 import argparse
+import pickle
 import sys
 from typing import Callable, Optional, Sequence
 
@@ -38,8 +39,8 @@ def convert_mobilefacenet(src: str, dst: str) -> convert.Report:
     with_head = any(k.startswith('output_layer.') for k in state)
     new, dropped = convert.convert_mobilefacenet(state, with_head)
     report = convert.fit(
-        new, dropped, _build(
-            dict(type='orsa.MobileFaceNet', with_head=with_head)))
+        new, dropped,
+        _build(dict(type='orsa.MobileFaceNet', with_head=with_head)))
     convert.write_state(new, dst)
     return report
 
@@ -57,10 +58,10 @@ def convert_segface(src: str, dst: str) -> convert.Report:
     return report
 
 
-def convert_official(src: str,
-                     dst: str,
-                     classes: Optional[Sequence[str]] = None
-                     ) -> convert.Report:
+def convert_official(
+        src: str,
+        dst: str,
+        classes: Optional[Sequence[str]] = None) -> convert.Report:
     """An official ORSANet checkpoint into one for our configs.
 
     The depth of the model and its number of classes are read off the file.
@@ -109,6 +110,8 @@ def main(run: Callable, description: str, with_classes: bool = False) -> None:
     args = parser.parse_args()
     try:
         print(run(**vars(args)))
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    except (OSError, RuntimeError, ValueError,
+            pickle.UnpicklingError) as error:
+        message = ' '.join(str(error).split())
+        sys.exit(f'{type(error).__name__}: {message}')
     print(f'wrote {args.dst}')

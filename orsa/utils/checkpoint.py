@@ -68,6 +68,20 @@ def _refusals(filename: str):
             f'of another kind ({type(error).__name__}: {error})') from error
 
 
+ZOO_PREFIX = 'orsa://'
+
+
+def zoo_path(filename: str) -> str:
+    """Resolve ``orsa://NAME`` to the file that ships with the package.
+
+    Any other name is returned as it is.
+    """
+    if not str(filename).startswith(ZOO_PREFIX):
+        return filename
+    package = osp.dirname(osp.dirname(osp.abspath(__file__)))
+    return osp.join(package, 'zoo', str(filename)[len(ZOO_PREFIX):])
+
+
 def load_checkpoint_file(filename: str,
                          map_location: Optional[Union[str, torch.device]] = (
                              'cpu')) -> dict:
@@ -77,7 +91,8 @@ def load_checkpoint_file(filename: str,
     (with their ``HistoryBuffer`` and numpy records).
 
     Args:
-        filename (str): A local path.
+        filename (str): A local path, or ``orsa://NAME`` for weights that
+            ship with the package.
         map_location (str | torch.device, optional): As in
             :func:`torch.load`. Defaults to 'cpu'.
 
@@ -90,7 +105,7 @@ def load_checkpoint_file(filename: str,
             allow-list. No code of the file is run.
         RuntimeError: If the file is truncated or no checkpoint at all.
     """
-    filename = osp.expanduser(str(filename))
+    filename = osp.expanduser(zoo_path(str(filename)))
     if not osp.isfile(filename):
         raise FileNotFoundError(f"there is no checkpoint at '{filename}'")
     with _refusals(filename), torch.serialization.safe_globals(
@@ -132,7 +147,9 @@ def register_safe_loader() -> None:
     in the place that MMEngine provides for it
     (:meth:`CheckpointLoader.register_scheme`).
     """
-    CheckpointLoader.register_scheme('', load_checkpoint_file, force=True)
+    CheckpointLoader.register_scheme(('', ZOO_PREFIX),
+                                     load_checkpoint_file,
+                                     force=True)
     CheckpointLoader.register_scheme(('http://', 'https://'),
                                      _load_from_http,
                                      force=True)

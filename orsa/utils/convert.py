@@ -116,9 +116,9 @@ def convert_mobilefacenet(state: State, with_head: bool = False) -> Converted:
     """
     new, dropped = {}, []
     for key, value in state.items():
-        name = re.sub(
-            r'^conv_([345])\.model\.(\d+)\.', lambda m:
-            f'stages.{int(m[1]) - 3}.{int(m[2]) + 1}.', key)
+        name = re.sub(r'^conv_([345])\.model\.(\d+)\.',
+                      lambda m: f'stages.{int(m[1]) - 3}.{int(m[2]) + 1}.',
+                      key)
         for pattern, ours in _MOBILE_LAYERS:
             name = re.sub(pattern, ours, name)
         name = re.sub(r'^(stages\.\d+\.\d+)\.conv\.', r'\1.expand.', name)
@@ -162,8 +162,9 @@ def convert_swin(state: State) -> Converted:
             continue
         index, rest = int(found[1]), found[2]
         if index == 0:
-            rest = rest.replace('0.', 'projection.', 1) if rest.startswith(
-                '0.') else rest.replace('2.', 'norm.', 1)
+            rest = rest.replace('0.', 'projection.',
+                                1) if rest.startswith('0.') else rest.replace(
+                                    '2.', 'norm.', 1)
             new[f'patch_embed.{rest}'] = value
         elif index % 2:
             block, rest = rest.split('.', 1)
@@ -209,11 +210,12 @@ def convert_interaction(state: State) -> Converted:
         if key == 'cls_token':
             dropped.append(key)
             continue
-        name = re.sub(r'^downsample_([ms])\.', lambda m:
-                      f'downsamples.{scales[m[1]] - 1}.', key)
+        name = re.sub(r'^downsample_([ms])\.',
+                      lambda m: f'downsamples.{scales[m[1]] - 1}.', key)
         # named by the scale that is added to: S joins M, M joins L
-        name = re.sub(r'^blocks\.(\d+)\.upsample_([ms])\.', lambda m:
-                      f'levels.{m[1]}.upsamples.{scales[m[2]] - 1}.', name)
+        name = re.sub(r'^blocks\.(\d+)\.upsample_([ms])\.',
+                      lambda m: f'levels.{m[1]}.upsamples.{scales[m[2]] - 1}.',
+                      name)
         found = re.match(r'^blocks\.(\d+)\.block_([lms])\.(.+)', name)
         if found:
             rest = found[3]
@@ -243,8 +245,8 @@ def convert_official(state: State) -> Converted:
         'face_segment.backbone.':
         ('backbone.parsing_prior.model.', convert_swin),
         'pyramid_fuse.': ('neck.cross_interaction.', convert_interaction),
-        'seg_fusion.':
-        ('neck.semantic_guidance.', lambda s: (convert_guidance(s), [])),
+        'seg_fusion.': ('neck.semantic_guidance.', lambda s:
+                        (convert_guidance(s), [])),
         'seg_sample.': ('neck.semantic_guidance.embed.', lambda s: (s, [])),
         'ir_layer.': ('backbone.adapter.proj.', lambda s: (s, [])),
         'se_block.linear1.': ('head.gate.0.', lambda s: (s, [])),

@@ -9,7 +9,7 @@ import torch.nn as nn
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from .checkpoint import load_checkpoint_file
+from .checkpoint import load_checkpoint_file, zoo_path
 
 # What a part does without its pretrained file: an error (False), a loud
 # warning (True), or nothing, as a whole checkpoint is loaded later ('quiet').
@@ -79,6 +79,7 @@ def check_pretrained(checkpoint: Optional[str],
     Raises:
         FileNotFoundError: If it cannot and ``allow_untrained`` is False.
     """
+    checkpoint = zoo_path(checkpoint) if checkpoint else checkpoint
     if checkpoint and (not is_local(checkpoint)
                        or osp.isfile(osp.expanduser(checkpoint))):
         return True
@@ -117,6 +118,7 @@ def load_pretrained(module: nn.Module,
     Raises:
         RuntimeError: If entries are missing or of another shape.
     """
+    checkpoint = zoo_path(checkpoint)
     if is_local(checkpoint):
         content = load_checkpoint_file(checkpoint)
     else:

@@ -45,7 +45,12 @@ train_pipeline = [
         crop_ratio_range=(0.8, 1.0),
         aspect_ratio_range=(0.9, 1.1),
         backend='pillow'),
-    dict(type='ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2),
+    dict(
+        type='ColorJitter',
+        brightness=0.3,
+        contrast=0.3,
+        saturation=0.2,
+        backend='cv2'),
     dict(
         type='RandomErasing',
         erase_prob=0.5,

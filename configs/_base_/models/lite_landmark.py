@@ -11,6 +11,11 @@ lite_codec = dict(
 
 lite_landmark = dict(
     type='mmpose.TopdownPoseEstimator',
+    data_preprocessor=dict(
+        type='mmpose.PoseDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True),
     backbone=dict(
         type='orsa.IRNet',
         arch=dict(

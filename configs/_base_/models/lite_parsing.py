@@ -2,6 +2,14 @@
 # quarter of that inside. 0.2 M parameters, 0.05 GMAC.
 lite_parsing = dict(
     type='mmseg.EncoderDecoder',
+    data_preprocessor=dict(
+        type='mmseg.SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(112, 112)),
     backbone=dict(
         type='orsa.IRNet',
         arch=dict(

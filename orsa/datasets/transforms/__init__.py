@@ -1,1 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
+from .as_pose_sample import AsPoseSample
+from .as_seg_sample import AsSegSample
+from .draw_synthetic_face import DrawSyntheticFace
+from .paste_occluder import PasteOccluder
+
+__all__ = ['AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'PasteOccluder']

@@ -149,9 +149,8 @@ class IRNet(BaseModule):
     def _parse_arch(self, arch: Union[str, dict]) -> dict:
         if isinstance(arch, str):
             if arch not in self.arch_settings:
-                raise ValueError(
-                    f"unavailable arch '{arch}', choose from "
-                    f'{list(self.arch_settings)} or pass a dict')
+                raise ValueError(f"unavailable arch '{arch}', choose from "
+                                 f'{list(self.arch_settings)} or pass a dict')
             return self.arch_settings[arch]
         unknown = set(arch) - {
             'depths', 'channels', 'stem_channels', 'stem_stride'

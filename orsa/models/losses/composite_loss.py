@@ -39,7 +39,8 @@ class CompositeLoss(nn.Module):
                 f'got {list(losses)}')
         # `losses.loss_ce` in a config, `loss_ce` in logs
         self.losses = nn.ModuleDict({
-            name: loss if isinstance(loss, nn.Module) else MODELS.build(loss)
+            name:
+            loss if isinstance(loss, nn.Module) else MODELS.build(loss)
             for name, loss in losses.items()
         })
 

@@ -184,9 +184,8 @@ class MultiScaleCrossInteraction(BaseModule):
                 f'{x.shape[1]} of {x.shape[-1]} (shape {tuple(x.shape)})')
         return torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
 
-    def forward(
-            self, inputs: Tuple[torch.Tensor,
-                                ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Tuple[torch.Tensor,
+                                    ...]) -> Tuple[torch.Tensor, ...]:
         """Fuse the two streams."""
         if len(inputs) <= max(self.in_index):
             raise ValueError(

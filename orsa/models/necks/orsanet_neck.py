@@ -48,9 +48,10 @@ class ORSANetNeck(BaseModule):
                  landmark_encoder: Optional[dict] = None,
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
-        for encoder, part, name in (
-            (parsing_encoder, semantic_guidance, 'semantic_guidance'),
-            (landmark_encoder, cross_interaction, 'cross_interaction')):
+        for encoder, part, name in ((parsing_encoder, semantic_guidance,
+                                     'semantic_guidance'),
+                                    (landmark_encoder, cross_interaction,
+                                     'cross_interaction')):
             if encoder is not None and part is None:
                 raise ValueError(f'an encoder without {name} would be built '
                                  'and never used')
@@ -67,9 +68,8 @@ class ORSANetNeck(BaseModule):
             names.append('landmark prior')
         return names
 
-    def forward(
-            self, inputs: Tuple[torch.Tensor,
-                                ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Tuple[torch.Tensor,
+                                    ...]) -> Tuple[torch.Tensor, ...]:
         """Fuse."""
         names = self._expected()
         if len(inputs) != len(names):

@@ -115,8 +115,8 @@ class KeypointEncoder(BaseModule):
         self.num_keypoints = num_keypoints
         self.sigma = sigma
         self.size = tuple(side * 2**halvings for side in to_2tuple(grid))
-        self.layers = _conv_stack(num_keypoints, hidden_channels,
-                                  out_channels, halvings)
+        self.layers = _conv_stack(num_keypoints, hidden_channels, out_channels,
+                                  halvings)
         self.shape_mlp = nn.Sequential(
             nn.Linear(3 * num_keypoints, 2 * hidden_channels),
             nn.LayerNorm(2 * hidden_channels), nn.ReLU(inplace=True),

@@ -109,9 +109,8 @@ class SemanticGuidance(BaseModule):
         h = self.conv1(F.leaky_relu(self.spade1(h, condition), 0.2))
         return x + h
 
-    def forward(
-            self, inputs: Tuple[torch.Tensor,
-                                ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Tuple[torch.Tensor,
+                                    ...]) -> Tuple[torch.Tensor, ...]:
         """Return the inputs with the map replaced by the guided one."""
         outs = list(inputs)
         last = max(self.in_index, self.condition_index)

@@ -190,7 +190,8 @@ class FrozenPrior(BaseModule):
             for v in (self.input_mean, self.input_std, mean, std))
         # ((x * input_std + input_mean) - mean) / std in one step
         scale, shift = input_std / std, (input_mean - mean) / std
-        self.renormalises = not (torch.equal(scale, torch.ones(shape).double())
+        self.renormalises = not (torch.equal(scale,
+                                             torch.ones(shape).double())
                                  and not shift.any())
         for name, value in (('scale', scale), ('shift', shift)):
             self.register_buffer(
@@ -206,8 +207,7 @@ class FrozenPrior(BaseModule):
         """
         self._class_counts: List[Tuple[nn.Module, int]] = [
             (module, vars(module).pop('num_classes'))
-            for module in self.model.modules()
-            if 'num_classes' in vars(module)
+            for module in self.model.modules() if 'num_classes' in vars(module)
         ]
 
     @contextlib.contextmanager

@@ -60,8 +60,8 @@ def keypoints_from_simcc(simcc_x: torch.Tensor,
     score_x, x = simcc_x.max(dim=2)
     score_y, y = simcc_y.max(dim=2)
     score = torch.minimum(score_x, score_y).clamp(0, 1)
-    return torch.stack(
-        [x / simcc_x.size(2), y / simcc_y.size(2), score], dim=-1)
+    return torch.stack([x / simcc_x.size(2), y / simcc_y.size(2), score],
+                       dim=-1)
 
 
 @MODELS.register_module()
@@ -96,9 +96,8 @@ class LandmarkPrior(FrozenPrior):
         super().__init__(model, output, **kwargs)
         if output == 'feature':
             return
-        if not (hasattr(self.model, 'extract_feat')
-                and getattr(self.model, 'head', None) is not None
-                or output == 'keypoints'
+        if not (hasattr(self.model, 'extract_feat') and getattr(
+                self.model, 'head', None) is not None or output == 'keypoints'
                 and hasattr(self.model, 'predict_landmarks')):
             raise ValueError(
                 f"LandmarkPrior.output='{output}' needs an estimator such as "
@@ -146,8 +145,7 @@ class LandmarkPrior(FrozenPrior):
         if maps and (isinstance(out, torch.Tensor) or len(maps) == len(out)):
             decoder = getattr(self.model.head, 'decoder', None)
             return keypoints_from_heatmaps(
-                maps[-1],
-                align_corners=type(decoder).__name__ == 'UDPHeatmap')
+                maps[-1], align_corners=type(decoder).__name__ == 'UDPHeatmap')
         if maps:  # DSNT and integral regression: coordinates, then maps
             return self._from_coordinates(out[0])
         return keypoints_from_simcc(out[0], out[1])

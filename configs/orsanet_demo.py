@@ -1,0 +1,20 @@
+# ORSANet-lite on faces drawn by the program: no data needed. This is what
+# tools/quickstart.sh trains.
+_base_ = [
+    '_base_/models/orsanet_lite.py', '_base_/datasets/synthetic_112.py',
+    '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'
+]
+
+max_epochs = 10
+train_cfg = dict(
+    type='orsa.SAMTrainLoop', max_epochs=max_epochs, val_interval=1)
+param_scheduler = [
+    dict(
+        type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=40),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        T_max=max_epochs,
+        eta_min=1e-5,
+        convert_to_iter_based=True),
+]

@@ -1,0 +1,55 @@
+# What the two lite priors share: 5 epochs of AdamW, on two cores in less
+# than ten minutes.
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    reseed=dict(type='orsa.ReseedHook'))
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0)
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01))
+param_scheduler = [
+    dict(
+        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=0,
+        end=5,
+        T_max=5,
+        eta_min=2e-5,
+        convert_to_iter_based=True),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_interval=5)
+
+# Faces that both are trained and tested on. Drawn ones are three fifths of
+# the training, and only the real ones are tested on.
+data_root = '{{$ORSA_RAFDB:data/raf-db/}}'
+real_train = dict(
+    type='orsa.RAFDB',
+    data_root=data_root,
+    split='train',
+    with_annotations=True)
+real_test = dict(
+    type='orsa.RAFDB',
+    data_root=data_root,
+    split='test',
+    with_annotations=True,
+    test_mode=True)
+drawn_train = dict(
+    type='orsa.SyntheticFaces',
+    num_samples=2000,
+    split='train',
+    size=128,
+    occlude_prob=0.4)

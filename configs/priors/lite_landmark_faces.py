@@ -1,0 +1,79 @@
+# The lite landmark model: 68 points at 112x112, trained by mmpose on the real
+# faces of $ORSA_RAFDB (with their points) and on drawn ones, with occluders
+# pasted on: covered points stay labelled, so that it stays calm where it
+# cannot see.
+_base_ = ['../_base_/models/lite_landmark.py', './_runtime.py']
+
+default_scope = 'mmpose'
+
+model = {{_base_.lite_landmark}}
+codec = {{_base_.lite_codec}}
+
+augment = [
+    dict(type='orsa.AsPoseSample'),
+    # the picture is the face already: no margin around it
+    dict(type='GetBBoxCenterScale', padding=1.0),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(
+        type='RandomBBoxTransform',
+        shift_factor=0.08,
+        scale_factor=(0.8, 1.2),
+        rotate_factor=40),
+    dict(type='TopdownAffine', input_size=(112, 112)),
+    dict(type='PhotometricDistortion'),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackPoseInputs'),
+]
+real_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='orsa.PasteOccluder', prob=0.4),
+    *augment,
+]
+drawn_pipeline = [
+    dict(type='orsa.DrawSyntheticFace'),
+    *augment,
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='orsa.AsPoseSample'),
+    dict(type='GetBBoxCenterScale', padding=1.0),
+    dict(type='TopdownAffine', input_size=(112, 112)),
+    dict(type='PackPoseInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='mmengine.ConcatDataset',
+        datasets=[
+            dict(
+                type='orsa.FaceLandmarkDataset',
+                faces={{_base_.real_train}},
+                pipeline=real_pipeline),
+            dict(
+                type='orsa.FaceLandmarkDataset',
+                faces={{_base_.drawn_train}},
+                pipeline=drawn_pipeline),
+        ]))
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='orsa.FaceLandmarkDataset',
+        faces={{_base_.real_test}},
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+# inter-ocular: the outer corners of the eyes
+val_evaluator = dict(
+    type='NME', norm_mode='keypoint_distance', keypoint_indices=[36, 45])
+test_evaluator = val_evaluator
+val_cfg = dict()
+test_cfg = dict()
+visualizer = dict(
+    type='PoseLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

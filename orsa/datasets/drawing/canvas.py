@@ -1,0 +1,149 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""The sheet a face is painted on, and the numbers all painters share.
+
+Painters speak in *units*: a box of 128 by 128 in which an aligned, frontal
+face has its eyes at about (43, 52) and (85, 52) and its mouth at (64, 97).
+The sheet is wider than the box by ``PAD`` on each side, so that a turned head
+still finds hair and cheeks beyond the frame.
+"""
+from functools import lru_cache
+from typing import Sequence, Tuple
+
+import cv2
+import numpy as np
+
+BOX = 128.
+PAD = 20.
+SPAN = BOX + 2 * PAD
+_SHIFT = 4
+
+Colour = Tuple[float, float, float]
+
+
+@lru_cache(maxsize=64)
+def spline_basis(num: int, per_span: int, closed: bool) -> np.ndarray:
+    """Matrix that turns ``num`` points into a dense Catmull-Rom curve."""
+    spans = num if closed else num - 1
+    t = np.arange(per_span, dtype=np.float32) / per_span
+    weights = .5 * np.stack([
+        -t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3,
+        t + 4 * t**2 - 3 * t**3, -t**2 + t**3
+    ], 1)
+    basis = np.zeros((spans * per_span + (not closed), num), np.float32)
+    for i in range(spans):
+        rows = slice(i * per_span, (i + 1) * per_span)
+        for j in range(4):
+            at = i + j - 1
+            at = at % num if closed else min(max(at, 0), num - 1)
+            basis[rows, at] += weights[:, j]
+    if not closed:
+        basis[-1, -1] = 1
+    return basis
+
+
+def curve(points: np.ndarray,
+          per_span: int = 5,
+          closed: bool = False) -> np.ndarray:
+    """Dense smooth curve through a few points."""
+    points = np.asarray(points, np.float32)
+    return spline_basis(len(points), per_span, closed) @ points
+
+
+def _scalar(colour: Colour):
+    """A colour (BGR, or one number) in the only types OpenCV takes."""
+    return np.asarray(colour, np.float64).tolist()
+
+
+class Canvas:
+    """An oversampled sheet: colour, LaPa labels and what covers the face.
+
+    Args:
+        size (int): Side of the final image in pixels.
+        oversample (float): Sheet pixels per final pixel.
+    """
+
+    def __init__(self, size: int, oversample: float = 2.) -> None:
+        self.scale = size / BOX * oversample
+        self.side = int(round(SPAN * self.scale))
+        self.colour = np.zeros((self.side, self.side, 3), np.uint8)
+        self.labels = np.zeros((self.side, self.side), np.uint8)
+        self.alpha = np.zeros((self.side, self.side), np.uint8)
+        self.cover = np.zeros((self.side, self.side), np.uint8)
+
+    def to_fixed(self, points: np.ndarray) -> np.ndarray:
+        """Units to OpenCV's fixed point sheet pixels."""
+        points = (np.asarray(points, np.float32) + PAD) * self.scale - .5
+        return np.rint(points * (1 << _SHIFT)).astype(np.int32)
+
+    def width(self, units: float) -> int:
+        """A line width in sheet pixels, at least one."""
+        return max(1, int(round(units * self.scale)))
+
+    def window(self, points: np.ndarray, margin: float) -> Tuple[slice, slice]:
+        """The part of the sheet around some points, as two slices."""
+        low = ((points.min(0) - margin + PAD) * self.scale).astype(int)
+        high = ((points.max(0) + margin + PAD) * self.scale).astype(int) + 1
+        (x0, y0), (x1, y1) = low.clip(0, self.side), high.clip(0, self.side)
+        return slice(y0, y1), slice(x0, x1)
+
+    def fill(self,
+             points: np.ndarray,
+             colour: Colour,
+             layer: np.ndarray = None) -> None:
+        """Fill a polygon (units), anti-aliased on the colour layer."""
+        layer = self.colour if layer is None else layer
+        cv2.fillPoly(layer, [self.to_fixed(points)],
+                     _scalar(colour), cv2.LINE_AA, _SHIFT)
+
+    def label(self, points: np.ndarray, value: int) -> None:
+        """Fill a polygon (units) of the label layer, without blending."""
+        cv2.fillPoly(self.labels, [self.to_fixed(points)], value, cv2.LINE_8,
+                     _SHIFT)
+
+    def lines(self,
+              curves: Sequence[np.ndarray],
+              colour: Colour,
+              width: float,
+              layer: np.ndarray = None) -> None:
+        """Draw open polylines (units)."""
+        layer = self.colour if layer is None else layer
+        cv2.polylines(layer, [self.to_fixed(c) for c in curves], False,
+                      _scalar(colour), self.width(width), cv2.LINE_AA, _SHIFT)
+
+    def disc(self,
+             centre: Sequence[float],
+             axes: Sequence[float],
+             colour: Colour,
+             angle: float = 0.,
+             layer: np.ndarray = None) -> None:
+        """Fill an ellipse (units, degrees)."""
+        layer = self.colour if layer is None else layer
+        centre = self.to_fixed(centre)
+        axes = [int(round(a * self.scale * (1 << _SHIFT))) for a in axes]
+        cv2.ellipse(layer, (int(centre[0]), int(centre[1])), axes, angle, 0,
+                    360, _scalar(colour), -1, cv2.LINE_AA, _SHIFT)
+
+    def mask(self, points: np.ndarray, window: Tuple[slice, slice],
+             soft: float) -> np.ndarray:
+        """Soft cover of a polygon inside a window, (h, w, 1) in [0, 1]."""
+        rows, cols = window
+        mask = np.zeros((rows.stop - rows.start, cols.stop - cols.start),
+                        np.uint8)
+        fixed = self.to_fixed(points)
+        fixed -= np.int32([cols.start, rows.start]) << _SHIFT
+        cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, _SHIFT)
+        if soft:
+            mask = soften(mask, soft * self.scale)
+        return mask[..., None].astype(np.float32) * (1 / 255)
+
+    def blend(self, window: Tuple[slice, slice], mask: np.ndarray,
+              colour) -> None:
+        """Lay a colour (or a patch of colours) over a window."""
+        patch = self.colour[window].astype(np.float32)
+        patch += (np.asarray(colour, np.float32) - patch) * mask
+        self.colour[window] = patch + .5
+
+
+def soften(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur that leaves an image alone when sigma is tiny."""
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > .2 else image

@@ -1,0 +1,168 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import os
+import os.path as osp
+from typing import List, Sequence
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from orsa.registry import DATASETS
+from orsa.utils.face_parts import FLIP_68
+
+
+class _LandmarkDataset(BaseDataset):
+    """What mmpose's pipelines expect of a record, without needing mmpose."""
+
+    METAINFO = dict(
+        dataset_name='face68',
+        num_keypoints=68,
+        keypoint_id2name={i: f'point {i + 1}' for i in range(68)},
+        keypoint_name2id={f'point {i + 1}': i for i in range(68)},
+        flip_indices=FLIP_68.tolist(),
+        flip_pairs=[(i, int(j)) for i, j in enumerate(FLIP_68) if i < j],
+        dataset_keypoint_weights=np.ones(68, np.float32),
+        sigmas=np.full(68, .025, np.float32),
+        upper_body_ids=[],
+        lower_body_ids=[],
+        skeleton_links=[])
+
+    def get_data_info(self, idx: int) -> dict:
+        """A record, with what mmpose's transforms want to know of the set."""
+        info = super().get_data_info(idx)
+        info['id'] = info['img_id'] = info['sample_idx']
+        for key in ('upper_body_ids', 'lower_body_ids', 'flip_pairs',
+                    'dataset_keypoint_weights', 'flip_indices',
+                    'skeleton_links'):
+            info[key] = self._metainfo[key]
+        return info
+
+
+@DATASETS.register_module()
+class FaceLandmarkDataset(_LandmarkDataset):
+    """Faces of another dataset of orsa, for training a model of mmpose.
+
+    The records are those of the other dataset; a pipeline begins with
+    ``LoadImageFromFile`` for faces on disk or with
+    ``orsa.DrawSyntheticFace`` for drawn ones, and goes on with
+    ``orsa.AsPoseSample``.
+
+    Args:
+        faces (dict): Config of a dataset whose records carry
+            ``gt_keypoints`` (1, 68, 2) (``orsa.RAFDB`` with
+            ``with_annotations=True``) or are drawn
+            (``orsa.SyntheticFaces``). Its own pipeline is not used.
+        **kwargs: See MMEngine's ``BaseDataset``.
+
+    Raises:
+        ValueError: If the faces come without landmarks.
+    """
+
+    def __init__(self, faces: dict, **kwargs):
+        self.faces = faces
+        super().__init__(**kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """The other dataset's records."""
+        dataset = DATASETS.build(self.faces)
+        records = [dataset.get_data_info(i) for i in range(len(dataset))]
+        bare = [
+            r for r in records
+            if 'img_path' in r and 'gt_keypoints' not in r
+        ]
+        if bare:
+            raise ValueError(
+                f"{self.faces['type']} gives no landmarks for {len(bare)} of "
+                f"{len(records)} faces, '{bare[0]['img_path']}' among them: "
+                'set with_annotations=True and see that landmarks68.json is '
+                'there')
+        return records
+
+
+@DATASETS.register_module()
+class Face300WDataset(_LandmarkDataset):
+    """300-W, as it is on disk: images with a ``.pts`` file beside each.
+
+    From `300 Faces in-the-Wild Challenge
+    <https://ibug.doc.ic.ac.uk/resources/300-W/>`_ (see its page for
+    access)::
+
+        data_root
+        ├── afw, helen/trainset, lfpw/trainset      the usual training set
+        └── helen/testset, lfpw/testset, ibug       the usual test set
+
+    Args:
+        data_root (str): The root.
+        folders (Sequence[str]): Folders below it to read.
+        bbox_margin (float): The box is that of the points, grown by this
+            share on every side. Defaults to 0.15.
+        **kwargs: See MMEngine's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If a folder is missing.
+        ValueError: If a ``.pts`` file has not 68 points.
+    """
+
+    def __init__(self,
+                 data_root: str,
+                 folders: Sequence[str] = ('afw', 'helen/trainset',
+                                           'lfpw/trainset'),
+                 bbox_margin: float = 0.15,
+                 **kwargs):
+        self.folders = folders
+        self.bbox_margin = bbox_margin
+        super().__init__(data_root=osp.expanduser(data_root), **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """One record for each image that has points."""
+        records = []
+        for folder in self.folders:
+            path = osp.join(self.data_root, folder)
+            if not osp.isdir(path):
+                raise FileNotFoundError(
+                    f"300-W: there is no folder '{path}'; get the set from "
+                    'ibug.doc.ic.ac.uk/resources/300-W')
+            names = sorted(os.listdir(path))
+            images = {
+                osp.splitext(n)[0]: n
+                for n in names if n.lower().endswith(('.jpg', '.png'))
+            }
+            for name in names:
+                stem, suffix = osp.splitext(name)
+                if suffix == '.pts' and stem in images:
+                    records.append(
+                        self._record(
+                            osp.join(path, images[stem]),
+                            osp.join(path, name)))
+        return records
+
+    def _record(self, image: str, pts: str) -> dict:
+        points = read_pts(pts)
+        low, high = points.min(0), points.max(0)
+        margin = self.bbox_margin * (high - low)
+        box = np.concatenate([low - margin, high + margin])
+        return dict(
+            img_path=image,
+            gt_keypoints=points[None],
+            bbox=box[None].astype(np.float32))
+
+
+def read_pts(path: str) -> np.ndarray:
+    """Read a ``.pts`` file of 300-W.
+
+    Args:
+        path (str): The file; its coordinates count from 1.
+
+    Returns:
+        np.ndarray: (68, 2) float32, in pixels counted from 0.
+
+    Raises:
+        ValueError: If there are not 68 points in it.
+    """
+    with open(path, encoding='utf-8') as file:
+        text = file.read()
+    inside = text.partition('{')[2].partition('}')[0]
+    values = inside.split()
+    if len(values) != 136:
+        raise ValueError(f"'{path}': expected 68 points between braces, found "
+                         f'{len(values)} numbers')
+    return np.array(values, np.float32).reshape(68, 2) - 1

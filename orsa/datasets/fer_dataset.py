@@ -1,0 +1,375 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import hashlib
+import logging
+import os.path as osp
+from collections import Counter, defaultdict
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
+
+import cv2
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from mmpretrain.datasets import BaseDataset
+
+from orsa.registry import DATASETS
+from orsa.utils.classes import RAFDB_CLASSES
+from orsa.utils.seeding import SharedEpoch, seeded
+
+EXPRESSIONS = (*RAFDB_CLASSES, 'contempt')
+IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+
+
+def read_lines(path: str) -> List[Tuple[int, str]]:
+    """Read the non-blank lines of a text file with their numbers, from 1."""
+    # utf-8-sig drops the mark that Windows editors put first
+    with open(path, encoding='utf-8-sig') as f:
+        lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
+    return [(i, line) for i, line in lines if line]
+
+
+def unreadable_reason(path: str) -> Optional[str]:
+    """Say why a file is no readable image, or None if it is one."""
+    if not osp.isfile(path):
+        return 'there is no such file'
+    data = np.fromfile(path, dtype=np.uint8)
+    if not data.size:
+        return 'the file is empty'
+    if cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
+        return f'its {data.size} bytes do not decode (cut off, or no image)'
+    return None
+
+
+def hold_out(names: Sequence[str],
+             labels: Sequence,
+             fraction: float,
+             seed: int = 0,
+             groups: Optional[Sequence[str]] = None) -> Set[str]:
+    """Choose a stratified part of a data set by name.
+
+    The choice depends on the names, the labels and the seed, not on the order
+    in which they come: what is ranked first by a hash of its name and the seed
+    is taken first.
+
+    Args:
+        names (Sequence[str]): The samples, each once.
+        labels (Sequence): The class of each.
+        fraction (float): The share of every class to hold out, in [0, 1).
+        seed (int): Another seed, another part. Defaults to 0.
+        groups (Sequence[str], optional): E.g. the person in each picture. A
+            group is held out as a whole or not at all, and only if no class
+            gets more than its share. Defaults to None.
+
+    Returns:
+        set[str]: The names held out.
+    """
+
+    def rank(name):
+        return hashlib.sha256(f'{seed}:{name}'.encode()).digest()
+
+    share = {c: round(fraction * n) for c, n in Counter(labels).items()}
+    members = defaultdict(list)
+    for i, group in enumerate(names if groups is None else groups):
+        members[group].append(i)
+    held, chosen = Counter(), set()
+    for group in sorted(members, key=rank):
+        more = Counter(labels[i] for i in members[group])
+        if all(held[c] + n <= share[c] for c, n in more.items()):
+            held.update(more)
+            chosen.update(names[i] for i in members[group])
+    return chosen
+
+
+@DATASETS.register_module()
+class FERDataset(BaseDataset):
+    """Base of the data sets of facial expressions, with labels by name.
+
+    The conventions of the field number the classes differently, so a record
+    names its expression and the number is made once, here, from ``classes``.
+
+    As it is, it reads a text file of lines ``path/of/image.jpg happiness``. A
+    subclass overrides :meth:`load_data_list` to return records with the keys
+    ``img_path``, ``name`` (of the sample, unique) and ``expression`` (the
+    class's name). What a pipeline gets has ``img_path``, ``name``,
+    ``gt_label`` and ``sample_idx``.
+
+    Random numbers drawn by the pipeline depend on (seed, epoch, index) alone.
+    So they are the same for any number of workers and after a resume, provided
+    that :meth:`set_epoch` is called: :class:`ReseedHook` does, and
+    :class:`ClassBalancedSampler`, for wrappers of data sets as well. Python's,
+    numpy's and torch's own generators are left as they were.
+
+    Args:
+        ann_file (str): The list of samples. Defaults to ''.
+        metainfo (dict, optional): May hold ``classes``. Defaults to None.
+        data_root (str): The root of ``ann_file`` and ``data_prefix``; ``~`` is
+            expanded. Defaults to ''.
+        data_prefix (str | dict): The folder of the images. Defaults to ''.
+        classes (Sequence[str] | str, optional): Names of the classes in the
+            order of the labels, or a file with one a line. May leave classes
+            out: their samples are dropped, which is logged and counted in
+            ``num_dropped``. Defaults to None, ``METAINFO['classes']``.
+        subset_file (str, optional): A text file that selects samples: one
+            name a line (further columns are ignored, so the lists of RAN's
+            occlusion and pose protocols work as they are), or one index a
+            line, counted before classes are left out. Blank lines and lines
+            that begin with ``#`` are ignored. Defaults to None.
+        skip_unreadable (bool): Whether to decode every image once at the
+            start and leave out those that fail, which is logged and counted
+            in ``skipped``. In test mode ``metainfo['num_skipped']`` tells the
+            metric. Otherwise an unreadable image is an error when it is
+            loaded. Defaults to False.
+        seed (int, optional): Of the pipeline's random numbers. Defaults to
+            None: the run's (torch's initial seed), and 0 in test mode.
+        lazy_init (bool): Whether to put off reading. Defaults to False.
+        **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: If ``ann_file``, the images' folder or
+            ``subset_file`` is missing.
+        ValueError: For unknown or repeated classes, malformed lists, or if no
+            sample is left.
+        OSError: On loading, if an image cannot be read.
+    """
+
+    METAINFO = {'classes': RAFDB_CLASSES}
+
+    # What a subclass says when its files are missing.
+    LAYOUT = "a text file of lines 'path/of/image.jpg happiness'"
+    SOURCE = ''
+
+    def __init__(self,
+                 ann_file: str = '',
+                 metainfo: Optional[dict] = None,
+                 data_root: str = '',
+                 data_prefix: Union[str, dict] = '',
+                 classes: Union[Sequence[str], str, None] = None,
+                 subset_file: Optional[str] = None,
+                 skip_unreadable: bool = False,
+                 seed: Optional[int] = None,
+                 lazy_init: bool = False,
+                 **kwargs):
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=metainfo,
+            data_root=osp.expanduser(data_root),
+            data_prefix=data_prefix,
+            classes=classes,
+            lazy_init=True,
+            **kwargs)
+        self._metainfo['classes'] = self._check_classes(self.CLASSES)
+        self.subset_file = subset_file
+        self.skip_unreadable = skip_unreadable
+        self._own_seed = seed is not None
+        if seed is None:
+            # a call that draws nothing, so that building a data set does not
+            # change what the model is initialised with
+            seed = 0 if self.test_mode else torch.initial_seed() % 2**63
+        self._clock = SharedEpoch(seed)
+        self.num_dropped: Dict[str, int] = {}
+        self.skipped: List[str] = []
+        if not lazy_init:
+            self.full_init()
+
+    def _check_classes(self, classes: Sequence[str]) -> Tuple[str, ...]:
+        known = dict.fromkeys((*self.METAINFO['classes'], *EXPRESSIONS))
+        unknown = [c for c in classes if c not in known]
+        if unknown or not classes:
+            raise ValueError(f'{type(self).__name__}: unknown classes '
+                             f'{unknown}, expected some of {list(known)}')
+        if len(set(classes)) < len(classes):
+            raise ValueError(f'{type(self).__name__}: a class is named twice '
+                             f'in {list(classes)}')
+        return tuple(classes)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the pipeline's random numbers are drawn for."""
+        return self._clock.epoch
+
+    @property
+    def seed(self) -> int:
+        """The seed of the pipeline's random numbers."""
+        return self._clock.seed
+
+    def set_epoch(self, epoch: int, seed: Optional[int] = None) -> None:
+        """Set the epoch (and the seed) of the pipeline's random numbers.
+
+        Workers that run already see it too.
+
+        Args:
+            epoch (int): From 0.
+            seed (int, optional): That of the run. None keeps the present one,
+                and so does a data set that was given a seed of its own.
+        """
+        self._clock.set(epoch, None if self._own_seed else seed)
+
+    def require(self, path: str, what: str) -> None:
+        """Raise an error that tells how to put it right if a path is missing.
+
+        Args:
+            path (str): Of a file or folder.
+            what (str): What it should hold.
+        """
+        if not osp.exists(path):
+            raise FileNotFoundError(
+                f"{type(self).__name__}: {what} is not at '{path}'. Expected "
+                f"under data_root='{self.data_root}': {self.LAYOUT}. "
+                f'{self.SOURCE}'.rstrip())
+
+    def load_data_list(self) -> List[dict]:
+        """Read the list of samples.
+
+        Returns:
+            list[dict]: Records with ``img_path``, ``name``, ``expression``.
+        """
+        self.require(self.ann_file, 'the list of samples')
+        known = (*self.METAINFO['classes'], *EXPRESSIONS)
+        data_list = []
+        for number, line in read_lines(self.ann_file):
+            path, _, expression = line.rpartition(' ')
+            if not path or expression not in known:
+                raise ValueError(
+                    f"{self.ann_file}:{number}: expected '<image> "
+                    f"<expression>' with one of {list(known)}, got '{line}'")
+            data_list.append(
+                dict(
+                    img_path=osp.join(self.img_prefix, path.strip()),
+                    name=self.sample_name(path.strip()),
+                    expression=expression))
+        return data_list
+
+    def sample_name(self, entry: str) -> str:
+        """Turn an entry of a list of files into the name of a sample."""
+        root, suffix = osp.splitext(entry)
+        return root if suffix.lower() in IMG_SUFFIXES else entry
+
+    def filter_data(self) -> List[dict]:
+        """Number the classes; leave out what was asked to be left out."""
+        data_list = self.data_list
+        if self.subset_file is not None:
+            data_list = self._select(data_list)
+        data_list = self._number_classes(data_list)
+        if self.skip_unreadable:
+            data_list = self._drop_unreadable(data_list)
+        if not data_list:
+            raise ValueError(
+                f'{type(self).__name__}: no sample is left of '
+                f"{len(self.data_list)} in '{self.ann_file or self.data_root}'"
+                f' (classes {list(self.CLASSES)}, subset_file '
+                f'{self.subset_file}, unreadable {len(self.skipped)})')
+        if self.test_mode:
+            self._metainfo['num_skipped'] = len(self.skipped)
+        return data_list
+
+    def _number_classes(self, data_list: List[dict]) -> List[dict]:
+        numbers, dropped, kept = self.class_to_idx, Counter(), []
+        for info in data_list:
+            info = dict(info)
+            expression = info.pop('expression')
+            if expression in numbers:
+                kept.append(dict(info, gt_label=numbers[expression]))
+            else:
+                dropped[expression] += 1
+        self.num_dropped = dict(dropped)
+        if dropped:
+            self._log(f'{sum(dropped.values())} of {len(data_list)} samples '
+                      'are left out, their classes were not asked for: '
+                      f'{self.num_dropped}')
+        return kept
+
+    def _select(self, data_list: List[dict]) -> List[dict]:
+        path = osp.expanduser(self.subset_file)
+        if not osp.isfile(path):
+            path = osp.join(self.data_root, path)
+        if not osp.isfile(path):
+            raise FileNotFoundError(
+                f"{type(self).__name__}: subset_file '{self.subset_file}' is "
+                f"neither a file nor one under data_root='{self.data_root}'")
+        lines = [(i, s) for i, s in read_lines(path) if not s.startswith('#')]
+        index = {info['name']: i for i, info in enumerate(data_list)}
+        found = [self._look_up(line, index) for _, line in lines]
+        if None in found and all(line.isdigit() for _, line in lines):
+            found = [int(line) for _, line in lines]
+        for (number, line), i in zip(lines, found):
+            if i is None or i >= len(data_list):
+                raise ValueError(
+                    f"{path}:{number}: '{line}' is not among the "
+                    f'{len(data_list)} samples of this data set. Expected a '
+                    f"name such as '{data_list[0]['name']}', or an index in "
+                    'every line')
+        chosen = sorted(set(found))
+        self._log(f'{len(chosen)} of {len(data_list)} samples are selected by '
+                  f"'{path}' ({len(found)} lines)")
+        return [data_list[i] for i in chosen]
+
+    def _look_up(self, line: str, index: Dict[str, int]) -> Optional[int]:
+        for entry in (line, line.split()[0]):
+            for name in (entry, self.sample_name(entry)):
+                if name in index:
+                    return index[name]
+        return None
+
+    def _drop_unreadable(self, data_list: List[dict]) -> List[dict]:
+        reasons = [unreadable_reason(info['img_path']) for info in data_list]
+        self.skipped = [d['name'] for d, r in zip(data_list, reasons) if r]
+        for info, reason in zip(data_list, reasons):
+            if reason:
+                self._log(f"'{info['img_path']}' is skipped: {reason}",
+                          logging.WARNING)
+        if self.skipped:
+            self._log(
+                f'{len(self.skipped)} of {len(data_list)} images cannot be '
+                'read and are skipped', logging.WARNING)
+        return [info for info, r in zip(data_list, reasons) if r is None]
+
+    def _log(self, message: str, level: int = logging.INFO) -> None:
+        print_log(
+            f'{type(self).__name__}: {message}', logger='current', level=level)
+
+    def prepare_data(self, idx: int) -> Optional[dict]:
+        """Run the pipeline on a sample with random numbers of its own.
+
+        Args:
+            idx (int): The index. A :class:`RepeatedIndex` makes every draw of
+                the sample another one.
+
+        Returns:
+            dict: What the pipeline returns. In training a sample for which it
+            returns None is replaced by another one.
+
+        Raises:
+            OSError: If the image cannot be read.
+        """
+        draw, idx = getattr(idx, 'draw', 0), int(idx)
+        if idx < 0:
+            idx += len(self)
+        with seeded(self.seed, self.epoch, idx, draw):
+            if self.test_mode:
+                return self._run_pipeline(idx)
+            for _ in range(self.max_refetch + 1):
+                data = self._run_pipeline(idx)
+                if data is not None:
+                    return data
+                idx = self._rand_another()
+        raise RuntimeError(
+            f'{type(self).__name__}: the pipeline returned None for '
+            f'{self.max_refetch + 1} samples in a row')
+
+    def _run_pipeline(self, idx: int) -> Optional[dict]:
+        info = self.get_data_info(idx)
+        path = info.get('img_path')
+        try:
+            return self.pipeline(info)
+        except Exception as error:
+            reason = path and unreadable_reason(path)
+            if not reason:
+                raise
+            raise OSError(
+                f"{type(self).__name__}: cannot read '{path}' (sample {idx}): "
+                f'{reason}. Expected an image file. Restore it from the '
+                'original archive, or set skip_unreadable=True to go on '
+                'without it') from error
+
+    def extra_repr(self) -> List[str]:
+        """The extra repr information of the dataset."""
+        return [f'Root of dataset: \t{self.data_root}']

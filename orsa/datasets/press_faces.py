@@ -1,0 +1,242 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""``press_faces``: real faces that anyone can rebuild from a public clone."""
+import csv
+import gzip
+import json
+import os
+import os.path as osp
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import cv2
+import numpy as np
+
+from orsa.utils.classes import RAFDB_CLASSES
+
+ANNOTATIONS = Path(__file__).parents[1] / (
+    'zoo/press_faces/annotations.json.gz')
+SOURCE = 'https://github.com/muxspace/facial_expressions'
+SIZE = 128
+KEYS = ('name', 'source', 'expression', 'affine', 'landmarks68', 'parsing_rle')
+
+
+def load_annotations(path: Optional[str] = None) -> List[dict]:
+    """Load the annotations of ``press_faces``.
+
+    Args:
+        path (str, optional): A gzipped JSON list. Defaults to None, the file
+            that is shipped.
+
+    Returns:
+        list[dict]: Per face ``name``, ``source`` (a file's name),
+        ``expression``, ``affine`` (2 x 3, source to aligned pixels),
+        ``landmarks68`` (68 x 2, pixels) and ``parsing_rle`` (pairs of class
+        and length, row-major).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another kind.
+    """
+    path = osp.expanduser(str(path or ANNOTATIONS))
+    if not osp.isfile(path):
+        raise FileNotFoundError(f"there are no annotations at '{path}'")
+    try:
+        with gzip.open(path, 'rt', encoding='utf-8') as f:
+            faces = json.load(f)
+    except (EOFError, OSError, ValueError) as error:
+        raise ValueError(f"'{path}' is no gzipped JSON, or is cut off: "
+                         f'{error}') from error
+    if not isinstance(faces, list) or not faces:
+        raise ValueError(f"'{path}' should hold a list of faces")
+    for i, face in enumerate(faces):
+        lacking = [key for key in KEYS if key not in face]
+        if lacking:
+            raise ValueError(f"'{path}': face {i} has no {lacking}")
+        name, source = face['name'], face['source']
+        # they become paths: nothing may lead out of the folder
+        if not re.fullmatch(r'(train|test)_\d+', name) or (osp.basename(source)
+                                                           != source):
+            raise ValueError(f"'{path}': face {i} has a bad name '{name}' or "
+                             f"source '{source}'")
+        if face['expression'] not in RAFDB_CLASSES:
+            raise ValueError(f"'{path}': {name} is of the unknown expression "
+                             f"'{face['expression']}'")
+    return faces
+
+
+def decode_mask(runs: Sequence, size: int = SIZE) -> np.ndarray:
+    """Decode the run lengths of a parsing mask.
+
+    Args:
+        runs (Sequence): Pairs of a class and how many pixels it goes on for,
+            row-major.
+        size (int): Height and width. Defaults to 128.
+
+    Returns:
+        np.ndarray: Classes, uint8 of shape (size, size).
+    """
+    values, lengths = np.array(runs, dtype=np.int64).T
+    if lengths.sum() != size * size:
+        raise ValueError(f'the runs cover {lengths.sum()} pixels, not {size} x'
+                         f' {size}')
+    return np.repeat(values, lengths).astype(np.uint8).reshape(size, size)
+
+
+def align(image: np.ndarray, affine: Sequence, size: int = SIZE) -> np.ndarray:
+    """Warp a source image to an aligned face with a black border.
+
+    Args:
+        image (np.ndarray): The source, (H, W, 3).
+        affine (Sequence): 2 x 3, from source to aligned pixels.
+        size (int): Height and width of the result. Defaults to 128.
+
+    Returns:
+        np.ndarray: (size, size, 3).
+    """
+    affine = np.array(affine, dtype=np.float64)
+    shrinks = abs(np.linalg.det(affine[:, :2])) < 1
+    # OpenCV takes bilinear for area in a warp; asked for as it was made
+    flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.warpAffine(
+        image, affine, (size, size), flags=flags, borderValue=(0, 0, 0))
+
+
+def identity_of(source: str) -> str:
+    """The person in a press photograph, ``First_Last_0001.jpg``.
+
+    A picture that is not named so has a person of its own.
+    """
+    match = re.fullmatch(r'(.+)_\d{4}\.\w+', source)
+    return match.group(1) if match else source
+
+
+def rebuild(clone: str,
+            out: str,
+            annotations: Optional[str] = None,
+            skip_missing: bool = False) -> Dict[str, list]:
+    """Rebuild ``press_faces`` in RAF-DB's layout. ::
+
+        out
+        ├── basic
+        │   ├── EmoLabel
+        │   │   └── list_patition_label.txt
+        │   └── Image
+        │       └── aligned
+        │           ├── train_00001_aligned.jpg
+        │           └── ...
+        ├── landmarks68.json    name: 68 x [x, y]
+        ├── parsing
+        │   ├── train_00001.png
+        │   └── ...
+        └── sources.csv         name,source_image,identity,expression
+
+    Nothing stands at ``out`` before all of it is written.
+
+    Args:
+        clone (str): A clone of https://github.com/muxspace/facial_expressions,
+            or its folder of images.
+        out (str): A folder that does not exist yet.
+        annotations (str, optional): As for :func:`load_annotations`.
+        skip_missing (bool): Whether to leave out faces whose source image is
+            missing or unreadable. Defaults to False.
+
+    Returns:
+        dict[str, list]: ``written``, the names of the faces, and ``missing``,
+        the source images that were left out.
+
+    Raises:
+        FileExistsError: If ``out`` exists and is not empty.
+        FileNotFoundError: If ``clone`` is no folder, or images are missing.
+    """
+    faces = load_annotations(annotations)
+    clone, out = osp.expanduser(str(clone)), osp.abspath(
+        osp.expanduser(str(out)))
+    if not osp.isdir(clone):
+        raise FileNotFoundError(f"there is no folder '{clone}': expected a "
+                                f'clone of {SOURCE}')
+    if osp.exists(out) and (not osp.isdir(out) or os.listdir(out)):
+        raise FileExistsError(f"'{out}' exists already and is not empty")
+
+    images = osp.join(clone, 'images')
+    images = images if osp.isdir(images) else clone
+    missing = _missing(faces, images)
+    if missing and not skip_missing:
+        raise FileNotFoundError(_describe(missing, len(faces), images))
+    lost = set(missing)
+    faces = [face for face in faces if face['source'] not in lost]
+    if not faces:
+        raise FileNotFoundError(_describe(missing, len(lost), images))
+
+    os.makedirs(osp.dirname(out), exist_ok=True)
+    partial = tempfile.mkdtemp(prefix='.press_faces_', dir=osp.dirname(out))
+    try:
+        _write(faces, images, partial)
+        os.chmod(partial, 0o755)  # mkdtemp's 0700 is for secrets
+        os.replace(partial, out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return dict(written=[face['name'] for face in faces], missing=missing)
+
+
+def _missing(faces: List[dict], images: str) -> List[str]:
+    return [
+        face['source'] for face in faces
+        if _read(osp.join(images, face['source'])) is None
+    ]
+
+
+def _read(path: str) -> Optional[np.ndarray]:
+    data = np.fromfile(path, np.uint8) if osp.isfile(path) else np.empty(0)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+
+
+def _describe(missing: List[str], total: int, images: str) -> str:
+    named = ', '.join(missing[:10])
+    more = len(missing) - 10
+    if more > 0:
+        named += f' and {more} more'
+    return (f"{len(missing)} of {total} source images are missing from "
+            f"'{images}' or unreadable: {named}. Clone {SOURCE} again, or "
+            'skip them with --skip-missing')
+
+
+def _write(faces: List[dict], images: str, out: str) -> None:
+    aligned = osp.join(out, 'basic/Image/aligned')
+    parsing = osp.join(out, 'parsing')
+    labels = osp.join(out, 'basic/EmoLabel')
+    for folder in (aligned, parsing, labels):
+        os.makedirs(folder)
+
+    lines, rows = [], [('name', 'source_image', 'identity', 'expression')]
+    for face in faces:
+        name, source = face['name'], face['source']
+        image = align(_read(osp.join(images, source)), face['affine'])
+        _save(osp.join(aligned, f'{name}_aligned.jpg'), image)
+        _save(
+            osp.join(parsing, f'{name}.png'), decode_mask(face['parsing_rle']))
+        number = RAFDB_CLASSES.index(face['expression']) + 1
+        lines.append(f'{name}.jpg {number}')
+        rows.append((name, source, identity_of(source), face['expression']))
+
+    with open(
+            osp.join(labels, 'list_patition_label.txt'), 'w',
+            encoding='utf-8') as f:
+        f.write('\n'.join(lines) + '\n')
+    with open(
+            osp.join(out, 'sources.csv'), 'w', encoding='utf-8',
+            newline='') as f:
+        csv.writer(f, lineterminator='\n').writerows(rows)
+    points = {face['name']: face['landmarks68'] for face in faces}
+    with open(osp.join(out, 'landmarks68.json'), 'w', encoding='utf-8') as f:
+        json.dump(points, f, separators=(',', ':'))
+
+
+def _save(path: str, image: np.ndarray) -> None:
+    # the quality that the set was made with
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.endswith('.jpg') else []
+    if not cv2.imwrite(path, image, quality):
+        raise OSError(f"cannot write '{path}'")

@@ -1,0 +1,262 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import csv
+import json
+import os
+import os.path as osp
+import re
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from orsa.registry import DATASETS
+from .fer_dataset import FERDataset, hold_out, read_lines
+
+
+@DATASETS.register_module()
+class RAFDB(FERDataset):
+    """RAF-DB, the Real-world Affective Faces Database (basic expressions).
+
+    `Reliable Crowdsourcing and Deep Locality-Preserving Learning for
+    Expression Recognition in the Wild
+    <https://openaccess.thecvf.com/content_cvpr_2017/html/Li_Reliable_Crowdsourcing_and_CVPR_2017_paper.html>`_.
+    The data are given by its authors on request (`project page
+    <http://www.whdeld.cn/RAF/model1.html>`_). The tree, as released: ::
+
+        raf-db
+        ├── basic
+        │   ├── EmoLabel
+        │   │   └── list_patition_label.txt     train_00001.jpg 5
+        │   └── Image
+        │       └── aligned
+        │           ├── train_00001_aligned.jpg
+        │           ├── ...
+        │           └── test_3068_aligned.jpg
+        ├── landmarks68.json      not RAF-DB's own, optional
+        ├── parsing               not RAF-DB's own, optional
+        │   ├── train_00001.png
+        │   └── ...
+        └── sources.csv           not RAF-DB's own, optional
+
+    The last three stand beside the faces that
+    ``tools/dataset_converters/press_faces.py`` makes: 68 landmarks (300-W
+    order, pixels of the aligned image), 11-class LaPa masks, and the columns
+    ``name`` and ``identity``.
+
+    There is no validation split. ``val_split`` holds a part of the training
+    split out: stratified by class, the same for any order of the list, and
+    without a person in both parts where the persons are known.
+
+    Args:
+        data_root (str): The folder that holds ``basic``. Defaults to
+            'data/raf-db'.
+        split (str): 'train', 'val' (what ``val_split`` holds out) or 'test'.
+            Defaults to 'train'.
+        val_split (float): The share of the training split that 'val' holds
+            and 'train' lacks, in [0, 1). Defaults to 0.
+        val_seed (int): Another seed, another share. Defaults to 0.
+        val_group_file (str, optional): A csv file with the columns ``name``
+            and ``identity``; 'auto' takes ``sources.csv`` in the root if it
+            is there; None lets a person be in both parts. Defaults to 'auto'.
+        with_annotations (bool): Whether to add ``gt_keypoints`` (float32 of
+            shape (1, 68, 2), x and y in pixels) and ``seg_map_path``, as far
+            as ``landmarks68.json`` and ``parsing`` are there. Defaults to
+            False.
+        ann_file (str): Defaults to 'basic/EmoLabel/list_patition_label.txt'.
+        data_prefix (str): Defaults to 'basic/Image/aligned'.
+        test_mode (bool, optional): Defaults to None: False for 'train'.
+        **kwargs: Other arguments of :class:`FERDataset`.
+
+    Raises:
+        FileNotFoundError: If the tree or a listed image is missing.
+        ValueError: If a line of the list is malformed or listed twice, with
+            the number of the line, or the arguments do not go together.
+
+    Examples:
+        >>> from orsa.datasets import RAFDB
+        >>> RAFDB(data_root='data/raf-db', split='test')
+        Dataset RAFDB
+            Number of samples:  3068
+            Number of categories:       7
+            Root of dataset:    data/raf-db
+    """  # noqa: E501
+
+    LAYOUT = ('basic/EmoLabel/list_patition_label.txt and '
+              'basic/Image/aligned/train_00001_aligned.jpg, ...')
+    SOURCE = ('RAF-DB is given by its authors on request '
+              '(http://www.whdeld.cn/RAF/model1.html); free faces in the same '
+              'layout come from tools/dataset_converters/press_faces.py. Set '
+              'ORSA_RAFDB or data_root to the folder that holds them')
+
+    # sic: the file of the release is spelt so
+    _ANN_FILE = 'basic/EmoLabel/list_patition_label.txt'
+    _LINE = re.compile(r'((train|test)_\d+)\.jpg\s+(\S+)')
+
+    def __init__(self,
+                 data_root: str = 'data/raf-db',
+                 split: str = 'train',
+                 val_split: float = 0.,
+                 val_seed: int = 0,
+                 val_group_file: Optional[str] = 'auto',
+                 with_annotations: bool = False,
+                 ann_file: str = _ANN_FILE,
+                 data_prefix: str = 'basic/Image/aligned',
+                 test_mode: Optional[bool] = None,
+                 **kwargs):
+        if split not in ('train', 'val', 'test'):
+            raise ValueError("RAFDB: split must be 'train', 'val' or 'test', "
+                             f"got '{split}'")
+        if not 0 <= val_split < 1:
+            raise ValueError(
+                f'RAFDB: val_split must be in [0, 1), got {val_split}')
+        if split == 'val' and not val_split:
+            raise ValueError(
+                "RAFDB: the data set has no validation split. split='val' "
+                'needs val_split > 0, the same as for training')
+        self.split = split
+        self.val_split = val_split
+        self.val_seed = val_seed
+        self.val_group_file = val_group_file
+        self.with_annotations = with_annotations
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=data_prefix,
+            test_mode=split != 'train' if test_mode is None else test_mode,
+            **kwargs)
+
+    def sample_name(self, entry: str) -> str:
+        """Read 'test_0001', 'test_0001_aligned' and '0/test_0001.jpg' too."""
+        return re.sub('_aligned$', '',
+                      super().sample_name(osp.basename(entry)))
+
+    def load_data_list(self) -> List[dict]:
+        """Read the list of the release and take the split's part of it."""
+        self.require(self.ann_file, 'the list of images and labels')
+        self.require(self.img_prefix, 'the folder of aligned images')
+        part = 'test' if self.split == 'test' else 'train'
+        records = [r for r in self._read_list() if r['part'] == part]
+        if self.split != 'test' and self.val_split:
+            records = self._split(records)
+        if not self.skip_unreadable:
+            self._check_present(records)
+        if self.with_annotations:
+            self._add_annotations(records)
+        return [{
+            k: v
+            for k, v in r.items() if k not in ('part', 'line')
+        } for r in records]
+
+    def _read_list(self) -> List[dict]:
+        # the file's labels are 1-7 in the order of METAINFO
+        classes = self.METAINFO['classes']
+        records = {}
+        for number, line in read_lines(self.ann_file):
+            where = f'{self.ann_file}:{number}'
+            match = self._LINE.fullmatch(line)
+            if match is None:
+                raise ValueError(f"{where}: expected a line such as "
+                                 f"'train_00001.jpg 5', got '{line}'")
+            name, part, label = match.groups()
+            if label not in tuple('1234567'):
+                raise ValueError(f"{where}: the label of {name} must be 1-7 "
+                                 f"(1 is {classes[0]}), got '{label}'")
+            if name in records:
+                raise ValueError(f'{where}: {name} is listed twice, first in '
+                                 f"line {records[name]['line']}")
+            records[name] = dict(
+                img_path=osp.join(self.img_prefix, f'{name}_aligned.jpg'),
+                name=name,
+                expression=classes[int(label) - 1],
+                part=part,
+                line=number)
+        return list(records.values())
+
+    def _split(self, records: List[dict]) -> List[dict]:
+        names = [r['name'] for r in records]
+        groups = self._read_groups(names)
+        held = hold_out(names, [r['expression'] for r in records],
+                        self.val_split, self.val_seed, groups)
+        self._log(f'{len(held)} of {len(names)} training samples are held out '
+                  f'(val_split={self.val_split}, val_seed={self.val_seed}, ' +
+                  ('persons unknown)' if groups is
+                   None else 'no person is in both parts)'))
+        keep_held = self.split == 'val'
+        return [r for r in records if (r['name'] in held) == keep_held]
+
+    def _read_groups(self, names: List[str]) -> Optional[List[str]]:
+        path = self.val_group_file
+        if path == 'auto':
+            path = osp.join(self.data_root, 'sources.csv')
+            if not osp.isfile(path):
+                return None
+        if path is None:
+            return None
+        with open(osp.expanduser(path), newline='', encoding='utf-8') as f:
+            reader = csv.DictReader(f)
+            lacking = {'name', 'identity'} - set(reader.fieldnames or ())
+            if lacking:
+                raise ValueError(f"{path}:1: expected the columns 'name' and "
+                                 f"'identity', found {reader.fieldnames}")
+            identity = {row['name']: row['identity'] for row in reader}
+        unknown = [name for name in names if not identity.get(name)]
+        if unknown:
+            raise ValueError(
+                f'{path}: no identity for {len(unknown)} training samples, '
+                f"the first is '{unknown[0]}'. Set val_group_file=None to "
+                'split without regard to persons')
+        return [identity[name] for name in names]
+
+    def _check_present(self, records: List[dict]) -> None:
+        # one listing of the folder, not a question for each of its files
+        present = set(os.listdir(self.img_prefix))
+        missing = [
+            r for r in records if osp.basename(r['img_path']) not in present
+        ]
+        if missing:
+            first = missing[0]
+            raise FileNotFoundError(
+                f"{self.ann_file}:{first['line']}: '{first['img_path']}' is "
+                f'listed but not there, one of {len(missing)} of the '
+                f"{len(records)} images of split '{self.split}'. Unpack the "
+                'archive again, or set skip_unreadable=True to go on without '
+                'them')
+
+    def _add_annotations(self, records: List[dict]) -> None:
+        points = self._read_landmarks()
+        parsing = osp.join(self.data_root, 'parsing')
+        masks = set(os.listdir(parsing)) if osp.isdir(parsing) else None
+        if points is None and masks is None:
+            raise FileNotFoundError(
+                'RAFDB: with_annotations=True, but neither landmarks68.json '
+                f"nor parsing is in '{self.data_root}'")
+        for r in records:
+            name = r['name']
+            if points is not None:
+                if name not in points:
+                    raise ValueError(
+                        f"{osp.join(self.data_root, 'landmarks68.json')}: no "
+                        f"points for '{name}'")
+                r['gt_keypoints'] = points[name]
+            if masks is not None:
+                if f'{name}.png' not in masks:
+                    raise FileNotFoundError(
+                        f"RAFDB: no mask for '{name}', expected "
+                        f"'{osp.join(parsing, name)}.png'")
+                r['seg_map_path'] = osp.join(parsing, f'{name}.png')
+
+    def _read_landmarks(self) -> Optional[Dict[str, np.ndarray]]:
+        path = osp.join(self.data_root, 'landmarks68.json')
+        if not osp.isfile(path):
+            return None
+        with open(path, encoding='utf-8') as f:
+            points = json.load(f)
+        points = {k: np.array(v, dtype=np.float32) for k, v in points.items()}
+        for name, value in points.items():
+            if value.shape != (68, 2):
+                raise ValueError(f"{path}: expected 68 points [x, y] for "
+                                 f"'{name}', got shape {value.shape}")
+        return {name: value[None] for name, value in points.items()}
+
+    def extra_repr(self) -> List[str]:
+        """The extra repr information of the dataset."""
+        return super().extra_repr() + [f'Split: \t{self.split}']

@@ -1,0 +1,122 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import math
+from collections import Counter
+from typing import Iterator, Optional, Sized
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from orsa.registry import DATA_SAMPLERS
+from orsa.utils.seeding import RepeatedIndex, set_dataset_epoch
+
+
+def _labels(dataset: Sized) -> np.ndarray:
+    """The class of every sample of a data set or of a wrapper of some."""
+    if hasattr(dataset, 'get_gt_labels'):
+        return np.asarray(dataset.get_gt_labels(), dtype=np.int64)
+    if hasattr(dataset, 'get_data_info'):
+        # MMEngine's wrappers of data sets all have this one
+        labels = [dataset.get_data_info(i) for i in range(len(dataset))]
+        labels = [info['gt_label'] for info in labels]
+    elif hasattr(dataset, 'get_cat_ids'):
+        labels = [dataset.get_cat_ids(i) for i in range(len(dataset))]
+    else:
+        raise TypeError(
+            'ClassBalancedSampler needs the labels of its data set: expected '
+            'get_gt_labels(), get_data_info(i) or get_cat_ids(i) of '
+            f'{type(dataset).__name__}')
+    labels = np.array([np.ravel(label) for label in labels])
+    if labels.ndim != 2 or labels.shape[1] != 1:
+        raise ValueError('ClassBalancedSampler needs one class per sample')
+    return labels[:, 0].astype(np.int64)
+
+
+@DATA_SAMPLERS.register_module()
+class ClassBalancedSampler(Sampler):
+    r"""Draw samples with replacement, rare classes as often as common ones.
+
+    A sample of a class with :math:`n_c` samples has the weight
+    :math:`(1/n_c)^p`. With :math:`p=1`, as ORSANet is trained, every class
+    that is present is drawn equally often on average; :math:`p=0` draws by
+    the frequencies of the data set.
+
+    All ranks draw the same numbers and each takes every ``world_size``-th of
+    them: together they draw what one process would. If the numbers do not
+    divide, the first draws are repeated at the end, as MMEngine's
+    ``DefaultSampler`` does.
+
+    What it yields are :class:`RepeatedIndex`: integers that tell a
+    :class:`FERDataset` which draw of a sample it is, so that each is
+    augmented anew. :meth:`set_epoch` passes the epoch on to the data set.
+
+    Args:
+        dataset (Sized): A data set that tells its labels, or a wrapper of
+            some.
+        power (float): :math:`p`. Defaults to 1.
+        num_samples (int, optional): Draws per epoch, over all ranks. Defaults
+            to None, the length of the data set.
+        seed (int, optional): The same on all ranks. Defaults to None, one
+            that the ranks agree on.
+        round_up (bool): Whether to repeat draws so that every rank has the
+            same number, rather than leave out the last ones. Defaults to
+            True.
+    """
+
+    def __init__(self,
+                 dataset: Sized,
+                 power: float = 1.,
+                 num_samples: Optional[int] = None,
+                 seed: Optional[int] = None,
+                 round_up: bool = True):
+        self.rank, self.world_size = get_dist_info()
+        self.dataset = dataset
+        self.power = power
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+
+        labels = _labels(dataset)
+        if not len(labels):
+            raise ValueError('ClassBalancedSampler: the data set is empty')
+        counts = np.bincount(labels)
+        self.weights = torch.from_numpy((1. / counts[labels])**power)
+        self.num_draws = len(labels) if num_samples is None else num_samples
+        per_rank = self.num_draws / self.world_size
+        self.num_samples = int(
+            math.ceil(per_rank) if round_up else math.floor(per_rank))
+        if self.num_samples < 1:
+            raise ValueError(
+                f'ClassBalancedSampler: {self.num_draws} draws leave nothing '
+                f'for some of {self.world_size} ranks')
+
+    def __iter__(self) -> Iterator[int]:
+        state = np.random.SeedSequence((self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(
+            int(state.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        indices = torch.multinomial(
+            self.weights,
+            self.num_draws,
+            replacement=True,
+            generator=generator).tolist()
+        total = self.num_samples * self.world_size
+        indices = (indices * math.ceil(total / len(indices)))[:total]
+
+        drawn, draws = Counter(), []
+        for index in indices:
+            draws.append(RepeatedIndex(index, drawn[index]))
+            drawn[index] += 1
+        yield from draws[self.rank:total:self.world_size]
+
+    def __len__(self) -> int:
+        """The number of samples of this rank."""
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch, of this sampler and of its data set.
+
+        Args:
+            epoch (int): From 0. Every epoch draws other samples.
+        """
+        self.epoch = epoch
+        set_dataset_epoch(self.dataset, epoch)

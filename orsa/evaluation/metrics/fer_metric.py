@@ -1,0 +1,318 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import os.path as osp
+from typing import List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+
+from orsa.registry import METRICS
+from orsa.utils.fileio import dump_json
+
+ArrayLike = Union[torch.Tensor, np.ndarray, Sequence]
+PER_CLASS = ('recall', 'precision', 'f1')
+
+
+def _array(values: ArrayLike) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        # numpy has no bfloat16
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+    return np.asarray(values)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """100 * part / whole, NaN where there is nothing to divide by."""
+    return 100. * part / np.where(whole > 0, whole, np.nan)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float('nan')
+
+
+def expected_calibration_error(scores: ArrayLike,
+                               target: ArrayLike,
+                               num_bins: int = 15) -> float:
+    """Expected calibration error of the most probable class, in percent.
+
+    `On Calibration of Modern Neural Networks
+    <https://arxiv.org/abs/1706.04599>`_: samples are binned by confidence into
+    equal widths; the gaps between mean confidence and accuracy are averaged
+    with the bins' numbers of samples as weights.
+
+    Args:
+        scores (Tensor | np.ndarray | Sequence): Probabilities (N, C).
+        target (Tensor | np.ndarray | Sequence): Labels (N, ).
+        num_bins (int): Defaults to 15.
+
+    Returns:
+        float: NaN for no samples, and for rows that are no probabilities.
+    """
+    scores, target = _array(scores).astype(np.float64), _array(target)
+    if not len(scores) or scores.min() < 0 or (abs(scores.sum(1) - 1)
+                                               > 1e-2).any():
+        return float('nan')
+    confidence = scores.max(1)
+    gap = (scores.argmax(1) == target) - confidence
+    # bins are open below and closed above, the first one holds 0 as well
+    bins = np.ceil(confidence * num_bins).astype(int).clip(1, num_bins) - 1
+    return float(100 * abs(np.bincount(bins, gap)).sum() / len(scores))
+
+
+@METRICS.register_module()
+class FERMetric(BaseMetric):
+    r"""The metrics of facial expression recognition, in percent.
+
+    - ``accuracy``: the share of right answers (also called WAR).
+    - ``uar``: the unweighted mean of the recalls of the classes that are
+      present in the ground truth.
+    - ``macro_f1``: the mean of F1 over the same classes. A class that is never
+      predicted has precision and F1 of 0.
+    - ``ece``: the expected calibration error in 15 bins.
+    - ``recall/<class>`` of the classes present.
+
+    What is undefined is left out of the logged values, and None in the report:
+    the recall and F1 of an absent class, everything of no samples, the
+    calibration of predictions without probabilities.
+
+    Args:
+        log_per_class (Sequence[str]): What to log of every class, from
+            'recall', 'precision' and 'f1'. The report has all of them.
+            Defaults to ('recall', ).
+        num_bins (int): Of the calibration error. Defaults to 15.
+        out_file (str, optional): A JSON file for the report. Defaults to
+            None.
+        predictions_file (str, optional): A JSON file for ``classes`` and
+            ``samples``, a list of ``name``, ``label``, ``pred`` and
+            ``scores`` in the order of evaluation, for paired tests. Defaults
+            to None.
+        collect_device (str): Where results of several ranks are collected,
+            'cpu' or 'gpu'. Defaults to 'cpu'.
+        prefix (str, optional): Put before the names. Defaults to None.
+
+    Examples:
+        >>> from orsa.evaluation import FERMetric
+        >>> # happiness twice and anger once, none of 'fear'
+        >>> result = FERMetric.calculate(
+        ...     pred=[0, 2, 2], target=[0, 0, 2],
+        ...     classes=['happiness', 'fear', 'anger'])
+        >>> round(result['accuracy'], 2), round(result['uar'], 2)
+        (66.67, 75.0)
+        >>> result['confusion_matrix']
+        [[1, 0, 1], [0, 0, 0], [0, 0, 1]]
+        >>> result['per_class']['happiness']['recall']
+        50.0
+        >>> # ------------------- Use with Evaluator -------------------
+        >>> import torch
+        >>> from mmengine.evaluator import Evaluator
+        >>> from mmpretrain.structures import DataSample
+        >>> samples = [
+        ...     DataSample().set_gt_label(i % 2).set_pred_score(
+        ...         torch.tensor([0.9, 0.1])) for i in range(10)
+        ... ]
+        >>> evaluator = Evaluator(metrics=FERMetric(log_per_class=()))
+        >>> evaluator.process(samples)
+        >>> sorted(evaluator.evaluate(10))
+        ['accuracy', 'ece', 'macro_f1', 'uar']
+    """
+    # an empty string, for None makes MMEngine warn
+    default_prefix: Optional[str] = ''
+
+    def __init__(self,
+                 log_per_class: Sequence[str] = ('recall', ),
+                 num_bins: int = 15,
+                 out_file: Optional[str] = None,
+                 predictions_file: Optional[str] = None,
+                 collect_device: str = 'cpu',
+                 prefix: Optional[str] = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        unknown = set(log_per_class) - set(PER_CLASS)
+        if unknown:
+            raise ValueError(f'FERMetric: log_per_class must be some of '
+                             f'{PER_CLASS}, got {sorted(unknown)}')
+        self.log_per_class = tuple(log_per_class)
+        self.num_bins = num_bins
+        self.out_file = out_file
+        self.predictions_file = predictions_file
+        self.predictions: List[dict] = []
+        self._report: Optional[dict] = None
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        """Keep what is needed of one batch.
+
+        Args:
+            data_batch: A batch of data from the dataloader.
+            data_samples (Sequence[dict]): The model's outputs, with
+                ``gt_label`` and ``pred_score`` or ``pred_label``.
+        """
+        for sample in data_samples:
+            path = sample.get('img_path')
+            name = sample.get('name')
+            if name is None and path is not None:
+                name = osp.splitext(osp.basename(path))[0]
+            key = 'pred_score' if 'pred_score' in sample else 'pred_label'
+            self.results.append({
+                'name': name,
+                'gt_label': sample['gt_label'].cpu(),
+                key: sample[key].cpu()
+            })
+
+    def compute_metrics(self, results: List[dict]) -> dict:
+        """Compute the metrics of all samples, on the main process.
+
+        Args:
+            results (list[dict]): What :meth:`process` kept.
+
+        Returns:
+            dict[str, float]: The scalars to log.
+        """
+        meta = self.dataset_meta or {}
+        target = [int(r['gt_label']) for r in results]
+        has_scores = bool(results) and 'pred_score' in results[0]
+        pred = [
+            _array(r['pred_score']) if has_scores else int(r['pred_label'])
+            for r in results
+        ]
+        report = self.calculate(pred, target, meta.get('classes'),
+                                self.num_bins)
+        report['num_skipped'] = int(meta.get('num_skipped', 0))
+        self._report = report
+
+        self.predictions = [
+            dict(
+                name=r['name'],
+                label=label,
+                pred=int(p.argmax()) if has_scores else p,
+                scores=p.tolist() if has_scores else None)
+            for r, label, p in zip(results, target, pred)
+        ]
+        if self.out_file is not None:
+            dump_json(report, self.out_file)
+        if self.predictions_file is not None:
+            dump_json(
+                dict(classes=report['classes'], samples=self.predictions),
+                self.predictions_file)
+        return self._scalars(report)
+
+    def _scalars(self, report: dict) -> dict:
+        scalars = {
+            k: report[k]
+            for k in ('accuracy', 'uar', 'macro_f1', 'ece')
+        }
+        for kind in self.log_per_class:
+            for name, values in report['per_class'].items():
+                if values['num_samples']:
+                    scalars[f'{kind}/{name}'] = values[kind]
+        return {k: v for k, v in scalars.items() if v is not None}
+
+    def report(self) -> dict:
+        """The full result of the last evaluation, ready for JSON.
+
+        Returns:
+            dict: As :meth:`calculate` returns it, and ``num_skipped``: images
+            that the data set could not read and left out.
+
+        Raises:
+            RuntimeError: Before an evaluation, and on ranks other than 0,
+                where nothing is computed.
+        """
+        if self._report is None:
+            raise RuntimeError('FERMetric: nothing was evaluated yet (on '
+                               'several ranks, only rank 0 has the report)')
+        return self._report
+
+    @staticmethod
+    def calculate(pred: ArrayLike,
+                  target: ArrayLike,
+                  classes: Optional[Sequence[str]] = None,
+                  num_bins: int = 15) -> dict:
+        """Calculate everything from predictions and labels.
+
+        Args:
+            pred (Tensor | np.ndarray | Sequence): Labels (N, ), or
+                probabilities of the classes (N, C).
+            target (Tensor | np.ndarray | Sequence): Labels (N, ).
+            classes (Sequence[str], optional): The names of the classes.
+                Defaults to None, the numbers as names.
+            num_bins (int): Of the calibration error. Defaults to 15.
+
+        Returns:
+            dict: ``accuracy``, ``uar``, ``macro_f1`` and ``ece`` in percent,
+            ``num_samples``, ``classes``, ``confusion_matrix`` (C lists of C
+            numbers, a row per true class) and ``per_class``: by name a dict of
+            ``recall``, ``precision``, ``f1``, ``num_samples`` and
+            ``num_predicted``. None stands for what is undefined.
+
+        Raises:
+            ValueError: If the shapes do not match, a label is out of range or
+                a score is not finite.
+        """
+        scores, target = _array(pred), _array(target).reshape(-1)
+        if len(scores) != len(target) or scores.ndim > 2:
+            raise ValueError(f'FERMetric: predictions {scores.shape} do not '
+                             f'match {len(target)} labels')
+        has_scores = scores.ndim == 2
+        if has_scores and not np.isfinite(scores).all():
+            raise ValueError(
+                'FERMetric: the scores of '
+                f'{(~np.isfinite(scores)).any(1).sum()} of {len(scores)} '
+                'samples are not finite: the model has diverged')
+        pred = scores.argmax(1) if has_scores else scores
+        pred, target = pred.astype(np.int64), target.astype(np.int64)
+
+        num = scores.shape[1] if has_scores else 0
+        if classes is not None:
+            num = max(num, len(classes))
+        elif not has_scores:
+            num = 1 + max(pred.max(initial=-1), target.max(initial=-1))
+        names = [] if classes is None else list(classes)
+        # a head may have more outputs than there are classes
+        names += [str(i) for i in range(len(names), num)]
+        for what, labels in (('label', target), ('prediction', pred)):
+            wrong = labels[(labels < 0) | (labels >= num)]
+            if wrong.size:
+                raise ValueError(f'FERMetric: a {what} is {wrong[0]}, expected'
+                                 f' 0 to {num - 1} ({", ".join(names)})')
+
+        matrix = np.zeros((num, num), dtype=np.int64)
+        np.add.at(matrix, (target, pred), 1)
+        ece = expected_calibration_error(
+            scores, target, num_bins) if has_scores else (float('nan'))
+        return _summarize(matrix, names, ece)
+
+
+def _summarize(matrix: np.ndarray, names: List[str], ece: float) -> dict:
+    """Everything that follows from a confusion matrix (C, C)."""
+    right, support = matrix.diagonal(), matrix.sum(1)
+    predicted = matrix.sum(0)
+    present = support > 0
+    recall = _ratio(right, support)
+    # never predicted counts as 0, but only where there was something to find
+    precision = _ratio(right, predicted)
+    precision[present & (predicted == 0)] = 0.
+    f1 = np.where(present, _ratio(2 * right, support + predicted), np.nan)
+    columns = zip(names, recall, precision, f1, support, predicted)
+    per_class = {
+        name:
+        dict(
+            recall=_plain(r),
+            precision=_plain(p),
+            f1=_plain(f),
+            num_samples=int(n),
+            num_predicted=int(m))
+        for name, r, p, f, n, m in columns
+    }
+    return dict(
+        accuracy=_plain(_ratio(right.sum(), support.sum())),
+        uar=_plain(_mean(recall[present])),
+        macro_f1=_plain(_mean(f1[present])),
+        ece=_plain(ece),
+        num_samples=int(support.sum()),
+        classes=names,
+        per_class=per_class,
+        confusion_matrix=matrix.tolist())
+
+
+def _plain(value: float) -> Optional[float]:
+    """A float, or None for NaN, which JSON does not have."""
+    return None if np.isnan(value) else float(value)

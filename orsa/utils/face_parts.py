@@ -1,0 +1,33 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Parts of the face: LaPa's 11 classes and 300-W's 68 points.
+
+Left and right are the subject's, as LaPa and 300-W have them.
+"""
+import numpy as np
+
+LAPA_CLASSES = ('background', 'skin', 'left brow', 'right brow', 'left eye',
+                'right eye', 'nose', 'upper lip', 'inner mouth', 'lower lip',
+                'hair')
+# RGB
+LAPA_PALETTE = ((0, 0, 0), (230, 190, 160), (0, 158, 115), (0, 114, 178),
+                (240, 228, 66), (86, 180, 233), (213, 94, 0), (204, 60, 90),
+                (90, 20, 40), (204, 121, 167), (100, 70, 40))
+# classes that a horizontal flip exchanges
+LAPA_FLIP_PAIRS = ((2, 3), (4, 5))
+
+
+def _flip_indices() -> np.ndarray:
+    """Where each of the 68 points comes from under a horizontal flip."""
+    index = np.arange(68)
+    pairs = [(i, 16 - i) for i in range(8)]  # jaw
+    pairs += [(17 + i, 26 - i) for i in range(5)]  # brows
+    pairs += [(31, 35), (32, 34)]  # nostrils
+    pairs += [(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]
+    pairs += [(48, 54), (49, 53), (50, 52), (55, 59), (56, 58)]  # outer lips
+    pairs += [(60, 64), (61, 63), (65, 67)]  # inner lips
+    for a, b in pairs:
+        index[a], index[b] = b, a
+    return index
+
+
+FLIP_68 = _flip_indices()

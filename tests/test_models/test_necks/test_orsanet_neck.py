@@ -1,0 +1,82 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import pytest
+import torch
+
+from orsa.models.necks import ORSANetNeck
+from orsa.registry import MODELS
+
+GUIDANCE = dict(
+    type='orsa.SemanticGuidance',
+    in_channels=16,
+    condition_channels=5,
+    hidden_channels=4)
+INTERACTION = dict(
+    type='orsa.MultiScaleCrossInteraction',
+    embed_dims=16,
+    num_tokens=4,
+    depth=1,
+    num_scales=2,
+    num_heads=2)
+
+
+@pytest.fixture
+def inputs():
+    return (torch.randn(1, 16, 2, 2), torch.rand(1, 5, 8,
+                                                 8), torch.randn(1, 16, 2, 2))
+
+
+def build(**kwargs) -> ORSANetNeck:
+    return MODELS.build(dict(type='orsa.ORSANetNeck', **kwargs))
+
+
+def test_guidance_comes_before_interaction(inputs):
+    neck = build(
+        semantic_guidance=GUIDANCE, cross_interaction=INTERACTION).eval()
+    image, parsing, landmark = inputs
+    guided = neck.semantic_guidance((image, parsing))[0]
+    expected = neck.cross_interaction((guided, landmark))[0]
+    assert torch.equal(neck(inputs)[0], expected)
+
+
+def test_either_part_may_be_absent(inputs):
+    image, parsing, landmark = inputs
+    assert torch.allclose(build()((image, ))[0], image.mean((2, 3)))
+    neck = build(semantic_guidance=GUIDANCE).eval()
+    guided = neck.semantic_guidance((image, parsing))[0]
+    assert torch.allclose(neck((image, parsing))[0], guided.mean((2, 3)))
+    neck = build(cross_interaction=INTERACTION).eval()
+    expected = neck.cross_interaction((image, landmark))[0]
+    assert torch.equal(neck((image, landmark))[0], expected)
+
+
+def test_encoders_turn_priors_into_maps(inputs):
+    neck = build(
+        semantic_guidance=dict(GUIDANCE, condition_channels=3),
+        cross_interaction=INTERACTION,
+        parsing_encoder=dict(
+            type='orsa.MapEncoder', in_channels=5, out_channels=3, grid=2),
+        landmark_encoder=dict(
+            type='orsa.KeypointEncoder',
+            num_keypoints=6,
+            out_channels=16,
+            grid=2)).train()
+    out, = neck((inputs[0], inputs[1], torch.rand(1, 6, 3)))
+    assert out.shape == (1, 16)
+    out.square().sum().backward()
+    assert neck.parsing_encoder.layers[0].weight.grad.any()
+    assert neck.landmark_encoder.layers[0].weight.grad.any()
+
+
+def test_says_how_many_inputs_it_was_built_for(inputs):
+    neck = build(semantic_guidance=GUIDANCE, cross_interaction=INTERACTION)
+    with pytest.raises(ValueError, match='3 inputs .*parsing.*gives 2'):
+        neck(inputs[:2])
+    with pytest.raises(ValueError, match='1 inputs .*gives 3'):
+        build()(inputs)
+
+
+def test_an_encoder_for_nobody_is_refused():
+    with pytest.raises(ValueError, match='never used'):
+        build(
+            landmark_encoder=dict(
+                type='orsa.MapEncoder', in_channels=5, out_channels=3))
