@@ -65,6 +65,9 @@ class Canvas:
     def __init__(self, size: int, oversample: float = 2.) -> None:
         self.scale = size / BOX * oversample
         self.side = int(round(SPAN * self.scale))
+        self._unit = np.float32(self.scale * (1 << _SHIFT))
+        self._origin = np.float32(
+            (PAD * self.scale - .5) * (1 << _SHIFT) + .5)
         self.colour = np.zeros((self.side, self.side, 3), np.uint8)
         self.labels = np.zeros((self.side, self.side), np.uint8)
         self.alpha = np.zeros((self.side, self.side), np.uint8)
@@ -72,8 +75,9 @@ class Canvas:
 
     def to_fixed(self, points: np.ndarray) -> np.ndarray:
         """Units to OpenCV's fixed point sheet pixels."""
-        points = (np.asarray(points, np.float32) + PAD) * self.scale - .5
-        return np.rint(points * (1 << _SHIFT)).astype(np.int32)
+        points = np.asarray(points, np.float32)
+        # truncating after adding a half rounds, as the sheet starts at 0
+        return (points * self._unit + self._origin).astype(np.int32)
 
     def width(self, units: float) -> int:
         """A line width in sheet pixels, at least one."""
@@ -81,9 +85,10 @@ class Canvas:
 
     def window(self, points: np.ndarray, margin: float) -> Tuple[slice, slice]:
         """The part of the sheet around some points, as two slices."""
-        low = ((points.min(0) - margin + PAD) * self.scale).astype(int)
-        high = ((points.max(0) + margin + PAD) * self.scale).astype(int) + 1
-        (x0, y0), (x1, y1) = low.clip(0, self.side), high.clip(0, self.side)
+        scale, side = self.scale, self.side
+        low, high = points.min(0).tolist(), points.max(0).tolist()
+        x0, y0 = (max(0, int((v - margin + PAD) * scale)) for v in low)
+        x1, y1 = (min(side, int((v + margin + PAD) * scale) + 1) for v in high)
         return slice(y0, y1), slice(x0, x1)
 
     def fill(self,
@@ -107,7 +112,11 @@ class Canvas:
               layer: np.ndarray = None) -> None:
         """Draw open polylines (units)."""
         layer = self.colour if layer is None else layer
-        cv2.polylines(layer, [self.to_fixed(c) for c in curves], False,
+        if isinstance(curves, np.ndarray):  # many of one length, at once
+            fixed = list(self.to_fixed(curves))
+        else:
+            fixed = [self.to_fixed(c) for c in curves]
+        cv2.polylines(layer, fixed, False,
                       _scalar(colour), self.width(width), cv2.LINE_AA, _SHIFT)
 
     def disc(self,
@@ -118,9 +127,10 @@ class Canvas:
              layer: np.ndarray = None) -> None:
         """Fill an ellipse (units, degrees)."""
         layer = self.colour if layer is None else layer
-        centre = self.to_fixed(centre)
-        axes = [int(round(a * self.scale * (1 << _SHIFT))) for a in axes]
-        cv2.ellipse(layer, (int(centre[0]), int(centre[1])), axes, angle, 0,
+        unit, origin = float(self._unit), float(self._origin)
+        centre = [int(c * unit + origin) for c in centre]
+        axes = [int(a * unit + .5) for a in axes]
+        cv2.ellipse(layer, centre, axes, angle, 0,
                     360, _scalar(colour), -1, cv2.LINE_AA, _SHIFT)
 
     def mask(self, points: np.ndarray, window: Tuple[slice, slice],

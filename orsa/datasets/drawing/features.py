@@ -215,7 +215,7 @@ def _paint_inside(canvas: Canvas, inner: np.ndarray, inner_up: np.ndarray,
         canvas.fill(np.concatenate([far, rim[::-1]]), tuple(white))
         near = np.abs(rim[:, 0] - 64) < 14
         at = rim[near][::3]
-        gums = [np.stack([p, p - (0, tall)]) for p in at]
+        gums = np.stack([at, at - (0, tall)], 1)
         canvas.lines(gums, tuple(white * .8), .35)
         canvas.lines([rim], tuple(white * .72), .35)
     inside = soften(canvas.colour[window], .35 * canvas.scale)

@@ -6,7 +6,7 @@ from typing import Tuple
 import numpy as np
 
 # From light to dark, RGB: anchors through the whole human range.
-_SKIN = np.float32([(240, 208, 188), (230, 188, 162), (215, 168, 138),
+_SKIN = np.float32([(232, 196, 172), (226, 182, 154), (215, 168, 138),
                     (194, 144, 110), (164, 116, 84), (128, 86, 60),
                     (94, 62, 44), (66, 44, 34)])
 _HAIR = np.float32([(28, 24, 22), (44, 32, 26), (72, 48, 34), (104, 70, 44),
@@ -78,7 +78,7 @@ def _sample_shape(rng: np.random.Generator, female: float) -> FaceShape:
     n = rng.standard_normal(16).clip(-2.2, 2.2)
     manly = .5 - female
     return FaceShape(
-        width=1 + .035 * n[0],
+        width=1.02 + .04 * n[0],
         jaw=1 + .05 * n[1] + .07 * manly,
         chin=1 + .07 * n[2] + .06 * manly,
         eye_width=1.03 + .05 * n[3] - .04 * manly,
@@ -86,7 +86,7 @@ def _sample_shape(rng: np.random.Generator, female: float) -> FaceShape:
         eye_gap=.8 * n[5],
         eye_slant=.03 + .05 * n[6] - .03 * manly,
         brow_height=1.1 * n[7] + 2.4 * manly,
-        brow_slant=.04 * n[8] - .04 * manly,
+        brow_slant=.03 * n[8] - .03 * manly,
         brow_arch=1 + .35 * n[9] - .5 * manly,
         nose_length=1 + .04 * n[10],
         nose_width=1 + .1 * n[11] + .1 * manly,

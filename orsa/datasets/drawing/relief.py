@@ -31,13 +31,19 @@ def gaussians(bumps: List[Bump]) -> np.ndarray:
     return down.T @ across
 
 
-def groove(points, sigma: float, height: float, taper=True) -> List[Bump]:
+@lru_cache(maxsize=16)
+def _taper(num: int) -> np.ndarray:
+    return np.sin(np.linspace(.3, np.pi - .3, num)).astype(np.float32)
+
+
+def groove(points, sigma: float, height: float) -> List[Bump]:
     """A chain of bumps along a curve: a fold (height < 0) or a ridge."""
     line = curve(points, 4)
-    ease = np.ones(len(line))
-    if taper:
-        ease = np.sin(np.linspace(.3, np.pi - .3, len(line)))
-    return [(x, y, sigma, sigma, height * e) for (x, y), e in zip(line, ease)]
+    chain = np.empty((len(line), 5), np.float32)
+    chain[:, :2] = line
+    chain[:, 2:4] = sigma
+    chain[:, 4] = _taper(len(line)) * height
+    return chain.tolist()
 
 
 @lru_cache(maxsize=1)
@@ -129,9 +135,9 @@ def _brow_bumps(p: np.ndarray, units: ActionUnits,
     """Lines of the forehead, between the brows and on the nose."""
     bumps, age = [], who.age
     inner = units[1] * (1 - .3 * units[2])
-    for i, y in enumerate((13., 19.5, 26.)):
+    for y in (13., 19.5, 26.):
         lift = -3.5 * units[1]
-        deep = .12 * age + .75 * units[1] * units[2] + .04 * i
+        deep = .12 * age * (1 - units[4]) + .75 * units[1] * units[2]
         bumps += [(64, y + lift, 24, 1.0, -deep),
                   (64, y + lift + 2.6, 24, 1.6, .5 * deep)]
         short = .7 * inner * (units[4] > .15)

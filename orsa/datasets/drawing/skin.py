@@ -128,7 +128,7 @@ def expose(bright: np.ndarray, albedo: np.ndarray) -> np.ndarray:
     face = slice(int(PAD) + 30, int(PAD) + 110, 2), slice(
         int(PAD) + 38, int(PAD) + 90, 2)
     level = (albedo[face].mean(2) * bright[face]).mean()
-    return bright * (124 / level)**.65
+    return bright * (120 / level)**.75
 
 
 def apply_light(canvas: Canvas, bright: np.ndarray, gloss: np.ndarray,
@@ -139,6 +139,8 @@ def apply_light(canvas: Canvas, bright: np.ndarray, gloss: np.ndarray,
     level = cv2.cvtColor(cv2.resize(level, shape), cv2.COLOR_GRAY2BGR)
     # light bleeds through skin, so shadows are redder than lit parts
     tone = np.arange(256, dtype=np.float32)[:, None] / 128
+    over = np.maximum(tone - .95, 0)  # film bends before it burns out
+    tone = np.minimum(tone, .95) + .45 * (1 - np.exp(-over / .45))
     table = tone**np.float32([1.12, 1.04, .9]) * tint * 128
     level = cv2.LUT(level, np.clip(table, 0, 255).astype(np.uint8)[:, None])
     lit = cv2.multiply(canvas.colour, level, scale=1 / 128)

@@ -1,0 +1,185 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""``tools/train.py`` and ``tools/test.py``, as functions and as commands."""
+import argparse
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config, ConfigDict
+
+from orsa.apis.training import add_train_arguments, set_amp
+
+SMALL = """
+_base_ = 'orsa::_base_/default_runtime.py'
+pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+train_dataloader = dict(
+    batch_size=4, num_workers=0,
+    sampler=dict(type='orsa.ClassBalancedSampler'),
+    dataset=dict(type='orsa.FERDataset', data_root='{root}',
+                 ann_file='list.txt', pipeline=pipeline))
+val_dataloader = dict(
+    batch_size=5, num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='orsa.FERDataset', data_root='{root}', test_mode=True,
+                 ann_file='list.txt', pipeline=pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='orsa.FERMetric')
+test_evaluator = val_evaluator
+val_cfg = dict()
+test_cfg = dict()
+train_cfg = dict(type='orsa.SAMTrainLoop', max_epochs=3)
+custom_hooks = [dict(type='ClassNumCheckHook')]
+optim_wrapper = dict(type='orsa.SAMOptimWrapper',
+                     optimizer=dict(type='Adam', lr=1e-3))
+small = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(8, 16)))
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(num_classes=7),
+    backbone=dict(
+        type='orsa.ORSANet', image_encoder=small, image_size=32,
+        embed_dims=16, grid=4, allow_untrained=True,
+        parsing_prior=dict(
+            type='orsa.ParsingPrior', output='probs', num_classes=11,
+            model=dict(
+                type='mmseg.EncoderDecoder', backbone=small,
+                decode_head=dict(
+                    type='FCNHead', in_channels=16, channels=8, num_convs=1,
+                    num_classes=11, concat_input=False)))),
+    neck=dict(
+        type='orsa.ORSANetNeck',
+        parsing_encoder=dict(type='orsa.MapEncoder', in_channels=11,
+                             out_channels=8, grid=4, halvings=1),
+        semantic_guidance=dict(type='orsa.SemanticGuidance', in_channels=16,
+                               condition_channels=8)),
+    head=dict(type='orsa.DAREHead', num_classes=7, in_channels=16))
+"""
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    root = tmp_path_factory.mktemp('faces')
+    rng = np.random.default_rng(0)
+    lines = []
+    for i, name in enumerate(['anger'] * 7 + ['fear'] * 6 + ['neutral'] * 8):
+        cv2.imwrite(
+            str(root / f'{i}.png'),
+            rng.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+        lines.append(f'{i}.png {name}')
+    (root / 'list.txt').write_text('\n'.join(lines))
+    path = root / 'small.py'
+    path.write_text(SMALL.replace('{root}', str(root)))
+    return path
+
+
+def tool(repo_root, name, *args):
+    env = dict(os.environ, OMP_NUM_THREADS='1')
+    done = subprocess.run(
+        [sys.executable,
+         str(repo_root / 'tools' / name), *map(str, args)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300)
+    return done
+
+
+@pytest.fixture(scope='module')
+def trained(config, tmp_path_factory, repo_root):
+    """Two iterations; an 11-class prior inside a 7-class model passes
+    mmpretrain's ClassNumCheckHook on the way."""
+    work = tmp_path_factory.mktemp('work')
+    done = tool(repo_root, 'train.py', config, '--work-dir', work,
+                '--max-iters', 2, '--amp')
+    assert done.returncode == 0, done.stderr[-3000:]
+    return work, done.stdout + done.stderr
+
+
+def test_train_cut_short(trained):
+    work, log = trained
+    assert (work / 'epoch_1.pth').exists()
+    assert not (work / 'epoch_2.pth').exists()
+    lines = [
+        json.loads(line)
+        for line in next(work.glob('2*/vis_data/scalars.json')).open()
+    ]
+    train = [r for r in lines if 'loss' in r]
+    assert [r['iter'] for r in train] == [1, 2]
+    assert train[0]['memory'] > 50 and train[0]['time'] > 0
+    assert 'sharpness' in train[0]
+    # --amp kept SAM, and switched its precision
+    dumped = Config.fromfile(next(work.glob('small.py')))
+    assert dumped.optim_wrapper.type == 'orsa.SAMOptimWrapper'
+    assert dumped.optim_wrapper.dtype in ('bfloat16', 'float16')
+
+
+def test_test_writes_its_report(config, trained, tmp_path, repo_root):
+    checkpoint = trained[0] / 'epoch_1.pth'
+    done = tool(repo_root, 'test.py', config, checkpoint, '--work-dir',
+                tmp_path, '--out', tmp_path / 'pred.pkl')
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((tmp_path / 'metrics.json').read_text())
+    matrix = np.array(report['confusion_matrix'])
+    assert report['num_samples'] == 21 == matrix.sum()
+    assert report['num_skipped'] == 0
+    assert len(report['classes']) == 7 and len(matrix) == 7
+    assert report['accuracy'] == pytest.approx(100 * matrix.trace() / 21)
+    for name in ('uar', 'macro_f1', 'ece', 'per_class'):
+        assert name in report
+    with open(tmp_path / 'pred.pkl', 'rb') as file:
+        assert len(pickle.load(file)) == 21
+
+
+def test_max_samples_are_spread(config, trained, tmp_path, repo_root):
+    checkpoint = trained[0] / 'epoch_1.pth'
+    done = tool(repo_root, 'test.py', config, checkpoint, '--work-dir',
+                tmp_path, '--max-samples', 3)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((tmp_path / 'metrics.json').read_text())
+    counts = np.array(report['confusion_matrix']).sum(1)
+    # first, middle and last of a list that is sorted by class
+    present = dict(zip(report['classes'], counts.tolist()))
+    assert (present['anger'], present['fear'], present['neutral']) == (1, 1, 1)
+
+
+def test_dry_run_describes_and_stops(config, tmp_path, repo_root):
+    done = tool(repo_root, 'train.py', config, '--work-dir', tmp_path,
+                '--dry-run')
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'train: 21 samples, 6 batches of 4' in done.stdout
+    assert 'batch after preprocessing: (4, 3, 32, 32)' in done.stdout
+    line = next(s for s in done.stdout.splitlines()
+                if s.startswith('backbone.parsing_prior'))
+    assert line.split()[1] == '0' and line.split()[2] != '0'
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_missing_checkpoint(config, tmp_path, repo_root):
+    done = tool(repo_root, 'test.py', config, tmp_path / 'no.pth')
+    assert done.returncode != 0
+    assert 'there is no checkpoint' in done.stderr
+
+
+@pytest.mark.parametrize('kind, message', [
+    ('OptimWrapper', 'works with orsa.SAMOptimWrapper only'),
+    ('ApexOptimWrapper', 'does not know ApexOptimWrapper'),
+])
+def test_amp_never_drops_a_wrapper_in_silence(monkeypatch, kind, message):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    with pytest.raises(ValueError, match=message):
+        set_amp(ConfigDict(optim_wrapper=dict(type=kind)))
+
+
+def test_max_iters_must_be_positive(config, tmp_path):
+    from orsa.apis.training import train
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    args = parser.parse_args(
+        [str(config), '--max-iters', '0', '--work-dir',
+         str(tmp_path)])
+    with pytest.raises(ValueError, match='--max-iters should be positive'):
+        train(args)

@@ -1,0 +1,69 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn as nn
+
+from orsa.engine import ModelCheckHook, ValidationRecordHook
+from orsa.utils.classes import RAFDB_CLASSES, check_classes
+
+
+class Model(nn.Module):
+
+    def __init__(self, prior_mean):
+        super().__init__()
+        self.data_preprocessor = nn.Module()
+        self.data_preprocessor.register_buffer(
+            'mean',
+            torch.tensor([1., 2., 3.]).view(-1, 1, 1))
+        self.prior = nn.Module()
+        self.prior.input_mean = prior_mean
+
+
+def test_normalisation_of_a_prior():
+    hook = ModelCheckHook()
+    hook.before_run(SimpleNamespace(model=Model((1., 2., 3.))))
+    with pytest.raises(ValueError, match=r'prior.input_mean.*3.5.*differs'):
+        hook.before_run(SimpleNamespace(model=Model((1., 2., 3.5))))
+
+
+def test_order_of_classes():
+    check_classes(RAFDB_CLASSES, RAFDB_CLASSES)
+    with pytest.raises(ValueError, match='another order'):
+        check_classes(RAFDB_CLASSES[::-1], RAFDB_CLASSES)
+    with pytest.raises(ValueError, match='other names'):
+        check_classes(('yes', 'no'), RAFDB_CLASSES)
+    with pytest.warns(UserWarning, match='no class names'):
+        check_classes(None, RAFDB_CLASSES)
+
+
+def test_checkpoint_of_another_order_is_refused():
+    dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+    runner = SimpleNamespace(_train_loop=loop, _val_loop={}, _test_loop=None)
+    hook = ModelCheckHook()
+    good = dict(meta=dict(dataset_meta=dict(classes=('a', 'b'))))
+    hook.after_load_checkpoint(runner, good)
+    bad = dict(meta=dict(dataset_meta=dict(classes=('b', 'a'))))
+    with pytest.raises(ValueError, match='another order'):
+        hook.after_load_checkpoint(runner, bad)
+
+
+def test_record_tells_best_last_and_mean(tmp_path):
+    hook = ValidationRecordHook(last=2)
+    runner = SimpleNamespace(work_dir=str(tmp_path), _train_loop=object())
+    for epoch, accuracy in enumerate((50., 70., 60., 64.), 1):
+        runner.epoch = epoch
+        hook.after_val_epoch(
+            runner, dict(accuracy=accuracy, ece=accuracy / 10))
+    summary = hook.summary()
+    assert summary['accuracy'] == dict(
+        best=70.,
+        best_epoch=2,
+        last=64.,
+        last_epoch=4,
+        mean_last=62.,
+        mean_of=2)
+    assert summary['ece']['best_epoch'] == 1  # less is better
+    assert (tmp_path / 'validation.json').exists()
