@@ -1,5 +1,4 @@
 # ORSANet base on RAF-DB.
 _base_ = './orsanet_rafdb.py'
 
-model = dict(
-    neck=dict(cross_interaction=dict(depth=6)))
+model = dict(neck=dict(cross_interaction=dict(depth=6)))

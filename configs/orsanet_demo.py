@@ -9,8 +9,7 @@ max_epochs = 10
 train_cfg = dict(
     type='orsa.SAMTrainLoop', max_epochs=max_epochs, val_interval=1)
 param_scheduler = [
-    dict(
-        type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=40),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=40),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,

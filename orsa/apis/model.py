@@ -30,8 +30,8 @@ def load_config(config: Union[str, Config]) -> Config:
     setup_stack()
     if isinstance(config, Config):
         return copy.deepcopy(config)
-    if not isinstance(config, (str, bytes)) and not hasattr(
-            config, '__fspath__'):
+    if not isinstance(config,
+                      (str, bytes)) and not hasattr(config, '__fspath__'):
         raise TypeError('config should be a path or a Config, but got '
                         f'{type(config)}')
     config = str(config)
@@ -84,11 +84,12 @@ def _load(model: nn.Module, checkpoint: dict, name: str, strict: bool) -> None:
     if problems and strict:
         raise ValueError(f"'{name}' does not fit the model of this config: "
                          f'{"; ".join(problems)}')
-    model.load_state_dict({
-        k: v
-        for k, v in state.items() if k in own and v.shape == own[k].shape
-    },
-                          strict=False)
+    model.load_state_dict(
+        {
+            k: v
+            for k, v in state.items() if k in own and v.shape == own[k].shape
+        },
+        strict=False)
 
 
 def _config_classes(cfg: Config) -> Optional[Sequence[str]]:

@@ -61,8 +61,8 @@ def _limit_samples(cfg: Config, count: int) -> None:
     total = len(DATASETS.build(copy.deepcopy(dataset)))
     if count < total:
         # Spread over the list: many are sorted by class.
-        dataset.indices = np.linspace(
-            0, total - 1, count).round().astype(int).tolist()
+        dataset.indices = np.linspace(0, total - 1,
+                                      count).round().astype(int).tolist()
 
 
 def test(args: argparse.Namespace) -> dict:

@@ -20,7 +20,8 @@ from .model import load_config
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that training and testing share, OpenMMLab's names."""
     parser.add_argument(
-        '--work-dir', help='folder of logs and results (default: '
+        '--work-dir',
+        help='folder of logs and results (default: '
         'work_dirs/CONFIG_NAME)')
     parser.add_argument(
         '--no-pin-memory',
@@ -65,10 +66,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='start the dataloader workers anew every epoch')
     parser.add_argument(
-        '--max-iters',
-        type=int,
-        metavar='N',
-        help='stop after N iterations')
+        '--max-iters', type=int, metavar='N', help='stop after N iterations')
     parser.add_argument(
         '--dry-run',
         action='store_true',
@@ -224,9 +222,9 @@ def describe(runner: Runner) -> str:
     for name in ('train', 'val', 'test'):
         if getattr(runner, f'_{name}_loop') is None:
             continue
-        loader = runner.build_dataloader(getattr(runner, f'_{name}_dataloader')
-                                         ) if name != 'train' else (
-                                             runner.train_dataloader)
+        loader = runner.build_dataloader(
+            getattr(runner, f'_{name}_dataloader')) if name != 'train' else (
+                runner.train_dataloader)
         lines.append(f'{name}: {len(loader.dataset)} samples, '
                      f'{len(loader)} batches of {loader.batch_size}')
     batch = next(iter(runner.train_dataloader))

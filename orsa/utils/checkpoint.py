@@ -36,6 +36,7 @@ def _safe_globals() -> list:
         HistoryBuffer,
         np.ndarray,
         np.dtype,
+        np.dtypes.Float32DType,
         np.dtypes.Float64DType,
         np.dtypes.Int64DType,
         reconstruct,
@@ -55,7 +56,10 @@ def _refusals(filename: str):
         yield
     except pickle.UnpicklingError as error:
         reason = str(error).split('\n')
-        named = [i for i in reason if 'GLOBAL' in i or 'not allowed' in i]
+        named = [
+            i for i in reason
+            if 'GLOBAL' in i or 'not allowed' in i or 'Can only build' in i
+        ]
         raise pickle.UnpicklingError(
             f"'{filename}' was refused: it is not a plain checkpoint of "
             'weights and MMEngine records '
@@ -82,9 +86,9 @@ def zoo_path(filename: str) -> str:
     return osp.join(package, 'zoo', str(filename)[len(ZOO_PREFIX):])
 
 
-def load_checkpoint_file(filename: str,
-                         map_location: Optional[Union[str, torch.device]] = (
-                             'cpu')) -> dict:
+def load_checkpoint_file(
+    filename: str, map_location: Optional[Union[str, torch.device]] = ('cpu')
+) -> dict:
     """Load a local checkpoint file without unpickling arbitrary objects.
 
     Reads plain state dicts and the whole checkpoints that MMEngine writes

@@ -5,6 +5,7 @@ Each ``convert_*`` takes a published state dict and returns ours together with
 the keys that were left out on purpose. :func:`fit` then holds the result
 against the model that shall take it.
 """
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
@@ -339,3 +340,37 @@ def write_state(state: State,
         classes=tuple(classes))) if classes else dict()
     with atomic_path(path) as temporary:
         torch.save(dict(meta=meta, state_dict=state), temporary)
+
+
+def publish(src: str, dst: str, half: bool = True) -> int:
+    """Reduce a training checkpoint to what a user of the weights needs.
+
+    Keeps the weights (MMEngine has put a moving average in their place where
+    there is one) and the class names; optimizer, schedules and logs go.
+
+    Args:
+        src (str): A checkpoint of ``tools/train.py``.
+        dst (str): The file to write.
+        half (bool): Whether to store floats as float16; they become float32
+            again when loaded. Defaults to True.
+
+    Returns:
+        int: Size of the new file in bytes.
+
+    Raises:
+        ConversionError: If a weight is not finite, or too large for float16.
+    """
+    content = load_checkpoint_file(src)
+    state = content.get('state_dict', content)
+    new = {}
+    for key, value in state.items():
+        if value.is_floating_point():
+            value = value.half() if half else value
+            if not torch.isfinite(value).all():
+                raise ConversionError(f"'{src}': {key} is not finite"
+                                      f"{' in float16' if half else ''}")
+        new[key] = value.contiguous().clone()
+    meta = content.get('meta') or {}
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    write_state(new, dst, classes)
+    return os.path.getsize(dst)

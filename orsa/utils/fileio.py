@@ -48,7 +48,10 @@ def dump_json(obj: Any, path: str) -> None:
     with atomic_path(path) as temporary:
         with open(temporary, 'w', encoding='utf-8') as file:
             json.dump(
-                _plain(obj), file, indent=2, ensure_ascii=False,
+                _plain(obj),
+                file,
+                indent=2,
+                ensure_ascii=False,
                 allow_nan=False)
             file.write('\n')
 
@@ -60,7 +63,7 @@ def _plain(obj: Any) -> Any:
         return [_plain(v) for v in obj]
     if hasattr(obj, 'tolist'):  # arrays, tensors and their scalars
         return _plain(obj.tolist())
-    if isinstance(obj, float) and (obj != obj or obj in (float('inf'),
-                                                         float('-inf'))):
+    if isinstance(obj, float) and (obj != obj
+                                   or obj in (float('inf'), float('-inf'))):
         return None
     return obj

@@ -21,9 +21,8 @@ PRIORS = (
 )
 # Distributions that bring the same module under another name.
 ALIASES = {
-    'opencv-python':
-    ('opencv-python-headless', 'opencv-contrib-python',
-     'opencv-contrib-python-headless'),
+    'opencv-python': ('opencv-python-headless', 'opencv-contrib-python',
+                      'opencv-contrib-python-headless'),
     'mmengine': ('onedl-mmengine', 'mmengine-lite'),
     'mmpretrain': ('onedl-mmpretrain', ),
     'mmsegmentation': ('onedl-mmsegmentation', ),

@@ -2,6 +2,7 @@
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from orsa.datasets import SyntheticFaces, drawing
 from orsa.datasets.drawing import (EXPRESSIONS, OCCLUDERS, ActionUnits, Pose,
-                                   draw_face)
+                                   draw_face, sample_identity)
 from orsa.datasets.drawing.landmarks import MIRROR
 from orsa.registry import DATASETS, TRANSFORMS
 
@@ -36,9 +37,10 @@ def dataset(num_samples=14, **kwargs):
 
 def checksums(faces, order):
     return {
-        i: zlib.crc32(faces[i]['img'].tobytes() +
-                      faces[i]['gt_seg_map'].tobytes() +
-                      faces[i]['gt_keypoints'].tobytes())
+        i:
+        zlib.crc32(faces[i]['img'].tobytes() +
+                   faces[i]['gt_seg_map'].tobytes() +
+                   faces[i]['gt_keypoints'].tobytes())
         for i in order
     }
 
@@ -149,7 +151,8 @@ def test_transform_explains_a_foreign_record():
 @pytest.mark.parametrize('expression', EXPRESSIONS)
 def test_masks_and_landmarks_agree(expression):
     for seed in range(3):
-        face = draw(expression, seed)
+        who = replace(sample_identity(generator(seed)), hair_style='bald')
+        face = draw(expression, seed, identity=who)
         points, parsing = face['landmarks'], face['parsing']
         centres = {}
         for label in (2, 3, 4, 5, 6, 7, 9):
@@ -159,8 +162,7 @@ def test_masks_and_landmarks_agree(expression):
         for label, part in ((4, slice(42, 48)), (5, slice(36, 42)),
                             (2, slice(22, 27)), (3, slice(17, 22))):
             off = points[part].mean(0) - centres.get(label, points[part])
-            # hair may hide a part of a brow
-            assert np.abs(off).max() < (5 if label > 3 else 9)
+            assert np.abs(off).max() < 5, (seed, label)
         # the subject's left is on the image's right
         assert centres[4][0] > centres[5][0] + 20
         assert centres[5][1] < centres[6][1] < centres[7][1] < centres[9][1]
@@ -178,7 +180,7 @@ def test_landmarks_are_framed_like_aligned_photographs():
         assert np.abs(points[:, index].mean(0) - place).max() < 2.5
     # a mean face is its own mirror image
     mean = points.mean(0)
-    assert np.abs(127 - mean[MIRROR, 0] - mean[:, 0]).max() < 5
+    assert np.abs(128 - mean[MIRROR, 0] - mean[:, 0]).max() < 5
 
 
 @pytest.mark.parametrize('occluder', OCCLUDERS)
@@ -201,7 +203,7 @@ def test_occluder_hides_what_it_covers(occluder):
     # the picture changed where it is hidden, and not where it is in sight
     change = np.abs(face['img'].astype(int) - bare['img']).sum(2)
     assert change[hidden].mean() > 10 * change[face['visible'] > 0].mean()
-    at = np.rint(face['landmarks']).astype(int)
+    at = np.floor(face['landmarks']).astype(int)
     for (x, y), seen in zip(at, face['landmarks_visible']):
         if 0 <= x < 112 and 0 <= y < 112 and skin[y, x]:
             assert seen == face['visible'][y, x]

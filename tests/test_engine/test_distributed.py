@@ -49,8 +49,7 @@ def single(tmp_path_factory):
     return run(tmp_path_factory.mktemp('single'), 1, 12)[0]
 
 
-def test_two_processes_equal_one_with_the_same_global_batch(
-        tmp_path, single):
+def test_two_processes_equal_one_with_the_same_global_batch(tmp_path, single):
     first, second = run(tmp_path, 2, 6)
     assert first['weights'] == second['weights']  # bit for bit
     np.testing.assert_allclose(
@@ -68,9 +67,8 @@ def test_accumulation_under_ddp_equals_one_batch(tmp_path, single):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 
 
-def test_unsynchronised_perturbation_differs_but_ranks_agree(
-        tmp_path, single):
+def test_unsynchronised_perturbation_differs_but_ranks_agree(tmp_path, single):
     first, second = run(tmp_path, 2, 6, sync='local')
     assert first['weights'] == second['weights']
-    assert not np.allclose(first['losses'][1:], single['losses'][1:],
-                           atol=1e-6)
+    assert not np.allclose(
+        first['losses'][1:], single['losses'][1:], atol=1e-6)

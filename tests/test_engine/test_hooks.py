@@ -55,8 +55,8 @@ def test_record_tells_best_last_and_mean(tmp_path):
     runner = SimpleNamespace(work_dir=str(tmp_path), _train_loop=object())
     for epoch, accuracy in enumerate((50., 70., 60., 64.), 1):
         runner.epoch = epoch
-        hook.after_val_epoch(
-            runner, dict(accuracy=accuracy, ece=accuracy / 10))
+        hook.after_val_epoch(runner,
+                             dict(accuracy=accuracy, ece=accuracy / 10))
     summary = hook.summary()
     assert summary['accuracy'] == dict(
         best=70.,

@@ -86,17 +86,16 @@ def config(tmp_path_factory):
 def train(config, work_dir, repo_root, *args, kill_at=-1):
     env = dict(os.environ, OMP_NUM_THREADS='1', KILL_AT=str(kill_at))
     env['PYTHONPATH'] = str(repo_root / 'tests' / 'test_engine')
-    return subprocess.run(
-        [
-            sys.executable,
-            str(repo_root / 'tools' / 'train.py'),
-            str(config), '--work-dir',
-            str(work_dir), *args
-        ],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300)
+    return subprocess.run([
+        sys.executable,
+        str(repo_root / 'tools' / 'train.py'),
+        str(config), '--work-dir',
+        str(work_dir), *args
+    ],
+                          env=env,
+                          capture_output=True,
+                          text=True,
+                          timeout=300)
 
 
 @pytest.fixture(scope='module')
@@ -131,8 +130,8 @@ def test_resumes_bit_for_bit(config, unbroken, tmp_path, repo_root, kill_at):
     assert not (tmp_path / 'epoch_4.pth').exists()
     resumed = train(config, tmp_path, repo_root, '--resume')
     assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert 'resumed epoch: 2' in resumed.stderr + resumed.stdout or (
-        kill_at == 15)
+    assert 'resumed epoch: 2' in resumed.stderr + resumed.stdout or (kill_at
+                                                                     == 15)
 
     a = load_checkpoint_file(unbroken / 'epoch_4.pth')
     b = load_checkpoint_file(tmp_path / 'epoch_4.pth')

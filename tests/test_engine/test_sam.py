@@ -100,10 +100,12 @@ def test_quadratic_follows_the_published_update(adaptive):
         direction = w**2 * g if adaptive else g
         norm = np.linalg.norm(np.abs(w) * g if adaptive else g)
         up = w + 0.3 * direction / norm
-        np.testing.assert_allclose(p.detach().numpy(), up, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(
+            p.detach().numpy(), up, rtol=1e-9, atol=1e-11)
         wrapper.update_params(0.5 * p @ matrix @ p)
         w = w - 0.1 * a @ up
-        np.testing.assert_allclose(p.detach().numpy(), w, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(
+            p.detach().numpy(), w, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize('adaptive', [False, True])
@@ -180,8 +182,7 @@ def test_clipping_acts_on_the_descent():
     step = 0.1 / 2**0.5
     torch.testing.assert_close(p.detach(), torch.tensor([3. + step, 4 + step]))
     wrapper.update_params(10 * p.sum())
-    torch.testing.assert_close(p.detach(),
-                               torch.tensor([3., 4.]) - 1 / 2**0.5)
+    torch.testing.assert_close(p.detach(), torch.tensor([3., 4.]) - 1 / 2**0.5)
 
 
 def test_non_finite_gradient_does_not_move_the_weights():
@@ -218,8 +219,7 @@ def test_moments_survive_the_state_dict(tmp_path):
     fresh = build_optim_wrapper(
         Net(),
         dict(
-            type='orsa.SAMOptimWrapper',
-            optimizer=dict(type='Adam', lr=1e-2)))
+            type='orsa.SAMOptimWrapper', optimizer=dict(type='Adam', lr=1e-2)))
     fresh.load_state_dict(state)
     first = next(iter(fresh.optimizer.state.values()))
     old = next(iter(runner.optim_wrapper.optimizer.state.values()))

@@ -110,7 +110,7 @@ def test_lite_stays_within_its_budget(lite):
 
 def test_lite_hands_on_what_its_priors_mean(lite):
     outs = lite.eval().extract_feat(torch.rand(2, 3, 112, 112), 'backbone')
-    assert [tuple(o.shape) for o in outs] == [(2, 128, 7, 7),
+    assert [tuple(o.shape) for o in outs] == [(2, 128, 4, 4),
                                               (2, 11, 112, 112), (2, 68, 3)]
 
 
@@ -152,5 +152,5 @@ def test_priors_can_be_trained_from_the_same_files(repo_root):
 
 def test_a_size_that_does_not_fit_is_refused_when_built(repo_root):
     path = str(repo_root / 'configs/_base_/models/orsanet_lite.py')
-    with pytest.raises(ValueError, match='6x6.*7x7'):
+    with pytest.raises(ValueError, match='6x6.*4x4'):
         build(path, backbone__image_size=96)

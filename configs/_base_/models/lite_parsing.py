@@ -30,6 +30,14 @@ lite_parsing = dict(
         num_classes=11,
         norm_cfg=dict(type='BN'),
         align_corners=False,
-        loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)),
+        # Dice beside cross-entropy: brows, eyes and lips are a hundredth of
+        # the picture each
+        loss_decode=[
+            dict(
+                type='mmseg.CrossEntropyLoss',
+                loss_name='loss_ce',
+                avg_non_ignore=True),
+            dict(type='mmseg.DiceLoss', loss_name='loss_dice')
+        ]),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))

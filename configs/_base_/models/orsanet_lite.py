@@ -1,5 +1,7 @@
-# ORSANet for two cores: 112x112 input, the true spatial map, and priors that
-# say what they mean, parsing maps and landmarks, instead of inner features.
+# ORSANet for two cores: the true spatial map, and priors that say what they
+# mean, parsing maps and landmarks, instead of inner features. The priors see
+# 112x112; the image encoder sees 64x64 and gives 4x4 tokens: it is what
+# training computes most often, twice forward and backward per step.
 _base_ = ['./lite_parsing.py', './lite_landmark.py']
 
 mean = [123.675, 116.28, 103.53]
@@ -15,9 +17,10 @@ model = dict(
         num_classes=7),
     backbone=dict(
         type='orsa.ORSANet',
-        image_size=112,
+        image_size=64,
+        resize_mode='bilinear',
         embed_dims=128,
-        grid=7,
+        grid=4,
         token_layout='space',
         image_encoder=dict(type='orsa.IRNet', arch='ir_lite'),
         parsing_prior=dict(
@@ -47,14 +50,14 @@ model = dict(
             in_channels=11,
             out_channels=64,
             hidden_channels=32,
-            grid=7),
+            grid=4),
         landmark_encoder=dict(
             type='orsa.KeypointEncoder',
             num_keypoints=68,
             out_channels=128,
             hidden_channels=48,
-            halvings=1,
-            grid=7),
+            halvings=2,
+            grid=4),
         semantic_guidance=dict(
             type='orsa.SemanticGuidance',
             in_channels=128,
@@ -63,7 +66,7 @@ model = dict(
         cross_interaction=dict(
             type='orsa.MultiScaleCrossInteraction',
             embed_dims=128,
-            num_tokens=49,
+            num_tokens=16,
             num_heads=4,
             depth=2)),
     head=dict(

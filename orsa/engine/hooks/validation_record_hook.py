@@ -114,5 +114,4 @@ class ValidationRecordHook(Hook):
                 f'{s["mean_last"]:.2f}')
         if is_main_process():
             dump_json(
-                dict(epochs=self.records, summary=summary),
-                self._path(runner))
+                dict(epochs=self.records, summary=summary), self._path(runner))

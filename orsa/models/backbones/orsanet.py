@@ -87,8 +87,10 @@ class ORSANet(BaseModule):
         landmark_prior (dict, optional): Config of the landmark prior.
             Defaults to None.
         image_size (int | tuple[int, int]): Height and width that the image
-            encoder works at, in pixels; images of another size are resized
-            to the nearest pixel. Defaults to 112.
+            encoder works at, in pixels. Defaults to 112.
+        resize_mode (str): How images of another size are resized for the
+            encoder, 'nearest' as the published implementation does, or
+            'bilinear' (antialiased). Defaults to 'nearest'.
         embed_dims (int): Channels of the image map. Defaults to 512.
         grid (int | tuple[int, int]): Height and width of the image map.
             Defaults to 7.
@@ -120,6 +122,7 @@ class ORSANet(BaseModule):
                  parsing_prior: Optional[dict] = None,
                  landmark_prior: Optional[dict] = None,
                  image_size: Union[int, Tuple[int, int]] = 112,
+                 resize_mode: str = 'nearest',
                  embed_dims: int = 512,
                  grid: Union[int, Tuple[int, int]] = 7,
                  token_layout: str = 'space',
@@ -130,6 +133,7 @@ class ORSANet(BaseModule):
         self.allow_untrained = check_allow_untrained(allow_untrained)
         self.image_source = image_source
         self.image_size = to_2tuple(image_size)
+        self.resize_mode = resize_mode
 
         image_encoder = copy.deepcopy(image_encoder)
         self.image_pretrained = take_pretrained(image_encoder)
@@ -179,7 +183,8 @@ class ORSANet(BaseModule):
                             pretrained.get('prefix'))
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-        maps = self.image_encoder(resize_images(x, self.image_size))
+        maps = self.image_encoder(
+            resize_images(x, self.image_size, self.resize_mode))
         maps = maps[-1] if isinstance(maps, (tuple, list)) else maps
         outs = [self.adapter(maps)]
         # The priors are handed x itself: they remember by it.

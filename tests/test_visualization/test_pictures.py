@@ -1,0 +1,50 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
+                                plot_curves, read_scalars, spread)
+
+
+def test_spread_takes_every_class():
+    labels = [0] * 50 + [1] * 50 + [2] * 50
+    chosen = spread(labels, 6)
+    assert sorted(np.array(labels)[chosen]) == [0, 0, 1, 1, 2, 2]
+    assert len(spread([], 5)) == 0
+
+
+def test_sheet_marks_right_and_wrong(tmp_path):
+    face = np.full((40, 40, 3), 128, np.uint8)
+    path = str(tmp_path / 'sheet.png')
+    draw_prediction_sheet([(face, 'anger', 'anger', 0.9),
+                           (face, 'anger', 'fear', 0.4)], path)
+    sheet = cv2.imread(path)
+    left, right = sheet[4, 4], sheet[4, sheet.shape[1] // 2 + 4]
+    assert left[0] > left[2] and right[2] > right[0]  # blue and orange
+
+
+def test_scalars_of_a_resumed_training(tmp_path):
+    for name, records in (('1', [(1, 5.), (2, 4.)]), ('2', [(2, 3.),
+                                                            (3, 2.)])):
+        folder = tmp_path / name / 'vis_data'
+        folder.mkdir(parents=True)
+        lines = [json.dumps(dict(iter=i, loss=v)) for i, v in records]
+        lines.append(json.dumps(dict(step=int(name), accuracy=50., uar=40.)))
+        (folder / 'scalars.json').write_text('\n'.join(lines))
+    train, val = read_scalars(str(tmp_path))
+    assert [r['loss'] for r in train] == [5., 3., 2.]
+    assert [r['step'] for r in val] == [1, 2]
+    out = tmp_path / 'curves.png'
+    plot_curves(str(tmp_path), str(out))
+    assert cv2.imread(str(out)).std() > 5
+    with pytest.raises(FileNotFoundError, match='scalars.json'):
+        read_scalars(str(tmp_path / '1' / 'vis_data' / 'none'))
+
+
+def test_matrix_with_an_absent_class(tmp_path):
+    out = tmp_path / 'matrix.png'
+    plot_confusion_matrix([[3, 1], [0, 0]], ('a', 'b'), str(out))
+    assert cv2.imread(str(out)).std() > 5

@@ -1,0 +1,16 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Reduce a training checkpoint to its weights and class names, in float16."""
+import argparse
+
+from orsa.utils.compat import setup_stack
+from orsa.utils.convert import publish
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('src', help='a checkpoint of tools/train.py')
+    parser.add_argument('dst', help='the file to write')
+    parser.add_argument('--fp32', action='store_true', help='keep float32')
+    args = parser.parse_args()
+    setup_stack()
+    size = publish(args.src, args.dst, half=not args.fp32)
+    print(f'wrote {args.dst}, {size / 2**20:.2f} MB')
