@@ -5,7 +5,9 @@ _base_ = [
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'
 ]
 
-max_epochs = 10
+# Many small steps: the time is short.
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+max_epochs = 8
 train_cfg = dict(
     type='orsa.SAMTrainLoop', max_epochs=max_epochs, val_interval=1)
 param_scheduler = [
@@ -16,4 +18,9 @@ param_scheduler = [
         T_max=max_epochs,
         eta_min=1e-5,
         convert_to_iter_based=True),
+]
+custom_hooks = [
+    dict(
+        type='SwitchRecipeHook',
+        schedule=[dict(action_epoch=5, loss={{_base_.dynamic_loss}})])
 ]

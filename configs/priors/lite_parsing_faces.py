@@ -9,7 +9,7 @@ model = {{_base_.lite_parsing}}
 
 augment = [
     dict(type='RandomFlip', prob=0.5, swap_seg_labels=((2, 3), (4, 5))),
-    dict(type='RandomRotate', prob=0.7, degree=25, seg_pad_val=255),
+    dict(type='RandomRotate', prob=0.7, degree=25, seg_pad_val=0),
     dict(
         type='RandomResize',
         scale=(112, 112),

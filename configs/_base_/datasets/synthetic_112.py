@@ -1,20 +1,11 @@
 # Faces drawn by the program, 112x112; no face of one split is in another. A
 # third of the training faces have something in front of them.
 dataset_type = 'orsa.SyntheticFaces'
-fill = [104, 116, 124]
 
 train_pipeline = [
     # drawing takes longer than everything else: once is enough
     dict(type='orsa.DrawSyntheticFace', cache=True),
     dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='Rotate',
-        magnitude_range=(0., 15.),
-        magnitude_level=10,
-        magnitude_std='inf',
-        pad_val=fill,
-        prob=0.7,
-        interpolation='bilinear'),
     dict(
         type='RandomResizedCrop',
         scale=112,
@@ -22,13 +13,6 @@ train_pipeline = [
         aspect_ratio_range=(0.9, 1.1),
         backend='cv2'),
     dict(type='ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2),
-    dict(
-        type='RandomErasing',
-        erase_prob=0.5,
-        min_area_ratio=0.02,
-        max_area_ratio=0.1,
-        mode='const',
-        fill_color=fill),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
@@ -39,7 +23,7 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='orsa.ClassBalancedSampler'),
