@@ -6,9 +6,9 @@ _base_ = [
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'
 ]
 
-max_epochs = 40
+max_epochs = 30
 train_cfg = dict(
-    type='orsa.SAMTrainLoop', max_epochs=max_epochs, val_interval=2)
+    type='orsa.SAMTrainLoop', max_epochs=max_epochs, val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=40),
     dict(

@@ -30,7 +30,7 @@ real_pipeline = [
     *augment,
 ]
 drawn_pipeline = [
-    dict(type='orsa.DrawSyntheticFace'),
+    dict(type='orsa.DrawSyntheticFace', cache=True),
     *augment,
 ]
 test_pipeline = [

@@ -27,7 +27,7 @@ real_pipeline = [
     *augment,
 ]
 drawn_pipeline = [
-    dict(type='orsa.DrawSyntheticFace'),
+    dict(type='orsa.DrawSyntheticFace', cache=True),
     # the masks of the real faces have no hair
     dict(type='orsa.AsSegSample', merge={10: 0}),
     *augment,

@@ -16,8 +16,10 @@ class _LandmarkDataset(BaseDataset):
     METAINFO = dict(
         dataset_name='face68',
         num_keypoints=68,
-        keypoint_id2name={i: f'point {i + 1}' for i in range(68)},
-        keypoint_name2id={f'point {i + 1}': i for i in range(68)},
+        keypoint_id2name={i: f'point {i + 1}'
+                          for i in range(68)},
+        keypoint_name2id={f'point {i + 1}': i
+                          for i in range(68)},
         flip_indices=FLIP_68.tolist(),
         flip_pairs=[(i, int(j)) for i, j in enumerate(FLIP_68) if i < j],
         dataset_keypoint_weights=np.ones(68, np.float32),
@@ -66,8 +68,7 @@ class FaceLandmarkDataset(_LandmarkDataset):
         dataset = DATASETS.build(self.faces)
         records = [dataset.get_data_info(i) for i in range(len(dataset))]
         bare = [
-            r for r in records
-            if 'img_path' in r and 'gt_keypoints' not in r
+            r for r in records if 'img_path' in r and 'gt_keypoints' not in r
         ]
         if bare:
             raise ValueError(
@@ -131,8 +132,8 @@ class Face300WDataset(_LandmarkDataset):
                 if suffix == '.pts' and stem in images:
                     records.append(
                         self._record(
-                            osp.join(path, images[stem]),
-                            osp.join(path, name)))
+                            osp.join(path, images[stem]), osp.join(path,
+                                                                   name)))
         return records
 
     def _record(self, image: str, pts: str) -> dict:

@@ -49,8 +49,7 @@ class FaceParsingDataset(_ParsingDataset):
         dataset = DATASETS.build(self.faces)
         records = [dataset.get_data_info(i) for i in range(len(dataset))]
         bare = [
-            r for r in records
-            if 'img_path' in r and 'seg_map_path' not in r
+            r for r in records if 'img_path' in r and 'seg_map_path' not in r
         ]
         if bare:
             raise ValueError(

@@ -37,7 +37,7 @@ class SyntheticFaces(FERDataset):
         occluders (Sequence[str]): Kinds of occluders to draw. Defaults to
             all: 'sunglasses', 'mask', 'scarf', 'hand', 'block', 'object'.
         intensity (tuple[float, float]): Range of the strength of the
-            expressions, where 1 is the maximum. Defaults to (0.65, 1).
+            expressions, where 1 is the maximum. Defaults to (0.55, 1).
         grey_prob (float): Probability of a grey photograph. Defaults to 0.6.
         degrade (bool): Whether to blur, add grain and compress as press
             photographs do. Defaults to True.
@@ -65,7 +65,7 @@ class SyntheticFaces(FERDataset):
                  class_probs: Optional[Sequence[float]] = None,
                  occlude_prob: float = 0.,
                  occluders: Sequence[str] = OCCLUDERS,
-                 intensity: Sequence[float] = (.65, 1.),
+                 intensity: Sequence[float] = (.55, 1.),
                  grey_prob: float = .6,
                  degrade: bool = True,
                  test_mode: Optional[bool] = None,

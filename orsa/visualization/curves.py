@@ -24,8 +24,9 @@ def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
         FileNotFoundError: If there is no record at all.
     """
     files = [
-        osp.join(folder, 'scalars.json') for folder, _, names in sorted(
-            os.walk(work_dir)) if 'scalars.json' in names
+        osp.join(folder, 'scalars.json')
+        for folder, _, names in sorted(os.walk(work_dir))
+        if 'scalars.json' in names
     ]
     if not files:
         raise FileNotFoundError(f"'{work_dir}' holds no scalars.json: is it "

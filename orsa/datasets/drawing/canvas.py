@@ -26,8 +26,8 @@ def spline_basis(num: int, per_span: int, closed: bool) -> np.ndarray:
     spans = num if closed else num - 1
     t = np.arange(per_span, dtype=np.float32) / per_span
     weights = .5 * np.stack([
-        -t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3,
-        t + 4 * t**2 - 3 * t**3, -t**2 + t**3
+        -t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3,
+        -t**2 + t**3
     ], 1)
     basis = np.zeros((spans * per_span + (not closed), num), np.float32)
     for i in range(spans):
@@ -66,8 +66,7 @@ class Canvas:
         self.scale = size / BOX * oversample
         self.side = int(round(SPAN * self.scale))
         self._unit = np.float32(self.scale * (1 << _SHIFT))
-        self._origin = np.float32(
-            (PAD * self.scale - .5) * (1 << _SHIFT) + .5)
+        self._origin = np.float32((PAD * self.scale - .5) * (1 << _SHIFT) + .5)
         self.colour = np.zeros((self.side, self.side, 3), np.uint8)
         self.labels = np.zeros((self.side, self.side), np.uint8)
         self.alpha = np.zeros((self.side, self.side), np.uint8)
@@ -97,8 +96,8 @@ class Canvas:
              layer: np.ndarray = None) -> None:
         """Fill a polygon (units), anti-aliased on the colour layer."""
         layer = self.colour if layer is None else layer
-        cv2.fillPoly(layer, [self.to_fixed(points)],
-                     _scalar(colour), cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(layer, [self.to_fixed(points)], _scalar(colour),
+                     cv2.LINE_AA, _SHIFT)
 
     def label(self, points: np.ndarray, value: int) -> None:
         """Fill a polygon (units) of the label layer, without blending."""
@@ -116,8 +115,8 @@ class Canvas:
             fixed = list(self.to_fixed(curves))
         else:
             fixed = [self.to_fixed(c) for c in curves]
-        cv2.polylines(layer, fixed, False,
-                      _scalar(colour), self.width(width), cv2.LINE_AA, _SHIFT)
+        cv2.polylines(layer, fixed, False, _scalar(colour), self.width(width),
+                      cv2.LINE_AA, _SHIFT)
 
     def disc(self,
              centre: Sequence[float],
@@ -130,8 +129,8 @@ class Canvas:
         unit, origin = float(self._unit), float(self._origin)
         centre = [int(c * unit + origin) for c in centre]
         axes = [int(a * unit + .5) for a in axes]
-        cv2.ellipse(layer, centre, axes, angle, 0,
-                    360, _scalar(colour), -1, cv2.LINE_AA, _SHIFT)
+        cv2.ellipse(layer, centre, axes, angle, 0, 360, _scalar(colour), -1,
+                    cv2.LINE_AA, _SHIFT)
 
     def mask(self, points: np.ndarray, window: Tuple[slice, slice],
              soft: float) -> np.ndarray:

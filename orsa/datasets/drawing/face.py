@@ -8,12 +8,12 @@ import numpy as np
 from .action_units import (EXPRESSIONS, ActionUnits, apply_action_units,
                            sample_action_units)
 from .canvas import BOX, Canvas
-from .features import (paint_brows, paint_eyes, paint_mouth, paint_nose)
+from .features import paint_brows, paint_eyes, paint_mouth, paint_nose
 from .hair import paint_beard, paint_hair
 from .identity import Identity, sample_identity
 from .landmarks import neutral_landmarks
-from .occluders import (OCCLUDERS, WORN, paint_glasses, paint_held,
-                        paint_worn, pick_occluder)
+from .occluders import (OCCLUDERS, WORN, paint_glasses, paint_held, paint_worn,
+                        pick_occluder)
 from .photo import background, photograph
 from .pose import Camera, Pose, sample_pose
 from .relief import face_relief, sample_light, shade
@@ -60,7 +60,7 @@ def draw_face(expression: str,
               size: int = 128,
               occlude_prob: float = 0.,
               occluders: Sequence[str] = OCCLUDERS,
-              intensity: Tuple[float, float] = (.65, 1.),
+              intensity: Tuple[float, float] = (.55, 1.),
               identity: Optional[Identity] = None,
               action_units: Optional[ActionUnits] = None,
               pose: Optional[Pose] = None,
@@ -89,10 +89,11 @@ def draw_face(expression: str,
 
     Returns:
         dict: ``img`` (size, size, 3) uint8 BGR; ``landmarks`` (68, 2)
-        float32 in pixels, pixel centres at integers; ``landmarks_visible``
-        (68,) float32; ``parsing`` (size, size) uint8 LaPa classes, as if
-        nothing hid the face; ``visible`` (size, size) uint8, 1 where a face
-        pixel is in sight; ``occlusion_ratio``, the hidden share of the face;
+        float32 in pixels from the image's corner, as mmcv counts;
+        ``landmarks_visible`` (68,) float32; ``parsing`` (size, size) uint8
+        LaPa classes, as if nothing hid the face; ``visible`` (size, size)
+        uint8, 1 where a face pixel is in sight; ``occlusion_ratio``, the
+        hidden share of the face;
         ``occluder``, ``action_units`` and ``identity``.
     """
     if expression not in EXPRESSIONS:
@@ -141,7 +142,7 @@ def _photograph(canvas: Canvas, camera: Camera, points: np.ndarray, size: int,
     landmarks = camera.project(points)
     if occluder is not None and occluder not in WORN:
         cover = paint_held(img, landmarks, occluder, streams['occluder'])
-    pixels = landmarks * np.float32(size / BOX) - np.float32(.5)
+    pixels = landmarks * np.float32(size / BOX)
     return dict(img=img, landmarks=pixels, **_sight(parsing, cover, pixels))
 
 
@@ -152,7 +153,7 @@ def _sight(parsing: np.ndarray, cover: np.ndarray,
     hidden = cover > 127
     face = (parsing > 0) & (parsing < 10)
     visible = (face & ~hidden).astype(np.uint8)
-    at = np.rint(pixels).astype(int)
+    at = np.floor(pixels).astype(int)
     inside = ((at >= 0) & (at < size)).all(1)
     at = at.clip(0, size - 1)
     seen = inside & ~hidden[at[:, 1], at[:, 0]]

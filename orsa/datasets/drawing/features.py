@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Painters of eyes, brows, nose and mouth."""
+import cv2
 import numpy as np
 
 from .action_units import ActionUnits
@@ -27,8 +28,6 @@ def paint_eyes(canvas: Canvas, points: np.ndarray, units: ActionUnits,
     lights = []
     for start, label in ((36, RIGHT_EYE), (42, LEFT_EYE)):
         eye = points[start:start + 6]
-        if start == 42:  # mirrored: run from image left to right all the same
-            eye = eye[[0, 1, 2, 3, 4, 5]]
         lights.append(_paint_eye(canvas, eye, units, who, gaze))
         upper, lower = _lids(eye)
         canvas.label(np.concatenate([upper, lower[::-1]]), label)
@@ -74,7 +73,6 @@ def _paint_eye(canvas: Canvas, eye: np.ndarray, units: ActionUnits,
 
 
 def _stroke(layer: np.ndarray, fixed: np.ndarray, width: int) -> None:
-    import cv2
     cv2.polylines(layer, [fixed], False, 255, width, cv2.LINE_AA, 4)
 
 
@@ -107,8 +105,10 @@ def paint_brows(canvas: Canvas, points: np.ndarray, who: Identity,
         t = np.linspace(0, 1, len(middle))
         thick = who.brow_thickness * (.25 + 1.1 * t**.7 - .35 * t**6)
         upper, lower = middle.copy(), middle.copy()
-        upper[:, 1] -= thick * .5
-        lower[:, 1] += thick * .5
+        # annotators, and face meshes even more, mark a brow's upper half
+        middle[:, 1] += thick * .35
+        upper[:, 1] -= thick * .15
+        lower[:, 1] += thick * .85
         shape = np.concatenate([upper, lower[::-1]])
         window = canvas.window(shape, 4)
         mask = canvas.mask(shape, window, .55)
@@ -147,12 +147,12 @@ def paint_nose(canvas: Canvas, points: np.ndarray, units: ActionUnits,
         line = wing + np.float32([(-side * .2, -6), (side * 1.4, -3.2),
                                   (side * 1.4, -.6), (-side * .6, 1.2)])
         canvas.lines([curve(line, 4)], tuple(skin * .66), .9)
-        canvas.disc(wing + (-side * 3.2, .8), (2.5 * flare, 1.25 * flare),
-                    tuple(skin * .22), -side * 14)
+        canvas.disc(wing + (-side * 3.2, .8), (2.2 * flare, 1.0 * flare),
+                    tuple(skin * .34), -side * 14)
     under = points[31:36] + (0, .9)
-    canvas.lines([curve(under[1:4], 4)], tuple(skin * .62), .9)
+    canvas.lines([curve(under[1:4], 4)], tuple(skin * .74), .9)
     canvas.colour[window] = soften(canvas.colour[window], .55 * canvas.scale)
-    bridge = points[27] + (0, 0)
+    bridge = points[27]
     shape = np.stack([
         bridge + (-2.5, -1), bridge + (2.5, -1), points[28] + (4.5, 1),
         points[35] + (1.5, -4), points[35] + (1.2, -.5), points[34],
@@ -165,8 +165,9 @@ def paint_nose(canvas: Canvas, points: np.ndarray, units: ActionUnits,
 def paint_mouth(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                 who: Identity) -> None:
     """Lips, teeth, tongue and the dark between them."""
-    outer_up, outer_low = curve(points[48:55], 5), curve(
-        points[[48, 59, 58, 57, 56, 55, 54]], 5)
+    outer_up, outer_low = curve(points[48:55],
+                                5), curve(points[[48, 59, 58, 57, 56, 55, 54]],
+                                          5)
     inner_up = curve(points[[60, 61, 62, 63, 64]], 7)
     inner_low = curve(points[[60, 67, 66, 65, 64]], 7)
     lips = np.concatenate([outer_up, outer_low[::-1]])

@@ -37,14 +37,13 @@ def _index_map(flow: str, variant: int, side: int) -> np.ndarray:
     return np.mod(index, 256).astype(np.uint8)
 
 
-def strands(flow: str, colour: np.ndarray, rng: np.random.Generator,
-            side: int, contrast: float) -> np.ndarray:
+def strands(flow: str, colour: np.ndarray, rng: np.random.Generator, side: int,
+            contrast: float) -> np.ndarray:
     """A sheet of hair, BGR uint8."""
     noise = rng.standard_normal(256).astype(np.float32)
     wide = np.tile(noise, 3)[None]
-    smooth = (
-        cv2.GaussianBlur(wide, (0, 0), 1.2) * 1.4 +
-        cv2.GaussianBlur(wide, (0, 0), 5.) * 1.5)[0, 256:512]
+    smooth = (cv2.GaussianBlur(wide, (0, 0), 1.2) * 1.4 +
+              cv2.GaussianBlur(wide, (0, 0), 5.) * 1.5)[0, 256:512]
     tone = np.exp(contrast * smooth)[:, None] * colour + 4 * contrast
     table = np.clip(tone, 0, 255).astype(np.uint8)[:, None]
     index = _index_map(flow, int(rng.integers(2)), side)
@@ -64,8 +63,12 @@ def _outer(who: Identity, wide: float) -> np.ndarray:
     if style == 'curly':
         grow = 8 + 12 * v
     else:
-        grow = {'crop': 1.5, 'receding': 2, 'bald': 0, 'tied': 2.5 + 3 * v}.get(
-            style, 4 + 6 * v)
+        grow = {
+            'crop': 1.5,
+            'receding': 2,
+            'bald': 0,
+            'tied': 2.5 + 3 * v
+        }.get(style, 4 + 6 * v)
     e = 46 * wide
     top = [(64 - e - grow * .45, 24), (64 - e + 3 - grow * .7, 4),
            (64 - 30 - grow * .5, -11 - grow * .8), (64, -17 - grow)]
@@ -89,8 +92,11 @@ def _opening(who: Identity, points: np.ndarray, wide: float,
     style, line = who.hair_style, who.hairline
     e = 45.5 * wide
     jaw = points[[5, 3, 2, 1], :] * 1.
-    low = [(26, 190), (34, 118), tuple(jaw[0] + (-2, 0)),
-           tuple(jaw[1] + (-.6, 0)), tuple(jaw[2]), tuple(jaw[3] + (1.5, 0))]
+    low = [(26, 190), (34, 118),
+           tuple(jaw[0] + (-2, 0)),
+           tuple(jaw[1] + (-.6, 0)),
+           tuple(jaw[2]),
+           tuple(jaw[3] + (1.5, 0))]
     if style not in _HANGING and style != 'curly':
         burn = 62 if who.female < .5 else 46
         low = [(0, 190), (0, burn), (64 - e + 2.5, burn - 2)]
@@ -140,6 +146,7 @@ def paint_hair(canvas: Canvas, points: np.ndarray, who: Identity,
         'down' if who.hair_style == 'fringe' else
         'curl' if who.hair_style == 'curly' else 'angle')
     contrast = .2 if who.hair_style == 'crop' else .34
+    contrast *= 1 - .5 * float(who.hair.mean()) / 255
     sheet = strands(flow, who.hair, rng, canvas.side, contrast)
     _drop_shadow(canvas, mask)
     cv2.copyTo(sheet, cv2.compare(mask, 110, cv2.CMP_GT), canvas.colour)
@@ -179,13 +186,19 @@ def paint_beard(canvas: Canvas, points: np.ndarray, who: Identity,
     if who.beard == 'full':
         rim = points[[16, 15, 14, 13, 12, 11, 10, 8, 6, 5, 4, 3, 2, 1, 0]]
         rim = rim + (0, 1.5)
-        inner = [points[1] + (4, 4), points[3] + (9, -3),
-                 points[48] + (-7, -2), points[48] + (-2.5, 3)]
-        other = [points[54] + (2.5, 3), points[54] + (7, -2),
-                 points[13] + (-9, -3), points[15] + (-4, 4)]
+        inner = [
+            points[1] + (4, 4), points[3] + (9, -3), points[48] + (-7, -2),
+            points[48] + (-2.5, 3)
+        ]
+        other = [
+            points[54] + (2.5, 3), points[54] + (7, -2), points[13] + (-9, -3),
+            points[15] + (-4, 4)
+        ]
         shapes.append(
-            np.concatenate([curve(rim, 3), np.stack(inner), chin,
-                            np.stack(other)]))
+            np.concatenate(
+                [curve(rim, 3),
+                 np.stack(inner), chin,
+                 np.stack(other)]))
     window = canvas.window(np.concatenate(shapes), 4)
     sheet = strands('down', who.brow * 1.05, rng, canvas.side, .3)[window]
     dense = rng.uniform(.6, .92)

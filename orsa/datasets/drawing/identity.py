@@ -6,9 +6,9 @@ from typing import Tuple
 import numpy as np
 
 # From light to dark, RGB: anchors through the whole human range.
-_SKIN = np.float32([(232, 196, 172), (226, 182, 154), (215, 168, 138),
-                    (194, 144, 110), (164, 116, 84), (128, 86, 60),
-                    (94, 62, 44), (66, 44, 34)])
+SKIN_TONES = np.float32([(232, 196, 172), (226, 182, 154), (215, 168, 138),
+                         (194, 144, 110), (164, 116, 84), (128, 86, 60),
+                         (94, 62, 44), (66, 44, 34)])
 _HAIR = np.float32([(28, 24, 22), (44, 32, 26), (72, 48, 34), (104, 70, 44),
                     (140, 98, 60), (196, 156, 100), (226, 200, 152),
                     (130, 62, 34)])
@@ -39,6 +39,7 @@ class FaceShape:
     nose_width: float = 1.
     mouth_width: float = 1.
     mouth_drop: float = 0.
+    mouth_tilt: float = 0.
     upper_lip: float = 1.
     lower_lip: float = 1.
 
@@ -63,11 +64,13 @@ class Identity:
     makeup: float
     freckles: float
     nose_height: float
+    socket: float
+    frown_line: float
     glasses: str
     texture_seed: int
 
 
-def _along(anchors: np.ndarray, t: float) -> np.ndarray:
+def along(anchors: np.ndarray, t: float) -> np.ndarray:
     """Colour at t in [0, 1] along a list of anchors."""
     at = t * (len(anchors) - 1)
     low = min(int(at), len(anchors) - 2)
@@ -75,37 +78,38 @@ def _along(anchors: np.ndarray, t: float) -> np.ndarray:
 
 
 def _sample_shape(rng: np.random.Generator, female: float) -> FaceShape:
-    n = rng.standard_normal(16).clip(-2.2, 2.2)
+    n = rng.standard_normal(17).clip(-2.2, 2.2)
     manly = .5 - female
     return FaceShape(
-        width=1.02 + .04 * n[0],
-        jaw=1 + .05 * n[1] + .07 * manly,
+        width=1.05 + .04 * n[0],
+        jaw=1.03 + .06 * n[1] + .07 * manly,
         chin=1 + .07 * n[2] + .06 * manly,
         eye_width=1.03 + .05 * n[3] - .04 * manly,
-        eye_open=1.14 + .12 * n[4] - .12 * manly,
+        eye_open=1.1 + .15 * n[4] - .12 * manly,
         eye_gap=.8 * n[5],
         eye_slant=.03 + .05 * n[6] - .03 * manly,
-        brow_height=1.1 * n[7] + 2.4 * manly,
-        brow_slant=.03 * n[8] - .03 * manly,
+        brow_height=-.6 + 1.8 * n[7] + 2.6 * manly,
+        brow_slant=.04 * n[8] - .03 * manly,
         brow_arch=1 + .35 * n[9] - .5 * manly,
         nose_length=1 + .04 * n[10],
         nose_width=1 + .1 * n[11] + .1 * manly,
         mouth_width=1 + .07 * n[12] + .05 * manly,
         mouth_drop=1.0 * n[13],
+        mouth_tilt=.03 * n[16],
         upper_lip=1 + .2 * n[14] - .2 * manly,
         lower_lip=1 + .18 * n[15] - .15 * manly)
 
 
 def _sample_skin(rng: np.random.Generator) -> Tuple[np.ndarray, float]:
     darkness = rng.beta(1.1, 1.5)
-    skin = _along(_SKIN, darkness)[::-1]
+    skin = along(SKIN_TONES, darkness)[::-1]
     return skin * (1 + .018 * rng.standard_normal(3)), darkness
 
 
 def _sample_hair(rng: np.random.Generator, darkness: float,
                  age: float) -> Tuple[np.ndarray, np.ndarray]:
     tone = rng.beta(1, 1.2 + 5 * darkness)
-    hair = _along(_HAIR[:7], tone)
+    hair = along(_HAIR[:7], tone)
     if rng.random() < .05 * (1 - darkness):
         hair = _HAIR[7]
     brow = hair * .72
@@ -123,8 +127,8 @@ def sample_identity(rng: np.random.Generator,
         rng (np.random.Generator): Source of the variation.
         glasses_prob (float): Probability that the person wears glasses.
     """
-    female = float(np.clip(.5 + rng.choice((-.45, .45)) * rng.beta(4, 1), 0,
-                           1))
+    female = float(
+        np.clip(.5 + rng.choice((-.45, .45)) * rng.beta(4, 1), 0, 1))
     age = float(rng.beta(1.6, 2.))
     shape = _sample_shape(rng, female)
     skin, darkness = _sample_skin(rng)
@@ -139,7 +143,7 @@ def sample_identity(rng: np.random.Generator,
     makeup = float(rng.random() * (female > .6) * (rng.random() < .6))
     lips = skin * np.float32((.70, .66, .86)) + np.float32((6, 0, 10))
     lips += (np.float32((50, 34, 160)) - lips) * makeup * .5
-    iris = _along(_IRIS, min(1, rng.beta(1, 1 + 4 * darkness)))[::-1].copy()
+    iris = along(_IRIS, min(1, rng.beta(1, 1 + 4 * darkness)))[::-1].copy()
     return Identity(
         shape=shape,
         skin=skin,
@@ -150,14 +154,17 @@ def sample_identity(rng: np.random.Generator,
         female=female,
         age=age,
         darkness=float(darkness),
-        brow_thickness=float(3.9 - 1.4 * female + .5 * rng.normal()),
+        brow_thickness=float(
+            np.clip(3.9 - 1.4 * female + .8 * rng.normal(), 1.2, 6)),
         hair_style=HAIR_STYLES[style],
-        hairline=float(6 + 4 * rng.normal()),
+        hairline=float(4 + 5 * rng.normal()),
         hair_volume=float(rng.random()),
         beard=beard,
         makeup=makeup,
         freckles=float(rng.random() * (rng.random() < .15)),
         nose_height=float(1 + .2 * rng.normal()),
+        socket=float(rng.uniform(.2, 1.3)),
+        frown_line=float(rng.beta(1, 2.5) * (.3 + .7 * age)),
         glasses=('round', 'square', 'thin')[rng.integers(3)]
         if rng.random() < glasses_prob else 'none',
         texture_seed=int(rng.integers(2**31)))

@@ -81,7 +81,7 @@ def neutral_landmarks(shape) -> np.ndarray:
     above = np.clip(96.6 - y[mouth], 0, None)
     below = np.clip(y[mouth] - 96.6, 0, None)
     y[mouth] = (96.6 + shape.mouth_drop - above * shape.upper_lip +
-                below * shape.lower_lip)
+                below * shape.lower_lip - np.abs(x[mouth]) * shape.mouth_tilt)
     # turned heads look narrower: this makes up for it on average
     points[:, 0], points[:, 1] = 1.03 * x + 64, y
     return points

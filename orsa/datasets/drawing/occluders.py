@@ -10,8 +10,8 @@ from typing import Sequence
 import cv2
 import numpy as np
 
-from .canvas import Canvas, curve, soften
-from .identity import Identity, _along, _SKIN
+from .canvas import PAD, Canvas, curve, soften
+from .identity import SKIN_TONES, Identity, along
 from .skin import noise_patch
 
 WORN = ('sunglasses', 'mask', 'scarf')
@@ -60,8 +60,8 @@ def paint_glasses(canvas: Canvas, points: np.ndarray, who: Identity,
         window = canvas.window(lens, 1)
         mask = canvas.mask(lens, window, .3)
         canvas.blend(window, mask * rng.uniform(.02, .16), 235)
-    tone = rng.uniform(15, 150) * np.float32(
-        [1, 1, 1] if rng.random() < .6 else [.5, .75, 1])
+    tone = rng.uniform(
+        15, 150) * np.float32([1, 1, 1] if rng.random() < .6 else [.5, .75, 1])
     width = .7 if who.glasses == 'thin' else rng.uniform(1., 2.)
     _frame(canvas, points, lenses, tuple(tone), width)
 
@@ -104,18 +104,24 @@ def _cloth(canvas: Canvas, shape: np.ndarray, colour: np.ndarray,
 def _mask(canvas: Canvas, points: np.ndarray,
           rng: np.random.Generator) -> None:
     top = rng.uniform(62, 74)
-    upper = [points[1] + (1, 6), (38, top + 6), (64, top), (90, top + 6),
-             points[15] + (-1, 6)]
+    upper = [
+        points[1] + (1, 6), (38, top + 6), (64, top), (90, top + 6),
+        points[15] + (-1, 6)
+    ]
     lower = points[[13, 12, 11, 10, 8, 6, 5, 4, 3]] + (0, 2)
     shape = curve(np.concatenate([np.float32(upper), lower]), 3, True)
     colour = np.float32([(214, 196, 160), (236, 236, 236), (36, 34, 34),
                          (190, 205, 170)][rng.integers(4)])
     _cloth(canvas, shape, colour, rng, 0.)
-    pleats = [np.float32([(30, y), (64, y + 2.5), (98, y)])
-              for y in (top + 16, top + 24, top + 32)]
+    pleats = [
+        np.float32([(30, y), (64, y + 2.5), (98, y)])
+        for y in (top + 16, top + 24, top + 32)
+    ]
     canvas.lines([curve(p, 4) for p in pleats], tuple(colour * .8), .6)
-    straps = [np.stack([points[i] + (0, 6), points[j] + (0, -6)])
-              for i, j in ((1, 0), (15, 16))]
+    straps = [
+        np.stack([points[i] + (0, 6), points[j] + (0, -6)])
+        for i, j in ((1, 0), (15, 16))
+    ]
     canvas.lines(straps, tuple(colour * .9), .8)
 
 
@@ -124,18 +130,18 @@ def _scarf(canvas: Canvas, points: np.ndarray,
     top = rng.uniform(74, 100)
     x = np.linspace(-20, 148, 9)
     edge = np.stack([x, top + 4 * np.cos(x / 18 + rng.uniform(0, 6))], 1)
-    shape = np.concatenate([curve(edge, 4), np.float32([(170, 170),
-                                                        (-40, 170)])])
+    shape = np.concatenate(
+        [curve(edge, 4), np.float32([(170, 170), (-40, 170)])])
     stripes = rng.uniform(.5, 1.2) if rng.random() < .5 else 0.
-    _cloth(canvas, shape, rng.uniform(20, 225, 3).astype(np.float32), rng,
-           stripes)
+    _cloth(canvas, shape,
+           rng.uniform(20, 225, 3).astype(np.float32), rng, stripes)
     canvas.fill(shape, 255, canvas.alpha)
 
 
 def _hand(canvas: Canvas, target: np.ndarray,
           rng: np.random.Generator) -> None:
     """A palm with four fingers and a thumb, coming in from an edge."""
-    skin = _along(_SKIN, rng.beta(1.1, 1.5))[::-1] * rng.uniform(.75, 1.05)
+    skin = along(SKIN_TONES, rng.beta(1.1, 1.5))[::-1] * rng.uniform(.75, 1.05)
     angle = rng.uniform(-1.9, 1.9)  # 0: fingers up
     size = rng.uniform(.85, 1.2)
     turn = np.float32([[np.cos(angle), -np.sin(angle)],
@@ -143,8 +149,8 @@ def _hand(canvas: Canvas, target: np.ndarray,
     flip = np.float32([rng.choice((-1, 1)), 1])
     spread = rng.uniform(.02, .16)
     bones = []
-    for i, (x, long) in enumerate(((-13, 30), (-4.5, 35), (4.5, 33),
-                                   (13, 26))):
+    fingers = (-13, 30), (-4.5, 35), (4.5, 33), (13, 26)
+    for i, (x, long) in enumerate(fingers):
         lean = (i - 1.5) * spread
         tip = x + long * np.sin(lean), -8 - long * np.cos(lean)
         bones.append((np.float32([(x, 0), tip]), 8.6))
@@ -152,7 +158,10 @@ def _hand(canvas: Canvas, target: np.ndarray,
     palm = curve(
         np.float32([(-18, 2), (0, -5), (18, 2), (17, 26), (11, 44), (11, 110),
                     (-11, 110), (-11, 44), (-17, 26)]), 4, True)
-    place = lambda p: (p * flip) @ turn.T + target  # noqa: E731
+
+    def place(points):
+        return (points * flip) @ turn.T + target
+
     _cover(canvas, place(palm), tuple(skin * .92))
     for bone, width in bones:
         line = place(bone)
@@ -198,8 +207,11 @@ def _object(canvas: Canvas, target: np.ndarray,
 def paint_worn(canvas: Canvas, points: np.ndarray, kind: str,
                rng: np.random.Generator) -> None:
     """Paint an occluder that turns with the head."""
-    {'sunglasses': _sunglasses, 'mask': _mask, 'scarf': _scarf}[kind](
-        canvas, points, rng)
+    {
+        'sunglasses': _sunglasses,
+        'mask': _mask,
+        'scarf': _scarf
+    }[kind](canvas, points, rng)
 
 
 def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
@@ -217,15 +229,18 @@ def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
     """
     size = len(image)
     canvas = Canvas(size)
-    anchors = np.stack([points[36:42].mean(0), points[42:48].mean(0),
-                        points[30], points[48:68].mean(0),
-                        points[48:68].mean(0), points[4], points[12]])
+    anchors = np.stack([
+        points[36:42].mean(0), points[42:48].mean(0), points[30],
+        points[48:68].mean(0), points[48:68].mean(0), points[4], points[12]
+    ])
     target = anchors[rng.integers(len(anchors))] + rng.normal(0, 6, 2)
     if kind == 'hand':
         target = target + (0, 12)
-    {'hand': _hand, 'block': _block, 'object': _object}[kind](canvas, target,
-                                                              rng)
-    from .canvas import PAD
+    {
+        'hand': _hand,
+        'block': _block,
+        'object': _object
+    }[kind](canvas, target, rng)
     start = int(round(PAD * canvas.scale))
     view = slice(start, start + int(round(128 * canvas.scale)))
     paint = cv2.resize(

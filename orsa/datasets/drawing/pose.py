@@ -16,7 +16,7 @@ from .landmarks import BASE, five_points
 
 _CENTRE = np.float32((64, 72))
 _GRID = 24
-_TEMPLATE = five_points(BASE)
+_TEMPLATE = five_points(BASE) - np.float32((0, .6))
 
 
 @dataclass
@@ -142,7 +142,6 @@ class Camera:
         grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
         frontal = (self._unproject(grid) + PAD) * scale - .5
         frontal = frontal.reshape(_GRID, _GRID, 2).astype(np.float32)
-        maps = cv2.resize(
-            frontal, (side, side), interpolation=cv2.INTER_CUBIC)
+        maps = cv2.resize(frontal, (side, side), interpolation=cv2.INTER_CUBIC)
         maps = maps[margin:-margin, margin:-margin]
         return maps[..., 0].copy(), maps[..., 1].copy()

@@ -72,14 +72,13 @@ def _bone_bumps(p: np.ndarray, who: Identity) -> List[Bump]:
         (64, p[57, 1] + 4.5, 8, 2.4, -1.8),
         (64, p[8, 1] - 7, 9, 6, 3.2 + manly),
     ]
-    for side, (eye, brow) in enumerate(((p[36:42], p[17:22]),
-                                        (p[42:48], p[22:27]))):
-        out = 1 - 2 * (side == 0)
+    halves = (-1, p[36:42], p[17:22]), (1, p[42:48], p[22:27])
+    for out, eye, brow in halves:
         ex, ey = eye.mean(0)
-        bumps += [(ex, ey - 1, 10, 6, -4.6), (ex, ey, 7, 4, 2.6),
-                  (ex - out * 12, ey, 3.4, 5, -2.2),
+        bumps += [(ex, ey - 1, 10, 6, -3 - 2.2 * who.socket),
+                  (ex, ey, 7, 4, 2.6), (ex - out * 12, ey, 3.4, 5, -2.2),
                   (64 + out * 29, 75, 10, 8, 3.4),
-                  (64 + out * 34, 92, 9, 10, -1.4 * (1 - who.shape.width + 1))]
+                  (64 + out * 34, 92, 9, 10, -1.4)]
         bumps += [(x, y + 1.5, 6, 3, .35 + .35 * manly) for x, y in brow]
     mouth = 64, p[51, 1] / 2 + p[57, 1] / 2
     bumps.append((*mouth, 15, 11, 3.2))
@@ -113,8 +112,8 @@ def _cheek_bumps(p: np.ndarray, units: ActionUnits,
         crow = (.75 * units[6] + .35 * age) * .6
         for turn in (-.35, .05, .5):
             start = eye[0] + (out * 2.5, turn * 4)
-            ray = start + np.outer(np.linspace(0, 7, 3),
-                                   (out * np.cos(turn), np.sin(turn)))
+            ray = start + np.outer(
+                np.linspace(0, 7, 3), (out * np.cos(turn), np.sin(turn)))
             bumps += groove(ray, .9, -.45 * crow)
         frown = .9 * units[15] + .35 * age
         line = corner + np.float32([(out, 1.5), (out * 2.5, 6), (out * 2, 11)])
@@ -143,7 +142,7 @@ def _brow_bumps(p: np.ndarray, units: ActionUnits,
         short = .7 * inner * (units[4] > .15)
         bumps += [(64, y + lift + 5, 10, .9, -short),
                   (64, y + lift + 7.5, 10, 1.5, .5 * short)]
-    knit = max(units[4], .7 * units[9]) + .15 * age
+    knit = max(units[4], .7 * units[9]) + .4 * who.frown_line
     top = (p[21, 1] + p[22, 1]) / 2 - 1
     for x in (60.2, 67.4):
         bumps.append((x, top, .9, 5.5, -1.1 * knit))
@@ -154,8 +153,8 @@ def _brow_bumps(p: np.ndarray, units: ActionUnits,
         bumps += [(64, y, 6.5, .9, -.9 * wrinkle) for y in (48.5, 52.5, 57.)]
         for out in (-1, 1):
             for y in (0, 4.5):
-                line = np.float32([(64 + out * 4, 58 + y), (64 + out * 7,
-                                                            60 + y),
+                line = np.float32([(64 + out * 4, 58 + y),
+                                   (64 + out * 7, 60 + y),
                                    (64 + out * 10, 64 + y)])
                 bumps += groove(line, .9, -.6 * wrinkle)
     return bumps
@@ -211,14 +210,13 @@ def sample_light(rng: np.random.Generator) -> Light:
     warm = rng.normal(0, .06)
     return Light(
         direction=direction / np.linalg.norm(direction),
-        ambient=rng.uniform(.25, .6),
+        ambient=rng.uniform(.15, .6),
         tint=np.float32([1 - warm, 1, 1 + warm]),
         exposure=float(np.exp(rng.normal(0, .17))),
         gloss=rng.uniform(.02, .2))
 
 
-def shade(height: np.ndarray,
-          light: Light) -> Tuple[np.ndarray, np.ndarray]:
+def shade(height: np.ndarray, light: Light) -> Tuple[np.ndarray, np.ndarray]:
     """Light on a relief.
 
     Returns:

@@ -19,8 +19,8 @@ def noise_bank() -> np.ndarray:
     bank = []
     for sigma in (.8, 2., 5., 14.):
         noise = rng.standard_normal((256, 256)).astype(np.float32)
-        noise = cv2.GaussianBlur(
-            np.tile(noise, (3, 3)), (0, 0), sigma)[256:512, 256:512]
+        noise = cv2.GaussianBlur(np.tile(noise, (3, 3)), (0, 0),
+                                 sigma)[256:512, 256:512]
         bank.append(noise / noise.std())
     return np.stack(bank)
 
@@ -35,9 +35,9 @@ def face_outline(points: np.ndarray) -> np.ndarray:
     """Outline of the face from ear to ear over the skull, (N, 2)."""
     left, right = points[0], points[16]
     wide = (right[0] - left[0]) / 92
-    top = [(64 + dx * wide, y) for dx, y in ((46.5, 28), (41, 8), (28, -8),
-                                             (0, -15), (-28, -8), (-41, 8),
-                                             (-46.5, 28))]
+    top = [(64 + dx * wide, y)
+           for dx, y in ((46.5, 28), (41, 8), (28, -8), (0, -15), (-28, -8),
+                         (-41, 8), (-46.5, 28))]
     return curve(np.concatenate([points[:17], np.float32(top)]), 4, True)
 
 
@@ -47,8 +47,12 @@ def skin_colours(points: np.ndarray, units: ActionUnits, who: Identity,
     pale = 1 - who.darkness
     red = [(64 - 27, 78, 11, 9, .8), (64 + 27, 78, 11, 9, .8),
            (points[30, 0], points[30, 1], 5, 5, .7), (64, 116, 10, 6, .35)]
-    dark = [(points[36:42, 0].mean(), 51, 10, 6, .35 + .3 * who.makeup),
-            (points[42:48, 0].mean(), 51, 10, 6, .35 + .3 * who.makeup)]
+    lids = .3 + .9 * who.socket + .3 * who.makeup
+    dark = [(points[36:42, 0].mean(), 47, 11, 5.5, lids),
+            (points[42:48, 0].mean(), 47, 11, 5.5, lids)]
+    inner = .25 + .6 * who.socket
+    dark += [(points[39, 0] + 1, 50, 3.5, 5, inner),
+             (points[42, 0] - 1, 50, 3.5, 5, inner)]
     bags = .15 + .35 * who.age
     for eye in (points[36:42], points[42:48]):
         dark.append((eye[:, 0].mean(), eye[:, 1].mean() + 7, 8, 2.4, bags))
@@ -81,8 +85,9 @@ def paint_body(canvas: Canvas, points: np.ndarray, outline: np.ndarray,
     """Paint neck, clothes, ears and the bare face, and label the face."""
     skin = who.skin
     chin = points[8, 1]
-    cloth = tuple(rng.uniform(15, 235, 3) if rng.random() < .5 else
-                  np.full(3, rng.uniform(15, 235)))
+    cloth = tuple(
+        rng.uniform(15, 235, 3) if rng.random() <
+        .5 else np.full(3, rng.uniform(15, 235)))
     width = 37 - 7 * who.female
     neck = np.float32([(64 - width, 95), (64 - width - 1, 150), (64 - 48, 170),
                        (64 + 48, 170), (64 + width + 1, 150),
@@ -91,12 +96,12 @@ def paint_body(canvas: Canvas, points: np.ndarray, outline: np.ndarray,
     body = np.float32([(-40, 150), (20, 136), (64 - width - 2, 136 - slope),
                        (64, 146), (64 + width + 2, 136 - slope), (108, 136),
                        (170, 150), (170, 190), (-40, 190)])
-    for layer, value in ((canvas.colour, tuple(skin * .62)), (canvas.alpha,
-                                                             255)):
+    for layer, value in ((canvas.colour, tuple(skin * .76)), (canvas.alpha,
+                                                              255)):
         canvas.fill(neck, value, layer)
         canvas.fill(body, cloth if layer.ndim == 3 else 255, layer)
     shadow = points[3:14] + (0, 5)
-    canvas.fill(shadow, tuple(skin * .42))
+    canvas.fill(shadow, tuple(skin * .6))
     if chin < 128:
         canvas.fill(body + (0, 4), cloth)
     _paint_ears(canvas, points, skin)
@@ -125,10 +130,11 @@ def expose(bright: np.ndarray, albedo: np.ndarray) -> np.ndarray:
     It goes most of the way to a medium tone only: fair skin stays lighter
     than dark skin.
     """
-    face = slice(int(PAD) + 30, int(PAD) + 110, 2), slice(
-        int(PAD) + 38, int(PAD) + 90, 2)
+    face = slice(int(PAD) + 30,
+                 int(PAD) + 110, 2), slice(int(PAD) + 38,
+                                           int(PAD) + 90, 2)
     level = (albedo[face].mean(2) * bright[face]).mean()
-    return bright * (120 / level)**.75
+    return bright * (128 / level)**.75
 
 
 def apply_light(canvas: Canvas, bright: np.ndarray, gloss: np.ndarray,

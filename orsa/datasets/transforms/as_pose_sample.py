@@ -24,7 +24,7 @@ class AsPoseSample(BaseTransform):
         points = points.reshape(1, -1, 2)
         results['keypoints'] = points
         results['keypoints_visible'] = np.ones(points.shape[:2], np.float32)
-        results.setdefault('bbox',
-                           np.array([[0, 0, width, height]], np.float32))
+        results.setdefault('bbox', np.array([[0, 0, width, height]],
+                                            np.float32))
         results['bbox_score'] = np.ones(1, np.float32)
         return results

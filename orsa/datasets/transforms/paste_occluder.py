@@ -62,8 +62,8 @@ class PasteOccluder(BaseTransform):
         results['img'] = image
         results['visible_mask'] = (cover <= 127).astype(np.uint8)
         hull = np.zeros(image.shape[:2], np.uint8)
-        cv2.fillConvexPoly(
-            hull, cv2.convexHull(np.rint(points).astype(np.int32)), 1)
+        cv2.fillConvexPoly(hull,
+                           cv2.convexHull(np.rint(points).astype(np.int32)), 1)
         covered = (hull == 1) & (cover > 127)
         results['occlusion_ratio'] = float(covered.sum() / max(hull.sum(), 1))
         return results
