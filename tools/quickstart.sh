@@ -6,15 +6,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
 
-# One thread: beside the process that prepares the data, a second one of torch
-# makes a training on two cores slower, not faster.
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# Two processes of one thread each: on two cores that trains nearly twice as
+# fast as one process of two threads.
+export OMP_NUM_THREADS=1 PYTHON PORT=$((20000 + RANDOM % 20000))
 
 CONFIG=configs/orsanet_demo.py
 WORK=work_dirs/orsanet_demo
 rm -rf "$WORK"
 
-"$PYTHON" tools/train.py "$CONFIG" --work-dir "$WORK"
+bash tools/dist_train.sh "$CONFIG" 2 --work-dir "$WORK"
 CHECKPOINT="$WORK/$(basename "$(cat "$WORK/last_checkpoint")")"
 
 "$PYTHON" tools/test.py "$CONFIG" "$CHECKPOINT" --work-dir "$WORK" \

@@ -19,8 +19,8 @@ def test_flip_of_the_points_is_an_involution_of_mirrored_faces(faces_dir):
     # pair left unswapped it is not.
     import json
     points = np.array(
-        list(json.loads(
-            (faces_dir / 'landmarks68.json').read_text()).values()))
+        list(
+            json.loads((faces_dir / 'landmarks68.json').read_text()).values()))
     mean = points.mean(0)
     mirrored = np.stack([mean[:, 0].mean() * 2 - mean[:, 0], mean[:, 1]], 1)
     assert np.abs(mirrored[FLIP_68] - mean).max() < 3
@@ -58,7 +58,8 @@ def test_drawn_faces_for_both():
     faces = dict(type='orsa.SyntheticFaces', num_samples=3, occlude_prob=1.)
     draw = dict(type='orsa.DrawSyntheticFace')
     seg = FaceParsingDataset(
-        faces, pipeline=[draw, dict(type='orsa.AsSegSample', merge={10: 0})])
+        faces, pipeline=[draw,
+                         dict(type='orsa.AsSegSample', merge={10: 0})])
     pose = FaceLandmarkDataset(
         faces, pipeline=[draw, dict(type='orsa.AsPoseSample')])
     for a, b in zip(seg, pose):
@@ -112,8 +113,8 @@ def test_lapa_on_disk(tmp_path):
     with pytest.raises(FileNotFoundError, match='a.jpg.*no mask'):
         LaPaDataset(str(tmp_path), 'val')
     (tmp_path / 'val/labels/a.png').write_bytes(b'')
-    assert LaPaDataset(str(tmp_path), 'val')[0]['seg_map_path'].endswith(
-        'a.png')
+    assert LaPaDataset(str(tmp_path),
+                       'val')[0]['seg_map_path'].endswith('a.png')
     with pytest.raises(FileNotFoundError, match='no folder'):
         LaPaDataset(str(tmp_path), 'test')
 
@@ -122,11 +123,10 @@ def test_300w_on_disk(tmp_path):
     (tmp_path / 'afw').mkdir()
     points = np.arange(136, dtype=np.float32).reshape(68, 2) + 1
     text = '\n'.join(f'{x} {y}' for x, y in points)
-    (tmp_path / 'afw/1.pts').write_text(
-        f'version: 1\nn_points: 68\n{{\n{text}\n}}')
+    (tmp_path /
+     'afw/1.pts').write_text(f'version: 1\nn_points: 68\n{{\n{text}\n}}')
     (tmp_path / 'afw/1.jpg').write_bytes(b'')
-    record = Face300WDataset(
-        str(tmp_path), folders=['afw'], bbox_margin=0.)[0]
+    record = Face300WDataset(str(tmp_path), folders=['afw'], bbox_margin=0.)[0]
     np.testing.assert_array_equal(record['gt_keypoints'][0], points - 1)
     assert record['bbox'].tolist() == [[0, 1, 134, 135]]
     (tmp_path / 'afw/1.pts').write_text('{\n1 2\n}')

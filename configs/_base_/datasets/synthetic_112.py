@@ -5,14 +5,8 @@ dataset_type = 'orsa.SyntheticFaces'
 train_pipeline = [
     # drawing takes longer than everything else: once is enough
     dict(type='orsa.DrawSyntheticFace', cache=True),
+    # light, pose and place vary already
     dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='RandomResizedCrop',
-        scale=112,
-        crop_ratio_range=(0.8, 1.0),
-        aspect_ratio_range=(0.9, 1.1),
-        backend='cv2'),
-    dict(type='ColorJitter', brightness=0.3, contrast=0.3, saturation=0.2),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
