@@ -5,8 +5,7 @@ _base_ = [
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'
 ]
 
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_epochs = 12
+max_epochs = 9
 train_cfg = dict(
     type='orsa.SAMTrainLoop', max_epochs=max_epochs, val_interval=1)
 param_scheduler = [
@@ -20,6 +19,6 @@ param_scheduler = [
 ]
 custom_hooks = [
     dict(
-        type='SwitchRecipeHook',
+        type='orsa.SwitchRecipeHook',
         schedule=[dict(action_epoch=6, loss={{_base_.dynamic_loss}})])
 ]

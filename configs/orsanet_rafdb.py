@@ -11,6 +11,6 @@ _base_ = [
 optim_wrapper = dict(optimizer=dict(lr=4e-5))
 custom_hooks = [
     dict(
-        type='SwitchRecipeHook',
+        type='orsa.SwitchRecipeHook',
         schedule=[dict(action_epoch=8, loss={{_base_.dynamic_loss}})])
 ]

@@ -72,9 +72,16 @@ def quiet_stack() -> None:
 def setup_stack() -> None:
     """Prepare OpenMMLab's libraries for use by orsa's entry points.
 
-    Provides mmcv's operators or their stand-in, registers the safe checkpoint
-    loader (see :mod:`orsa.utils.checkpoint`) and hides known noise.
+    Looks at the versions, provides mmcv's operators or their stand-in,
+    registers the safe checkpoint loader (see :mod:`orsa.utils.checkpoint`)
+    and hides known noise.
+
+    Raises:
+        EnvironmentProblem: In one line, if a package is missing or of a
+            version that does not work.
     """
+    from .versions import check_environment
+    check_environment()
     from .checkpoint import register_safe_loader
     quiet_stack()
     provide_mmcv_ops()

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn as nn
 
-from orsa.engine import ModelCheckHook, ValidationRecordHook
+from orsa.engine import ModelCheckHook, SwitchRecipeHook, ValidationRecordHook
 from orsa.utils.classes import RAFDB_CLASSES, check_classes
 
 
@@ -67,3 +67,32 @@ def test_record_tells_best_last_and_mean(tmp_path):
         mean_of=2)
     assert summary['ece']['best_epoch'] == 1  # less is better
     assert (tmp_path / 'validation.json').exists()
+
+
+def test_the_loss_switches_under_ddp(tmp_path):
+    """mmpretrain's own hook fails here."""
+    import torch.distributed as dist
+    from mmengine.model import MMDistributedDataParallel
+
+    class Classifier(nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(2, 2)
+            self.head.loss_module = nn.CrossEntropyLoss()
+
+    dist.init_process_group(
+        'gloo', init_method=f'file://{tmp_path}/sync', rank=0, world_size=1)
+    try:
+        model = MMDistributedDataParallel(Classifier())
+        hook = SwitchRecipeHook(
+            [dict(action_epoch=2, loss=dict(type='orsa.DARELoss'))])
+        runner = SimpleNamespace(
+            model=model, epoch=1, logger=SimpleNamespace(info=print))
+        hook.before_train_epoch(runner)
+        assert type(model.module.head.loss_module).__name__ == 'DARELoss'
+    finally:
+        dist.destroy_process_group()
+    runner.model = nn.Linear(1, 1)
+    with pytest.raises(RuntimeError, match='no loss_module'):
+        hook.before_train_epoch(runner)

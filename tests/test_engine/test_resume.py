@@ -44,7 +44,7 @@ composite = dict(type='orsa.CompositeLoss', losses=dict(
 custom_hooks = [
     dict(type='KillHook'),
     dict(type='EMAHook', momentum=0.1),
-    dict(type='SwitchRecipeHook',
+    dict(type='orsa.SwitchRecipeHook',
          schedule=[dict(action_epoch=3, loss=composite)]),
 ]
 encoder = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(8, 16)))

@@ -21,7 +21,7 @@ dynamic_loss = dict(
 
 custom_hooks = [
     dict(
-        type='SwitchRecipeHook',
+        type='orsa.SwitchRecipeHook',
         schedule=[dict(action_epoch=6, loss=dynamic_loss)])
 ]
 

@@ -4,7 +4,7 @@
 optim_wrapper = dict(
     type='orsa.SAMOptimWrapper',
     rho=0.05,
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.02))
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.02))
 
 val_cfg = dict()
 test_cfg = dict()
@@ -18,7 +18,7 @@ dynamic_loss = dict(
 
 custom_hooks = [
     dict(
-        type='SwitchRecipeHook',
+        type='orsa.SwitchRecipeHook',
         schedule=[dict(action_epoch=6, loss=dynamic_loss)])
 ]
 

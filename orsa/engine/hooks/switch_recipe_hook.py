@@ -1,0 +1,31 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpretrain.engine.hooks import SwitchRecipeHook as _SwitchRecipeHook
+
+from orsa.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SwitchRecipeHook(_SwitchRecipeHook):
+    """mmpretrain's ``SwitchRecipeHook``, which also switches under DDP.
+
+    mmpretrain 1.2.0 asks its own registry whether the model is wrapped; the
+    wrappers are in MMEngine's, and the switch of the loss fails with "Cannot
+    access the `loss_module`" in every distributed training. The arguments are
+    mmpretrain's.
+    """
+
+    @staticmethod
+    def _switch_loss(runner: Runner, loss_module) -> None:
+        """Put the loss into the model, or into its head."""
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        for owner in (model, getattr(model, 'head', None)):
+            if hasattr(owner, 'loss_module'):
+                owner.loss_module = loss_module
+                return
+        raise RuntimeError(
+            f'{type(model).__name__} has no loss_module to switch, and '
+            'neither has its head')
