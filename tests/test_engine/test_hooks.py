@@ -87,9 +87,15 @@ def test_the_loss_switches_under_ddp(tmp_path):
         model = MMDistributedDataParallel(Classifier())
         hook = SwitchRecipeHook(
             [dict(action_epoch=2, loss=dict(type='orsa.DARELoss'))])
+        scalars = {'train/loss_ls': 1, 'train/lr': 2}
         runner = SimpleNamespace(
-            model=model, epoch=1, logger=SimpleNamespace(info=print))
+            model=model,
+            epoch=1,
+            logger=SimpleNamespace(info=print),
+            message_hub=SimpleNamespace(log_scalars=scalars))
         hook.before_train_epoch(runner)
+        # the log forgets the terms that are gone
+        assert scalars == {'train/lr': 2}
         assert type(model.module.head.loss_module).__name__ == 'DARELoss'
     finally:
         dist.destroy_process_group()

@@ -25,7 +25,19 @@ class SwitchRecipeHook(_SwitchRecipeHook):
         for owner in (model, getattr(model, 'head', None)):
             if hasattr(owner, 'loss_module'):
                 owner.loss_module = loss_module
+                _forget_terms(runner)
                 return
         raise RuntimeError(
             f'{type(model).__name__} has no loss_module to switch, and '
             'neither has its head')
+
+
+def _forget_terms(runner: Runner) -> None:
+    """Take the old loss's terms out of the log.
+
+    MMEngine would go on logging their last values beside the new terms.
+    """
+    scalars = runner.message_hub.log_scalars
+    for name in list(scalars):
+        if name.startswith('train/') and 'loss' in name:
+            scalars.pop(name)
