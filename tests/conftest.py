@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from orsa.utils.compat import setup_stack
 
@@ -41,3 +42,10 @@ def faces_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    """Each test begins in mmpretrain's scope, whatever the last one left."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield

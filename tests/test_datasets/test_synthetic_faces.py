@@ -92,7 +92,7 @@ def test_cache_serves_the_same_faces():
 def test_sample_has_what_it_promises():
     faces = DATASETS.build(
         dict(
-            type='SyntheticFaces',
+            type='orsa.SyntheticFaces',
             num_samples=2,
             size=96,
             occlude_prob=1.,
