@@ -148,8 +148,6 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """Build a Runner, ready for what the stack and the machine need."""
-    if cfg.launcher != 'none':
-        os.environ.setdefault('LOCAL_RANK', '0')
     prepare_cpu_distribution(cfg)
     if _whole_checkpoint_follows(cfg):
         from orsa.models.priors import skip_pretrained

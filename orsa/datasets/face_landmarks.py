@@ -8,6 +8,7 @@ from mmengine.dataset import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.face_parts import FLIP_68
+from .annotated_records import annotated_records
 
 
 class _LandmarkDataset(BaseDataset):
@@ -65,18 +66,8 @@ class FaceLandmarkDataset(_LandmarkDataset):
 
     def load_data_list(self) -> List[dict]:
         """The other dataset's records."""
-        dataset = DATASETS.build(self.faces)
-        records = [dataset.get_data_info(i) for i in range(len(dataset))]
-        bare = [
-            r for r in records if 'img_path' in r and 'gt_keypoints' not in r
-        ]
-        if bare:
-            raise ValueError(
-                f"{self.faces['type']} gives no landmarks for {len(bare)} of "
-                f"{len(records)} faces, '{bare[0]['img_path']}' among them: "
-                'set with_annotations=True and see that landmarks68.json is '
-                'there')
-        return records
+        return annotated_records(self.faces, 'gt_keypoints', 'landmarks',
+                                 'landmarks68.json')
 
 
 @DATASETS.register_module()

@@ -1,12 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os
 import os.path as osp
-from typing import List, Optional
+from typing import List
 
 from mmengine.dataset import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.face_parts import LAPA_CLASSES, LAPA_PALETTE
+from .annotated_records import annotated_records
 
 
 class _ParsingDataset(BaseDataset):
@@ -46,17 +47,8 @@ class FaceParsingDataset(_ParsingDataset):
 
     def load_data_list(self) -> List[dict]:
         """The other dataset's records."""
-        dataset = DATASETS.build(self.faces)
-        records = [dataset.get_data_info(i) for i in range(len(dataset))]
-        bare = [
-            r for r in records if 'img_path' in r and 'seg_map_path' not in r
-        ]
-        if bare:
-            raise ValueError(
-                f"{self.faces['type']} gives no mask for "
-                f"{len(bare)} of {len(records)} faces, '{bare[0]['img_path']}'"
-                ' among them: set with_annotations=True and see that parsing/ '
-                'is there')
+        records = annotated_records(self.faces, 'seg_map_path', 'mask',
+                                    'parsing/')
         return [self._as_seg(r) for r in records]
 
 
@@ -82,6 +74,7 @@ class LaPaDataset(_ParsingDataset):
 
     Raises:
         FileNotFoundError: If a folder or a mask is missing.
+        ValueError: If the split is empty.
     """
 
     def __init__(self, data_root: str, split: str = 'train', **kwargs):
@@ -112,11 +105,6 @@ class LaPaDataset(_ParsingDataset):
                     dict(
                         img_path=osp.join(images, name),
                         seg_map_path=osp.join(labels, mask))))
+        if not records:
+            raise ValueError(f"LaPa: no image in '{images}'")
         return records
-
-    def full_init(self) -> Optional[None]:
-        """As MMEngine's, and refuse an empty split."""
-        super().full_init()
-        if not len(self):
-            raise ValueError(f"LaPa: no image in '{self.data_root}/"
-                             f"{self.split}/images'")

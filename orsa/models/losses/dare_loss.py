@@ -121,8 +121,3 @@ class DARELoss(nn.Module):
                     f'labels should be in [0, {cls_score.size(1) - 1}] or '
                     f'{self.ignore_index}, but go from {int(kept.min())} to '
                     f'{int(kept.max())}')
-
-    @property
-    def loss_name(self) -> str:
-        """str: The name of the loss in logs."""
-        return 'loss_dare'
