@@ -6,6 +6,9 @@ invisible from an mmsegmentation or mmpose config. MMEngine imports this module
 by its name (``orsa.registry``) when it meets ``type='orsa.X'``, so no
 ``custom_imports`` is needed anywhere.
 """
+from importlib import import_module
+from typing import Dict, Optional
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -24,13 +27,41 @@ __all__ = [
     'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'TRANSFORMS', 'VISUALIZERS'
 ]
 
+# Parts that are heirs of mmseg's. Importing them imports mmseg, so that they
+# are not found by their folder, which every look-up imports, but by name.
+_MODELS_ON_DEMAND = {'SegFaceHead': 'orsa.models.heads.segface_head'}
+
+
+class _OnDemandRegistry(Registry):
+    """A registry of which some modules wait until they are asked for.
+
+    Args:
+        on_demand (dict[str, str]): The module of each such name.
+    """
+
+    def __init__(self, *args, on_demand: Dict[str, str], **kwargs):
+        super().__init__(*args, **kwargs)
+        self._on_demand = on_demand
+
+    def get(self, key: str) -> Optional[type]:
+        if isinstance(key, str):
+            scope, name = self.split_scope_key(key)
+            if scope in (None, self.scope) and name in self._on_demand:
+                import_module(self._on_demand[name])
+        return super().get(key)
+
 
 def _child(parent: Registry, *locations: str) -> Registry:
     return Registry(
         parent.name, parent=parent, scope='orsa', locations=list(locations))
 
 
-MODELS = _child(MMENGINE_MODELS, 'orsa.models')
+MODELS = _OnDemandRegistry(
+    MMENGINE_MODELS.name,
+    parent=MMENGINE_MODELS,
+    scope='orsa',
+    locations=['orsa.models'],
+    on_demand=_MODELS_ON_DEMAND)
 DATASETS = _child(MMENGINE_DATASETS, 'orsa.datasets')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'orsa.datasets.samplers')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'orsa.datasets.transforms')

@@ -14,6 +14,7 @@ from .model import build_model, load_config
 
 # The published sizes differ in depth alone.
 _OFFICIAL = 'orsa::_base_/models/orsanet_large.py'
+_SEGFACE = 'orsa::_base_/models/segface_lapa.py'
 
 
 def _build(cfg: dict):
@@ -45,15 +46,43 @@ def convert_mobilefacenet(src: str, dst: str) -> convert.Report:
     return report
 
 
-def convert_segface(src: str, dst: str) -> convert.Report:
-    """SegFace's ``model_299.pt`` into weights of mmpretrain's Swin-B."""
+def convert_segface(src: str,
+                    dst: str,
+                    with_decoder: bool = False) -> convert.Report:
+    """SegFace's ``model_299.pt`` (Swin-B, LaPa) into weights of ours.
+
+    Args:
+        src (str): The published file.
+        dst (str): The file to write.
+        with_decoder (bool): Whether to write a whole
+            ``mmseg.EncoderDecoder`` that gives masks
+            (``_base_/models/segface_lapa.py``), mask decoder included.
+            Otherwise mmpretrain's Swin-B alone is written, whose feature
+            the published ORSANet uses. Defaults to False.
+
+    Raises:
+        ConversionError: If what the model needs is missing; for a whole
+            segmentor also if there is an entry that it has no place for.
+    """
     state = convert.read_state(src, 'state_dict_backbone', 'state_dict')
-    new, dropped = convert.convert_swin(
-        convert.strip_prefix(state, 'backbone.'))
-    dropped = [f'backbone.{k}' for k in dropped]
-    dropped += [k for k in state if not k.startswith('backbone.')]
-    cfg = load_config(_OFFICIAL).model.backbone.parsing_prior.model
-    report = convert.fit(new, dropped, _build(cfg))
+    if with_decoder:
+        from orsa.models.priors import build_foreign
+        new, dropped = convert.convert_segface(state)
+        report = convert.fit(new, dropped,
+                             build_foreign(load_config(_SEGFACE).segface_lapa))
+        unknown = [k for k in report.dropped if k not in dropped]
+        if unknown:
+            # a part of a network that the rest would compute without
+            raise convert.ConversionError(
+                f"'{src}' has {len(unknown)} entries that SegFace with a "
+                f'Swin-B has no place for: {unknown[:4]}')
+    else:
+        new, dropped = convert.convert_swin(
+            convert.strip_prefix(state, 'backbone.'))
+        dropped = [f'backbone.{k}' for k in dropped]
+        dropped += [k for k in state if not k.startswith('backbone.')]
+        cfg = load_config(_OFFICIAL).model.backbone.parsing_prior.model
+        report = convert.fit(new, dropped, _build(cfg))
     convert.write_state(new, dst)
     return report
 
@@ -95,8 +124,20 @@ def convert_official(
     return report
 
 
-def main(run: Callable, description: str, with_classes: bool = False) -> None:
-    """Run a converter from the command line; exit with 1 if it fails."""
+def main(run: Callable,
+         description: str,
+         with_classes: bool = False,
+         with_decoder: bool = False) -> None:
+    """Run a converter from the command line; exit with 1 if it fails.
+
+    Args:
+        run (Callable): Takes the source, the file to write and the options.
+        description (str): For ``--help``.
+        with_classes (bool): Whether ``run`` takes class names.
+            Defaults to False.
+        with_decoder (bool): Whether ``run`` can be asked for a decoder.
+            Defaults to False.
+    """
     setup_stack()
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('src', help='the published file')
@@ -107,6 +148,12 @@ def main(run: Callable, description: str, with_classes: bool = False) -> None:
             nargs='+',
             help='names of the outputs, in order; the official RAF-DB model '
             'has: surprise fear disgust happiness sadness anger neutral')
+    if with_decoder:
+        parser.add_argument(
+            '--with-decoder',
+            action='store_true',
+            help='write a whole mmseg.EncoderDecoder that gives masks, '
+            'instead of the backbone alone')
     args = parser.parse_args()
     try:
         print(run(**vars(args)))

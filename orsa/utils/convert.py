@@ -42,6 +42,28 @@ _SWIN_LAYERS = (
     (r'^mlp\.0\.', 'ffn.layers.0.0.'),
     (r'^mlp\.3\.', 'ffn.layers.1.'),
 )
+# SegFace's decoder without the class tokens, which it keeps one by one
+_SEGFACE_LAYERS = (
+    (r'^linear_c\.(\d+)\.proj\.', r'projections.\1.'),
+    (r'^linear_fuse\.', 'fuse.'),
+    (r'^pe_layer\.positional_encoding_gaussian_matrix$', 'frequencies'),
+    (r'^face_decoder\.transformer\.', ''),
+    (r'^face_decoder\.output_upscaling\.', 'upscale.'),
+    (r'^face_decoder\.output_hypernetwork_mlps\.layers\.(\d+)\.',
+     lambda m: f'mask_mlp.{2 * int(m[1])}.'),
+    (r'^norm_final_attn\.', 'final_norm.'),
+    (r'^final_attn_token_to_image\.', 'final_attn.'),
+    (r'^(layers\.\d+)\.cross_attn_token_to_image\.', r'\1.token_attn.'),
+    (r'^(layers\.\d+)\.cross_attn_image_to_token\.', r'\1.map_attn.'),
+    (r'^(layers\.\d+\.mlp)\.lin1\.', r'\1.0.'),
+    (r'^(layers\.\d+\.mlp)\.lin2\.', r'\1.2.'),
+    (r'^(.*_attn)\.([qkv])_proj\.', r'\1.\2.'),
+    (r'^(.*_attn)\.out_proj\.', r'\1.proj.'),
+)
+# in the order of LaPa's classes
+_SEGFACE_TOKENS = ('background', 'face', 'leftbro', 'rightbro', 'lefteye',
+                   'righteye', 'nose', 'upperlip', 'innermouth', 'lowerlip',
+                   'hair')
 
 
 class ConversionError(ValueError):
@@ -180,6 +202,61 @@ def convert_swin(state: State) -> Converted:
             new[f'stages.{index // 2 - 1}.downsample.{rest}'] = (
                 _unfold_order(value))
     return new, dropped
+
+
+def convert_segface_decoder(state: State) -> State:
+    """SegFace's mask decoder for LaPa, keys as beside ``backbone.``.
+
+    Raises:
+        ConversionError: If the class tokens are not LaPa's eleven.
+    """
+    token = re.compile(r'^face_decoder\.(\w+)_token\.weight$')
+    found = {m[1]: k for k, m in ((k, token.match(k)) for k in state) if m}
+    if set(found) != set(_SEGFACE_TOKENS):
+        missing = sorted(set(_SEGFACE_TOKENS) - set(found))
+        unknown = sorted(set(found) - set(_SEGFACE_TOKENS))
+        raise ConversionError(
+            'this is no mask decoder of SegFace for LaPa, whose classes are '
+            f'{", ".join(_SEGFACE_TOKENS)}: of their tokens {missing} are '
+            f'missing, and {unknown} are unknown')
+    new = {
+        'class_tokens': torch.cat([state[found[t]] for t in _SEGFACE_TOKENS])
+    }
+    for key, value in state.items():
+        if key in found.values():
+            continue
+        name = key
+        for pattern, ours in _SEGFACE_LAYERS:
+            name = re.sub(pattern, ours, name)
+        new[name] = value
+    return new
+
+
+def convert_segface(state: State) -> Converted:
+    """The whole of SegFace for LaPa, into an ``mmseg.EncoderDecoder``.
+
+    Left out: what :func:`convert_swin` leaves out.
+
+    Raises:
+        ConversionError: If there is an entry that SegFace does not have, or
+            the class tokens are not LaPa's.
+    """
+    swin, left = convert_swin(strip_prefix(state, 'backbone.'))
+    unknown = [
+        k for k in left
+        if not k.startswith('1.') and not k.endswith('relative_position_index')
+    ]
+    if unknown:
+        raise ConversionError(
+            f'{len(unknown)} entries are unknown to SegFace with a Swin-B: '
+            f'{["backbone." + k for k in unknown[:4]]}')
+    decoder = convert_segface_decoder({
+        k: v
+        for k, v in state.items() if not k.startswith('backbone.')
+    })
+    new = {f'backbone.{k}': v for k, v in swin.items()}
+    new.update({f'decode_head.{k}': v for k, v in decoder.items()})
+    return new, [f'backbone.{k}' for k in left]
 
 
 def convert_guidance(state: State) -> State:

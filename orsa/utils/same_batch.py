@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A context in which frozen priors serve one computation several times."""
+"""What belongs to one batch: answers of frozen priors that serve several
+times, and companions, values that come with the images."""
 import contextlib
 import threading
 from typing import Any, Callable, Optional
@@ -75,3 +76,37 @@ def compute_once(owner: object, inputs: torch.Tensor,
     if memory is None:
         return compute(inputs)
     return memory.get(owner, inputs, compute)
+
+
+def provide(inputs: torch.Tensor, **values: torch.Tensor) -> torch.Tensor:
+    """Let values travel with a batch of images, to a part deep in the model.
+
+    A classifier hands its backbone one tensor. What else is known of the
+    images (their priors, computed before; the fold that they are in) is
+    attached to that very tensor, and asked for by :func:`provided`. Another
+    tensor, made from this one, has none of it.
+
+    Args:
+        inputs (Tensor): The images (B, 3, H, W), as the model gets them.
+        **values (Tensor): Each of B rows.
+
+    Returns:
+        Tensor: The same object.
+
+    Raises:
+        ValueError: If a value has another number of rows.
+    """
+    for key, value in values.items():
+        if len(value) != len(inputs):
+            raise ValueError(f"'{key}' should have one row for each of the "
+                             f'{len(inputs)} images, but has {len(value)}')
+    inputs.orsa_companions = {
+        **getattr(inputs, 'orsa_companions', {}),
+        **values
+    }
+    return inputs
+
+
+def provided(inputs: torch.Tensor, key: str) -> Optional[torch.Tensor]:
+    """What :func:`provide` attached under ``key``, None if nothing was."""
+    return getattr(inputs, 'orsa_companions', {}).get(key)

@@ -1,0 +1,63 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import List, Sequence
+
+import torch
+from mmpretrain.models import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
+
+from orsa.registry import MODELS
+from orsa.utils.same_batch import provide
+
+
+@MODELS.register_module()
+class CompanionDataPreprocessor(ClsDataPreprocessor):
+    """mmpretrain's data preprocessor, which lets values travel with images.
+
+    Frozen priors can be given more than pictures: what was computed before
+    (see :class:`orsa.LoadCachedPriors`), or which fold an image is in (see
+    ``fold_checkpoints`` of :class:`orsa.FrozenPrior`). Such values are fields
+    of the data samples; here they are stacked and attached to the batch, see
+    :func:`orsa.utils.same_batch.provide`. ``inputs`` stays one tensor.
+
+    Args:
+        companions (Sequence[str]): Fields to take along. One that no sample
+            of a batch has is passed over. Defaults to ('fold', 'prior_parsing',
+            'prior_landmarks').
+        **kwargs: See mmpretrain's ``ClsDataPreprocessor``.
+
+    Raises:
+        ValueError: If only some of the samples have a field, or a batch
+            augmentation has mixed the images that it belongs to.
+    """
+
+    def __init__(self,
+                 companions: Sequence[str] = ('fold', 'prior_parsing',
+                                              'prior_landmarks'),
+                 **kwargs):
+        super().__init__(**kwargs)
+        self.companions = tuple(companions)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """As mmpretrain's; ``inputs`` then has companions."""
+        data = super().forward(data, training)
+        samples = data.get('data_samples') or []
+        values = {}
+        for key in self.companions:
+            rows = [s.get(key) for s in samples]
+            missing = sum(row is None for row in rows)
+            if missing == len(rows):
+                continue
+            if missing:
+                raise ValueError(
+                    f"{missing} of {len(rows)} samples of a batch "
+                    f"have no '{key}', the others do")
+            values[key] = self._stack(rows)
+        if values and training and self.batch_augments is not None:
+            raise ValueError(
+                f'batch_augments mix images, but {sorted(values)} belong to '
+                'one image each: leave out either')
+        provide(data['inputs'], **values)
+        return data
+
+    def _stack(self, rows: List) -> torch.Tensor:
+        return torch.stack([torch.as_tensor(r) for r in rows]).to(self.device)
