@@ -3,5 +3,9 @@ from .as_pose_sample import AsPoseSample
 from .as_seg_sample import AsSegSample
 from .draw_synthetic_face import DrawSyntheticFace
 from .paste_occluder import PasteOccluder
+from .random_face_affine import RandomFaceAffine
 
-__all__ = ['AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'PasteOccluder']
+__all__ = [
+    'AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'PasteOccluder',
+    'RandomFaceAffine'
+]

@@ -3,7 +3,6 @@ from typing import List, Sequence
 
 import torch
 from mmpretrain.models import ClsDataPreprocessor
-from mmpretrain.structures import DataSample
 
 from orsa.registry import MODELS
 from orsa.utils.same_batch import provide
@@ -21,8 +20,8 @@ class CompanionDataPreprocessor(ClsDataPreprocessor):
 
     Args:
         companions (Sequence[str]): Fields to take along. One that no sample
-            of a batch has is passed over. Defaults to ('fold', 'prior_parsing',
-            'prior_landmarks').
+            of a batch has is passed over. Defaults to ('fold',
+            'prior_parsing', 'prior_landmarks').
         **kwargs: See mmpretrain's ``ClsDataPreprocessor``.
 
     Raises:

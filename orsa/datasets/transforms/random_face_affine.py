@@ -1,0 +1,187 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import math
+from typing import Optional, Sequence, Tuple, Union
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmengine.utils import to_2tuple
+
+from orsa.registry import TRANSFORMS
+from orsa.utils.face_parts import FLIP_68, LAPA_FLIP_PAIRS
+
+
+@TRANSFORMS.register_module()
+class RandomFaceAffine(BaseTransform):
+    """Flip, rotate, scale, shift and resize an aligned face, in one warp.
+
+    A chain of single transforms samples the picture anew in each, which blurs
+    a small face and costs as often. Here the picture, its landmarks and its
+    masks are moved together and sampled once. With all ranges at their
+    neutral values it is a plain resize, which tests want. Symbols: H x W the
+    picture, h x w the output, K landmarks.
+
+    **Required Keys:** img (H, W, 3)
+
+    **Modified Keys:** img (h, w, 3), img_shape; gt_keypoints (1, K, 2) in
+    pixels, gt_seg_map (h, w) and visible_mask (h, w), where they are there.
+    A flip exchanges the sides of 68 landmarks and of LaPa's classes.
+
+    **Added Keys:** flip, flip_direction
+
+    Args:
+        size (int | tuple[int, int]): h and w in pixels.
+        flip_prob (float): Of a horizontal flip. Defaults to 0.5.
+        rotate (float): Largest angle either way, in degrees. Defaults to 15.
+        scale_range (tuple[float, float]): How large the face becomes, drawn
+            evenly in the logarithm; 1 as it is. Defaults to (0.9, 1.15).
+        stretch (float): Largest factor of width against height, in the
+            logarithm. Defaults to 0.08.
+        shift (float): Largest shift, as a share of the picture's side.
+            Defaults to 0.06.
+        prob (float): Of anything but the flip. Defaults to 0.9.
+        fill (Sequence[float]): Colour of what comes in from outside, BGR.
+            Defaults to ImageNet's mean.
+
+    Raises:
+        ValueError: For a probability or range that makes no sense, or
+            landmarks whose sides are unknown (another number than 68) when
+            they should be flipped.
+    """
+
+    def __init__(self,
+                 size: Union[int, Tuple[int, int]],
+                 flip_prob: float = 0.5,
+                 rotate: float = 15.,
+                 scale_range: Tuple[float, float] = (0.9, 1.15),
+                 stretch: float = 0.08,
+                 shift: float = 0.06,
+                 prob: float = 0.9,
+                 fill: Sequence[float] = (104, 116, 124)):
+        for name, value in (('flip_prob', flip_prob), ('prob', prob)):
+            if not 0 <= value <= 1:
+                raise ValueError(f'{name} should be in [0, 1], but got '
+                                 f'{value}')
+        low, high = scale_range
+        if not 0 < low <= high:
+            raise ValueError('scale_range should be (low, high) with 0 < low '
+                             f'<= high, but got {scale_range}')
+        if min(rotate, stretch, shift) < 0:
+            raise ValueError('rotate, stretch and shift should not be '
+                             f'negative, but got {rotate}, {stretch}, {shift}')
+        self.size = to_2tuple(size)
+        self.flip_prob = flip_prob
+        self.rotate = rotate
+        self.scale_range = (low, high)
+        self.stretch = stretch
+        self.shift = shift
+        self.prob = prob
+        self.fill = tuple(fill)
+
+    @cache_randomness
+    def _draw(self) -> Tuple[bool, Optional[np.ndarray]]:
+        """Whether to flip, and five numbers in [-1, 1] or None."""
+        flip = np.random.rand() < self.flip_prob
+        move = np.random.rand() < self.prob
+        numbers = np.random.uniform(-1, 1, 5)
+        return flip, numbers if move else None
+
+    def matrix(self, shape: Tuple[int, int], flip: bool,
+               numbers: Optional[np.ndarray]) -> np.ndarray:
+        """The 2 x 3 map from the picture's pixels to the output's.
+
+        Pixels are counted by their centres, as OpenCV does; the centre of
+        the picture stays the centre but for the shift.
+        """
+        height, width = shape
+        angle, scale, stretch, dx, dy = (
+            0., ) * 5 if numbers is None else numbers
+        low, high = (math.log(s) for s in self.scale_range)
+        if numbers is not None:
+            scale = low + (high - low) * (scale + 1) / 2
+        angle *= math.radians(self.rotate)
+        wide = math.exp(scale + self.stretch * stretch / 2)
+        tall = math.exp(scale - self.stretch * stretch / 2)
+        cos, sin = math.cos(angle), math.sin(angle)
+        turn = np.array([[cos, -sin], [sin, cos]])
+        linear = turn @ np.diag([-wide if flip else wide, tall])
+        fit = np.diag([self.size[1] / width, self.size[0] / height])
+        linear = fit @ linear
+        centre = np.array([width / 2, height / 2])
+        target = np.array([
+            self.size[1] * (0.5 + self.shift * dx),
+            self.size[0] * (0.5 + self.shift * dy)
+        ])
+        # (pixel centres) p + 0.5 -> q + 0.5
+        offset = target - linear @ (centre - 0.5) - 0.5
+        return np.hstack([linear, offset[:, None]])
+
+    def transform(self, results: dict) -> dict:
+        """Warp the picture and what belongs to it."""
+        flip, numbers = self._draw()
+        image = results['img']
+        shape = image.shape[:2]
+        matrix = self.matrix(shape, flip, numbers)
+        results['img'] = self._warp_image(image, matrix)
+        results['img_shape'] = self.size
+        results['flip'] = flip
+        results['flip_direction'] = 'horizontal' if flip else None
+        if 'gt_keypoints' in results:
+            points = np.asarray(results['gt_keypoints'], np.float32)
+            points = points @ matrix[:, :2].T + matrix[:, 2]
+            if flip:
+                if points.shape[-2] != len(FLIP_68):
+                    raise ValueError(
+                        'RandomFaceAffine knows the sides of 68 landmarks, '
+                        f'but got {points.shape[-2]}: set flip_prob=0')
+                points = points[..., FLIP_68, :]
+            results['gt_keypoints'] = points.astype(np.float32)
+        for key in ('gt_seg_map', 'visible_mask'):
+            if key in results:
+                results[key] = self._warp_mask(results[key], matrix)
+        if flip and 'gt_seg_map' in results:
+            results['gt_seg_map'] = self._swap(results['gt_seg_map'])
+        return results
+
+    def _warp_image(self, image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        # Bilinear sampling looks at two pixels: a picture of more than twice
+        # the output's size is averaged down first, or it would alias.
+        height, width = image.shape[:2]
+        shrink = min(height // (2 * self.size[0]), width // (2 * self.size[1]))
+        if shrink > 1:
+            small = (width // shrink, height // shrink)
+            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+            ratio = np.array([width / small[0], height / small[1]])
+            matrix = matrix.copy()
+            matrix[:, 2] += matrix[:, :2] @ (ratio - 1) / 2
+            matrix[:, :2] *= ratio
+        return cv2.warpAffine(
+            image,
+            matrix,
+            self.size[::-1],
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=self.fill)
+
+    def _warp_mask(self, mask: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            mask,
+            matrix,
+            self.size[::-1],
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0)
+
+    @staticmethod
+    def _swap(mask: np.ndarray) -> np.ndarray:
+        table = np.arange(256, dtype=np.uint8)
+        for a, b in LAPA_FLIP_PAIRS:
+            table[[a, b]] = b, a
+        return cv2.LUT(mask, table)
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(size={self.size}, '
+                f'flip_prob={self.flip_prob}, rotate={self.rotate}, '
+                f'scale_range={self.scale_range}, stretch={self.stretch}, '
+                f'shift={self.shift}, prob={self.prob}, fill={self.fill})')
