@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .model import build_model, init_model, load_config
+from .zoo import available_models
 
-__all__ = ['build_model', 'init_model', 'load_config']
+__all__ = ['available_models', 'build_model', 'init_model', 'load_config']

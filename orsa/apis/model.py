@@ -11,6 +11,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from orsa.utils.classes import check_classes
 from orsa.utils.compat import setup_stack
 from orsa.utils.config_scope import config_path
+from .zoo import looks_like_name, resolve_model
 
 
 def load_config(config: Union[str, Config]) -> Config:
@@ -109,12 +110,16 @@ def init_model(config: Union[str, Config],
     """Build a model from a config and load a whole checkpoint into it.
 
     Args:
-        config (str | Config): A config file, 'orsa::NAME.py', or a Config,
-            whose ``model.head.num_classes`` may have been changed.
+        config (str | Config): The name of a model that ships with its
+            weights (see :func:`orsa.apis.available_models`), a config file,
+            'orsa::NAME.py', or a Config, whose ``model.head.num_classes`` may
+            have been changed.
         checkpoint (str, optional): A path or URL. It is read without running
-            what a pickle may carry. With None the weights are those of
-            construction, that is random; ``model.init_weights()`` then loads
-            the pretrained parts that the config names. Defaults to None.
+            what a pickle may carry; weights in float16 are loaded into
+            float32 ones, exactly. With None a model by name has the weights
+            that ship; another has those of construction, that is random, and
+            ``model.init_weights()`` then loads the pretrained parts that the
+            config names. Defaults to None.
         device (str | torch.device): Where the model shall be.
             Defaults to 'cpu'.
         strict (bool): Whether a key that is missing, unknown or of another
@@ -125,8 +130,9 @@ def init_model(config: Union[str, Config],
         ``dataset_meta`` (its class names) as attributes.
 
     Raises:
-        ValueError: If the checkpoint does not fit, or its classes are not
-            those of the config.
+        ValueError: If the checkpoint does not fit, its classes are not
+            those of the config, or there is no model of that name.
+        FileNotFoundError: If the weights that should ship are missing.
 
     Examples:
         >>> from orsa.apis import init_model
@@ -135,6 +141,8 @@ def init_model(config: Union[str, Config],
         >>> logits.shape
         torch.Size([1, 7])
     """
+    if isinstance(config, str) and looks_like_name(config):
+        config, checkpoint = resolve_model(config, checkpoint)
     cfg = load_config(config)
     model = build_model(cfg, pretrained=checkpoint is None)
     classes = _config_classes(cfg)

@@ -13,6 +13,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.registry import DATASETS, init_default_scope
 
 from orsa.utils.fileio import dump_json
+from .caching import use_prior_cache
 from .model import load_config
 from .training import (add_common_arguments, build_runner, set_dataloaders,
                        set_work_dir)
@@ -77,6 +78,7 @@ def test(args: argparse.Namespace) -> dict:
         raise FileNotFoundError(f"there is no checkpoint '{args.checkpoint}'")
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
+    use_prior_cache(cfg, ('test', ), args.checkpoint)
     runner = build_runner(cfg)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(

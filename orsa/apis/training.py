@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from orsa.utils.dist import prepare_cpu_distribution
+from .caching import use_prior_cache
 from .model import load_config
 
 
@@ -149,7 +150,7 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config) -> Runner:
     """Build a Runner, ready for what the stack and the machine need."""
     prepare_cpu_distribution(cfg)
-    if _whole_checkpoint_follows(cfg):
+    if whole_checkpoint(cfg):
         from orsa.models.priors import skip_pretrained
         skip_pretrained(cfg.model)
     if 'runner_type' in cfg:
@@ -157,12 +158,13 @@ def build_runner(cfg: Config) -> Runner:
     return Runner.from_cfg(cfg)
 
 
-def _whole_checkpoint_follows(cfg: Config) -> bool:
+def whole_checkpoint(cfg: Config) -> Optional[str]:
+    """The checkpoint that a run will start from, None if there is none."""
     if cfg.get('load_from'):
-        return True
-    return bool(
-        cfg.get('resume') and osp.isdir(cfg.work_dir)
-        and find_latest_checkpoint(cfg.work_dir))
+        return cfg.load_from
+    if cfg.get('resume') and osp.isdir(cfg.work_dir):
+        return find_latest_checkpoint(cfg.work_dir)
+    return None
 
 
 class _CutShort:
@@ -268,6 +270,7 @@ def train(args: argparse.Namespace) -> Runner:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_train_arguments(load_config(args.config), args)
+    use_prior_cache(cfg, ('train', 'val'), whole_checkpoint(cfg))
     runner = build_runner(cfg)
     if args.dry_run:
         print(describe(runner))

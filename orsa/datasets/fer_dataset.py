@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import hashlib
 import logging
+import math
 import os.path as osp
 from collections import Counter, defaultdict
 from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
@@ -39,6 +40,17 @@ def unreadable_reason(path: str) -> Optional[str]:
     return None
 
 
+def _rank(name: str, seed: int) -> bytes:
+    return hashlib.sha256(f'{seed}:{name}'.encode()).digest()
+
+
+def _members(groups: Sequence[str]) -> Dict[str, List[int]]:
+    members = defaultdict(list)
+    for i, group in enumerate(groups):
+        members[group].append(i)
+    return members
+
+
 def hold_out(names: Sequence[str],
              labels: Sequence,
              fraction: float,
@@ -63,20 +75,79 @@ def hold_out(names: Sequence[str],
         set[str]: The names held out.
     """
 
-    def rank(name):
-        return hashlib.sha256(f'{seed}:{name}'.encode()).digest()
-
     share = {c: round(fraction * n) for c, n in Counter(labels).items()}
-    members = defaultdict(list)
-    for i, group in enumerate(names if groups is None else groups):
-        members[group].append(i)
+    members = _members(names if groups is None else groups)
     held, chosen = Counter(), set()
-    for group in sorted(members, key=rank):
+    for group in sorted(members, key=lambda g: _rank(g, seed)):
         more = Counter(labels[i] for i in members[group])
         if all(held[c] + n <= share[c] for c, n in more.items()):
             held.update(more)
             chosen.update(names[i] for i in members[group])
     return chosen
+
+
+def assign_folds(names: Sequence[str],
+                 labels: Sequence,
+                 num_folds: int,
+                 seed: int = 0,
+                 groups: Optional[Sequence[str]] = None) -> Dict[str, int]:
+    """Divide a data set into stratified folds by name.
+
+    Depends on the names, the labels and the seed, not on the order in which
+    they come, nor on a library's version: models trained on such folds are
+    told later which of them has not seen a sample. Groups are placed one
+    after the other, those that hold most of some class first, each where its
+    classes are scarcest so far.
+
+    Args:
+        names (Sequence[str]): The samples, each once.
+        labels (Sequence): The class of each.
+        num_folds (int): How many folds, at least 2.
+        seed (int): Another seed, other folds. Defaults to 0.
+        groups (Sequence[str], optional): E.g. the person in each picture. A
+            group is in one fold as a whole. Defaults to None.
+
+    Returns:
+        dict[str, int]: The fold of each name, from 0.
+
+    Raises:
+        ValueError: If there are fewer than 2 folds, or fewer groups (without
+            groups, samples) than folds.
+    """
+    members = _members(names if groups is None else groups)
+    if not 2 <= num_folds <= len(members):
+        raise ValueError(f'num_folds must be 2 or more and at most '
+                         f'{len(members)}, the number of groups, got '
+                         f'{num_folds}')
+    classes = {c: i for i, c in enumerate(sorted(set(labels)))}
+    total = np.bincount([classes[c] for c in labels])
+    # in whole numbers, so that what is equal ties on every machine
+    weight = [math.lcm(*total.tolist()) // int(n) for n in total]
+    counts = {
+        group: Counter(classes[labels[i]] for i in rows)
+        for group, rows in members.items()
+    }
+
+    def share(group):
+        return sum(weight[c] * n for c, n in counts[group].items())
+
+    filled = [Counter() for _ in range(num_folds)]
+    sizes, folds = [0] * num_folds, {}
+
+    def growth(fold, group):
+        # of the sum of the squared shares, which is least when all are equal
+        return sum(weight[c]**2 * n * (2 * filled[fold][c] + n)
+                   for c, n in counts[group].items())
+
+    # a second sort keeps the order by hash among equals
+    order = sorted(members, key=lambda g: _rank(g, seed))
+    for group in sorted(order, key=share, reverse=True):
+        fold = min(
+            range(num_folds), key=lambda k: (growth(k, group), sizes[k], k))
+        filled[fold].update(counts[group])
+        sizes[fold] += len(members[group])
+        folds.update((names[i], fold) for i in members[group])
+    return folds
 
 
 @DATASETS.register_module()

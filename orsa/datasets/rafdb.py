@@ -9,7 +9,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from orsa.registry import DATASETS
-from .fer_dataset import FERDataset, hold_out, read_lines
+from .fer_dataset import FERDataset, assign_folds, hold_out, read_lines
 
 
 @DATASETS.register_module()
@@ -46,6 +46,12 @@ class RAFDB(FERDataset):
     split out: stratified by class, the same for any order of the list, and
     without a person in both parts where the persons are known.
 
+    ``num_folds`` divides the training split in the same spirit, for cross
+    validation and for cross-fitted priors (``fold_checkpoints`` of
+    :class:`orsa.FrozenPrior`): every record then has ``fold``, the fold that
+    it is in, or -1 if it is held out or of the test split. ``meta_keys`` of
+    ``PackInputs`` has to name it.
+
     Args:
         data_root (str): The folder that holds ``basic``. Defaults to
             'data/raf-db'.
@@ -53,10 +59,15 @@ class RAFDB(FERDataset):
             Defaults to 'train'.
         val_split (float): The share of the training split that 'val' holds
             and 'train' lacks, in [0, 1). Defaults to 0.
-        val_seed (int): Another seed, another share. Defaults to 0.
+        val_seed (int): Another seed, another share, other folds. Defaults to
+            0.
         val_group_file (str, optional): A csv file with the columns ``name``
             and ``identity``; 'auto' takes ``sources.csv`` in the root if it
             is there; None lets a person be in both parts. Defaults to 'auto'.
+        num_folds (int): Into how many folds the training split is divided;
+            not together with ``val_split``. Defaults to 0, none.
+        fold (int, optional): The fold that 'train' lacks and that 'val' is.
+            Defaults to None: 'train' is the whole training split.
         with_annotations (bool): Whether to add ``gt_keypoints`` (float32 of
             shape (1, 68, 2), x and y in pixels) and ``seg_map_path``, as far
             as ``landmarks68.json`` and ``parsing`` are there. Defaults to
@@ -97,6 +108,8 @@ class RAFDB(FERDataset):
                  val_split: float = 0.,
                  val_seed: int = 0,
                  val_group_file: Optional[str] = 'auto',
+                 num_folds: int = 0,
+                 fold: Optional[int] = None,
                  with_annotations: bool = False,
                  ann_file: str = _ANN_FILE,
                  data_prefix: str = 'basic/Image/aligned',
@@ -108,14 +121,18 @@ class RAFDB(FERDataset):
         if not 0 <= val_split < 1:
             raise ValueError(
                 f'RAFDB: val_split must be in [0, 1), got {val_split}')
-        if split == 'val' and not val_split:
+        self._check_folds(split, val_split, num_folds, fold)
+        if split == 'val' and not val_split and not num_folds:
             raise ValueError(
                 "RAFDB: the data set has no validation split. split='val' "
-                'needs val_split > 0, the same as for training')
+                'needs val_split > 0, the same as for training, or num_folds '
+                'and fold')
         self.split = split
         self.val_split = val_split
         self.val_seed = val_seed
         self.val_group_file = val_group_file
+        self.num_folds = num_folds
+        self.fold = fold
         self.with_annotations = with_annotations
         super().__init__(
             ann_file=ann_file,
@@ -123,6 +140,26 @@ class RAFDB(FERDataset):
             data_prefix=data_prefix,
             test_mode=split != 'train' if test_mode is None else test_mode,
             **kwargs)
+
+    @staticmethod
+    def _check_folds(split: str, val_split: float, num_folds: int,
+                     fold: Optional[int]) -> None:
+        if num_folds < 0 or num_folds == 1:
+            raise ValueError('RAFDB: num_folds must be 0 (none) or at least '
+                             f'2, got {num_folds}')
+        if num_folds and val_split:
+            raise ValueError('RAFDB: val_split and num_folds both divide the '
+                             f'training split, give one: got {val_split} and '
+                             f'{num_folds}')
+        if fold is not None and not 0 <= fold < num_folds:
+            raise ValueError('RAFDB: fold must be in [0, num_folds), got '
+                             f'fold={fold}, num_folds={num_folds}')
+        if fold is not None and split == 'test':
+            raise ValueError('RAFDB: folds divide the training split, '
+                             f"split='test' has no fold {fold}")
+        if num_folds and fold is None and split == 'val':
+            raise ValueError("RAFDB: split='val' with num_folds needs fold, "
+                             'the one that training lacks')
 
     def sample_name(self, entry: str) -> str:
         """Read 'test_0001', 'test_0001_aligned' and '0/test_0001.jpg' too."""
@@ -137,6 +174,8 @@ class RAFDB(FERDataset):
         records = [r for r in self._read_list() if r['part'] == part]
         if self.split != 'test' and self.val_split:
             records = self._split(records)
+        if self.num_folds:
+            records = self._fold(records)
         if not self.skip_unreadable:
             self._check_present(records)
         if self.with_annotations:
@@ -182,6 +221,27 @@ class RAFDB(FERDataset):
                    None else 'no person is in both parts)'))
         keep_held = self.split == 'val'
         return [r for r in records if (r['name'] in held) == keep_held]
+
+    def _fold(self, records: List[dict]) -> List[dict]:
+        if self.split == 'test':
+            return [dict(r, fold=-1) for r in records]
+        names = [r['name'] for r in records]
+        groups = self._read_groups(names)
+        folds = assign_folds(names, [r['expression'] for r in records],
+                             self.num_folds, self.val_seed, groups)
+        self._log(f'{len(names)} training samples are divided into '
+                  f'{self.num_folds} folds (val_seed={self.val_seed}, ' +
+                  ('persons unknown)' if groups is
+                   None else 'no person is in two of them)'))
+        records = [dict(r, fold=folds[r['name']]) for r in records]
+        if self.fold is None:
+            return records
+        if self.split == 'val':
+            # held out: no model of another fold is to answer for it
+            return [
+                dict(r, fold=-1) for r in records if r['fold'] == self.fold
+            ]
+        return [r for r in records if r['fold'] != self.fold]
 
     def _read_groups(self, names: List[str]) -> Optional[List[str]]:
         path = self.val_group_file

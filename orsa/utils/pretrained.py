@@ -3,8 +3,11 @@
 import logging
 import os.path as osp
 import warnings
+from http.client import HTTPException
 from typing import Optional, Union
+from urllib.parse import urlparse
 
+import torch
 import torch.nn as nn
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -60,6 +63,23 @@ def is_local(checkpoint: str) -> bool:
     return '://' not in checkpoint
 
 
+def local_file(checkpoint: str) -> Optional[str]:
+    """Where the file of a checkpoint lies on this machine.
+
+    Args:
+        checkpoint (str): A path, ``orsa://NAME``, or an address, whose file
+            torch hub keeps once it was downloaded.
+
+    Returns:
+        str: A path, None if there is no such file.
+    """
+    path = osp.expanduser(zoo_path(checkpoint))
+    if not is_local(path):
+        path = osp.join(torch.hub.get_dir(), 'checkpoints',
+                        osp.basename(urlparse(path).path))
+    return path if osp.isfile(path) else None
+
+
 def check_pretrained(checkpoint: Optional[str],
                      name: str,
                      source: Optional[str] = None,
@@ -74,19 +94,25 @@ def check_pretrained(checkpoint: Optional[str],
             error, True a loud warning, 'quiet' nothing at all.
 
     Returns:
-        bool: True if ``checkpoint`` can be loaded.
+        bool: True if ``checkpoint`` can be loaded. An address counts as
+        something to load, but with ``allow_untrained``, where nothing needs
+        downloading, only if its file has been downloaded already.
 
     Raises:
         FileNotFoundError: If it cannot and ``allow_untrained`` is False.
     """
     checkpoint = zoo_path(checkpoint) if checkpoint else checkpoint
-    if checkpoint and (not is_local(checkpoint)
-                       or osp.isfile(osp.expanduser(checkpoint))):
+    if checkpoint and (local_file(checkpoint)
+                       or not (is_local(checkpoint) or allow_untrained)):
         return True
     if allow_untrained == 'quiet':
         return False
-    fact = (f"there is no file '{checkpoint}'"
-            if checkpoint else 'no checkpoint is given')
+    if not checkpoint:
+        fact = 'no checkpoint is given'
+    elif is_local(checkpoint):
+        fact = f"there is no file '{checkpoint}'"
+    else:
+        fact = f"'{checkpoint}' has not been downloaded"
     hint = f' {source.rstrip(".")}.' if source else ''
     if not allow_untrained:
         raise FileNotFoundError(
@@ -97,6 +123,18 @@ def check_pretrained(checkpoint: Optional[str],
     warnings.warn(message)
     print_log(message, logger='current', level=logging.WARNING)
     return False
+
+
+def _download(checkpoint: str, name: str) -> dict:
+    try:
+        return CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
+    # urllib's errors are OSErrors, those of a broken connection too
+    except (OSError, HTTPException) as error:
+        raise ConnectionError(
+            f"the {name} needs pretrained weights, and '{checkpoint}' cannot "
+            f'be downloaded ({error}). Download it by hand and put its path '
+            "into the part's checkpoint, or the file into "
+            f"'{osp.join(torch.hub.get_dir(), 'checkpoints')}'") from error
 
 
 def load_pretrained(module: nn.Module,
@@ -116,13 +154,14 @@ def load_pretrained(module: nn.Module,
             in MMEngine's ``PretrainedInit``. Defaults to None.
 
     Raises:
+        ConnectionError: If an address cannot be downloaded.
         RuntimeError: If entries are missing or of another shape.
     """
     checkpoint = zoo_path(checkpoint)
     if is_local(checkpoint):
         content = load_checkpoint_file(checkpoint)
     else:
-        content = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
+        content = _download(checkpoint, name)
     state = content.get('state_dict', content)
     if prefix:
         prefix = prefix.rstrip('.') + '.'

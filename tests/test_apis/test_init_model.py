@@ -2,8 +2,10 @@
 import pytest
 import torch
 
-from orsa.apis import init_model, load_config
+from orsa.apis import available_models, init_model, load_config
+from orsa.apis.zoo import MODELS_BY_NAME
 from orsa.utils.classes import RAFDB_CLASSES
+from orsa.utils.convert import publish
 
 LITE = 'orsa::orsanet_lite_rafdb.py'
 
@@ -81,3 +83,56 @@ def test_no_such_config():
         init_model('orsa::nothing.py')
     with pytest.raises(TypeError, match='path or a Config'):
         init_model(3)
+
+
+@pytest.fixture
+def named(saved, tmp_path, monkeypatch):
+    """A model that "ships", with weights in float16."""
+    path = tmp_path / 'shipped.pth'
+    publish(str(saved[1]), str(path))
+    monkeypatch.setitem(MODELS_BY_NAME, 'tiny_one', (LITE, str(path)))
+    return path
+
+
+def test_by_name(named):
+    assert {'orsanet_lite', 'tiny_one'} <= set(available_models())
+    model = init_model('tiny_one')
+    shipped = torch.load(named)['state_dict']
+    assert {v.dtype for v in shipped.values()} >= {torch.float16}
+    for key, value in model.state_dict().items():
+        assert value.dtype != torch.float16
+        assert torch.equal(value, shipped[key].to(value.dtype)), key
+    assert model.dataset_meta['classes'] == RAFDB_CLASSES
+    assert not model.training
+    with torch.no_grad():
+        model(torch.randn(1, 3, 112, 112), mode='predict')
+
+
+def test_by_name_with_other_weights(named, saved):
+    model = init_model('tiny_one', str(saved[1]))
+    state = saved[0].state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_names_that_are_not_there(named):
+    with pytest.raises(ValueError) as error:
+        init_model('resnet_18')
+    for text in ("no model 'resnet_18'", 'orsanet_lite', 'tiny_one', 'path',
+                 'orsa::'):
+        assert text in str(error.value)
+    with pytest.raises(FileNotFoundError):
+        init_model('nowhere/tiny_one.py')
+
+
+def test_shipped_weights_that_are_missing(named):
+    named.unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        init_model('tiny_one')
+    for text in ("weights of 'tiny_one'", 'shipped.pth', LITE):
+        assert text in str(error.value)
+
+
+def test_every_shipped_model_has_its_config():
+    for config, weights in MODELS_BY_NAME.values():
+        load_config(config)
+        assert weights.startswith('orsa://')

@@ -11,7 +11,7 @@ from mmengine.registry import (DATA_SAMPLERS, DATASETS, METRICS,
                                init_default_scope)
 
 from orsa.datasets import RAFDB
-from orsa.datasets.fer_dataset import hold_out
+from orsa.datasets.fer_dataset import assign_folds, hold_out
 
 LIST = 'basic/EmoLabel/list_patition_label.txt'
 ALIGNED = 'basic/Image/aligned'
@@ -96,10 +96,20 @@ def test_missing_image(tree):
     assert dataset.skipped == ['train_00002'] and len(dataset) == 2
 
 
-@pytest.mark.parametrize('kwargs, message',
-                         [(dict(split='valid'), 'split must be'),
-                          (dict(split='val'), 'no validation split'),
-                          (dict(val_split=1.), r'in \[0, 1\)')])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [(dict(split='valid'), 'split must be'),
+     (dict(split='val'), 'no validation split'),
+     (dict(val_split=1.), r'in \[0, 1\)'),
+     (dict(num_folds=1), 'at least 2, got 1'),
+     (dict(num_folds=-2), 'at least 2, got -2'),
+     (dict(num_folds=2, val_split=.1), 'give one'),
+     (dict(fold=0), 'fold=0, num_folds=0'),
+     (dict(num_folds=2, fold=2), 'fold=2, num_folds=2'),
+     (dict(num_folds=2, fold=-1), 'fold=-1'),
+     (dict(num_folds=2, fold=1, split='test'), "'test' has no fold 1"),
+     (dict(num_folds=2, split='val'), 'needs fold'),
+     (dict(num_folds=9), 'at most 3.*groups, got 9')])
 def test_bad_arguments(tree, kwargs, message):
     with pytest.raises(ValueError, match=message):
         RAFDB(str(tree), **kwargs)
@@ -155,6 +165,71 @@ def test_persons_are_not_in_both_parts(faces_dir):
                 for n in set(identity) - set(names(blind))
                 if n.startswith('train')
             }
+
+
+def folds(dataset):
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    return {info['name']: info['fold'] for info in infos}
+
+
+def test_folds_are_stratified_and_keep_persons_together(faces_dir):
+    with open(faces_dir / 'sources.csv', newline='') as f:
+        identity = {row['name']: row['identity'] for row in csv.DictReader(f)}
+    root = str(faces_dir)
+    whole = RAFDB(root, num_folds=4)
+    where = folds(whole)
+    assert len(where) == 1277 and set(where.values()) == {0, 1, 2, 3}
+    assert len({(identity[n], k)
+                for n, k in where.items()
+                }) == len({identity[n]
+                           for n in where})
+    labels, at = whole.get_gt_labels(), np.array(list(where.values()))
+    counts = np.stack([np.bincount(labels[at == k]) for k in range(4)])
+    # the two classes of 7 are spread as evenly as the large ones
+    assert (np.ptp(counts, axis=0) <= 1).all(), counts
+    for k in (0, 3):
+        val = RAFDB(root, num_folds=4, fold=k, split='val')
+        train = RAFDB(root, num_folds=4, fold=k)
+        assert val.test_mode and not train.test_mode
+        assert set(folds(val)) == {n for n in where if where[n] == k}
+        assert set(folds(val).values()) == {-1}
+        assert folds(train) == {n: f for n, f in where.items() if f != k}
+    test = RAFDB(root, num_folds=4, split='test')
+    assert set(folds(test).values()) == {-1} and len(test) == 422
+    assert 'fold' not in RAFDB(root).get_data_info(0)
+    # numbering other classes or selecting samples moves nobody
+    some = folds(RAFDB(root, num_folds=4, classes=['fear', 'disgust']))
+    assert len(some) == 14 and some.items() <= where.items()
+    assert folds(RAFDB(root, num_folds=4, val_seed=1)) != where
+
+
+def test_folds_do_not_depend_on_the_order():
+    samples = [f's{i}' for i in range(90)]
+    labels = ['a'] * 60 + ['b'] * 23 + ['c'] * 7
+    groups = [f'g{i % 40}' for i in range(90)]
+    first = assign_folds(samples, labels, 3, 5, groups)
+    order = np.random.RandomState(0).permutation(90)
+    again = assign_folds(
+        *([column[i] for i in order] for column in (samples, labels)), 3, 5,
+        [groups[i] for i in order])
+    assert again == first
+    counts = Counter(zip(labels, (first[s] for s in samples)))
+    assert {n for (c, _), n in counts.items() if c == 'a'} <= {19, 20, 21}
+    assert max(n for (c, _), n in counts.items() if c == 'c') == 3
+    # a run of today has to find the folds of a prior trained before
+    assert ''.join(str(first[s]) for s in samples[:12]) == '102110200211'
+    with pytest.raises(ValueError, match='at most 40'):
+        assign_folds(samples, labels, 41, 0, groups)
+
+
+def test_a_fold_reaches_the_data_sample(faces_dir):
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='PackInputs', meta_keys=('name', 'fold'))
+    ]
+    train = RAFDB(str(faces_dir), num_folds=3, pipeline=pipeline)
+    sample = train[5]['data_samples']
+    assert sample.get('fold') == folds(train)[sample.name]
 
 
 def test_group_file_errors(tree):

@@ -138,12 +138,12 @@ def _scarf(canvas: Canvas, points: np.ndarray,
     canvas.fill(shape, 255, canvas.alpha)
 
 
-def _hand(canvas: Canvas, target: np.ndarray,
-          rng: np.random.Generator) -> None:
+def _hand(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
+          grow: float, back: float) -> None:
     """A palm with four fingers and a thumb, coming in from an edge."""
     skin = along(SKIN_TONES, rng.beta(1.1, 1.5))[::-1] * rng.uniform(.75, 1.05)
     angle = rng.uniform(-1.9, 1.9)  # 0: fingers up
-    size = rng.uniform(.85, 1.2)
+    size = rng.uniform(.85, 1.2) * grow
     turn = np.float32([[np.cos(angle), -np.sin(angle)],
                        [np.sin(angle), np.cos(angle)]]) * size
     flip = np.float32([rng.choice((-1, 1)), 1])
@@ -155,9 +155,11 @@ def _hand(canvas: Canvas, target: np.ndarray,
         tip = x + long * np.sin(lean), -8 - long * np.cos(lean)
         bones.append((np.float32([(x, 0), tip]), 8.6))
     bones.append((np.float32([(-16, 16), (-29, -6)]), 9.5))
+    arm = 110 / min(grow, 1.)  # a small hand's has to reach the edge too
     palm = curve(
-        np.float32([(-18, 2), (0, -5), (18, 2), (17, 26), (11, 44), (11, 110),
-                    (-11, 110), (-11, 44), (-17, 26)]), 4, True)
+        np.float32([(-18, 2), (0, -5), (18, 2), (17, 26), (11, 44), (11, arm),
+                    (-11, arm), (-11, 44), (-17, 26)]), 4, True)
+    target = target + back * np.float32([-np.sin(angle), np.cos(angle)])
 
     def place(points):
         return (points * flip) @ turn.T + target
@@ -174,9 +176,9 @@ def _hand(canvas: Canvas, target: np.ndarray,
             canvas.disc(nail, (2.2 * size, 2.2 * size), tuple(skin * 1.1))
 
 
-def _block(canvas: Canvas, target: np.ndarray,
-           rng: np.random.Generator) -> None:
-    half = rng.uniform(10, 30, 2)
+def _block(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
+           grow: float) -> None:
+    half = rng.uniform(10, 30, 2) * grow
     angle = rng.uniform(-.4, .4) * (rng.random() < .5)
     turn = np.float32([[np.cos(angle), -np.sin(angle)],
                        [np.sin(angle), np.cos(angle)]])
@@ -189,12 +191,12 @@ def _block(canvas: Canvas, target: np.ndarray,
     _cloth(canvas, shape, colour, rng, rng.uniform(.4, 1.5) * (kind == 2))
 
 
-def _object(canvas: Canvas, target: np.ndarray,
-            rng: np.random.Generator) -> None:
+def _object(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
+            grow: float) -> None:
     """A microphone, phone or cup: a dark round head on a handle."""
     colour = np.float32(rng.uniform(15, 130, 3))
     lean = rng.uniform(-30, 30)
-    radius = rng.uniform(9, 19)
+    radius = rng.uniform(9, 19) * grow
     handle = np.float32([(-.4, 0), (.4, 0), (.3, 9), (-.3, 9)]) * radius
     _cover(canvas, handle + target + (lean * .05, 0), tuple(colour * .7))
     for share, tone in ((1., .8), (.8, 1.), (.45, 1.25), (.2, 1.6)):
@@ -214,8 +216,13 @@ def paint_worn(canvas: Canvas, points: np.ndarray, kind: str,
     }[kind](canvas, points, rng)
 
 
-def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
-               rng: np.random.Generator) -> np.ndarray:
+def paint_held(image: np.ndarray,
+               points: np.ndarray,
+               kind: str,
+               rng: np.random.Generator,
+               grow: float = 1.,
+               pull: float = 0.,
+               back: float = 0.) -> np.ndarray:
     """Lay an occluder held in front of the face over a finished image.
 
     Args:
@@ -223,33 +230,82 @@ def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
         points (np.ndarray): (68, 2) landmarks in the image, in units.
         kind (str): One of ``HELD``.
         rng (np.random.Generator): Source of the variation.
+        grow (float): Multiplies the drawn size. Defaults to 1.
+        pull (float): Moves the drawn place towards the middle of the face, 1
+            all the way. Defaults to 0.
+        back (float): How far a hand is drawn back along its arm, in units;
+            the other kinds stay. Defaults to 0.
 
     Returns:
         np.ndarray: (size, size) uint8 cover in [0, 255].
     """
     size = len(image)
+    canvas = _draw_held(size, points, kind, rng, grow, pull, back)
+    paint, cover = (
+        _frame_of(canvas, layer, size)
+        for layer in (canvas.colour, canvas.cover))
+    weight = soften(cover, .5)[..., None].astype(np.float32) / 255
+    image[:] = image + (paint - image.astype(np.float32)) * weight + .5
+    return cover
+
+
+def held_cover(size: int,
+               points: np.ndarray,
+               kind: str,
+               rng: np.random.Generator,
+               grow: float = 1.,
+               pull: float = 0.,
+               back: float = 0.) -> np.ndarray:
+    """The cover that :func:`paint_held` would return, nothing is painted."""
+    canvas = _draw_held(size, points, kind, rng, grow, pull, back)
+    return _frame_of(canvas, canvas.cover, size)
+
+
+def _draw_held(size: int, points: np.ndarray, kind: str,
+               rng: np.random.Generator, grow: float, pull: float,
+               back: float) -> Canvas:
     canvas = Canvas(size)
     anchors = np.stack([
         points[36:42].mean(0), points[42:48].mean(0), points[30],
         points[48:68].mean(0), points[48:68].mean(0), points[4], points[12]
     ])
     target = anchors[rng.integers(len(anchors))] + rng.normal(0, 6, 2)
+    if pull:
+        target = target + pull * (points[27:36].mean(0) - target)
     if kind == 'hand':
-        target = target + (0, 12)
-    {
-        'hand': _hand,
-        'block': _block,
-        'object': _object
-    }[kind](canvas, target, rng)
+        _hand(canvas, target + (0, 12), rng, grow, back)
+    else:
+        {'block': _block, 'object': _object}[kind](canvas, target, rng, grow)
+    return canvas
+
+
+def _frame_of(canvas: Canvas, layer: np.ndarray, size: int) -> np.ndarray:
+    """The part of a layer that the image shows, at the image's size."""
     start = int(round(PAD * canvas.scale))
     view = slice(start, start + int(round(128 * canvas.scale)))
-    paint = cv2.resize(
-        canvas.colour[view, view], (size, size), interpolation=cv2.INTER_AREA)
-    cover = cv2.resize(
-        canvas.cover[view, view], (size, size), interpolation=cv2.INTER_AREA)
-    weight = soften(cover, .5)[..., None].astype(np.float32) / 255
-    image[:] = image + (paint - image.astype(np.float32)) * weight + .5
-    return cover
+    return cv2.resize(
+        layer[view, view], (size, size), interpolation=cv2.INTER_AREA)
+
+
+def landmark_hull(points: np.ndarray, size: int) -> np.ndarray:
+    """What the landmarks enclose in a picture.
+
+    Args:
+        points (np.ndarray): (68, 2) landmarks in pixels.
+        size (int): Side of the picture.
+
+    Returns:
+        np.ndarray: (size, size), bool.
+    """
+    hull = np.zeros((size, size), np.uint8)
+    outline = cv2.convexHull(np.rint(points).astype(np.int32))
+    cv2.fillConvexPoly(hull, outline, 1)
+    return hull == 1
+
+
+def covered_share(cover: np.ndarray, hull: np.ndarray) -> float:
+    """The share of a hull (size, size) that a cover in [0, 255] hides."""
+    return float((hull & (cover > 127)).sum() / max(hull.sum(), 1))
 
 
 def pick_occluder(rng: np.random.Generator,

@@ -2,10 +2,12 @@
 from .as_pose_sample import AsPoseSample
 from .as_seg_sample import AsSegSample
 from .draw_synthetic_face import DrawSyntheticFace
+from .load_cached_priors import LoadCachedPriors
+from .occlude_face import OccludeFace
 from .paste_occluder import PasteOccluder
 from .random_face_affine import RandomFaceAffine
 
 __all__ = [
-    'AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'PasteOccluder',
-    'RandomFaceAffine'
+    'AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'LoadCachedPriors',
+    'OccludeFace', 'PasteOccluder', 'RandomFaceAffine'
 ]

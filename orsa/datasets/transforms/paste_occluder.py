@@ -1,12 +1,52 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Sequence
+from typing import Sequence, Tuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
-from orsa.datasets.drawing.occluders import HELD, paint_held
+from orsa.datasets.drawing.occluders import (HELD, covered_share,
+                                             landmark_hull, paint_held)
 from orsa.registry import TRANSFORMS
+
+
+def in_units(points: np.ndarray, size: int) -> np.ndarray:
+    """Landmarks in pixels to the units that occluders are drawn in."""
+    return (points + .5) * (128 / size)
+
+
+def check_occluders(kinds: Sequence[str], known: Sequence[str]) -> Tuple:
+    """Return ``kinds`` if there is at least one and all are known.
+
+    Raises:
+        ValueError: If not.
+    """
+    unknown = set(kinds) - set(known)
+    if unknown or not kinds:
+        raise ValueError(f'unknown occluders {sorted(unknown)}, expected some '
+                         f'of {known}')
+    return tuple(kinds)
+
+
+def check_square(results: dict, who: str) -> None:
+    """Raise a ValueError that names the picture if it is not square."""
+    height, width = results['img'].shape[:2]
+    if height != width:
+        raise ValueError(
+            f'{who} needs a square picture, but '
+            f"{results.get('img_path', 'this one')} is {(height, width)}")
+
+
+def note_cover(results: dict, cover: np.ndarray, hull: np.ndarray) -> None:
+    """Add ``visible_mask`` and ``occlusion_ratio`` to a sample.
+
+    Args:
+        results (dict): The sample.
+        cover (np.ndarray): (side, side) in [0, 255], what hides it.
+        hull (np.ndarray): (side, side), bool, what counts as the face.
+    """
+    results['visible_mask'] = (cover <= 127).astype(np.uint8)
+    results['occlusion_ratio'] = covered_share(cover, hull)
 
 
 @TRANSFORMS.register_module()
@@ -30,12 +70,8 @@ class PasteOccluder(BaseTransform):
     def __init__(self, prob: float = 0.5, kinds: Sequence[str] = HELD):
         if not 0 <= prob <= 1:
             raise ValueError(f'prob should be in [0, 1], but got {prob}')
-        unknown = set(kinds) - set(HELD)
-        if unknown:
-            raise ValueError(f'unknown occluders {sorted(unknown)}, expected '
-                             f'some of {HELD}')
         self.prob = prob
-        self.kinds = tuple(kinds)
+        self.kinds = check_occluders(kinds, HELD)
 
     @cache_randomness
     def _draw(self):
@@ -46,26 +82,16 @@ class PasteOccluder(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Paste, and say what is still to be seen."""
-        import cv2
         choice = self._draw()
         if choice is None:
             return results
+        check_square(results, type(self).__name__)
         image = np.ascontiguousarray(results['img'])
-        if image.shape[0] != image.shape[1]:
-            raise ValueError(
-                'PasteOccluder needs a square picture, but '
-                f"{results.get('img_path', 'this one')} is {image.shape[:2]}")
         points = np.asarray(results['gt_keypoints']).reshape(-1, 2)
-        units = (points + .5) * (128 / len(image))
-        cover = paint_held(image, units, choice[0],
+        cover = paint_held(image, in_units(points, len(image)), choice[0],
                            np.random.Generator(np.random.PCG64(choice[1])))
         results['img'] = image
-        results['visible_mask'] = (cover <= 127).astype(np.uint8)
-        hull = np.zeros(image.shape[:2], np.uint8)
-        cv2.fillConvexPoly(hull,
-                           cv2.convexHull(np.rint(points).astype(np.int32)), 1)
-        covered = (hull == 1) & (cover > 127)
-        results['occlusion_ratio'] = float(covered.sum() / max(hull.sum(), 1))
+        note_cover(results, cover, landmark_hull(points, len(image)))
         return results
 
     def __repr__(self) -> str:

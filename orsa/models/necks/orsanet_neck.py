@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -32,13 +32,18 @@ class ORSANetNeck(BaseModule):
             for a prior that gives no map of features. Defaults to None.
         landmark_encoder (dict, optional): The same for the landmark prior.
             Defaults to None.
+        in_index (Sequence[int], optional): Which of the backbone's outputs
+            are the image map, the parsing prior and the landmark prior, as
+            many as the parts need; negative numbers count from the end.
+            Defaults to None: the backbone gives these and nothing else.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Returns:
         tuple[Tensor]: The fused feature (B, E), alone in a tuple.
 
     Raises:
-        ValueError: If the number of inputs is another than the parts need.
+        ValueError: If the number of inputs, or of ``in_index``, is another
+            than the parts need, or an index is out of range.
     """
 
     def __init__(self,
@@ -46,6 +51,7 @@ class ORSANetNeck(BaseModule):
                  cross_interaction: Optional[dict] = None,
                  parsing_encoder: Optional[dict] = None,
                  landmark_encoder: Optional[dict] = None,
+                 in_index: Optional[Sequence[int]] = None,
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
         for encoder, part, name in ((parsing_encoder, semantic_guidance,
@@ -59,6 +65,13 @@ class ORSANetNeck(BaseModule):
         self.landmark_encoder = _build(landmark_encoder)
         self.semantic_guidance = _build(semantic_guidance)
         self.cross_interaction = _build(cross_interaction)
+        names = self._expected()
+        if in_index is not None and len(in_index) != len(names):
+            raise ValueError(
+                f'ORSANetNeck was built for {len(names)} inputs '
+                f'({", ".join(names)}), but in_index={tuple(in_index)} picks '
+                f'{len(in_index)}')
+        self.in_index = None if in_index is None else tuple(in_index)
 
     def _expected(self) -> list:
         names = ['image map']
@@ -68,15 +81,26 @@ class ORSANetNeck(BaseModule):
             names.append('landmark prior')
         return names
 
+    def _pick(self, inputs: Tuple[torch.Tensor, ...]) -> List[torch.Tensor]:
+        names, given = self._expected(), len(inputs)
+        if self.in_index is None:
+            if given != len(names):
+                raise ValueError(
+                    f'ORSANetNeck was built for {len(names)} inputs '
+                    f'({", ".join(names)}), but the backbone gives {given}; '
+                    'in_index picks some of them')
+            return list(inputs)
+        for name, index in zip(names, self.in_index):
+            if not -given <= index < given:
+                raise ValueError(
+                    f'ORSANetNeck.in_index={self.in_index} takes the {name} '
+                    f'from output {index}, but the backbone gives {given}')
+        return [inputs[index] for index in self.in_index]
+
     def forward(self, inputs: Tuple[torch.Tensor,
                                     ...]) -> Tuple[torch.Tensor, ...]:
         """Fuse."""
-        names = self._expected()
-        if len(inputs) != len(names):
-            raise ValueError(
-                f'ORSANetNeck was built for {len(names)} inputs '
-                f'({", ".join(names)}), but the backbone gives {len(inputs)}')
-        image, *priors = inputs
+        image, *priors = self._pick(inputs)
         if self.semantic_guidance is not None:
             parsing = priors.pop(0)
             if self.parsing_encoder is not None:

@@ -2,7 +2,7 @@
 import contextlib
 import copy
 import inspect
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -16,7 +16,8 @@ from orsa.utils.pretrained import (AllowUntrained, check_allow_untrained,
                                    check_pretrained, load_pretrained,
                                    take_pretrained)
 from orsa.utils.resize import resize_images
-from orsa.utils.same_batch import compute_once
+from orsa.utils.same_batch import compute_once, provided
+from .fold_priors import FoldPriors
 
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -125,13 +126,23 @@ class FrozenPrior(BaseModule):
         drift (bool): Follow the parent into training mode, as the published
             implementation does by accident: BatchNorm statistics drift and
             stochastic depth stays on. Defaults to False.
+        fold_checkpoints (Sequence[str], optional): Of each fold of the
+            training data the weights that have not seen it, which then answer
+            for it; see :class:`FoldPriors`. The companion 'fold' (B,) of the
+            input (:func:`orsa.utils.same_batch.provide`) says which row is in
+            which; -1, or no companion, asks the main model. They are loaded
+            by :meth:`init_weights` and are not part of the checkpoint.
+            Defaults to None.
 
     Raises:
-        ValueError: If ``output`` is unknown or C is another number.
+        ValueError: If ``output`` is unknown, C is another number, or folds
+            are to drift.
         FileNotFoundError: From :meth:`init_weights`, without a checkpoint.
     """
 
     outputs: Tuple[str, ...] = ('feature', )
+    # under which its output may come with the images, computed before
+    cache_key: Optional[str] = None
 
     def __init__(self,
                  model: dict,
@@ -148,7 +159,8 @@ class FrozenPrior(BaseModule):
                  checkpoint: Optional[str] = None,
                  source: Optional[str] = None,
                  allow_untrained: AllowUntrained = False,
-                 drift: bool = False):
+                 drift: bool = False,
+                 fold_checkpoints: Optional[Sequence[str]] = None):
         super().__init__()
         if output not in self.outputs:
             raise ValueError(f'{type(self).__name__}.output should be one of '
@@ -162,6 +174,12 @@ class FrozenPrior(BaseModule):
         self.source = source
         self.allow_untrained = check_allow_untrained(allow_untrained)
         self.drift = drift
+        self._shapes: Dict[Tuple[int, int], tuple] = {}
+        if drift and fold_checkpoints is not None:
+            raise ValueError(f'{type(self).__name__}: fold_checkpoints need '
+                             'drift=False, only what is frozen can be copied')
+        self.folds = (None if fold_checkpoints is None else
+                      FoldPriors(fold_checkpoints))
         self.input_mean, self.input_std = tuple(input_mean), tuple(input_std)
         self._set_renormalisation(mean or input_mean, std or input_std)
 
@@ -241,6 +259,13 @@ class FrozenPrior(BaseModule):
         if check_pretrained(self.checkpoint, name, self.source,
                             self.allow_untrained):
             load_pretrained(self.model, self.checkpoint, name, self.prefix)
+        if self.folds is not None:
+            self.folds.load(self, name, self.source, self.prefix)
+
+    def _apply(self, fn, *args, **kwargs) -> 'FrozenPrior':
+        if self.folds is not None:
+            self.folds.apply_to_tensors(fn, *args, **kwargs)
+        return super()._apply(fn, *args, **kwargs)
 
     def train(self, mode: bool = True) -> 'FrozenPrior':
         """Stay in evaluation mode, unless ``drift`` is set."""
@@ -275,8 +300,36 @@ class FrozenPrior(BaseModule):
 
         Returns:
             Tensor: The output, without gradients; the same object again
-            inside :func:`orsa.utils.same_batch.same_batch`.
+            inside :func:`orsa.utils.same_batch.same_batch`. What
+            :func:`orsa.utils.same_batch.provide` attached to ``x`` under
+            ``cache_key`` is handed on instead of computing.
+
+        Raises:
+            ValueError: If that has another shape than the output has.
         """
+        if self.cache_key is not None:
+            given = provided(x, self.cache_key)
+            if given is not None:
+                return self._accept(given, x)
         if self.training:  # drifting: every pass moves the statistics
             return self._compute(x)
-        return compute_once(self, x, self._compute)
+        return compute_once(self, x, self._answer)
+
+    def _accept(self, given: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        size = tuple(x.shape[2:])
+        if size not in self._shapes:  # asked once for each size of image
+            self._shapes[size] = tuple(self._compute(x[:1]).shape[1:])
+        if tuple(given.shape[1:]) != self._shapes[size]:
+            raise ValueError(
+                f"the '{self.cache_key}' that came with the images has the "
+                f'shape {tuple(given.shape[1:])} for each, but '
+                f'{type(self).__name__} gives {self._shapes[size]} '
+                f"({self.output}) for {size[0]}x{size[1]} images: it is "
+                "another prior's, or one of another size")
+        return given.to(x)
+
+    def _answer(self, x: torch.Tensor) -> torch.Tensor:
+        folds = None if self.folds is None else provided(x, 'fold')
+        if folds is None:
+            return self._compute(x)
+        return self.folds.answer(x, folds, self._compute)

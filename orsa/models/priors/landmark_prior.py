@@ -87,6 +87,7 @@ class LandmarkPrior(FrozenPrior):
     """
 
     outputs = ('feature', 'heatmaps', 'keypoints')
+    cache_key = 'prior_landmarks'
 
     def __init__(self,
                  model: dict,

@@ -27,6 +27,7 @@ class ParsingPrior(FrozenPrior):
     """
 
     outputs = ('feature', 'probs')
+    cache_key = 'prior_parsing'
 
     def __init__(self,
                  model: dict,

@@ -80,3 +80,28 @@ def test_an_encoder_for_nobody_is_refused():
         build(
             landmark_encoder=dict(
                 type='orsa.MapEncoder', in_channels=5, out_channels=3))
+
+
+def test_in_index_picks_among_the_outputs(inputs):
+    both = dict(semantic_guidance=GUIDANCE, cross_interaction=INTERACTION)
+    neck = build(**both, in_index=(2, 0, -1)).eval()
+    plain = build(**both).eval()
+    plain.load_state_dict(neck.state_dict())
+    image, parsing, landmark = inputs
+    more = (parsing, torch.rand(1), image, landmark)
+    assert torch.equal(neck(more)[0], plain(inputs)[0])
+    # a backbone with priors that this neck has no use for
+    assert torch.equal(build(in_index=[0])(inputs)[0], build()((image, ))[0])
+    assert build().in_index is None
+
+
+def test_a_wrong_in_index_is_refused(inputs):
+    with pytest.raises(
+            ValueError, match=r'2 inputs .*parsing.*\(0,\) picks 1'):
+        build(semantic_guidance=GUIDANCE, in_index=(0, ))
+    neck = build(semantic_guidance=GUIDANCE, in_index=(0, 3))
+    with pytest.raises(
+            ValueError, match='parsing prior from output 3, .* gives 3'):
+        neck(inputs)
+    with pytest.raises(ValueError, match='image map from output -4'):
+        build(in_index=(-4, ))(inputs)

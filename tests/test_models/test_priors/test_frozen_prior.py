@@ -9,7 +9,7 @@ from mmpretrain.engine.hooks import ClassNumCheckHook
 
 from orsa.models.priors import FrozenPrior, skip_pretrained
 from orsa.registry import MODELS
-from orsa.utils.same_batch import same_batch
+from orsa.utils.same_batch import provide, same_batch
 
 TINY = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(4, 6)))
 
@@ -231,3 +231,24 @@ def test_class_num_check_hook_passes_with_a_parser_inside():
     with prior._with_num_classes():
         with pytest.raises(AssertionError, match='11'):
             hook.before_train(runner)
+
+
+@pytest.mark.parametrize('kind, key', [('ParsingPrior', 'prior_parsing'),
+                                       ('LandmarkPrior', 'prior_landmarks')])
+def test_what_came_with_the_images_is_handed_on(kind, key):
+    prior, x = build(type=f'orsa.{kind}'), torch.rand(2, 3, 32, 32)
+    shape = prior(x).shape
+    given = torch.rand(shape).half()
+    provide(x, **{key: given})
+    with same_batch():
+        out = prior(x)
+    assert out.dtype == x.dtype and torch.equal(out.half(), given)
+    # of the other prior's it takes no notice
+    other = dict(prior_parsing='prior_landmarks').get(key, 'prior_parsing')
+    y = provide(torch.rand(2, 3, 32, 32), **{other: given})
+    assert torch.equal(prior(y), prior(y.clone()))
+    # nor does a prior of no kind
+    assert build().cache_key is None
+    for wrong in (given[:, 1:], given[..., 1:]):
+        with pytest.raises(ValueError, match=rf"'{key}'.*gives \(6, 8, 8\)"):
+            prior(provide(torch.rand(2, 3, 32, 32), **{key: wrong}))

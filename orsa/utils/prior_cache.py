@@ -1,0 +1,162 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Outputs of frozen priors on the disk: the format, and reading it."""
+import hashlib
+import json
+import os.path as osp
+import zlib
+from typing import Dict, Tuple
+
+import numpy as np
+
+FORMAT = 1
+MANIFEST = 'manifest.json'
+SAMPLES = 'samples.json'
+# name of a prior: the key that it has among the results of a pipeline
+PRIOR_KEYS = dict(parsing='prior_parsing', landmarks='prior_landmarks')
+
+
+class CacheError(ValueError):
+    """A cache of priors cannot be used; the message says why."""
+
+
+def sample_key(results: dict) -> str:
+    """What a sample is called in a cache: its name, else its picture's path.
+
+    Raises:
+        CacheError: If it has neither.
+    """
+    key = results.get('name') or results.get('img_path')
+    if not key:
+        raise CacheError('a cache of priors is keyed by image, but the sample '
+                         f'has no name and no img_path: {sorted(results)}')
+    return str(key)
+
+
+def file_hash(path: str) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class PriorCache:
+    """Outputs of frozen priors on the disk, one row an image, read lazily.
+
+    A folder holds ``manifest.json``, ``samples.json`` (names, file sizes and
+    folds of the images, in the order of the rows), and for each prior
+    ``NAME.npy`` of shape (N, 2, ...) and ``NAME.crc.npy`` of shape (N, 2).
+    Symbols: N images; 2 is for the picture as it is and the mirrored one. It
+    is written by :mod:`orsa.apis.caching`, the manifest last: a folder
+    without one is no cache.
+
+    Args:
+        folder (str): The folder.
+
+    Raises:
+        CacheError: If there is no whole cache in it, or a file of it is not
+            the one that the manifest describes.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = osp.expanduser(str(folder))
+        path = osp.join(self.folder, MANIFEST)
+        if not osp.isdir(self.folder):
+            raise CacheError(f"there is no folder '{self.folder}'")
+        if not osp.isfile(path):
+            raise CacheError(f"'{self.folder}' is not whole: it has no "
+                             f'{MANIFEST}, which is written last')
+        try:
+            with open(path, encoding='utf-8') as file:
+                self.manifest = json.load(file)
+            self._check()
+        except (json.JSONDecodeError, KeyError, TypeError,
+                AttributeError) as error:
+            raise CacheError(f"'{path}' is damaged "
+                             f'({type(error).__name__}: {error})') from error
+
+    def _check(self) -> None:
+        manifest = self.manifest
+        if manifest['format'] != FORMAT or manifest['complete'] is not True:
+            raise CacheError(
+                f"'{self.folder}' is of format {manifest['format']} "
+                f'(complete: {manifest["complete"]}), this version of orsa '
+                f'reads format {FORMAT}')
+        for name, prior in manifest['priors'].items():
+            array = self._open(name)
+            if (list(array.shape), str(array.dtype)) != (prior['shape'],
+                                                         prior['dtype']):
+                raise CacheError(
+                    f"'{self._file(name)}' is damaged: it holds {array.dtype} "
+                    f'of shape {array.shape}, the manifest says '
+                    f'{prior["dtype"]} of {tuple(prior["shape"])}')
+            self._require_hash(f'{name}.crc.npy', prior['crc_sha256'])
+        self._require_hash(SAMPLES, manifest['samples_sha256'])
+
+    def _require_hash(self, name: str, expected: str) -> None:
+        path = osp.join(self.folder, name)
+        if not osp.isfile(path):
+            raise CacheError(f"'{path}' is missing")
+        if file_hash(path) != expected:
+            raise CacheError(f"'{path}' is damaged: it is not the file that "
+                             'the manifest describes')
+
+    def _file(self, name: str) -> str:
+        return osp.join(self.folder, f'{name}.npy')
+
+    def _open(self, name: str) -> np.ndarray:
+        path = self._file(name)
+        if not osp.isfile(path):
+            raise CacheError(f"'{path}' is missing")
+        try:
+            return np.load(path, mmap_mode='r', allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise CacheError(f"'{path}' is damaged ({error})") from error
+
+    def samples(self) -> Dict[str, Tuple[int, int]]:
+        """File size and fold (-1: none) of every image by its name, in the
+        order of the rows."""
+        with open(osp.join(self.folder, SAMPLES), encoding='utf-8') as file:
+            content = json.load(file)
+        return dict(
+            zip(content['names'], zip(content['sizes'], content['folds'])))
+
+    def open(self, name: str) -> Tuple[np.ndarray, np.ndarray]:
+        """The rows of a prior, not read yet, and their check sums.
+
+        Args:
+            name (str): 'parsing' or 'landmarks'.
+
+        Raises:
+            CacheError: If the cache has no such prior.
+        """
+        if name not in self.manifest['priors']:
+            raise CacheError(f"'{self.folder}' has no prior '{name}', only "
+                             f'{sorted(self.manifest["priors"])}')
+        return self._open(name), np.load(
+            osp.join(self.folder, f'{name}.crc.npy'), allow_pickle=False)
+
+    def row(self, name: str, arrays: Tuple[np.ndarray, np.ndarray], i: int,
+            flip: int) -> np.ndarray:
+        """One row, checked.
+
+        Args:
+            name (str): 'parsing' or 'landmarks'.
+            arrays (tuple): What :meth:`open` gave for it.
+            i (int): Number of the image.
+            flip (int): 1 for the mirrored picture, else 0.
+
+        Returns:
+            np.ndarray: The prior's output for one image, float16.
+
+        Raises:
+            CacheError: If it is not what was written.
+        """
+        row = np.array(arrays[0][i, flip])
+        if zlib.crc32(row.tobytes()) != int(arrays[1][i, flip]):
+            raise CacheError(
+                f"'{self._file(name)}' is damaged: row {i}, "
+                f'{"mirrored" if flip else "as it is"}, is not what was '
+                'written')
+        return row

@@ -1,0 +1,11 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Compute frozen priors once: ``python tools/cache_priors.py CONFIG``."""
+import argparse
+
+from orsa.apis.caching import add_cache_arguments, cache_priors
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Compute the frozen priors of every image once')
+    add_cache_arguments(parser)
+    cache_priors(parser.parse_args())
