@@ -2,8 +2,9 @@
 from .confusion import plot_confusion_matrix
 from .curves import plot_curves, read_scalars
 from .prediction_sheet import draw_prediction_sheet, spread
+from .robustness import plot_robustness
 
 __all__ = [
     'draw_prediction_sheet', 'plot_confusion_matrix', 'plot_curves',
-    'read_scalars', 'spread'
+    'plot_robustness', 'read_scalars', 'spread'
 ]

@@ -1,0 +1,239 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Tables, differences and pictures of a study, see :mod:`.ablation`."""
+import csv
+import json
+import os
+import os.path as osp
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from orsa.evaluation import FERMetric
+from orsa.utils.fileio import atomic_path, dump_json
+from orsa.visualization import plot_robustness
+from .ablation import CLEAN, Run, Study
+
+FIGURES = ('accuracy', 'uar', 'macro_f1')
+OCCLUDED = 'occluded'
+
+
+def read_results(study: Study, runs: Sequence[Run]) -> Dict[str, List[dict]]:
+    """The stored results of each variant, with what was said of every face.
+
+    Under cross validation the folds of a seed are put together: their faces
+    are the training split's, each once.
+
+    Returns:
+        dict: variant -> one dict per seed with ``metrics``, ``scores`` and
+        ``labels`` (by condition), ``parameters``, ``seconds``, ``num_runs``.
+    """
+    found: Dict[str, Dict[int, List[dict]]] = {}
+    for run in runs:
+        result = study.stored(run)
+        if result is None:
+            continue
+        with np.load(study.result_file(run).replace('.json', '.npz')) as said:
+            result['said'] = dict(said)
+        found.setdefault(run.variant, {}).setdefault(run.seed,
+                                                     []).append(result)
+    return {
+        variant: [_merge(study, results) for results in seeds.values()]
+        for variant, seeds in found.items()
+    }
+
+
+def _merge(study: Study, results: List[dict]) -> dict:
+    merged = dict(
+        parameters=results[0]['parameters'],
+        seconds=max(r['seconds'] for r in results),
+        num_runs=len(results),
+        metrics={},
+        scores={},
+        labels={})
+    for name in results[0]['metrics']:
+        scores, labels = (
+            np.concatenate([r['said'][f'{name}/{what}'] for r in results])
+            for what in ('scores', 'labels'))
+        merged['scores'][name] = scores.astype(np.float32)
+        merged['labels'][name] = labels
+        # in float16 the scores no longer sum to one exactly
+        report = FERMetric.calculate(scores.argmax(1), labels)
+        merged['metrics'][name] = {k: report[k] for k in FIGURES}
+    levels = [f'severity {s}' for s in study.cfg.severities]
+    merged['metrics'][OCCLUDED] = {
+        k: float(np.mean([merged['metrics'][s][k] for s in levels]))
+        for k in FIGURES
+    } if levels else {}
+    return merged
+
+
+def mean_and_spread(seeds: List[dict], condition: str,
+                    figure: str) -> Tuple[float, Optional[float]]:
+    """Mean over seeds and their standard deviation, None for one seed."""
+    values = [s['metrics'][condition][figure] for s in seeds]
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.mean(values)), spread
+
+
+def paired_difference(first: List[dict],
+                      second: List[dict],
+                      names: Sequence[str],
+                      figure: str = 'uar',
+                      repeats: int = 1000,
+                      seed: int = 0) -> Tuple[float, float, float]:
+    """How much better the first is, with a paired bootstrap interval.
+
+    Faces are drawn with replacement, the same for both variants, all seeds
+    and all conditions; the figure is averaged over seeds and conditions.
+
+    Args:
+        first (list[dict]): Seeds of a variant, see :func:`read_results`.
+        second (list[dict]): Of another one.
+        names (Sequence[str]): The conditions, of the same faces.
+        figure (str): 'accuracy' or 'uar'. Defaults to 'uar'.
+        repeats (int): Bootstrap samples. Defaults to 1000.
+        seed (int): Of the drawing. Defaults to 0.
+
+    Returns:
+        tuple[float, float, float]: The difference in points and the limits
+        of its 95% interval.
+    """
+    labels = first[0]['labels'][names[0]]
+    right = [
+        np.stack([
+            s['scores'][n].argmax(1) == s['labels'][n] for s in seeds
+            for n in names
+        ]).mean(0) for seeds in (first, second)
+    ]
+    gain = right[0] - right[1]  # of each face, in [-1, 1]
+    rng = np.random.default_rng(seed)
+
+    def figure_of(index: np.ndarray) -> float:
+        if figure == 'accuracy':
+            return gain[index].mean() * 100
+        counts = np.bincount(labels[index])
+        sums = np.bincount(labels[index], gain[index])
+        present = counts > 0
+        return (sums[present] / counts[present]).mean() * 100
+
+    every = np.arange(len(labels))
+    drawn = [
+        figure_of(rng.integers(0, len(labels), len(labels)))
+        for _ in range(repeats)
+    ]
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return float(figure_of(every)), float(low), float(high)
+
+
+def _cell(value: float, spread: Optional[float]) -> str:
+    return f'{value:.1f}' if spread is None else f'{value:.1f} ± {spread:.1f}'
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f'{value:+.1f} ({low:+.1f}, {high:+.1f})'
+
+
+def markdown(study: Study, results: Dict[str, List[dict]],
+             differences: Dict[str, dict], cv: bool) -> str:
+    """The report as a page."""
+    where = ('Five-fold cross validation inside the training split'
+             if cv else 'The test split, each seed once')
+    subsets = list(study.cfg.subsets)
+    subsets = [] if cv else subsets
+    head = ['variant', 'M trained', 'acc', 'UAR', 'F1', 'occluded acc', 'UAR']
+    head += [f'{s} UAR' for s in subsets]
+    head += ['UAR - reference', 'occluded']
+    lines = [
+        f'# {study.cfg.title}', '', where + '; mean ± standard deviation '
+        'over seeds. Occluded: the mean of '
+        f'{len(study.cfg.severities)} severities of `orsa.OccludeFace`. The '
+        f"last columns are differences to '{study.cfg.reference}' in points "
+        'with 95% intervals, paired over faces.', '',
+        '| ' + ' | '.join(head) + ' |', '|' + ' --- |' * len(head)
+    ]
+    for variant, info in study.cfg.variants.items():
+        seeds = results.get(variant)
+        if not seeds:
+            cells = [info.title, 'not run'] + [''] * (len(head) - 2)
+            lines.append('| ' + ' | '.join(cells) + ' |')
+            continue
+        cells = [info.title, f"{seeds[0]['parameters']['trained'] / 1e6:.2f}"]
+        columns = [(CLEAN, f) for f in FIGURES]
+        columns += [(OCCLUDED, f) for f in FIGURES[:2]]
+        columns += [(s, 'uar') for s in subsets]
+        cells += [
+            _cell(*mean_and_spread(seeds, name, figure))
+            for name, figure in columns
+        ]
+        for kind in (CLEAN, OCCLUDED):
+            value = differences.get(variant, {}).get(kind)
+            cells.append('' if value is None else _interval(*value))
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    longest = max(s['seconds'] for seeds in results.values() for s in seeds)
+    command = f"python tools/ablate.py {study.path}{' --cv' if cv else ''}"
+    lines += [
+        '', f'The longest training took {longest} s of the '
+        f'{study.cfg.time_limit} s that the study allows. Made by '
+        f'`{command}`.', ''
+    ]
+    return '\n'.join(lines)
+
+
+def write_report(study: Study,
+                 runs: Sequence[Run],
+                 out: str,
+                 cv: bool = False) -> None:
+    """Write ``NAME.json``, ``.csv``, ``.md`` and ``.png`` of what is there."""
+    results = read_results(study, runs)
+    if not results:
+        print('there is no result to report yet')
+        return
+    levels = [f'severity {s}' for s in study.cfg.severities]
+    reference = results.get(study.cfg.reference)
+    differences = {
+        variant: {
+            kind: paired_difference(seeds, reference, names)
+            for kind, names in ((CLEAN, [CLEAN]), (OCCLUDED, levels)) if names
+        }
+        for variant, seeds in results.items()
+        if reference and variant != study.cfg.reference
+    }
+    os.makedirs(out, exist_ok=True)
+    name = osp.splitext(osp.basename(study.path))[0] + ('_cv' if cv else '')
+    base = osp.join(out, name)
+    table = {
+        variant: [{
+            k: s[k]
+            for k in ('metrics', 'parameters', 'seconds', 'num_runs')
+        } for s in seeds]
+        for variant, seeds in results.items()
+    }
+    dump_json(
+        dict(study=study.path, results=table, differences=differences),
+        base + '.json')
+    with atomic_path(base + '.csv') as part:
+        with open(part, 'w', newline='', encoding='utf-8') as f:
+            writer = csv.writer(f)
+            writer.writerow(['variant', 'seed', 'condition', *FIGURES])
+            for variant, seeds in results.items():
+                for number, seed in enumerate(seeds):
+                    for condition, figures in seed['metrics'].items():
+                        writer.writerow([variant, number, condition] + [
+                            round(figures[k], 3)
+                            for k in FIGURES if k in figures
+                        ])
+    with atomic_path(base + '.md') as part:
+        with open(part, 'w', encoding='utf-8') as f:
+            f.write(markdown(study, results, differences, cv))
+    if levels:
+        plot_robustness(
+            {
+                study.cfg.variants[variant].title:
+                np.array([[s['metrics'][c]['uar'] for c in (CLEAN, *levels)]
+                          for s in seeds])
+                for variant, seeds in results.items()
+            }, [0, *study.cfg.severities],
+            base + '.png',
+            title=study.cfg.title)
+    print(f'wrote {base}.md, .json, .csv and .png')
+    print(json.dumps(differences, indent=1))

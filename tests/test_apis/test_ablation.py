@@ -1,0 +1,206 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A study of tiny variants on a few drawn faces, from end to end."""
+import json
+import os
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import recall_score
+
+from orsa.apis.ablation import Run, Study, execute, execute_all, predict
+from orsa.apis.ablation_report import paired_difference, write_report
+from orsa.datasets.drawing import draw_face
+
+VARIANT = """
+_base_ = 'orsa::_base_/default_runtime.py'
+train_dataloader = dict(
+    batch_size=8, num_workers=0, persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='orsa.RAFDB', data_root='{root}', split='train',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='orsa.RandomFaceAffine', size=32),
+            dict(type='PackInputs')]))
+test_dataloader = dict(
+    batch_size=8, num_workers=0, persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='orsa.RAFDB', data_root='{root}', split='test',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='orsa.RandomFaceAffine', size=32, flip_prob=0, prob=0),
+            dict(type='PackInputs')]))
+test_evaluator = dict(type='orsa.FERMetric')
+test_cfg = dict()
+val_cfg = None
+train_cfg = dict(type='orsa.SAMTrainLoop', max_epochs=1)
+optim_wrapper = dict(type='orsa.SAMOptimWrapper',
+                     optimizer=dict(type='SGD', lr=1e-2))
+tiny = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(8, 16)))
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(type='ClsDataPreprocessor', num_classes=7,
+                           mean=[120.] * 3, std=[60.] * 3, to_rgb=True),
+    backbone=dict(
+        type='orsa.ORSANet', image_encoder=tiny, image_size=32,
+        embed_dims=16, grid=4{prior}),
+    neck=dict(type='orsa.ConcatFusion', in_channels={channels},
+              out_channels=16),
+    head=dict(type='orsa.DAREHead', num_classes=7, in_channels=16))
+"""
+PRIOR = """, landmark_prior=dict(
+            type='orsa.LandmarkPrior', model=tiny, input_mean=[120.] * 3,
+            input_std=[60.] * 3, checkpoint='{root}/main.pth')"""
+STUDY = """
+title = 'Tiny'
+variants = dict(plain=dict(config='plain.py', title='image'),
+                more=dict(config='more.py', title='image + landmarks'))
+reference = 'plain'
+seeds = [0]
+num_folds = 2
+priors = dict(landmark_prior='prior.py')
+severities = [1, 5]
+subsets = dict(some='some.txt')
+time_limit = 60
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp('study')
+    images = root / 'basic' / 'Image' / 'aligned'
+    images.mkdir(parents=True)
+    (root / 'basic' / 'EmoLabel').mkdir()
+    lines = []
+    for part, count in (('train', 28), ('test', 14)):
+        for i in range(count):
+            face = draw_face('happiness', np.random.default_rng(i), size=64)
+            cv2.imwrite(
+                str(images / f'{part}_{i:05d}_aligned.jpg'), face['img'])
+            lines.append(f'{part}_{i:05d}.jpg {i % 7 + 1}')
+    (root / 'basic' / 'EmoLabel' / 'list_patition_label.txt').write_text(
+        '\n'.join(lines))
+    (root / 'some.txt').write_text('test_00001\ntest_00003\n')
+    (root / 'plain.py').write_text(
+        VARIANT.format(root=root, prior='', channels=[16]))
+    (root / 'more.py').write_text(
+        VARIANT.format(
+            root=root, prior=PRIOR.format(root=root), channels=[16, 16]))
+    (root / 'study.py').write_text(STUDY)
+    (root / 'prior.py').write_text(
+        VARIANT.format(root=root, prior='', channels=[16]))
+    return root
+
+
+@pytest.fixture(scope='module')
+def study(folder):
+    """The study, with priors that stand in for trained ones."""
+    from orsa.models.backbones import IRNet
+    study = Study(str(folder / 'study.py'), str(folder / 'work'))
+    os.makedirs(study.file('priors'))
+    for path in (folder / 'main.pth', study.prior_file('landmark_prior', 0),
+                 study.prior_file('landmark_prior', 1)):
+        torch.save(
+            IRNet(dict(depths=(1, 1), channels=(8, 16))).state_dict(), path)
+    return study
+
+
+def test_folds_and_priors_reach_the_config(study):
+    cfg = study.load(Run('more', 3, 1))
+    prior = cfg.model.backbone.landmark_prior
+    assert cfg.train_dataloader.dataset.fold == 1
+    assert cfg.test_dataloader.dataset.split == 'val'
+    assert prior.checkpoint == prior.fold_checkpoints[1]
+    assert cfg.randomness.seed == 3
+    whole = study.load(Run('more', 0))
+    assert whole.test_dataloader.dataset.split == 'test'
+    assert whole.model.backbone.landmark_prior.checkpoint.endswith('main.pth')
+
+
+def test_runs_are_stored_and_not_run_again(study, folder):
+    runs = study.runs(['plain', 'more'], [0], [None])
+    for run in runs:
+        execute(study, run)
+    with open(study.result_file(runs[1])) as f:
+        result = json.load(f)
+    assert set(
+        result['metrics']) == {'clean', 'severity 1', 'severity 5', 'some'}
+    assert result['metrics']['clean']['num_samples'] == 14
+    assert result['metrics']['some']['num_samples'] == 2
+
+    # the figures are those of what was said
+    with np.load(study.result_file(runs[1]).replace('.json', '.npz')) as said:
+        uar = recall_score(
+            said['clean/labels'],
+            said['clean/scores'].argmax(1),
+            average='macro')
+    assert result['metrics']['clean']['uar'] == pytest.approx(100 * uar)
+
+    start = time.time()
+    assert execute_all(study, runs, jobs=1) == []
+    assert time.time() - start < 5
+    write_report(study, runs, str(folder / 'out'))
+    page = (folder / 'out' / 'study.md').read_text()
+    assert '| image + landmarks |' in page and 'tools/ablate.py' in page
+    assert cv2.imread(str(folder / 'out' / 'study.png')) is not None
+
+    # another prior is another run
+    path = study.prior_file('landmark_prior', 0)
+    state = torch.load(path)
+    torch.save({k: v * 2 for k, v in state.items()}, path)
+    assert study.stored(runs[1]) is None
+    assert study.stored(runs[0]) is not None
+
+
+def test_a_failed_run_is_named_and_the_others_go_on(study, capfd, folder):
+    bad = Run('plain', 7)
+    path = folder / 'plain.py'
+    text = path.read_text()
+    path.write_text(text.replace("split='train'", "split='nowhere'"))
+    try:
+        failed = execute_all(study, [bad], jobs=1)
+    finally:
+        path.write_text(text)
+    assert failed == [bad]
+    assert 'plain_seed7 failed' in capfd.readouterr().out
+
+
+def test_paired_difference_by_hand():
+    labels = np.array([0, 0, 0, 1])
+
+    def seeds(answers):
+        scores = np.eye(2)[np.array(answers)]
+        return [dict(scores=dict(clean=scores), labels=dict(clean=labels))]
+
+    # recalls 1 and 1 against 1/3 and 1
+    first, second = seeds([0, 0, 0, 1]), seeds([0, 1, 1, 1])
+    value, low, high = paired_difference(first, second, ['clean'])
+    assert value == pytest.approx(100 / 3)
+    assert low <= value <= high
+    value, *_ = paired_difference(first, second, ['clean'], 'accuracy')
+    assert value == pytest.approx(50)
+    assert paired_difference(first, first, ['clean']) == (0, 0, 0)
+
+
+def test_unknown_names_are_refused(study, folder):
+    with pytest.raises(ValueError, match="no variants.*'most'"):
+        study.runs(['most'], [0], [None])
+    path = folder / 'half.py'
+    path.write_text("title = 'x'\n")
+    with pytest.raises(ValueError, match='is no study.*variants'):
+        Study(str(path))
+
+
+def test_predict_gives_probabilities(study):
+    from orsa.apis import init_model
+    cfg = study.load(Run('plain'))
+    scores = predict(
+        init_model(cfg), np.zeros((3, 3, 32, 32), np.uint8), batch_size=2)
+    assert scores.shape == (3, 7)
+    assert np.allclose(scores.sum(1), 1, atol=1e-5)
