@@ -27,6 +27,8 @@ from mmengine.utils import ProgressBar
 from orsa.evaluation import FERMetric
 from orsa.utils.convert import publish
 from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.pretrained import local_file
+from orsa.utils.prior_cache import file_hash
 from .model import init_model, load_config
 from .training import build_runner
 
@@ -199,9 +201,9 @@ class Study:
             value = value.to_dict() if hasattr(value, 'to_dict') else value
             digest.update(repr((field, value)).encode())
         for path in sorted(_checkpoints(cfg.model)):
-            if osp.isfile(path):
-                with open(path, 'rb') as f:
-                    digest.update(f.read())
+            found = local_file(path)
+            if found:
+                digest.update(file_hash(found).encode())
         if run.variant not in self.cfg.priors:
             digest.update(repr(list(self.cfg.severities)).encode())
         return digest.hexdigest()[:16]
@@ -221,13 +223,12 @@ class Study:
 
 
 def _checkpoints(cfg) -> List[str]:
-    """Local files that a model's config names, the zoo's among them."""
-    from orsa.utils.checkpoint import zoo_path
+    """Files of weights that a model's config names."""
     found = []
     if isinstance(cfg, dict):
         for key, value in cfg.items():
             if key == 'checkpoint' and isinstance(value, str):
-                found.append(zoo_path(value))
+                found.append(value)
             elif key == 'fold_checkpoints':
                 found.extend(value)
             else:
