@@ -1,4 +1,4 @@
-# The lite landmark model: 68 points at 112x112, trained by mmpose on the real
+# The lite landmark model: 68 points at 64x64, trained by mmpose on the real
 # faces of $ORSA_RAFDB (with their points) and on drawn ones, with occluders
 # pasted on: covered points stay labelled, so that it stays calm where it
 # cannot see.
@@ -7,19 +7,30 @@ _base_ = ['../_base_/models/lite_landmark.py', './_runtime.py']
 default_scope = 'mmpose'
 
 model = {{_base_.lite_landmark}}
+
+max_epochs = 16
+train_cfg = dict(
+    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        T_max=max_epochs,
+        eta_min=1e-5,
+        convert_to_iter_based=True),
+]
 codec = {{_base_.lite_codec}}
 
+# moves picture and points in one warp, which is also the resize
+affine = dict(
+    type='orsa.RandomFaceAffine',
+    size=64,
+    rotate=30.,
+    scale_range=(0.85, 1.25),
+    shift=0.08)
 augment = [
     dict(type='orsa.AsPoseSample'),
-    # the picture is the face already: no margin around it
-    dict(type='GetBBoxCenterScale', padding=1.0),
-    dict(type='RandomFlip', direction='horizontal'),
-    dict(
-        type='RandomBBoxTransform',
-        shift_factor=0.08,
-        scale_factor=(0.8, 1.2),
-        rotate_factor=40),
-    dict(type='TopdownAffine', input_size=(112, 112)),
     dict(type='PhotometricDistortion'),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPoseInputs'),
@@ -27,17 +38,20 @@ augment = [
 real_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='orsa.PasteOccluder', prob=0.4),
+    affine,
     *augment,
 ]
 drawn_pipeline = [
     dict(type='orsa.DrawSyntheticFace', cache=True),
+    affine,
     *augment,
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='orsa.AsPoseSample'),
+    # the picture is the face already: no margin around it
     dict(type='GetBBoxCenterScale', padding=1.0),
-    dict(type='TopdownAffine', input_size=(112, 112)),
+    dict(type='TopdownAffine', input_size=(64, 64)),
     dict(type='PackPoseInputs'),
 ]
 

@@ -64,8 +64,10 @@ class Study:
             - seeds (list[int]).
             - num_folds (int): Of the training split, for cross validation and
               cross-fitted priors.
-            - priors (dict): name of a prior in ORSANet -> its config, which
-              is trained once for each fold; empty for none.
+            - priors (dict): name of a prior in ORSANet -> dict(config=...,
+              checkpoint=...): what is trained once for each fold, and the
+              file of the whole training, which the variants name; empty for
+              none.
             - severities (list[int]): Of ``orsa.OccludeFace``.
             - num_occluded (int, optional): Faces tested at each severity, all
               by default.
@@ -136,7 +138,8 @@ class Study:
         """The config of a run, with seed, folds and priors filled in."""
         folder = osp.dirname(self.path)
         if run.variant in self.cfg.priors:
-            cfg = load_config(osp.join(folder, self.cfg.priors[run.variant]))
+            cfg = load_config(
+                osp.join(folder, self.cfg.priors[run.variant].config))
             for part in ('train', 'val', 'test'):
                 _set_fold(cfg[f'{part}_dataloader'].dataset,
                           self.cfg.num_folds, run.fold, part != 'train')
@@ -177,12 +180,14 @@ class Study:
         backbone = cfg.model.backbone
         present = [p for p in self.cfg.priors if backbone.get(p)]
         for prior in present:
-            files = [
+            backbone[prior].fold_checkpoints = [
                 self.prior_file(prior, k) for k in range(self.cfg.num_folds)
             ]
-            backbone[prior].fold_checkpoints = files
-            if run.fold is not None:
-                backbone[prior].checkpoint = files[run.fold]
+        if run.fold is not None:
+            # not what has seen the faces that are tested
+            for prior, source in self.cfg.priors.items():
+                _replace_checkpoint(cfg.model, source.checkpoint,
+                                    self.prior_file(prior, run.fold))
         if present:
             cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
 
@@ -237,6 +242,17 @@ def _checkpoints(cfg) -> List[str]:
         for value in cfg:
             found.extend(_checkpoints(value))
     return found
+
+
+def _replace_checkpoint(cfg, old: str, new: str) -> None:
+    """Name another file of weights wherever a model's config names one."""
+    if isinstance(cfg, dict):
+        if cfg.get('checkpoint') == old:
+            cfg['checkpoint'] = new
+        cfg = list(cfg.values())
+    if isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            _replace_checkpoint(value, old, new)
 
 
 def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],

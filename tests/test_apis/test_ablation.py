@@ -64,7 +64,8 @@ variants = dict(plain=dict(config='plain.py', title='image'),
 reference = 'plain'
 seeds = [0]
 num_folds = 2
-priors = dict(landmark_prior='prior.py')
+priors = dict(landmark_prior=dict(config='prior.py',
+                                  checkpoint='{root}/main.pth'))
 severities = [1, 5]
 subsets = dict(some='some.txt')
 time_limit = 60
@@ -92,7 +93,7 @@ def folder(tmp_path_factory):
     (root / 'more.py').write_text(
         VARIANT.format(
             root=root, prior=PRIOR.format(root=root), channels=[16, 16]))
-    (root / 'study.py').write_text(STUDY)
+    (root / 'study.py').write_text(STUDY.replace('{root}', str(root)))
     (root / 'prior.py').write_text(
         VARIANT.format(root=root, prior='', channels=[16]))
     return root

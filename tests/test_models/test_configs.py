@@ -101,23 +101,23 @@ def test_sizes_differ_in_depth_alone(repo_root, size, depth):
 
 def test_lite_stays_within_its_budget(lite):
     assert count(lite, trained=True) <= 3e6
-    assert gmacs(lite, 112) <= 0.25
+    assert gmacs(lite, 64) <= 0.12
     for name in FROZEN:
         assert count(lite.get_submodule(name)) <= 6e5
         assert count(lite.get_submodule(name), trained=True) == 0
     check_classes(lite, 7)
 
 
-def test_lite_hands_on_what_its_priors_mean(lite):
-    outs = lite.eval().extract_feat(torch.rand(2, 3, 112, 112), 'backbone')
-    assert [tuple(o.shape) for o in outs] == [(2, 128, 4, 4),
-                                              (2, 11, 112, 112), (2, 68, 3)]
+def test_lite_hands_on_the_features_of_its_priors(lite):
+    outs = lite.eval().extract_feat(torch.rand(2, 3, 64, 64), 'backbone')
+    assert [tuple(o.shape) for o in outs] == [(2, 96, 4, 4), (2, 96, 8, 8),
+                                              (2, 112, 4, 4)]
 
 
 def test_lite_learns_from_a_batch_of_one(lite):
     lite.train()
     sample = [DataSample().set_gt_label(2)]
-    losses = lite(torch.randn(1, 3, 112, 112), sample, mode='loss')
+    losses = lite(torch.randn(1, 3, 64, 64), sample, mode='loss')
     assert set(losses) == {'loss_ce', 'loss_ls'}
     total, _ = lite.parse_losses(losses)
     total.backward()
@@ -134,7 +134,7 @@ def test_number_of_classes_is_changed_in_one_place(repo_root):
     model = build(path, head__num_classes=8, data_preprocessor__num_classes=8)
     check_classes(model, 8)
     sample = [DataSample().set_gt_label(7)]
-    losses = model(torch.randn(1, 3, 112, 112), sample, mode='loss')
+    losses = model(torch.randn(1, 3, 64, 64), sample, mode='loss')
     assert torch.isfinite(losses['loss_ls'])
 
 
@@ -145,7 +145,7 @@ def test_priors_can_be_trained_from_the_same_files(repo_root):
         scope = cfg.type.split('.')[0]
         with DefaultScope.overwrite_default_scope(scope):
             model = MODELS.build(cfg)
-        assert model.backbone(torch.rand(1, 3, 112, 112))
+        assert model.backbone(torch.rand(1, 3, 64, 64))
         head = getattr(model, 'decode_head', None) or model.head
         assert any(p.requires_grad for p in head.parameters())
 

@@ -1,9 +1,14 @@
-# A landmark estimator for the lite model: 68 points at 112x112 by SimCC, the
-# head of RTMPose, https://arxiv.org/abs/2303.07399. 0.4 M parameters, 0.05
-# GMAC.
+# A landmark estimator for the lite model: 68 points at 64x64 by SimCC, the
+# head of RTMPose, https://arxiv.org/abs/2303.07399. 0.56 M parameters, 0.02
+# GMAC. At equal time of training, 64x64 was more precise than 112x112: it
+# sees two and a half times as many faces. The lite model's image encoder has
+# the same layers, and starts from these weights.
+lite_arch = dict(
+    depths=(1, 2, 2), channels=(20, 40, 112), stem_channels=16, stem_stride=2)
+
 lite_codec = dict(
     type='mmpose.SimCCLabel',
-    input_size=(112, 112),
+    input_size=(64, 64),
     sigma=4.0,
     simcc_split_ratio=2.0,
     normalize=False,
@@ -16,19 +21,13 @@ lite_landmark = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True),
-    backbone=dict(
-        type='orsa.IRNet',
-        arch=dict(
-            depths=(1, 2, 2),
-            channels=(16, 32, 96),
-            stem_channels=16,
-            stem_stride=2)),
+    backbone=dict(type='orsa.IRNet', arch=lite_arch),
     head=dict(
         type='mmpose.RTMCCHead',
-        in_channels=96,
+        in_channels=112,
         out_channels=68,
-        input_size=(112, 112),
-        in_featuremap_size=(7, 7),
+        input_size=(64, 64),
+        in_featuremap_size=(4, 4),
         simcc_split_ratio=2.0,
         final_layer_kernel_size=3,
         gau_cfg=dict(

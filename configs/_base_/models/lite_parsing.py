@@ -1,5 +1,6 @@
-# A face parser for the lite model: the 11 LaPa classes at 112x112 and a
-# quarter of that inside. 0.2 M parameters, 0.05 GMAC.
+# A face parser for the lite model: the 11 LaPa classes at 64x64, by the head
+# of SegFormer, https://arxiv.org/abs/2105.15203, which mixes the stages by
+# 1x1 convolutions at half that size. 0.33 M parameters, 0.05 GMAC.
 lite_parsing = dict(
     type='mmseg.EncoderDecoder',
     data_preprocessor=dict(
@@ -9,23 +10,16 @@ lite_parsing = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(112, 112)),
+        size=(64, 64)),
     backbone=dict(
         type='orsa.IRNet',
-        arch=dict(
-            depths=(1, 2, 2),
-            channels=(16, 32, 64),
-            stem_channels=16,
-            stem_stride=2),
+        arch=dict(depths=(1, 2, 2), channels=(16, 32, 96), stem_channels=12),
         out_indices=(0, 1, 2)),
     decode_head=dict(
-        type='mmseg.FCNHead',
-        in_channels=(16, 32, 64),
-        in_index=(0, 1, 2),
-        input_transform='resize_concat',
-        channels=32,
-        num_convs=1,
-        concat_input=False,
+        type='mmseg.SegformerHead',
+        in_channels=[16, 32, 96],
+        in_index=[0, 1, 2],
+        channels=48,
         dropout_ratio=0.1,
         num_classes=11,
         norm_cfg=dict(type='BN'),
@@ -35,6 +29,6 @@ lite_parsing = dict(
         # with ignored pixels, so there are none.
         loss_decode=dict(
             type='mmseg.CrossEntropyLoss',
-            class_weight=[0.3, 0.5, 4., 4., 6., 6., 1.5, 4., 4., 4., 1.])),
+            class_weight=[0.55, 0.7, 2., 2., 2.5, 2.5, 1.2, 2., 2., 2., 1.])),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))

@@ -1,12 +1,30 @@
-# ORSANet for two cores: the true spatial map, and priors that say what they
-# mean, parsing maps and landmarks, instead of inner features. The priors see
-# 112x112; the image encoder sees 64x64 and gives 4x4 tokens: it is what
-# training computes most often, twice forward and backward per step.
+# ORSANet for two cores: everything at 64x64, and small priors of its own. It
+# uses their inner features, which say more about an expression than the masks
+# and landmarks that they were trained to tell (docs/ablation.md); their heads
+# are kept, to draw both. The image encoder starts from the landmark model.
 _base_ = ['./lite_parsing.py', './lite_landmark.py']
 
 mean = [123.675, 116.28, 103.53]
 std = [58.395, 57.12, 57.375]
 
+lite_parsing_prior = dict(
+    type='orsa.ParsingPrior',
+    out_channels=96,
+    input_size=64,
+    input_mean=mean,
+    input_std=std,
+    checkpoint='orsa://lite_parsing.pth',
+    source='It is trained by configs/priors/lite_parsing_faces.py',
+    model={{_base_.lite_parsing}})
+lite_landmark_prior = dict(
+    type='orsa.LandmarkPrior',
+    out_channels=112,
+    input_size=64,
+    input_mean=mean,
+    input_std=std,
+    checkpoint='orsa://lite_landmark.pth',
+    source='It is trained by configs/priors/lite_landmark_faces.py',
+    model={{_base_.lite_landmark}})
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(
@@ -19,60 +37,52 @@ model = dict(
         type='orsa.ORSANet',
         image_size=64,
         resize_mode='bilinear',
-        embed_dims=128,
+        embed_dims=96,
         grid=4,
         token_layout='space',
-        image_encoder=dict(type='orsa.IRNet', arch='ir_lite'),
-        parsing_prior=dict(
-            type='orsa.ParsingPrior',
-            output='probs',
-            num_classes=11,
-            input_size=112,
-            input_mean=mean,
-            input_std=std,
-            checkpoint='orsa://lite_parsing.pth',
-            source='It is trained by configs/priors/lite_parsing_faces.py',
-            model={{_base_.lite_parsing}}),
-        landmark_prior=dict(
-            type='orsa.LandmarkPrior',
-            output='keypoints',
-            num_keypoints=68,
-            input_size=112,
-            input_mean=mean,
-            input_std=std,
-            checkpoint='orsa://lite_landmark.pth',
-            source='It is trained by configs/priors/lite_landmark_faces.py',
-            model={{_base_.lite_landmark}})),
+        channels_last=True,
+        image_source='It is trained by configs/priors/lite_landmark_faces.py',
+        image_encoder=dict(
+            type='orsa.IRNet',
+            arch={{_base_.lite_arch}},
+            init_cfg=dict(
+                type='Pretrained',
+                checkpoint='orsa://lite_landmark.pth',
+                prefix='backbone.')),
+        parsing_prior=lite_parsing_prior,
+        landmark_prior=lite_landmark_prior),
     neck=dict(
         type='orsa.ORSANetNeck',
         parsing_encoder=dict(
             type='orsa.MapEncoder',
-            in_channels=11,
-            out_channels=64,
-            hidden_channels=32,
+            in_channels=96,
+            out_channels=48,
+            hidden_channels=48,
+            halvings=1,
+            norm_input=True,
             grid=4),
         landmark_encoder=dict(
-            type='orsa.KeypointEncoder',
-            num_keypoints=68,
-            out_channels=128,
-            hidden_channels=48,
-            halvings=2,
+            type='orsa.MapEncoder',
+            in_channels=112,
+            out_channels=96,
+            halvings=0,
+            norm_input=True,
             grid=4),
         semantic_guidance=dict(
             type='orsa.SemanticGuidance',
-            in_channels=128,
-            condition_channels=64,
-            hidden_channels=64),
+            in_channels=96,
+            condition_channels=48,
+            hidden_channels=48),
         cross_interaction=dict(
             type='orsa.MultiScaleCrossInteraction',
-            embed_dims=128,
+            embed_dims=96,
             num_tokens=16,
             num_heads=4,
-            depth=2)),
+            depth=1)),
     head=dict(
         type='orsa.DAREHead',
         num_classes=7,
-        in_channels=128,
+        in_channels=96,
         # The loss of the warm-up; the schedule brings the dynamic one.
         loss=dict(
             type='orsa.CompositeLoss',

@@ -1,10 +1,11 @@
-# SAM over AdamW with a cosine, for the lite models, which begin from nothing
-# and need a larger learning rate than the published one. The length is set
-# by `max_epochs` of the leaf, in three places.
+# SAM over AdamW with a cosine, for the lite models, which are trained for a
+# short time and need a larger learning rate than the published one. The
+# length is set by `max_epochs` of the leaf, in three places.
 optim_wrapper = dict(
     type='orsa.SAMOptimWrapper',
     rho=0.05,
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.02))
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0.))
 
 val_cfg = dict()
 test_cfg = dict()

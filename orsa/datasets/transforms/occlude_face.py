@@ -7,11 +7,11 @@ from typing import Callable, Dict, Sequence, Union
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from orsa.datasets.drawing.landmarks import BASE, NUM_LANDMARKS
 from orsa.datasets.drawing.occluders import (HELD, covered_share, held_cover,
                                              landmark_hull, paint_held)
 from orsa.registry import TRANSFORMS
-from .paste_occluder import check_occluders, check_square, in_units, note_cover
+from .paste_occluder import (check_occluders, check_square, face_points,
+                             in_units, note_cover)
 
 # How large each kind is drawn, as multiples of its usual sizes, before other
 # means are taken to hide less or more.
@@ -150,7 +150,7 @@ class OccludeFace(BaseTransform):
         check_square(results, type(self).__name__)
         image = np.array(results['img'], order='C')  # never the caller's
         size = len(image)
-        points = self._points(results, size)
+        points = face_points(results, size)
         hull, cover = landmark_hull(points, size), np.zeros(image.shape[:2])
         if self.severity:
             cover = self._occlude(image, points, hull, self._name(results))
@@ -168,18 +168,6 @@ class OccludeFace(BaseTransform):
                 f"{type(self).__name__} needs the sample's 'name' (or "
                 f"'img_path') to choose what hides it, got {sorted(results)}")
         return name
-
-    @staticmethod
-    def _points(results: dict, size: int) -> np.ndarray:
-        points = results.get('gt_keypoints')
-        if points is None:
-            return BASE * (size / 128) - .5
-        points = np.asarray(points, np.float32)
-        if points.size != NUM_LANDMARKS * 2:
-            raise ValueError(
-                f"'gt_keypoints' should be {NUM_LANDMARKS} points of one "
-                f'face, but are of shape {points.shape}')
-        return points.reshape(-1, 2)
 
     def _occlude(self, image: np.ndarray, points: np.ndarray, hull: np.ndarray,
                  name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
+from orsa.datasets.drawing.landmarks import BASE, NUM_LANDMARKS
 from orsa.datasets.drawing.occluders import (HELD, covered_share,
                                              landmark_hull, paint_held)
 from orsa.registry import TRANSFORMS
@@ -13,6 +14,26 @@ from orsa.registry import TRANSFORMS
 def in_units(points: np.ndarray, size: int) -> np.ndarray:
     """Landmarks in pixels to the units that occluders are drawn in."""
     return (points + .5) * (128 / size)
+
+
+def face_points(results: dict, size: int) -> np.ndarray:
+    """The landmarks of a sample, (68, 2) in pixels.
+
+    Without ``gt_keypoints`` the face is taken to be where an aligned picture
+    of ``size`` x ``size`` has it.
+
+    Raises:
+        ValueError: If there are other than 68.
+    """
+    points = results.get('gt_keypoints')
+    if points is None:
+        return BASE * (size / 128) - .5
+    points = np.asarray(points, np.float32)
+    if points.size != NUM_LANDMARKS * 2:
+        raise ValueError(
+            f"'gt_keypoints' should be {NUM_LANDMARKS} points of one face, "
+            f'but are of shape {points.shape}')
+    return points.reshape(-1, 2)
 
 
 def check_occluders(kinds: Sequence[str], known: Sequence[str]) -> Tuple:
@@ -53,7 +74,9 @@ def note_cover(results: dict, cover: np.ndarray, hull: np.ndarray) -> None:
 class PasteOccluder(BaseTransform):
     """Lay a drawn hand, block or object over a square picture of a face.
 
-    **Required Keys:** img (side x side), gt_keypoints
+    **Required Keys:** img (side x side), and gt_keypoints, 68 points in
+    pixels (without them the face is taken to be where an aligned picture has
+    it)
 
     **Modified Keys:** img
 
@@ -87,7 +110,7 @@ class PasteOccluder(BaseTransform):
             return results
         check_square(results, type(self).__name__)
         image = np.ascontiguousarray(results['img'])
-        points = np.asarray(results['gt_keypoints']).reshape(-1, 2)
+        points = face_points(results, len(image))
         cover = paint_held(image, in_units(points, len(image)), choice[0],
                            np.random.Generator(np.random.PCG64(choice[1])))
         results['img'] = image

@@ -35,7 +35,8 @@ def _conv_stack(in_channels: int, hidden: int, out_channels: int,
 class MapEncoder(BaseModule):
     """Turns maps of meaning into a grid of features.
 
-    For parsing probabilities and landmark heatmaps. Symbols: B images, K
+    For parsing probabilities and landmark heatmaps, and for the inner
+    features of a network that was trained to tell them. Symbols: B images, K
     maps, C features, gh x gw the grid.
 
     Args:
@@ -45,6 +46,9 @@ class MapEncoder(BaseModule):
         hidden_channels (int): Width of the convolutions. Defaults to 32.
         halvings (int): Strided convolutions: the maps are averaged to
             ``grid * 2**halvings`` first. Defaults to 2.
+        norm_input (bool): Whether to normalise each map over the batch first:
+            features, unlike probabilities, have no scale of their own.
+            Defaults to False.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Raises:
@@ -57,9 +61,11 @@ class MapEncoder(BaseModule):
                  grid: Union[int, Tuple[int, int]] = 7,
                  hidden_channels: int = 32,
                  halvings: int = 2,
+                 norm_input: bool = False,
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
         self.in_channels = in_channels
+        self.norm = nn.BatchNorm2d(in_channels) if norm_input else None
         self.size = tuple(side * 2**halvings for side in to_2tuple(grid))
         self.layers = _conv_stack(in_channels, hidden_channels, out_channels,
                                   halvings)
@@ -71,6 +77,8 @@ class MapEncoder(BaseModule):
                              f'but got shape {tuple(maps.shape)}')
         if maps.shape[2:] != self.size:
             maps = F.adaptive_avg_pool2d(maps, self.size)
+        if self.norm is not None:
+            maps = self.norm(maps)
         return self.layers(maps)
 
 

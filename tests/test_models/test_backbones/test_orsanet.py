@@ -40,6 +40,18 @@ def test_the_tuple_leaves_out_what_is_absent():
     assert [tuple(o.shape) for o in build()(x)] == [(2, 16, 4, 4)]
 
 
+def test_memory_format_changes_nothing_else():
+    plain = build(parsing_prior=prior())
+    fast = build(parsing_prior=prior(), channels_last=True)
+    fast.load_state_dict(plain.state_dict())
+    weights = [p for p in fast.parameters() if p.ndim == 4 and p.size(1) > 1]
+    assert weights and all(
+        p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    x = torch.rand(2, 3, 32, 32)
+    for a, b in zip(plain.eval()(x), fast.eval()(x)):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
 def test_space_layout_is_a_pixel_unshuffle():
     model = build(token_layout='space').eval()
     feature = torch.randn(2, 12, 8, 8)

@@ -22,6 +22,14 @@ def test_a_map_speaks_of_its_place():
     assert not change[:2, :2].any()
 
 
+def test_features_of_any_scale_are_taken_with_norm_input():
+    torch.manual_seed(0)
+    model = MapEncoder(6, 4, grid=2, halvings=0, norm_input=True).train()
+    maps, scale = torch.randn(8, 6, 4, 4), torch.logspace(0, 4, 6)
+    scaled = maps * scale[:, None, None] + 3 * scale[:, None, None]
+    assert torch.allclose(model(maps), model(scaled), atol=1e-3)
+
+
 def test_landmarks_are_drawn_where_they_are():
     model = KeypointEncoder(2, 8, grid=4, halvings=2, sigma=0.5)
     points = torch.tensor([[[0.25, 0.75, 1.], [0.9, 0.1, 0.5]]])

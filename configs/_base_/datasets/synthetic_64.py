@@ -1,4 +1,4 @@
-# Faces drawn by the program, 112x112; no face of one split is in another. A
+# Faces drawn by the program, 64x64; no face of one split is in another. A
 # third of the training faces have something in front of them.
 dataset_type = 'orsa.SyntheticFaces'
 
@@ -6,11 +6,12 @@ train_pipeline = [
     # drawing takes longer than everything else: once is enough
     dict(type='orsa.DrawSyntheticFace', cache=True),
     # light, pose and place vary already
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='orsa.RandomFaceAffine', size=64, prob=0.),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
     dict(type='orsa.DrawSyntheticFace'),
+    dict(type='orsa.RandomFaceAffine', size=64, flip_prob=0., prob=0.),
     dict(
         type='PackInputs',
         meta_keys=('name', 'sample_idx', 'ori_shape', 'img_shape')),

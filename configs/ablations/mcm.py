@@ -1,0 +1,3 @@
+# ORSANet-lite without the dynamic loss.
+_base_ = './whole.py'
+custom_hooks = []
