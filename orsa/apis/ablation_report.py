@@ -4,17 +4,21 @@ import csv
 import json
 import os
 import os.path as osp
+import time
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+import torch
 
 from orsa.evaluation import FERMetric
 from orsa.utils.fileio import atomic_path, dump_json
 from orsa.visualization import plot_robustness
-from .ablation import CLEAN, Run, Study
+from .ablation import CLEAN, Run, Study, predict, test_faces
+from .model import build_model
 
 FIGURES = ('accuracy', 'uar', 'macro_f1')
 OCCLUDED = 'occluded'
+BATCH = 32
 
 
 def read_results(study: Study, runs: Sequence[Run]) -> Dict[str, List[dict]]:
@@ -134,49 +138,110 @@ def _interval(value: float, low: float, high: float) -> str:
 
 
 def markdown(study: Study, results: Dict[str, List[dict]],
-             differences: Dict[str, dict], cv: bool) -> str:
+             differences: Dict[str, dict], latency: Dict[str, float],
+             cv: bool) -> str:
     """The report as a page."""
-    where = ('Five-fold cross validation inside the training split'
-             if cv else 'The test split, each seed once')
-    subsets = list(study.cfg.subsets)
-    subsets = [] if cv else subsets
-    head = ['variant', 'M trained', 'acc', 'UAR', 'F1', 'occluded acc', 'UAR']
-    head += [f'{s} UAR' for s in subsets]
-    head += ['UAR - reference', 'occluded']
-    lines = [
-        f'# {study.cfg.title}', '', where + '; mean ± standard deviation '
-        'over seeds. Occluded: the mean of '
-        f'{len(study.cfg.severities)} severities of `orsa.OccludeFace`. The '
-        f"last columns are differences to '{study.cfg.reference}' in points "
-        'with 95% intervals, paired over faces.', '',
-        '| ' + ' | '.join(head) + ' |', '|' + ' --- |' * len(head)
+    subsets = [] if cv else list(study.cfg.subsets)
+    head = [
+        'variant', 'M trained', 'ms a face', 'acc', 'UAR', 'F1',
+        'occluded acc', 'UAR', *(f'{s} UAR' for s in subsets), 'UAR gained',
+        'occluded', *subsets
     ]
+    columns = [(CLEAN, f) for f in FIGURES]
+    columns += [(OCCLUDED, f) for f in FIGURES[:2]]
+    columns += [(s, 'uar') for s in subsets]
+    rows = []
     for variant, info in study.cfg.variants.items():
         seeds = results.get(variant)
         if not seeds:
-            cells = [info.title, 'not run'] + [''] * (len(head) - 2)
-            lines.append('| ' + ' | '.join(cells) + ' |')
+            rows.append([info.title, 'not run'] + [''] * (len(head) - 2))
             continue
-        cells = [info.title, f"{seeds[0]['parameters']['trained'] / 1e6:.2f}"]
-        columns = [(CLEAN, f) for f in FIGURES]
-        columns += [(OCCLUDED, f) for f in FIGURES[:2]]
-        columns += [(s, 'uar') for s in subsets]
-        cells += [
-            _cell(*mean_and_spread(seeds, name, figure))
-            for name, figure in columns
-        ]
-        for kind in (CLEAN, OCCLUDED):
-            value = differences.get(variant, {}).get(kind)
-            cells.append('' if value is None else _interval(*value))
-        lines.append('| ' + ' | '.join(cells) + ' |')
+        gains = differences.get(variant, {})
+        rows.append([
+            info.title, f"{seeds[0]['parameters']['trained'] / 1e6:.2f}",
+            f'{latency[variant]:.2f}',
+            *(_cell(*mean_and_spread(seeds, *column)) for column in columns),
+            *(_interval(*gains[kind]) if kind in gains else ''
+              for kind in (CLEAN, OCCLUDED, *subsets))
+        ])
+    levels = [f'severity {s}' for s in study.cfg.severities]
+    by_level = [[
+        study.cfg.variants[variant].title,
+        *(_cell(*mean_and_spread(seeds, name, 'uar'))
+          for name in (CLEAN, *levels))
+    ] for variant, seeds in results.items()]
     longest = max(s['seconds'] for seeds in results.values() for s in seeds)
     command = f"python tools/ablate.py {study.path}{' --cv' if cv else ''}"
-    lines += [
+    return '\n'.join([
+        f'# {study.cfg.title}', '',
+        _conditions_in_words(study, results, cv), '', *_table(head, rows), '',
+        'UAR by severity:', '', *_table(
+            ['variant', 'clean', *map(str, study.cfg.severities)], by_level),
         '', f'The longest training took {longest} s of the '
-        f'{study.cfg.time_limit} s that the study allows. Made by '
-        f'`{command}`.', ''
-    ]
-    return '\n'.join(lines)
+        f'{study.cfg.time_limit} s that the study allows, one thread each. '
+        f'Made by `{command}`.', ''
+    ])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
+    lines = [head, ['---'] * len(head), *rows]
+    return ['| ' + ' | '.join(line) + ' |' for line in lines]
+
+
+def _conditions_in_words(study: Study, results: Dict[str, List[dict]],
+                         cv: bool) -> str:
+    seeds = max(len(found) for found in results.values())
+    where = f'The test split, {seeds} seed{"s" if seeds > 1 else ""}'
+    if cv:
+        folds = max(s['num_runs'] for found in results.values() for s in found)
+        where = (f'Cross validation inside the training split, {folds} of '
+                 f'{study.cfg.num_folds} folds')
+    title = study.cfg.variants[study.cfg.reference].title
+    return (
+        f'{where}; mean ± standard deviation over seeds, in percent. '
+        f'Occluded: the mean of {len(study.cfg.severities)} severities of '
+        f"`orsa.OccludeFace`. Gained: the difference to '{title}' in points, "
+        'with a 95% interval of the paired bootstrap over faces. ms a face: '
+        f'{BATCH} faces at once, one thread, median, all variants in turn.')
+
+
+def time_per_face(study: Study,
+                  variants: Sequence[str],
+                  rounds: int = 9) -> Dict[str, float]:
+    """Milliseconds a face takes, in batches of ``BATCH`` on one thread.
+
+    The variants take turns, so that what else the machine does meets all of
+    them; the median counts.
+
+    Args:
+        study (Study): The study.
+        variants (Sequence[str]): Its variants to time.
+        rounds (int): Batches of each. Defaults to 9.
+
+    Returns:
+        dict[str, float]: Milliseconds by variant.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        models, faces = {}, {}
+        for variant in variants:
+            cfg = study.load(Run(variant))
+            models[variant] = build_model(cfg, pretrained=False).eval()
+            inputs = test_faces(study, cfg, 0)['inputs']
+            faces[variant] = torch.from_numpy(inputs[:BATCH])
+        taken: Dict[str, List[float]] = {v: [] for v in variants}
+        for _ in range(rounds):
+            for variant, model in models.items():
+                start = time.perf_counter()
+                predict(model, faces[variant].numpy(), BATCH)
+                taken[variant].append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        v: float(np.median(t)) * 1e3 / len(faces[v])
+        for v, t in taken.items()
+    }
 
 
 def write_report(study: Study,
@@ -190,10 +255,13 @@ def write_report(study: Study,
         return
     levels = [f'severity {s}' for s in study.cfg.severities]
     reference = results.get(study.cfg.reference)
+    subsets = [] if cv else list(study.cfg.subsets)
+    kinds = {CLEAN: [CLEAN], OCCLUDED: levels, **{s: [s] for s in subsets}}
+    latency = time_per_face(study, list(results))
     differences = {
         variant: {
             kind: paired_difference(seeds, reference, names)
-            for kind, names in ((CLEAN, [CLEAN]), (OCCLUDED, levels)) if names
+            for kind, names in kinds.items() if names
         }
         for variant, seeds in results.items()
         if reference and variant != study.cfg.reference
@@ -209,8 +277,11 @@ def write_report(study: Study,
         for variant, seeds in results.items()
     }
     dump_json(
-        dict(study=study.path, results=table, differences=differences),
-        base + '.json')
+        dict(
+            study=study.path,
+            results=table,
+            differences=differences,
+            ms_per_face=latency), base + '.json')
     with atomic_path(base + '.csv') as part:
         with open(part, 'w', newline='', encoding='utf-8') as f:
             writer = csv.writer(f)
@@ -224,7 +295,7 @@ def write_report(study: Study,
                         ])
     with atomic_path(base + '.md') as part:
         with open(part, 'w', encoding='utf-8') as f:
-            f.write(markdown(study, results, differences, cv))
+            f.write(markdown(study, results, differences, latency, cv))
     if levels:
         plot_robustness(
             {

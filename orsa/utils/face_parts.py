@@ -14,6 +14,12 @@ LAPA_PALETTE = ((0, 0, 0), (230, 190, 160), (0, 158, 115), (0, 114, 178),
                 (90, 20, 40), (204, 121, 167), (100, 70, 40))
 # classes that a horizontal flip exchanges
 LAPA_FLIP_PAIRS = ((2, 3), (4, 5))
+# lines that join the 68 points: jaw, brows, bridge and base of the nose, eyes,
+# outer and inner lips; the first point, the one behind the last, and whether
+# the line is closed
+LINES_68 = ((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False),
+            (31, 36, False), (36, 42, True), (42, 48, True), (48, 60, True),
+            (60, 68, True))
 
 
 def _flip_indices() -> np.ndarray:

@@ -10,6 +10,7 @@ from mmengine.utils import to_2tuple
 
 from orsa.registry import TRANSFORMS
 from orsa.utils.face_parts import FLIP_68, LAPA_FLIP_PAIRS
+from orsa.utils.warp import shrink_first
 
 
 @TRANSFORMS.register_module()
@@ -149,13 +150,7 @@ class RandomFaceAffine(BaseTransform):
         # the output's size is averaged down first, or it would alias.
         height, width = image.shape[:2]
         shrink = min(height // (2 * self.size[0]), width // (2 * self.size[1]))
-        if shrink > 1:
-            small = (width // shrink, height // shrink)
-            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-            ratio = np.array([width / small[0], height / small[1]])
-            matrix = matrix.copy()
-            matrix[:, 2] += matrix[:, :2] @ (ratio - 1) / 2
-            matrix[:, :2] *= ratio
+        image, matrix = shrink_first(image, matrix, shrink)
         return cv2.warpAffine(
             image,
             matrix,

@@ -278,9 +278,11 @@ class FrozenPrior(BaseModule):
             x = x * self.input_scale + self.input_shift
         return x.flip(1) if self.bgr else x
 
-    def _compute(self, x: torch.Tensor) -> torch.Tensor:
+    def _compute(self,
+                 x: torch.Tensor,
+                 output: Optional[str] = None) -> torch.Tensor:
         with torch.no_grad(), self._with_num_classes():
-            return self._extract(self._prepare(x))
+            return self._extract(self._prepare(x), output or self.output)
 
     def _feature(self, x: torch.Tensor) -> torch.Tensor:
         model = getattr(self.model, 'backbone', self.model)
@@ -288,8 +290,8 @@ class FrozenPrior(BaseModule):
         return outs[self.out_index] if isinstance(outs,
                                                   (tuple, list)) else outs
 
-    def _extract(self, x: torch.Tensor) -> torch.Tensor:
-        """The output for a prepared input; subclasses know more kinds."""
+    def _extract(self, x: torch.Tensor, output: str) -> torch.Tensor:
+        """One of ``outputs`` for a prepared input; subclasses know more."""
         return self._feature(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -97,13 +97,10 @@ class LandmarkPrior(FrozenPrior):
         super().__init__(model, output, **kwargs)
         if output == 'feature':
             return
-        if not (hasattr(self.model, 'extract_feat') and getattr(
-                self.model, 'head', None) is not None or output == 'keypoints'
-                and hasattr(self.model, 'predict_landmarks')):
-            raise ValueError(
-                f"LandmarkPrior.output='{output}' needs an estimator such as "
-                f'mmpose.TopdownPoseEstimator, but got '
-                f'{type(self.model).__name__}')
+        self._check(
+            self._is_estimator
+            or output == 'keypoints' and self._has_own_points,
+            f"LandmarkPrior.output='{output}'")
         # asked once, so that a head of another kind is found out here
         count = self._compute(self._blank()).size(1)
         if num_keypoints not in (None, count):
@@ -111,13 +108,62 @@ class LandmarkPrior(FrozenPrior):
                 f'LandmarkPrior was asked for {num_keypoints} landmarks, '
                 f'but {type(self.model).__name__} gives {count}')
 
-    def _extract(self, x: torch.Tensor) -> torch.Tensor:
-        if self.output == 'feature':
-            return self._feature(x)
-        if hasattr(self.model, 'predict_landmarks'):
+    @property
+    def _is_estimator(self) -> bool:
+        return hasattr(self.model, 'extract_feat') and getattr(
+            self.model, 'head', None) is not None
+
+    @property
+    def _has_own_points(self) -> bool:
+        return hasattr(self.model, 'predict_landmarks')
+
+    @property
+    def _headless(self) -> bool:
+        # orsa.MobileFaceNet has the method in any case
+        return getattr(self.model, 'head', self.model) is None
+
+    @property
+    def can_locate(self) -> bool:
+        """Whether the model gives keypoints, whatever ``output`` is."""
+        return (self._is_estimator
+                or self._has_own_points) and not self._headless
+
+    def _check(self, able: bool, what: str) -> None:
+        if not able:
+            raise ValueError(
+                f'{what} needs an estimator such as '
+                'mmpose.TopdownPoseEstimator, but got '
+                f'{type(self.model).__name__}'
+                f'{" without its head" if self._headless else ""}')
+
+    def locate(self, x: torch.Tensor) -> torch.Tensor:
+        """Ask for the keypoints, whatever ``output`` is.
+
+        It is the main model that is asked: neither folds nor what came with
+        the images is looked at.
+
+        Args:
+            x (Tensor): Images (B, 3, H, W) as the classifier gets them.
+
+        Returns:
+            Tensor: Keypoints (B, K, 3), without gradients: x and y in [0, 1]
+            and a confidence. As in mmpose, 0 is the centre of the first pixel
+            of the model's input, and 1 lies one pixel behind the last.
+
+        Raises:
+            ValueError: If the model has no head for it, see
+                :attr:`can_locate`.
+        """
+        self._check(self.can_locate, 'LandmarkPrior.locate')
+        return self._compute(x, 'keypoints')
+
+    def _extract(self, x: torch.Tensor, output: str) -> torch.Tensor:
+        if output == 'feature':
+            return super()._extract(x, output)
+        if self._has_own_points:
             return self._from_coordinates(self.model.predict_landmarks(x))
         out = self.model.head(self.model.extract_feat(x))
-        if self.output == 'keypoints':
+        if output == 'keypoints':
             return self._keypoints(out)
         maps = self._maps(out)
         if not maps:

@@ -37,19 +37,46 @@ class ParsingPrior(FrozenPrior):
         super().__init__(model, output, **kwargs)
         if output != 'probs':
             return
-        if not hasattr(self.model, 'encode_decode'):
-            raise ValueError(
-                "ParsingPrior.output='probs' needs a segmentor such as "
-                f'mmseg.EncoderDecoder, but got {type(self.model).__name__}')
+        self._check_can_parse("ParsingPrior.output='probs'")
         classes = max(self.model.out_channels, 2)
         if num_classes is not None and classes != num_classes:
             raise ValueError(
                 f'ParsingPrior was asked for {num_classes} classes, but '
                 f'{type(self.model).__name__} has {classes}')
 
-    def _extract(self, x: torch.Tensor) -> torch.Tensor:
-        if self.output == 'feature':
-            return self._feature(x)
+    @property
+    def can_parse(self) -> bool:
+        """Whether the model is a segmentor, whatever ``output`` is."""
+        return hasattr(self.model, 'encode_decode')
+
+    def _check_can_parse(self, what: str) -> None:
+        if not self.can_parse:
+            raise ValueError(
+                f'{what} needs a segmentor such as mmseg.EncoderDecoder, but '
+                f'got {type(self.model).__name__}')
+
+    def parse(self, x: torch.Tensor) -> torch.Tensor:
+        """Ask for the masks, whatever ``output`` is.
+
+        It is the main model that is asked: neither folds nor what came with
+        the images is looked at.
+
+        Args:
+            x (Tensor): Images (B, 3, H, W) as the classifier gets them.
+
+        Returns:
+            Tensor: Probabilities (B, K, h, w) of K classes at the size of the
+            model's input (``input_size``, or H and W), without gradients.
+
+        Raises:
+            ValueError: If the model is no segmentor, see :attr:`can_parse`.
+        """
+        self._check_can_parse('ParsingPrior.parse')
+        return self._compute(x, 'probs')
+
+    def _extract(self, x: torch.Tensor, output: str) -> torch.Tensor:
+        if output == 'feature':
+            return super()._extract(x, output)
         meta = dict(img_shape=tuple(x.shape[2:]))
         logits = self.model.encode_decode(x, [meta] * x.size(0))
         if logits.size(1) == 1:  # a binary segmentor's one sigmoid output

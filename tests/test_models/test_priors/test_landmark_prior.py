@@ -81,6 +81,9 @@ def test_agrees_with_mmposes_decoder(head, codec):
         torch.nn.init.normal_(param, std=0.3)
     x = torch.randn(4, 3, 48, 32)
     points = prior(x).numpy()
+    asked = build(head, 'feature')
+    asked.load_state_dict(prior.state_dict())
+    assert np.array_equal(asked.locate(x), points)
     samples = []
     for _ in range(len(x)):
         sample = PoseDataSample(
@@ -151,6 +154,29 @@ def test_mobile_facenet_with_its_head():
     assert torch.equal(
         prior(x)[..., :2],
         prior.model.predict_landmarks(x).clamp(0, 1))
+
+
+def test_locates_whatever_the_output():
+    for head in (HEATMAP, SIMCC, REGRESSION, RLE, DSNT):
+        prior, x = build(head, 'feature'), torch.rand(2, 3, 48, 32)
+        points = prior.locate(x)
+        assert prior.can_locate and points.shape == (2, 5, 3)
+        same = build(head)
+        same.load_state_dict(prior.state_dict())
+        assert torch.equal(same(x), points)
+        assert not points.requires_grad
+
+
+@pytest.mark.parametrize('model, message', [
+    (BACKBONE, 'got IRNet$'),
+    (dict(type='orsa.MobileFaceNet'), 'got MobileFaceNet without its head'),
+])
+def test_a_backbone_cannot_locate(model, message):
+    prior = MODELS.build(
+        dict(type='orsa.LandmarkPrior', model=model, input_size=112))
+    assert not prior.can_locate
+    with pytest.raises(ValueError, match=f'locate needs an.*{message}'):
+        prior.locate(torch.rand(1, 3, 112, 112))
 
 
 def test_what_cannot_be_had_is_refused_when_built():

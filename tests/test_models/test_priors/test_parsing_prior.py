@@ -2,6 +2,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 
 from orsa.models.priors import ParsingPrior
 from orsa.registry import MODELS
@@ -70,6 +71,33 @@ def test_binary_segmentor_gives_two_probabilities():
     assert probs.shape == (1, 2, 32, 32)
     assert torch.allclose(probs.sum(1), torch.ones(1, 32, 32))
     assert (probs != 1).all()
+
+
+def test_parses_as_mmseg_does_whatever_the_output():
+    # mmseg reads its test_cfg by attributes
+    model = ConfigDict(segmentor(), test_cfg=dict(mode='whole'))
+    prior = build(
+        model=model, output='feature', input_size=32, input_mean=[0.] * 3)
+    x = torch.rand(2, 3, 64, 64)
+    probs = prior.parse(x)
+    small = F.interpolate(
+        x, 32, mode='bilinear', antialias=True, align_corners=False)
+    for ours, theirs in zip(probs, prior.model.predict(small)):
+        expected = theirs.seg_logits.data.softmax(0)
+        assert torch.allclose(ours, expected, atol=1e-5)
+    assert prior(x).shape == (2, 16, 4, 4)
+    same = build(model=model, input_size=32, input_mean=[0.] * 3)
+    same.load_state_dict(prior.state_dict())
+    assert torch.equal(same(x), same.parse(x))
+    assert torch.equal(same(x), probs)
+    assert not probs.requires_grad
+
+
+def test_a_backbone_cannot_parse():
+    prior = build(model=BACKBONE, output='feature')
+    assert not prior.can_parse
+    with pytest.raises(ValueError, match='parse needs a segmentor.*IRNet'):
+        prior.parse(torch.rand(1, 3, 32, 32))
 
 
 def test_another_number_of_classes_is_refused_when_built():

@@ -1,0 +1,173 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What a model says of aligned faces that are pictures in memory."""
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.dataset import Compose, default_collate
+from mmengine.registry import DefaultScope
+
+from .faces import check_image
+
+# Transforms that bring the picture, which is there already.
+_LOADERS = ('LoadImageFromFile', 'DrawSyntheticFace', 'LoadCachedPriors')
+
+
+class FacePrediction(NamedTuple):
+    """What a model says of one face.
+
+    Attributes:
+        expression (str): The one with the highest score.
+        scores (dict[str, float]): Of every expression, in [0, 1], together 1.
+        parsing (np.ndarray, optional): The class of every pixel of the crop,
+            (H, W) uint8, LaPa's where the parser is ours
+            (:data:`orsa.utils.face_parts.LAPA_CLASSES`). None if the model
+            has no parser, or its encoder alone.
+        landmarks (np.ndarray, optional): (K, 3) float32: x and y in pixels of
+            the crop (the centre of the first is 0), and a confidence in
+            [0, 1]. None if the model has no estimator, or its encoder alone.
+    """
+    expression: str
+    scores: Dict[str, float]
+    parsing: Optional[np.ndarray]
+    landmarks: Optional[np.ndarray]
+
+
+def predict_faces(model: nn.Module,
+                  crops: Sequence[np.ndarray],
+                  batch_size: int = 32) -> List[FacePrediction]:
+    """Ask a model for expression, parsing map and landmarks of faces.
+
+    They go through the test pipeline of the model's config and its data
+    preprocessor, as in ``tools/test.py``.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+        crops (Sequence[np.ndarray]): Aligned faces (H, W, 3), BGR uint8, of
+            any sizes (see :func:`orsa.apis.align_face`).
+        batch_size (int): Faces at a time. Defaults to 32.
+
+    Returns:
+        list[FacePrediction]: One for each crop.
+
+    Raises:
+        TypeError: If a crop is no such array.
+        ValueError: If the model has no names for its classes or no config
+            with a test pipeline, as one that was not made by ``init_model``.
+    """
+    for i, crop in enumerate(crops):
+        check_image(crop, f'crops[{i}]')
+    if batch_size < 1:
+        raise ValueError(f'batch_size should be positive, got {batch_size}')
+    classes = _classes(model)
+    predictions = []
+    for start in range(0, len(crops), batch_size):
+        batch = crops[start:start + batch_size]
+        data = _prepare(model, batch)
+        with torch.no_grad():
+            samples = model(**data, mode='predict')
+        masks = _parse(model, data['inputs'], batch)
+        points = _locate(model, data['inputs'], batch)
+        for sample, mask, landmarks in zip(samples, masks, points):
+            scores = sample.pred_score.tolist()
+            named = dict(zip(classes, scores, strict=True))
+            predictions.append(
+                FacePrediction(
+                    max(named, key=named.get), named, mask, landmarks))
+    return predictions
+
+
+def landmark_locator(
+        model: nn.Module) -> Optional[Callable[[np.ndarray], np.ndarray]]:
+    """Make of a model what :func:`orsa.apis.align_face` asks for landmarks.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+
+    Returns:
+        Callable, optional: Takes a crop (H, W, 3), BGR uint8, and gives
+        (K, 3): x and y as shares of the crop's sides, 0 being the left or
+        upper edge, and a confidence. None if the model does not know
+        landmarks.
+    """
+    if _landmark_prior(model) is None:
+        return None
+
+    def locate(crop: np.ndarray) -> np.ndarray:
+        inputs = _prepare(model, [crop])['inputs']
+        return _shares(model, inputs)[0].numpy()
+
+    return locate
+
+
+def _classes(model: nn.Module) -> Sequence[str]:
+    classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
+    if not classes:
+        raise ValueError('the model has no names for its classes, expected '
+                         "model.dataset_meta['classes']: init_model gives "
+                         'them, if the checkpoint or the config knows them')
+    return classes
+
+
+def _prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
+    """The batch as the model gets it in a test."""
+    cfg = getattr(model, 'cfg', None) or {}
+    loader = cfg.get('test_dataloader') or {}
+    pipeline = (loader.get('dataset') or {}).get('pipeline')
+    if pipeline is None:
+        raise ValueError('predict_faces needs the test pipeline, expected '
+                         'model.cfg.test_dataloader.dataset.pipeline: '
+                         'init_model keeps the config that it was given')
+    pipeline = [
+        t for t in pipeline if t['type'].rpartition('.')[2] not in _LOADERS
+    ]
+    with DefaultScope.overwrite_default_scope(
+            cfg.get('default_scope', 'mmpretrain')):
+        pipeline = Compose(pipeline)
+    rows = []
+    for crop in crops:
+        shape = crop.shape[:2]
+        rows.append(pipeline(dict(img=crop, img_shape=shape, ori_shape=shape)))
+    return model.data_preprocessor(default_collate(rows), False)
+
+
+def _parse(model: nn.Module, inputs: torch.Tensor,
+           crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
+    prior = getattr(model.backbone, 'parsing_prior', None)
+    if not getattr(prior, 'can_parse', False):
+        return [None] * len(crops)
+    # interpolated before it is decided, so that edges are no stairs
+    return [
+        F.interpolate(
+            probs[None], crop.shape[:2], mode='bilinear',
+            align_corners=False)[0].argmax(0).byte().cpu().numpy()
+        for probs, crop in zip(prior.parse(inputs), crops)
+    ]
+
+
+def _landmark_prior(model: nn.Module) -> Optional[nn.Module]:
+    prior = getattr(model.backbone, 'landmark_prior', None)
+    return prior if getattr(prior, 'can_locate', False) else None
+
+
+def _shares(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Landmarks (B, K, 3) with places counted from the edge of the crop."""
+    prior = _landmark_prior(model)
+    points = prior.locate(inputs).float().cpu()
+    height, width = prior.input_size or inputs.shape[2:]
+    # the prior counts from the centre of the first pixel of its own input
+    return points + torch.tensor([0.5 / width, 0.5 / height, 0.])
+
+
+def _locate(model: nn.Module, inputs: torch.Tensor,
+            crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
+    if _landmark_prior(model) is None:
+        return [None] * len(crops)
+    found = []
+    for points, crop in zip(_shares(model, inputs).numpy(), crops):
+        height, width = crop.shape[:2]
+        points[:, :2] = points[:, :2] * (width, height) - .5
+        found.append(points)
+    return found
