@@ -9,10 +9,10 @@ from torch.utils.data import DataLoader
 
 from orsa.datasets import RAFDB, OccludeFace, SyntheticFaces
 from orsa.datasets.drawing.landmarks import BASE
-from orsa.datasets.drawing.occluders import (HELD, held_cover, landmark_hull,
-                                             paint_held)
-from orsa.datasets.transforms.occlude_face import (place_held, reach_share,
-                                                   usual_amount)
+from orsa.datasets.drawing.occluders import (HELD, covered_share, held_cover,
+                                             landmark_hull, paint_held,
+                                             place_held, reach_share,
+                                             usual_amount)
 from orsa.registry import TRANSFORMS
 
 
@@ -32,7 +32,7 @@ def real_faces(root, num=12):
 def test_the_share_is_that_of_the_severity(kind, faces_dir):
     for sample in real_faces(faces_dir):
         before = copy.deepcopy(sample)
-        for severity, share in enumerate(OccludeFace.SHARES, 1):
+        for severity, share in enumerate(OccludeFace.SHARES[kind], 1):
             out = OccludeFace(severity, kind)(dict(sample))
             assert abs(out['occlusion_ratio'] - share) <= .02
             # it is the share of the hull, and what is said to be covered is
@@ -153,7 +153,8 @@ def test_severity_0_leaves_the_picture():
     (dict(severity=.5), 'but got 0.5'),
     (dict(severity='3'), "but got '3'"),
     (dict(severity=1, kinds=['cloud']), "unknown occluders \\['cloud'\\]"),
-    (dict(severity=1, kinds='scarf'), "unknown occluders \\['scarf'\\]"),
+    (dict(severity=1, kinds='beard'), "unknown occluders \\['beard'\\]"),
+    (dict(severity=1, fill=[0]), 'fill should be BGR'),
     (dict(severity=1, kinds=[]), 'expected some of'),
 ])
 def test_bad_arguments(kwargs, message):
@@ -195,6 +196,33 @@ def test_more_hides_more(kind):
         np.zeros((128, 128, 3), np.uint8), BASE, kind,
         np.random.Generator(np.random.PCG64(4)), 1.3, .5, 7.)
     assert (cover == painted).all()
+
+
+@pytest.mark.parametrize('kind', HELD)
+def test_held_things_are_what_they_were(kind):
+    """Studies were run with them: not a pixel of them may change."""
+    sample = face('test_7', gt_keypoints=BASE[None] * 1.02 - 3)
+    points = sample['gt_keypoints'][0]
+    hull = landmark_hull(points, 128)
+    occlude = OccludeFace(4, kind, seed=3)
+    seed = occlude._hash('test_7', kind, 4)
+
+    def arguments(amount):
+        rng = np.random.Generator(np.random.PCG64(seed))
+        return points + np.float32(.5), kind, rng, *place_held(
+            kind, amount).values()
+
+    amount = reach_share(
+        lambda a: covered_share(held_cover(128, *arguments(a)), hull),
+        .4,
+        start=usual_amount(kind),
+        low=-1. if kind == 'hand' else 0.,
+        high=3.)
+    image = sample['img'].copy()
+    cover = paint_held(image, *arguments(amount))
+    out = occlude(sample)
+    assert (out['img'] == image).all()
+    assert (out['visible_mask'] == (cover <= 127)).all()
 
 
 def test_reaching_a_share():

@@ -6,8 +6,9 @@ from .load_cached_priors import LoadCachedPriors
 from .occlude_face import OccludeFace
 from .paste_occluder import PasteOccluder
 from .random_face_affine import RandomFaceAffine
+from .random_occluder import RandomOccluder
 
 __all__ = [
     'AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'LoadCachedPriors',
-    'OccludeFace', 'PasteOccluder', 'RandomFaceAffine'
+    'OccludeFace', 'PasteOccluder', 'RandomFaceAffine', 'RandomOccluder'
 ]

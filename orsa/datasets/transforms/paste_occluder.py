@@ -1,87 +1,34 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Sequence, Tuple
+from typing import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
-from orsa.datasets.drawing.landmarks import BASE, NUM_LANDMARKS
-from orsa.datasets.drawing.occluders import (HELD, covered_share,
-                                             landmark_hull, paint_held)
+from orsa.datasets.drawing.canvas import BOX
+from orsa.datasets.drawing.occluders import HELD, landmark_hull, paint_held
 from orsa.registry import TRANSFORMS
-
-
-def in_units(points: np.ndarray, size: int) -> np.ndarray:
-    """Landmarks in pixels to the units that occluders are drawn in."""
-    return (points + .5) * (128 / size)
-
-
-def face_points(results: dict, size: int) -> np.ndarray:
-    """The landmarks of a sample, (68, 2) in pixels.
-
-    Without ``gt_keypoints`` the face is taken to be where an aligned picture
-    of ``size`` x ``size`` has it.
-
-    Raises:
-        ValueError: If there are other than 68.
-    """
-    points = results.get('gt_keypoints')
-    if points is None:
-        return BASE * (size / 128) - .5
-    points = np.asarray(points, np.float32)
-    if points.size != NUM_LANDMARKS * 2:
-        raise ValueError(
-            f"'gt_keypoints' should be {NUM_LANDMARKS} points of one face, "
-            f'but are of shape {points.shape}')
-    return points.reshape(-1, 2)
-
-
-def check_occluders(kinds: Sequence[str], known: Sequence[str]) -> Tuple:
-    """Return ``kinds`` if there is at least one and all are known.
-
-    Raises:
-        ValueError: If not.
-    """
-    unknown = set(kinds) - set(known)
-    if unknown or not kinds:
-        raise ValueError(f'unknown occluders {sorted(unknown)}, expected some '
-                         f'of {known}')
-    return tuple(kinds)
-
-
-def check_square(results: dict, who: str) -> None:
-    """Raise a ValueError that names the picture if it is not square."""
-    height, width = results['img'].shape[:2]
-    if height != width:
-        raise ValueError(
-            f'{who} needs a square picture, but '
-            f"{results.get('img_path', 'this one')} is {(height, width)}")
-
-
-def note_cover(results: dict, cover: np.ndarray, hull: np.ndarray) -> None:
-    """Add ``visible_mask`` and ``occlusion_ratio`` to a sample.
-
-    Args:
-        results (dict): The sample.
-        cover (np.ndarray): (side, side) in [0, 255], what hides it.
-        hull (np.ndarray): (side, side), bool, what counts as the face.
-    """
-    results['visible_mask'] = (cover <= 127).astype(np.uint8)
-    results['occlusion_ratio'] = covered_share(cover, hull)
+from .face_cover import check_occluders, check_square, face_points, note_cover
 
 
 @TRANSFORMS.register_module()
 class PasteOccluder(BaseTransform):
     """Lay a drawn hand, block or object over a square picture of a face.
 
+    How much it hides is left to chance; :class:`RandomOccluder` knows more
+    kinds and aims at stated shares.
+
     **Required Keys:** img (side x side), and gt_keypoints, 68 points in
     pixels (without them the face is taken to be where an aligned picture has
     it)
 
-    **Modified Keys:** img
+    **Modified Keys:** img; gt_seg_map, where it is there (what is covered is
+    background)
 
     **Added Keys:** visible_mask (1 where nothing covers), occlusion_ratio
-    (the covered share of the landmarks' hull)
+    (the covered share of the landmarks' hull), keypoints_visible (1, 68)
+    where there are landmarks (0 where one is covered; ``AsPoseSample`` labels
+    them all again)
 
     Args:
         prob (float): Probability that something is laid over.
@@ -111,7 +58,8 @@ class PasteOccluder(BaseTransform):
         check_square(results, type(self).__name__)
         image = np.ascontiguousarray(results['img'])
         points = face_points(results, len(image))
-        cover = paint_held(image, in_units(points, len(image)), choice[0],
+        cover = paint_held(image, (points + .5) * (BOX / len(image)),
+                           choice[0],
                            np.random.Generator(np.random.PCG64(choice[1])))
         results['img'] = image
         note_cover(results, cover, landmark_hull(points, len(image)))

@@ -1,0 +1,85 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Colours and textures of what is made."""
+import colorsys
+
+import numpy as np
+
+from ..skin import noise_bank
+
+PATTERNS = ('plain', 'stripes', 'plaid', 'checks', 'dots', 'marble', 'wood',
+            'weave', 'blotches')
+
+
+def cloth_colours(rng: np.random.Generator, num: int = 2) -> np.ndarray:
+    """Colours of things, (num, 3) BGR: few are bright and none is pure."""
+    first = rng.random()
+    colours = []
+    for i in range(num):
+        hue = first + i * rng.choice((0., .08, .5)) + rng.uniform(-.03, .03)
+        rgb = colorsys.hsv_to_rgb(hue % 1, .65 * rng.beta(1.3, 1.8),
+                                  rng.uniform(.22, .9))
+        colours.append(rgb[::-1])
+    return np.float32(colours) * 255
+
+
+def two_tones(rng: np.random.Generator) -> np.ndarray:
+    """Two colours (2, 3) that can be told apart."""
+    colours = cloth_colours(rng)
+    light = colours.mean(1)
+    if abs(light[0] - light[1]) < 45:
+        goal = light[0] + (90 if light[0] < 120 else -70)
+        colours[1] *= goal / max(light[1], 1)
+    return np.clip(colours, 8, 245)
+
+
+def pattern(name: str, x: np.ndarray, y: np.ndarray, period: float,
+            tones: np.ndarray, noise_at: np.ndarray) -> np.ndarray:
+    """A texture in two tones.
+
+    Args:
+        name (str): One of ``PATTERNS``.
+        x (np.ndarray): (H, W) in units, across.
+        y (np.ndarray): (H, W) in units, along.
+        period (float): In units.
+        tones (np.ndarray): (2, 3) BGR.
+        noise_at (np.ndarray): (2, ) int, where in the bank of noise, to 128.
+
+    Returns:
+        np.ndarray: (H, W, 3) float32.
+    """
+    mix = _MIXES[name](x * (2 * np.pi / period), y * (2 * np.pi / period),
+                       _Noise(x, y, noise_at))
+    mix = np.broadcast_to(mix, x.shape)[..., None]
+    return tones[0] + (tones[1] - tones[0]) * np.clip(mix, 0, 1)
+
+
+class _Noise:
+    """Looks noise up in units, that it moves with the thing."""
+
+    def __init__(self, x, y, start):
+        self._at = ((y + start[0]).astype(np.int32) & 255,
+                    (x + start[1]).astype(np.int32) & 255)
+
+    def __call__(self, grain: int) -> np.ndarray:
+        return noise_bank()[grain][self._at]
+
+
+def _step(wave: np.ndarray) -> np.ndarray:
+    return 2.5 * wave + .5
+
+
+_MIXES = dict(
+    plain=lambda x, y, noise: .12 + .08 * noise(2),
+    stripes=lambda x, y, noise: _step(np.sin(y)),
+    plaid=lambda x, y, noise: .5 * np.clip(_step(np.sin(x)), 0, 1) + .5 * np.
+    clip(_step(np.sin(y)), 0, 1),
+    checks=lambda x, y, noise: _step(2 * np.sin(x) * np.sin(y)),
+    dots=lambda x, y, noise: _step(np.cos(x) + np.cos(y) - .9),
+    marble=lambda x, y, noise: .5 + .5 * np.sin(x + 2.2 * noise(3) + .8 *
+                                                noise(2)),
+    wood=lambda x, y, noise: .45 + .4 * np.sin(1.6 * x + 1.4 * noise(
+        3) + .3 * np.sin(.2 * y)) + .06 * noise(1),
+    weave=lambda x, y, noise: .5 + .5 * np.sign(np.sin(x) * np.sin(y)) * abs(
+        np.sin(x)),
+    blotches=lambda x, y, noise: _step(noise(2) - .3),
+)

@@ -1,0 +1,115 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import Dict, Optional, Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+
+from orsa.datasets.drawing.occluders import (COMMON_SHARES, KINDS, SHARES,
+                                             build_occluder, landmark_hull)
+from orsa.registry import TRANSFORMS
+from .face_cover import check_occluders, check_square, face_points, note_cover
+
+
+@TRANSFORMS.register_module()
+class RandomOccluder(BaseTransform):
+    """Hide a part of a face by chance, for training.
+
+    The kinds and the shares that they hide are those of :class:`OccludeFace`,
+    which is for tests; here kind, severity and place are drawn from numpy's
+    generator, which a :class:`FERDataset` seeds per sample and epoch.
+
+    **Required Keys:** img (side x side), and gt_keypoints, 68 points in
+    pixels (without them the face is taken to be where an aligned picture has
+    it)
+
+    **Modified Keys:** img; gt_seg_map, where it is there (what is covered is
+    background)
+
+    **Added Keys:** visible_mask (1 where nothing covers), occlusion_ratio
+    (the covered share of the landmarks' hull), keypoints_visible (1, 68)
+    where there are landmarks (0 where one is covered; ``AsPoseSample`` labels
+    them all again)
+
+    Args:
+        prob (float): Probability that something is laid over.
+            Defaults to 0.5.
+        kinds (dict[str, float], optional): Kinds with their weights, which
+            need not sum to 1. Defaults to None, that is ``MIX``.
+        severities (Sequence[int]): To choose from evenly, 1 to 5.
+            Defaults to all.
+        fill (Sequence[float]): BGR of square, grid, patches and crop.
+            Defaults to ImageNet's mean.
+
+    Raises:
+        ValueError: For a probability, kind, weight or severity that makes no
+            sense, a picture that is not square, or other than 68 points.
+    """
+
+    # what is in front of faces most often, and a little of all else
+    MIX = dict(
+        hand=4,
+        object=3,
+        sunglasses=3,
+        mask=3,
+        scarf=2,
+        hat=2,
+        texture=2,
+        block=1,
+        crop=1,
+        patches=1,
+        square=1,
+        grid=1)
+
+    def __init__(self,
+                 prob: float = 0.5,
+                 kinds: Optional[Dict[str, float]] = None,
+                 severities: Sequence[int] = (1, 2, 3, 4, 5),
+                 fill: Sequence[float] = (104, 116, 124)):
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob should be in [0, 1], but got {prob}')
+        kinds = self.MIX if kinds is None else kinds
+        self.prob = prob
+        self.kinds = check_occluders(list(kinds), KINDS)
+        weights = np.array([kinds[kind] for kind in self.kinds], float)
+        if not (weights >= 0).all() or not weights.sum() > 0:
+            raise ValueError('the weights of kinds should be 0 or more, and '
+                             f'one above, but got {dict(kinds)}')
+        self.weights = weights / weights.sum()
+        known = range(1, len(COMMON_SHARES) + 1)
+        if not severities or not set(severities) <= set(known):
+            raise ValueError(f'severities should be some of {list(known)}, '
+                             f'but got {severities}')
+        self.severities = tuple(severities)
+        self.fill = tuple(fill)
+        if len(self.fill) != 3:
+            raise ValueError(f'fill should be BGR, but got {fill}')
+
+    @cache_randomness
+    def _draw(self):
+        if np.random.rand() >= self.prob:
+            return None
+        kind = np.random.choice(self.kinds, p=self.weights)
+        severity = np.random.choice(self.severities)
+        return str(kind), int(severity), np.random.randint(2**31)
+
+    def transform(self, results: dict) -> dict:
+        """Lay something over, and say what is still to be seen."""
+        choice = self._draw()
+        if choice is None:
+            return results
+        check_square(results, type(self).__name__)
+        kind, severity, seed = choice
+        image = np.array(results['img'], order='C')
+        points = face_points(results, len(image))
+        occluder = build_occluder(kind, len(image), points, seed, self.fill)
+        share = SHARES[kind][severity - 1]
+        cover = occluder.paint(image, occluder.reach(share))
+        results['img'] = image
+        note_cover(results, cover, landmark_hull(points, len(image)))
+        return results
+
+    def __repr__(self) -> str:
+        kinds = dict(zip(self.kinds, self.weights.round(4).tolist()))
+        return (f'{type(self).__name__}(prob={self.prob}, kinds={kinds}, '
+                f'severities={self.severities}, fill={self.fill})')
