@@ -27,7 +27,8 @@ class RandomFaceAffine(BaseTransform):
 
     **Modified Keys:** img (h, w, 3), img_shape; gt_keypoints (1, K, 2) in
     pixels, gt_seg_map (h, w) and visible_mask (h, w), where they are there.
-    A flip exchanges the sides of 68 landmarks and of LaPa's classes.
+    A flip exchanges the sides of 68 landmarks, of their visibility
+    (``keypoints_visible``) and of LaPa's classes.
 
     **Added Keys:** flip, flip_direction
 
@@ -137,6 +138,7 @@ class RandomFaceAffine(BaseTransform):
                         'RandomFaceAffine knows the sides of 68 landmarks, '
                         f'but got {points.shape[-2]}: set flip_prob=0')
                 points = points[..., FLIP_68, :]
+                self._flip_visibility(results)
             results['gt_keypoints'] = points.astype(np.float32)
         for key in ('gt_seg_map', 'visible_mask'):
             if key in results:
@@ -144,6 +146,13 @@ class RandomFaceAffine(BaseTransform):
         if flip and 'gt_seg_map' in results:
             results['gt_seg_map'] = self._swap(results['gt_seg_map'])
         return results
+
+    @staticmethod
+    def _flip_visibility(results: dict) -> None:
+        for key in ('gt_keypoints_visible', 'keypoints_visible'):
+            if key in results:
+                # mmpose also has (1, 68, 2): visibility and a weight
+                results[key] = np.asarray(results[key])[:, FLIP_68]
 
     def _warp_image(self, image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         # Bilinear sampling looks at two pixels: a picture of more than twice

@@ -55,6 +55,19 @@ def test_landmarks_and_masks_move_with_the_picture(side, size, seed):
         assert abs(cols.mean() - x) < 0.6 and abs(rows.mean() - y) < 0.6
 
 
+def test_what_is_covered_stays_covered_on_the_other_side():
+    seen = np.ones((1, 68), np.float32)
+    seen[:, 36:42] = 0  # the eye at the left of the picture
+    out = RandomFaceAffine(
+        64, flip_prob=1, prob=0).transform(
+            dict(
+                img=np.zeros((64, 64, 3), np.uint8),
+                gt_keypoints=np.zeros((1, 68, 2), np.float32),
+                keypoints_visible=seen))
+    assert np.flatnonzero(out['keypoints_visible'][0] == 0).tolist() == list(
+        range(42, 48))
+
+
 def test_flip_exchanges_sides_and_twice_is_the_identity():
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (64, 64, 3), np.uint8)
