@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
                                 plot_curves, spread)
 from .model import load_config
+from .testing import use_data_from
 
 
 def plot_results(config: str,
@@ -57,9 +58,13 @@ def plot_results(config: str,
         title=f'{osp.basename(osp.normpath(work_dir))}: accuracy '
         f'{metrics["accuracy"]:.1f}, UAR {metrics["uar"]:.1f}')
 
+    if 'data_from' in metrics:
+        use_data_from(cfg, load_config(metrics['data_from']))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     classes = dataset.metainfo['classes']
+    # scores are the model's own, whose classes may be others
+    outputs = metrics.get('model_classes', classes)
     records = _read_predictions(predictions)
     labels = [int(r['gt_label'][0]) for r in records]
     chosen = spread(labels, faces)
@@ -70,7 +75,7 @@ def plot_results(config: str,
             image = dataset[record.get('sample_idx', int(index))]['inputs']
             scores = torch.as_tensor(record['pred_score'])
             yield (image.permute(1, 2, 0).numpy(), classes[labels[index]],
-                   classes[int(scores.argmax())], float(scores.max()))
+                   outputs[int(scores.argmax())], float(scores.max()))
 
     draw_prediction_sheet(sheet(), out('test_faces.png'))
     return written

@@ -2,6 +2,7 @@
 import hashlib
 import logging
 import math
+import os
 import os.path as osp
 from collections import Counter, defaultdict
 from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
@@ -15,29 +16,37 @@ from mmpretrain.datasets import BaseDataset
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.seeding import SharedEpoch, seeded
+from .subset_list import IMG_SUFFIXES, listed_label, read_lines, read_subset
 
 EXPRESSIONS = (*RAFDB_CLASSES, 'contempt')
-IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+MISSING = 'there is no such file'
 
 
-def read_lines(path: str) -> List[Tuple[int, str]]:
-    """Read the non-blank lines of a text file with their numbers, from 1."""
-    # utf-8-sig drops the mark that Windows editors put first
-    with open(path, encoding='utf-8-sig') as f:
-        lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
-    return [(i, line) for i, line in lines if line]
+def read_image(path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
+    """Read an image, or say why it cannot be read.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        tuple: The image, BGR uint8 of shape (H, W, 3), and None; or None and
+        the reason, :data:`MISSING` where there is no file.
+    """
+    if not osp.isfile(path):
+        return None, MISSING
+    data = np.fromfile(path, dtype=np.uint8)
+    if not data.size:
+        return None, 'the file is empty'
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if image is None:
+        return None, (f'its {data.size} bytes do not decode (cut off, or no '
+                      'image)')
+    return image, None
 
 
 def unreadable_reason(path: str) -> Optional[str]:
     """Say why a file is no readable image, or None if it is one."""
-    if not osp.isfile(path):
-        return 'there is no such file'
-    data = np.fromfile(path, dtype=np.uint8)
-    if not data.size:
-        return 'the file is empty'
-    if cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
-        return f'its {data.size} bytes do not decode (cut off, or no image)'
-    return None
+    return read_image(path)[1]
 
 
 def _rank(name: str, seed: int) -> bytes:
@@ -182,8 +191,10 @@ class FERDataset(BaseDataset):
         subset_file (str, optional): A text file that selects samples: one
             name a line (further columns are ignored, so the lists of RAN's
             occlusion and pose protocols work as they are), or one index a
-            line, counted before classes are left out. Blank lines and lines
-            that begin with ``#`` are ignored. Defaults to None.
+            line, counted before classes are left out. Blank lines, lines
+            that begin with ``#`` and a first line that counts the others are
+            ignored, what is listed twice counts once. Or a folder: what has
+            the name of an image in it is selected. Defaults to None.
         skip_unreadable (bool): Whether to decode every image once at the
             start and leave out those that fail, which is logged and counted
             in ``skipped``. In test mode ``metainfo['num_skipped']`` tells the
@@ -207,6 +218,9 @@ class FERDataset(BaseDataset):
     # What a subclass says when its files are missing.
     LAYOUT = "a text file of lines 'path/of/image.jpg happiness'"
     SOURCE = ''
+    # Whether a subset_file that names classes by index, as RAN's lists do,
+    # means the order of METAINFO.
+    LISTS_NAME_CLASSES = False
 
     def __init__(self,
                  ann_file: str = '',
@@ -238,6 +252,8 @@ class FERDataset(BaseDataset):
         self._clock = SharedEpoch(seed)
         self.num_dropped: Dict[str, int] = {}
         self.skipped: List[str] = []
+        # how the data lay on the disk, once they are read
+        self.layout = ''
         if not lazy_init:
             self.full_init()
 
@@ -309,6 +325,47 @@ class FERDataset(BaseDataset):
                     expression=expression))
         return data_list
 
+    def read_image(self,
+                   info: dict) -> Tuple[Optional[np.ndarray], Optional[str]]:
+        """Read the image of a record, or say why it cannot be read.
+
+        Args:
+            info (dict): As :meth:`load_data_list` returns them.
+
+        Returns:
+            tuple: As of :func:`read_image`.
+        """
+        return read_image(info['img_path'])
+
+    def check_present(self,
+                      records: List[dict],
+                      what: str,
+                      ann_file: str = '') -> None:
+        """Raise an error if an image of ``records`` is not on the disk.
+
+        Args:
+            records (list[dict]): With ``img_path`` and ``where``, the file
+                and the line that name it, or the line in ``ann_file``.
+            what (str): What the records are, e.g. "images of split 'test'".
+            ann_file (str): Defaults to ''.
+        """
+        present, missing = {}, []
+        for r in records:
+            folder, name = osp.split(r['img_path'])
+            if folder not in present:
+                # one listing of a folder, not a question for each of its files
+                present[folder] = set(
+                    os.listdir(folder) if osp.isdir(folder) else ())
+            if name not in present[folder]:
+                missing.append(r)
+        if missing:
+            where = f'{ann_file}:' * bool(ann_file) + str(missing[0]['where'])
+            raise FileNotFoundError(
+                f"{where}: '{missing[0]['img_path']}' is listed "
+                f'but not there, one of {len(missing)} of the {len(records)} '
+                f'{what}. Unpack the archive again, or set '
+                'skip_unreadable=True to go on without them')
+
     def sample_name(self, entry: str) -> str:
         """Turn an entry of a list of files into the name of a sample."""
         root, suffix = osp.splitext(entry)
@@ -350,13 +407,13 @@ class FERDataset(BaseDataset):
 
     def _select(self, data_list: List[dict]) -> List[dict]:
         path = osp.expanduser(self.subset_file)
-        if not osp.isfile(path):
+        if not osp.exists(path):
             path = osp.join(self.data_root, path)
-        if not osp.isfile(path):
+        if not osp.exists(path):
             raise FileNotFoundError(
                 f"{type(self).__name__}: subset_file '{self.subset_file}' is "
                 f"neither a file nor one under data_root='{self.data_root}'")
-        lines = [(i, s) for i, s in read_lines(path) if not s.startswith('#')]
+        lines = read_subset(path)
         index = {info['name']: i for i, info in enumerate(data_list)}
         found = [self._look_up(line, index) for _, line in lines]
         if None in found and all(line.isdigit() for _, line in lines):
@@ -368,10 +425,28 @@ class FERDataset(BaseDataset):
                     f'{len(data_list)} samples of this data set. Expected a '
                     f"name such as '{data_list[0]['name']}', or an index in "
                     'every line')
+        if self.LISTS_NAME_CLASSES:
+            self._compare_labels(path, lines, [data_list[i] for i in found])
         chosen = sorted(set(found))
         self._log(f'{len(chosen)} of {len(data_list)} samples are selected by '
                   f"'{path}' ({len(found)} lines)")
         return [data_list[i] for i in chosen]
+
+    def _compare_labels(self, path: str, lines: List[Tuple[int, str]],
+                        selected: List[dict]) -> None:
+        names = dict(enumerate(self.METAINFO['classes']))
+        other = [(number, line, info['expression'])
+                 for (number, line), info in zip(lines, selected)
+                 if listed_label(line) is not None
+                 and names.get(listed_label(line)) != info['expression']]
+        if other:
+            number, line, expression = other[0]
+            self._log(
+                f'{len(other)} of {len(lines)} lines of the list name another '
+                'class than this data set, whose labels are used. The first: '
+                f"{path}:{number}: '{line}' is {expression} here (the list's "
+                f'indices are read as {list(names.values())})',
+                logging.WARNING)
 
     def _look_up(self, line: str, index: Dict[str, int]) -> Optional[int]:
         for entry in (line, line.split()[0]):
@@ -381,12 +456,12 @@ class FERDataset(BaseDataset):
         return None
 
     def _drop_unreadable(self, data_list: List[dict]) -> List[dict]:
-        reasons = [unreadable_reason(info['img_path']) for info in data_list]
+        reasons = [self.read_image(info)[1] for info in data_list]
         self.skipped = [d['name'] for d, r in zip(data_list, reasons) if r]
         for info, reason in zip(data_list, reasons):
             if reason:
-                self._log(f"'{info['img_path']}' is skipped: {reason}",
-                          logging.WARNING)
+                where = info.get('img_path', info['name'])
+                self._log(f"'{where}' is skipped: {reason}", logging.WARNING)
         if self.skipped:
             self._log(
                 f'{len(self.skipped)} of {len(data_list)} images cannot be '

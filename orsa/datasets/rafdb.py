@@ -9,7 +9,9 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from orsa.registry import DATASETS
-from .fer_dataset import FERDataset, assign_folds, hold_out, read_lines
+from .fer_dataset import FERDataset, assign_folds, hold_out
+from .image_folder import find_classes, list_class_folders
+from .subset_list import read_lines
 
 
 @DATASETS.register_module()
@@ -37,7 +39,20 @@ class RAFDB(FERDataset):
         │   └── ...
         └── sources.csv           not RAF-DB's own, optional
 
-    The last three stand beside the faces that
+    Two trees of folders that go around are read where that list is not there,
+    with the same names and labels: ::
+
+        raf-db                              raf-db
+        └── DATASET                         ├── train
+            ├── train                       │   ├── surprise
+            │   ├── 1                       │   │   └── train_00002_aligned.jpg
+            │   │   ├── train_00002_aligned.jpg
+            │   │   └── ...                 │   └── ...
+            │   └── 7                       └── valid, the test split
+            └── test                            └── ...
+                └── ...
+
+    The last three of the first tree stand beside the faces that
     ``tools/dataset_converters/press_faces.py`` makes: 68 landmarks (300-W
     order, pixels of the aligned image), 11-class LaPa masks, and the columns
     ``name`` and ``identity``.
@@ -92,7 +107,10 @@ class RAFDB(FERDataset):
     """  # noqa: E501
 
     LAYOUT = ('basic/EmoLabel/list_patition_label.txt and '
-              'basic/Image/aligned/train_00001_aligned.jpg, ...')
+              'basic/Image/aligned/train_00001_aligned.jpg, ...; or '
+              'DATASET/train/1/train_00001_aligned.jpg, ...; or '
+              'train/surprise/<image>.jpg, ..., valid/surprise/<image>.jpg')
+    LISTS_NAME_CLASSES = True
     SOURCE = ('RAF-DB is given by its authors on request '
               '(http://www.whdeld.cn/RAF/model1.html); free faces in the same '
               'layout come from tools/dataset_converters/press_faces.py. Set '
@@ -167,23 +185,56 @@ class RAFDB(FERDataset):
                       super().sample_name(osp.basename(entry)))
 
     def load_data_list(self) -> List[dict]:
-        """Read the list of the release and take the split's part of it."""
-        self.require(self.ann_file, 'the list of images and labels')
-        self.require(self.img_prefix, 'the folder of aligned images')
+        """Read the list or the folders and take the split's part of it."""
         part = 'test' if self.split == 'test' else 'train'
-        records = [r for r in self._read_list() if r['part'] == part]
+        folder = self._find_folder(part)
+        if folder is None:
+            self.layout = 'list of the release'
+            self.require(self.ann_file, 'the list of images and labels')
+            self.require(self.img_prefix, 'the folder of aligned images')
+            records = [r for r in self._read_list() if r['part'] == part]
+        else:
+            records = self._read_folder(folder, part)
         if self.split != 'test' and self.val_split:
             records = self._split(records)
         if self.num_folds:
             records = self._fold(records)
         if not self.skip_unreadable:
-            self._check_present(records)
+            self.check_present(records, f"images of split '{self.split}'")
         if self.with_annotations:
             self._add_annotations(records)
         return [{
             k: v
-            for k, v in r.items() if k not in ('part', 'line')
+            for k, v in r.items() if k not in ('part', 'where')
         } for r in records]
+
+    def _find_folder(self, part: str) -> Optional[str]:
+        if osp.exists(self.ann_file):
+            return None
+        names = ('train', ) if part == 'train' else ('test', 'valid')
+        for folder in (osp.join(self.data_root, sub, name)
+                       for sub in ('', 'DATASET') for name in names):
+            if osp.isdir(folder):
+                return folder
+        return None
+
+    def _read_folder(self, folder: str, part: str) -> List[dict]:
+        by_index = any(f.isdigit() for f in find_classes(folder, 'rafdb_file'))
+        self.layout = ('folders by index 1-7' if by_index else
+                       'folders by name') + f' ({osp.basename(folder)})'
+        records = {}
+        for r in list_class_folders(folder, 'rafdb_file'):
+            path = r['img_path']
+            name = self.sample_name(r['name'])
+            if name in records:
+                raise ValueError(f"'{path}' and '{records[name]['img_path']}' "
+                                 f'are both {name}: remove one of them')
+            if re.match('train_|test_', name) and not name.startswith(part):
+                raise ValueError(f"'{path}' is in the {part} split, its name "
+                                 'says that it is of the other one')
+            records[name] = dict(r, name=name, part=part, where=path)
+        # the order of the release, whatever the folders are called
+        return [records[name] for name in sorted(records)]
 
     def _read_list(self) -> List[dict]:
         # the file's labels are 1-7 in the order of METAINFO
@@ -200,14 +251,15 @@ class RAFDB(FERDataset):
                 raise ValueError(f"{where}: the label of {name} must be 1-7 "
                                  f"(1 is {classes[0]}), got '{label}'")
             if name in records:
+                first = records[name]['where'].rpartition(':')[2]
                 raise ValueError(f'{where}: {name} is listed twice, first in '
-                                 f"line {records[name]['line']}")
+                                 f'line {first}')
             records[name] = dict(
                 img_path=osp.join(self.img_prefix, f'{name}_aligned.jpg'),
                 name=name,
                 expression=classes[int(label) - 1],
                 part=part,
-                line=number)
+                where=where)
         return list(records.values())
 
     def _split(self, records: List[dict]) -> List[dict]:
@@ -265,21 +317,6 @@ class RAFDB(FERDataset):
                 f"the first is '{unknown[0]}'. Set val_group_file=None to "
                 'split without regard to persons')
         return [identity[name] for name in names]
-
-    def _check_present(self, records: List[dict]) -> None:
-        # one listing of the folder, not a question for each of its files
-        present = set(os.listdir(self.img_prefix))
-        missing = [
-            r for r in records if osp.basename(r['img_path']) not in present
-        ]
-        if missing:
-            first = missing[0]
-            raise FileNotFoundError(
-                f"{self.ann_file}:{first['line']}: '{first['img_path']}' is "
-                f'listed but not there, one of {len(missing)} of the '
-                f"{len(records)} images of split '{self.split}'. Unpack the "
-                'archive again, or set skip_unreadable=True to go on without '
-                'them')
 
     def _add_annotations(self, records: List[dict]) -> None:
         points = self._read_landmarks()

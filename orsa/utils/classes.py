@@ -1,10 +1,64 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Class names: the orders that the field uses, and their comparison."""
 import warnings
-from typing import Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 RAFDB_CLASSES = ('surprise', 'fear', 'disgust', 'happiness', 'sadness',
                  'anger', 'neutral')
+AFFECTNET_CLASSES = ('neutral', 'happiness', 'sadness', 'surprise', 'fear',
+                     'disgust', 'anger', 'contempt')
+FERPLUS_CLASSES = ('neutral', 'happiness', 'surprise', 'sadness', 'anger',
+                   'disgust', 'fear', 'contempt')
+OCCLUFER_CLASSES = ('anger', 'disgust', 'fear', 'happiness', 'neutral',
+                    'sadness', 'surprise')
+
+# What an index means, by who wrote it. RAF-DB's own files count from 1.
+CONVENTIONS: Dict[str, Dict[int, str]] = dict(
+    rafdb=dict(enumerate(RAFDB_CLASSES)),
+    rafdb_file=dict(enumerate(RAFDB_CLASSES, 1)),
+    affectnet=dict(enumerate(AFFECTNET_CLASSES)),
+    ferplus=dict(enumerate(FERPLUS_CLASSES)),
+    occlufer=dict(enumerate(OCCLUFER_CLASSES)))
+
+_ALIASES = dict(
+    angry='anger',
+    contemptuous='contempt',
+    disgusted='disgust',
+    fearful='fear',
+    happy='happiness',
+    sad='sadness',
+    surprised='surprise')
+
+
+def expression_of(name: str) -> Optional[str]:
+    """The expression that a folder's name means, in any case.
+
+    Args:
+        name (str): E.g. 'Happy' or 'happiness'.
+
+    Returns:
+        str | None: One of the names in this module, None for anything else.
+    """
+    name = name.strip().casefold()
+    name = _ALIASES.get(name, name)
+    return name if name in AFFECTNET_CLASSES else None
+
+
+def common_classes(model: Sequence[str], data: Sequence[str]) -> List[str]:
+    """The classes that a model and a data set share, in the data's order.
+
+    Args:
+        model (Sequence[str]): Names of the model's outputs, in order.
+        data (Sequence[str]): Names of the data's labels, in order.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    common = [name for name in data if name in set(model)]
+    if not common:
+        raise ValueError(f'the model knows {list(model)}, the data hold '
+                         f'{list(data)}: they have no class in common')
+    return common
 
 
 def check_classes(checkpoint: Optional[Sequence[str]],

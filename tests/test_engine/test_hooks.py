@@ -102,3 +102,48 @@ def test_the_loss_switches_under_ddp(tmp_path):
     runner.model = nn.Linear(1, 1)
     with pytest.raises(RuntimeError, match='no loss_module'):
         hook.before_train_epoch(runner)
+
+
+class Metric:
+    """A metric that matches classes by name."""
+    model_classes = None
+
+
+def test_checkpoint_of_other_classes_is_tested_by_name(monkeypatch):
+    told = []
+    monkeypatch.setattr('orsa.engine.hooks.model_check_hook.print_log',
+                        lambda message, **kwargs: told.append(message))
+
+    def load(names, *metrics, train=None):
+        dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b', 'c')))
+        loop = SimpleNamespace(
+            dataloader=SimpleNamespace(dataset=dataset),
+            evaluator=SimpleNamespace(metrics=metrics))
+        runner = SimpleNamespace(
+            _train_loop=loop if train else dict(max_epochs=1),
+            _val_loop={},
+            _test_loop=loop)
+        meta = dict(dataset_meta=dict(classes=names)) if names else {}
+        ModelCheckHook().after_load_checkpoint(runner, dict(meta=meta))
+        return metrics[0].model_classes
+
+    assert load(('c', 'a', 'd'), Metric()) == ('c', 'a', 'd')
+    assert 'by name: a, c' in told[0]
+    assert "model's classes d" in told[0] and "data's classes, with" in told[0]
+    # the checkpoint knows better than a config
+    metric = Metric()
+    metric.model_classes = ('b', 'a', 'c')
+    assert load(('a', 'b', 'c'), metric) == ('a', 'b', 'c')
+    assert len(told) == 1
+    # without names the config's are all there is, which is said
+    metric.model_classes = ('b', 'a', 'c')
+    with pytest.warns(UserWarning, match='no class names.*b, a, c'):
+        assert load(None, metric) == ('b', 'a', 'c')
+    assert 'the order alone' in told[1]
+    # a metric that goes by index, and training, are refused
+    with pytest.raises(ValueError, match='other names'):
+        load(('c', 'a', 'd'), Metric(), object())
+    with pytest.raises(ValueError, match='another order'):
+        load(('c', 'a', 'b'), Metric(), train=True)
+    with pytest.raises(ValueError, match='no class in common'):
+        load(('x', 'y'), Metric())

@@ -206,3 +206,63 @@ def test_prefix_and_bad_arguments():
     assert 'occluded/uar' in logged
     with pytest.raises(ValueError, match='log_per_class'):
         FERMetric(log_per_class=('accuracy', ))
+
+
+def test_classes_are_matched_by_name():
+    """A model of eight classes on data of seven in another order."""
+    model = ('neutral', 'happiness', 'sadness', 'surprise', 'fear', 'disgust',
+             'anger', 'contempt')
+    data = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',
+            'neutral', 'boredom')
+    rng = np.random.default_rng(3)
+    scores = rng.dirichlet(np.ones(8) * 0.4, 200).astype(np.float32)
+    labels = rng.integers(0, 8, 200)
+    metric = FERMetric(model_classes=model, log_per_class=())
+    evaluator = Evaluator(metrics=metric)
+    evaluator.dataset_meta = dict(classes=data)
+    evaluator.process([
+        DataSample().set_gt_label(int(n)).set_pred_score(torch.tensor(s))
+        for n, s in zip(labels, scores)
+    ])
+    metrics = evaluator.evaluate(200)
+    # by names alone, without what the other side lacks
+    names = np.array(data)[labels]
+    kept = names != 'boredom'
+    seven = [c for c in model if c != 'contempt']
+    pred = np.array(seven)[scores[:, :7].argmax(1)]
+    assert metrics['accuracy'] == pytest.approx(
+        100 * accuracy_score(names[kept], pred[kept]))
+    report = metric.report()
+    assert report['classes'] == list(data[:7])
+    expected = confusion_matrix(names[kept], pred[kept], labels=data[:7])
+    assert (np.array(report['confusion_matrix']) == expected).all()
+    assert report['left_out'] == dict(
+        model=['contempt'], data=dict(boredom=int((~kept).sum())))
+    assert report['model_classes'] == list(model)
+    assert report['num_samples'] == len(metric.predictions) == kept.sum()
+    part = scores[kept][:, :7]
+    part = part / part.sum(1, keepdims=True)
+    first = metric.predictions[0]
+    assert first['scores'][0] == pytest.approx(
+        part[0, seven.index('surprise')], abs=1e-6)
+    assert report['ece'] == pytest.approx(
+        FERMetric.calculate(part,
+                            [seven.index(n) for n in names[kept]])['ece'])
+
+
+def test_classes_that_match_need_no_matching():
+    pred, labels = [np.array([.2, .8])] * 2, [0, 1]
+    with pytest.raises(ValueError, match='no class in common'):
+        FERMetric.match_classes(pred, labels, ('a', 'b'), ('c', 'd'))
+    with pytest.raises(ValueError, match=r'pred_score has to .*\(\)'):
+        FERMetric.match_classes([1, 0], labels, ('a', 'b'), ('b', 'c'))
+    scores, target, kept, told = FERMetric.match_classes(
+        pred, labels, ('a', 'b'), ('b', 'a'))
+    assert np.allclose(scores, [.8, .2]) and target == [0, 1] == kept
+    assert told['left_out'] == dict(model=[], data={})
+    metric = FERMetric(model_classes=['a', 'b'], log_per_class=())
+    evaluator = Evaluator(metrics=metric)
+    evaluator.dataset_meta = dict(classes=('a', 'b'))
+    evaluator.process([DataSample().set_gt_label(1).set_pred_label(1)])
+    evaluator.evaluate(1)
+    assert 'left_out' not in metric.report()

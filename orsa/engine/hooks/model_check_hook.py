@@ -3,11 +3,12 @@ from typing import Optional, Sequence
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
-from orsa.utils.classes import check_classes
+from orsa.utils.classes import check_classes, common_classes
 
 
 @HOOKS.register_module()
@@ -18,7 +19,10 @@ class ModelCheckHook(Hook):
       std that it assumes (``input_mean``, ``input_std``) have to be those of
       the data preprocessor.
     - A checkpoint carries the names of its classes: loading it for a dataset
-      with other names, or another order of the same names, is an error.
+      with other names, or another order of the same names, is an error. In a
+      test, metrics that can match classes by name (``model_classes`` of
+      :class:`orsa.FERMetric`) are told the checkpoint's, and what is left out
+      is logged.
 
     Raises:
         ValueError: If either does not agree; both values are named.
@@ -48,7 +52,50 @@ class ModelCheckHook(Hook):
         """Compare the checkpoint's class names with the dataset's."""
         meta = checkpoint.get('meta') or {}
         classes = (meta.get('dataset_meta') or {}).get('classes')
-        check_classes(classes, self._dataset_classes(runner))
+        expected = self._dataset_classes(runner)
+        metrics = self._matching_metrics(runner)
+        if not metrics:
+            check_classes(classes, expected)
+            return
+        if classes is None:
+            # names that the checkpoint lacks may have been given to the metric
+            classes = metrics[0].model_classes or expected
+            check_classes(None, classes)
+        for metric in metrics:
+            metric.model_classes = classes
+        if classes and expected and list(classes) != list(expected):
+            self._tell(classes, expected)
+
+    @staticmethod
+    def _matching_metrics(runner: Runner) -> list:
+        # training goes on with indices: only a test can go by names
+        if hasattr(runner._train_loop, 'dataloader'):
+            return []
+        evaluator = getattr(runner._test_loop, 'evaluator', None)
+        metrics = getattr(evaluator, 'metrics', [])
+        able = [m for m in metrics if hasattr(m, 'model_classes')]
+        # what else evaluates would compare by index; a dump does not evaluate
+        other = [
+            m for m in metrics
+            if m not in able and type(m).__name__ != 'DumpResults'
+        ]
+        return [] if other else able
+
+    @staticmethod
+    def _tell(model: Sequence[str], data: Sequence[str]) -> None:
+        common = common_classes(model, data)
+        left = [
+            f'{owner} {", ".join(names)}' for owner, names in (
+                ("of the model's classes",
+                 [name for name in model if name not in common]),
+                ("of the data's classes, with their samples,",
+                 [name for name in data if name not in common])) if names
+        ]
+        print_log(
+            "the model's classes are not those of the data, and are matched "
+            f'by name: {", ".join(common)}. Left out: ' +
+            ('; '.join(left) or 'nothing, the order alone is another'),
+            logger='current')
 
     @staticmethod
     def _dataset_classes(runner: Runner) -> Optional[Sequence[str]]:

@@ -1,12 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os.path as osp
-from typing import List, Optional, Sequence, Union
+from collections import Counter
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from orsa.registry import METRICS
+from orsa.utils.classes import common_classes
 from orsa.utils.fileio import dump_json
 
 ArrayLike = Union[torch.Tensor, np.ndarray, Sequence]
@@ -75,6 +78,12 @@ class FERMetric(BaseMetric):
     the recall and F1 of an absent class, everything of no samples, the
     calibration of predictions without probabilities.
 
+    A model can be tested on a data set whose classes are others, or in another
+    order (``model_classes``): the two are brought together by name. Samples of
+    a class that the model does not know are left out, and so are the model's
+    outputs for classes that the data lack; what remains of its scores is
+    normalised again. The report then has ``model_classes`` and ``left_out``.
+
     Args:
         log_per_class (Sequence[str]): What to log of every class, from
             'recall', 'precision' and 'f1'. The report has all of them.
@@ -86,6 +95,10 @@ class FERMetric(BaseMetric):
             ``samples``, a list of ``name``, ``label``, ``pred`` and
             ``scores`` in the order of evaluation, for paired tests. Defaults
             to None.
+        model_classes (Sequence[str], optional): The names of the model's
+            outputs. A checkpoint that carries them sets them when it is
+            tested (:class:`orsa.ModelCheckHook`). Defaults to None: those of
+            the data set, in its order.
         collect_device (str): Where results of several ranks are collected,
             'cpu' or 'gpu'. Defaults to 'cpu'.
         prefix (str, optional): Put before the names. Defaults to None.
@@ -123,6 +136,7 @@ class FERMetric(BaseMetric):
                  num_bins: int = 15,
                  out_file: Optional[str] = None,
                  predictions_file: Optional[str] = None,
+                 model_classes: Optional[Sequence[str]] = None,
                  collect_device: str = 'cpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
@@ -134,6 +148,7 @@ class FERMetric(BaseMetric):
         self.num_bins = num_bins
         self.out_file = out_file
         self.predictions_file = predictions_file
+        self.model_classes = model_classes
         self.predictions: List[dict] = []
         self._report: Optional[dict] = None
 
@@ -173,8 +188,21 @@ class FERMetric(BaseMetric):
             _array(r['pred_score']) if has_scores else int(r['pred_label'])
             for r in results
         ]
-        report = self.calculate(pred, target, meta.get('classes'),
-                                self.num_bins)
+        classes, mapping = meta.get('classes'), {}
+        if self.model_classes is not None and classes is not None and list(
+                self.model_classes) != list(classes):
+            pred, target, kept, mapping = self.match_classes(
+                pred, target, self.model_classes, classes)
+            if len(kept) < len(results):
+                print_log(
+                    f'{len(results) - len(kept)} of {len(results)} samples '
+                    'are left out, the model does not know their classes: '
+                    f"{mapping['left_out']['data']}",
+                    logger='current')
+            results = [results[i] for i in kept]
+            classes = common_classes(self.model_classes, classes)
+        report = self.calculate(pred, target, classes, self.num_bins)
+        report.update(mapping)
         report['num_skipped'] = int(meta.get('num_skipped', 0))
         self._report = report
 
@@ -194,6 +222,60 @@ class FERMetric(BaseMetric):
                 self.predictions_file)
         return self._scalars(report)
 
+    @staticmethod
+    def match_classes(
+        pred: Sequence, target: Sequence[int], model_classes: Sequence[str],
+        data_classes: Sequence[str]
+    ) -> Tuple[List[np.ndarray], List[int], List[int], dict]:
+        """Bring a model's scores and a data set's labels together by name.
+
+        Args:
+            pred (Sequence[np.ndarray]): Per sample the scores of the model's
+                outputs (M, ); outputs beyond the named ones are left out.
+            target (Sequence[int]): Labels by index of ``data_classes``.
+            model_classes (Sequence[str]): Names of the outputs.
+            data_classes (Sequence[str]): Names of the labels.
+
+        Returns:
+            tuple: Scores of the classes in common (C, ), in the data's order
+            and with a sum of 1; their labels; the indices of the samples that
+            remain; and a dict of ``model_classes`` and ``left_out``, which
+            tells the ``model``'s classes and the number of samples of each of
+            the ``data``'s that are left out.
+
+        Raises:
+            ValueError: If there are no scores, or nothing in common.
+        """
+        common = common_classes(model_classes, data_classes)
+        columns = [list(model_classes).index(name) for name in common]
+        labels = {
+            i: common.index(name)
+            for i, name in enumerate(data_classes) if name in common
+        }
+        kept = [i for i, label in enumerate(target) if label in labels]
+        scores = []
+        for i in kept:
+            if np.ndim(pred[i]) != 1 or len(pred[i]) < len(model_classes):
+                raise ValueError(
+                    'FERMetric: to leave classes out, pred_score has to hold '
+                    f'a score for each of {list(model_classes)}, got shape '
+                    f'{np.shape(pred[i])}')
+            part = np.asarray(pred[i], np.float64)[columns]
+            # all the scores may be on what is left out
+            total = part.sum()
+            scores.append(part / total if total >
+                          0 else np.full(len(part), 1 / len(part)))
+        counts = Counter(data_classes[label] for label in target
+                         if label not in labels)
+        left_out = dict(
+            model=[name for name in model_classes if name not in common],
+            data={
+                name: counts[name]
+                for name in data_classes if name not in common
+            })
+        return scores, [labels[target[i]] for i in kept], kept, dict(
+            model_classes=list(model_classes), left_out=left_out)
+
     def _scalars(self, report: dict) -> dict:
         scalars = {
             k: report[k]
@@ -210,7 +292,9 @@ class FERMetric(BaseMetric):
 
         Returns:
             dict: As :meth:`calculate` returns it, and ``num_skipped``: images
-            that the data set could not read and left out.
+            that the data set could not read and left out. Where the model's
+            classes are not those of the data, also what
+            :meth:`match_classes` tells.
 
         Raises:
             RuntimeError: Before an evaluation, and on ranks other than 0,

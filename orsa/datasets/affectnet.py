@@ -1,0 +1,230 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import csv
+import os
+import os.path as osp
+from typing import Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from orsa.registry import DATASETS
+from orsa.utils.classes import AFFECTNET_CLASSES
+from .fer_dataset import FERDataset
+
+# The release numbers what is no expression as well; it is never a class.
+_LABELS = dict(enumerate((*AFFECTNET_CLASSES, 'none', 'uncertain', 'no-face')))
+_COLUMNS = ('subDirectory_filePath', 'face_x', 'face_y', 'face_width',
+            'face_height', 'facial_landmarks', 'expression', 'valence',
+            'arousal')
+
+
+@DATASETS.register_module()
+class AffectNet(FERDataset):
+    """AffectNet, its manually annotated part.
+
+    `AffectNet: A Database for Facial Expression, Valence, and Arousal
+    Computing in the Wild <https://arxiv.org/abs/1708.03985>`_. The data are
+    given by its authors on request (`project page
+    <http://mohammadmahoor.com/affectnet/>`_). Both releases are read: ::
+
+        affectnet                               csv release
+        ├── Manually_Annotated_Images
+        │   ├── 1
+        │   │   ├── <hash>.jpg
+        │   │   └── ...
+        │   └── ...
+        ├── training.csv        subDirectory_filePath, ..., expression, ...
+        └── validation.csv
+
+        affectnet                               npy release
+        ├── train_set
+        │   ├── annotations
+        │   │   ├── 0_exp.npy   also _val, _aro, _lnd, which are not read
+        │   │   └── ...
+        │   └── images
+        │       ├── 0.jpg
+        │       └── ...
+        └── val_set
+            └── ...
+
+    The csv files may also be in ``Manually_Annotated_file_lists``. Labels 0-7
+    are the eight classes; 8-10 (none, uncertain, no face) are no expressions
+    and are dropped, which is logged. AffectNet-7 is the same without contempt:
+    ``classes=AFFECTNET_CLASSES[:7]``.
+
+    A sample's name is the hash (csv) or the number (npy), so RAN's occlusion
+    and pose lists, which name hashes, select from the csv release alone.
+
+    Args:
+        data_root (str): Defaults to 'data/affectnet'.
+        split (str): 'train' or 'val'. The test split is not public: the
+            literature tests on 'val'. Defaults to 'train'.
+        ann_file (str): The csv file, if it is another. Defaults to ''.
+        data_prefix (str): The folder of the csv release's images. Defaults to
+            'Manually_Annotated_Images'.
+        test_mode (bool, optional): Defaults to None: False for 'train'.
+        **kwargs: Other arguments of :class:`FERDataset`.
+
+    Raises:
+        FileNotFoundError: If neither release, or a listed image, is there.
+        ValueError: For an unknown split or label, and if an image is listed
+            with two labels.
+
+    Examples:
+        >>> from orsa.datasets import AffectNet
+        >>> from orsa.utils.classes import AFFECTNET_CLASSES
+        >>> AffectNet(split='val', classes=AFFECTNET_CLASSES[:7])
+        Dataset AffectNet
+            Number of samples:  3500
+            Number of categories:       7
+            Root of dataset:    data/affectnet
+    """
+
+    METAINFO = {'classes': AFFECTNET_CLASSES}
+    LISTS_NAME_CLASSES = True
+    LAYOUT = ('training.csv, validation.csv and Manually_Annotated_Images/'
+              '<dir>/<hash>.jpg; or train_set and val_set, each with '
+              'images/<n>.jpg and annotations/<n>_exp.npy')
+    SOURCE = ('AffectNet is given by its authors on request '
+              '(http://mohammadmahoor.com/affectnet/). Set ORSA_AFFECTNET or '
+              'data_root to the folder that holds it')
+    SPLITS = dict(
+        train=('training.csv', 'train_set'), val=('validation.csv', 'val_set'))
+
+    def __init__(self,
+                 data_root: str = 'data/affectnet',
+                 split: str = 'train',
+                 ann_file: str = '',
+                 data_prefix: str = 'Manually_Annotated_Images',
+                 test_mode: Optional[bool] = None,
+                 **kwargs):
+        if split not in self.SPLITS:
+            raise ValueError(f"AffectNet: split must be 'train' or 'val' (the "
+                             f"test split is not public), got '{split}'")
+        self.split = split
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=data_prefix,
+            test_mode=split != 'train' if test_mode is None else test_mode,
+            **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read the release that is there; the csv one if both are."""
+        file, folder = self.SPLITS[self.split]
+        lists = [self.ann_file] if self.ann_file else [
+            osp.join(self.data_root, sub, file)
+            for sub in ('', 'Manually_Annotated_file_lists')
+        ]
+        folder = osp.join(self.data_root, folder)
+        found = [path for path in lists if osp.isfile(path)]
+        if found:
+            self.layout = f'csv release ({osp.basename(found[0])})'
+            records = self._read_csv(found[0])
+        elif osp.isdir(folder) and not self.ann_file:
+            self.layout = f'npy release ({osp.basename(folder)})'
+            records = self._read_npy(folder)
+        else:
+            self.require(lists[0], 'the list of images and labels')
+        self._log(f'{self.layout}: {len(records)} annotated images')
+        if not self.skip_unreadable:
+            self.check_present(
+                [r for r in records if r['expression'] in self.CLASSES],
+                f"images of split '{self.split}'", found[0] if found else '')
+        for r in records:
+            del r['where']
+        return records
+
+    def _read_csv(self, path: str) -> List[dict]:
+        self.require(self.img_prefix, 'the folder of images')
+        # by name: with 300,000 images a second table would be felt
+        records, repeated = {}, 0
+        for number, entry, label in self._rows(path):
+            expression = self._expression(label, path, number)
+            image, name = self._place(entry, records)
+            known = records.get(name)
+            if known is None:
+                records[name] = dict(
+                    img_path=image,
+                    name=name,
+                    expression=expression,
+                    where=number)
+            elif known['expression'] != expression:
+                raise ValueError(
+                    f"{path}:{number}: '{entry}' is {expression}, but "
+                    f"{known['expression']} in line {known['where']}. Remove "
+                    'one of the lines')
+            else:
+                repeated += 1
+        if repeated:
+            self._log(f'{repeated} lines of {path} repeat another one')
+        return list(records.values())
+
+    def _place(self, entry: str, records: dict) -> Tuple[str, str]:
+        image, name = osp.join(self.img_prefix, entry), self.sample_name(entry)
+        if records.get(name, dict(img_path=image))['img_path'] != image:
+            # a hash that two folders have
+            name = f'{osp.basename(osp.dirname(entry))}/{name}'
+        return image, name
+
+    @staticmethod
+    def _rows(path: str) -> Iterator[Tuple[int, str, str]]:
+        with open(path, newline='', encoding='utf-8-sig') as f:
+            reader = csv.reader(f)
+            columns = None
+            for row in reader:
+                if not row:
+                    continue
+                if columns is None:
+                    columns = [name.strip() for name in row]
+                    header = {_COLUMNS[0], 'expression'} <= set(columns)
+                    if not header:
+                        columns = list(_COLUMNS)
+                    image = columns.index(_COLUMNS[0])
+                    label = columns.index('expression')
+                    if header:
+                        continue
+                if len(row) != len(columns):
+                    raise ValueError(
+                        f'{path}:{reader.line_num}: expected the columns '
+                        f"{', '.join(columns)}, got '{','.join(row)[:80]}'")
+                yield reader.line_num, row[image].strip(), row[label].strip()
+
+    def _read_npy(self, folder: str) -> List[dict]:
+        annotations = osp.join(folder, 'annotations')
+        self.require(annotations, 'the folder of annotations')
+        names = sorted(
+            (f[:-len('_exp.npy')]
+             for f in os.listdir(annotations) if f.endswith('_exp.npy')),
+            key=lambda name: (len(name), name))
+        records = []
+        for name in names:
+            path = osp.join(annotations, f'{name}_exp.npy')
+            try:
+                # an array of one, a string in the release
+                label = str(np.load(path, allow_pickle=False).reshape(())[()])
+            except (OSError, ValueError, EOFError) as error:
+                raise ValueError(f"'{path}' is no array of numpy, or is cut "
+                                 f'off: {error}') from error
+            records.append(
+                dict(
+                    img_path=osp.join(folder, 'images', f'{name}.jpg'),
+                    name=name,
+                    expression=self._expression(label, path),
+                    where=path))
+        return records
+
+    @staticmethod
+    def _expression(label: str, path: str, line: Optional[int] = None) -> str:
+        if not label.isdigit() or int(label) not in _LABELS:
+            where = path if line is None else f'{path}:{line}'
+            raise ValueError(f"{where}: the label must be 0-10 (0 is "
+                             f"{_LABELS[0]}), got '{label}'")
+        return _LABELS[int(label)]
+
+    def sample_name(self, entry: str) -> str:
+        """Read '1/<hash>.jpg' and RAN's 'val/0/<hash>/' as the hash."""
+        return super().sample_name(osp.basename(entry.rstrip('/')))
+
+    def extra_repr(self) -> List[str]:
+        """The extra repr information of the dataset."""
+        return super().extra_repr() + [f'Split: \t{self.split}']

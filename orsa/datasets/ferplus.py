@@ -1,0 +1,286 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import csv
+import os.path as osp
+import re
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+
+from orsa.registry import DATASETS
+from orsa.utils.classes import FERPLUS_CLASSES
+from .fer_dataset import FERDataset
+
+VOTES = (*FERPLUS_CLASSES, 'unknown', 'NF')
+SIDE = 48
+
+
+def majority(votes: Sequence[int]) -> str:
+    """The column with most votes; of equal ones the first.
+
+    Args:
+        votes (Sequence[int]): Of the ten columns :data:`VOTES`.
+
+    Returns:
+        str: Its name; 'unknown' if nobody voted.
+    """
+    votes = list(votes)
+    return VOTES[votes.index(max(votes))] if any(votes) else 'unknown'
+
+
+def filtered(votes: Sequence[int]) -> str:
+    """The column with more than half of the votes that have company.
+
+    Single votes are taken for slips and removed first. The authors' own code
+    calls this rule 'majority'.
+
+    Args:
+        votes (Sequence[int]): Of the ten columns :data:`VOTES`.
+
+    Returns:
+        str: Its name; 'unknown' if there is none.
+    """
+    votes = [v if v > 1 else 0 for v in votes]
+    best = max(votes)
+    return VOTES[votes.index(best)] if 2 * best > sum(votes) else 'unknown'
+
+
+VOTE_RULES = dict(majority=majority, filtered=filtered)
+
+
+@DATASETS.register_module()
+class FERPlus(FERDataset):
+    """FER+, the faces of FER2013 with the votes of ten people each.
+
+    `Training Deep Networks for Facial Expression Recognition with
+    Crowd-Sourced Label Distribution <https://arxiv.org/abs/1608.01041>`_.
+    ``fer2013new.csv`` is public (https://github.com/microsoft/FERPlus), the
+    faces are those of FER2013. They are read as pixels from a csv file, whose
+    rows are those of the votes, or from folders: ::
+
+        ferplus                             ferplus
+        ├── fer2013.csv                     ├── FER2013Train
+        └── fer2013new.csv                  │   ├── fer0000000.png
+                                            │   └── ...
+                                            ├── FER2013Valid
+                                            ├── FER2013Test
+                                            └── fer2013new.csv
+
+    ``fer2013.csv`` (columns ``emotion``, ``pixels``, ``Usage``) may also be in
+    ``fer2013``, the folders in ``images`` or ``data``. In the csv layout the
+    split's faces are kept as uint8 of 48x48, 66 MB for training; samples come
+    with their image, and the pipeline's ``LoadImageFromFile`` is left out.
+
+    ``vote_rule`` makes a label of the votes, and changes the number of
+    samples: what is 'unknown' or 'NF' (no face) by the rule is dropped, which
+    is logged with the rule.
+
+    Args:
+        data_root (str): Defaults to 'data/ferplus'.
+        split (str): 'train', 'val' (PublicTest) or 'test' (PrivateTest).
+            Defaults to 'train'.
+        vote_rule (str): 'majority', the column with most votes (of equal ones
+            the first), or 'filtered', the rule of the authors' code: single
+            votes are removed, and more than half of the rest is needed.
+            Defaults to 'filtered'.
+        ann_file (str): The votes. Defaults to 'fer2013new.csv'.
+        test_mode (bool, optional): Defaults to None: False for 'train'.
+        **kwargs: Other arguments of :class:`FERDataset`.
+
+    Raises:
+        FileNotFoundError: If the votes or the faces are missing.
+        ValueError: For an unknown split or rule, a malformed row, or files
+            whose rows do not belong together.
+
+    Examples:
+        >>> from orsa.datasets import FERPlus
+        >>> FERPlus(split='test', vote_rule='majority')
+    """
+
+    METAINFO = {'classes': FERPLUS_CLASSES}
+    LISTS_NAME_CLASSES = True
+    LAYOUT = ('fer2013new.csv, and fer2013.csv or FER2013Train, FER2013Valid '
+              'and FER2013Test with fer0000000.png, ...')
+    SOURCE = ('fer2013new.csv comes from https://github.com/microsoft/FERPlus,'
+              ' the faces are those of FER2013 (Kaggle, "Challenges in '
+              'Representation Learning"). Set ORSA_FERPLUS or data_root to the'
+              ' folder that holds both')
+    SPLITS = dict(
+        train=('Training', 'FER2013Train'),
+        val=('PublicTest', 'FER2013Valid'),
+        test=('PrivateTest', 'FER2013Test'))
+
+    def __init__(self,
+                 data_root: str = 'data/ferplus',
+                 split: str = 'train',
+                 vote_rule: str = 'filtered',
+                 ann_file: str = 'fer2013new.csv',
+                 test_mode: Optional[bool] = None,
+                 **kwargs):
+        if split not in self.SPLITS:
+            raise ValueError('FERPlus: split must be one of '
+                             f"{list(self.SPLITS)}, got '{split}'")
+        if vote_rule not in VOTE_RULES:
+            raise ValueError('FERPlus: vote_rule must be one of '
+                             f"{list(VOTE_RULES)}, got '{vote_rule}'")
+        self.split = split
+        self.vote_rule = vote_rule
+        self._pixels: Optional[np.ndarray] = None
+        self._bad_pixels: Dict[int, str] = {}
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            test_mode=split != 'train' if test_mode is None else test_mode,
+            **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read the votes of the split, and its faces or their places."""
+        self.require(self.ann_file, 'the file of votes')
+        records = self._read_votes()
+        folder = self.SPLITS[self.split][1]
+        pixels = self._find('fer2013.csv', 'fer2013/fer2013.csv')
+        images = self._find(folder, f'images/{folder}', f'data/{folder}')
+        if pixels is not None:
+            self.layout = f'pixels of {osp.basename(pixels)}'
+            self._read_pixels(pixels, records)
+        elif images is not None:
+            self.layout = f'folder of images ({folder})'
+            for r in records:
+                r['img_path'] = osp.join(images, r['file'])
+        else:
+            self.require(
+                osp.join(self.data_root, 'fer2013.csv'), 'the file of pixels')
+        self.layout += f", votes by the rule '{self.vote_rule}'"
+        kept = [r for r in records if r['expression'] in self.CLASSES]
+        self._log(f"votes are counted by the rule '{self.vote_rule}': "
+                  f'{len(kept)} of {len(records)} faces have a class')
+        if pixels is None and not self.skip_unreadable:
+            self.check_present(kept, f"images of split '{self.split}'")
+        extra = ('file', 'where') if pixels else ('file', 'where', 'row')
+        return [{
+            k: v
+            for k, v in r.items() if k not in extra
+        } for r in records]
+
+    def _find(self, *names: str) -> Optional[str]:
+        paths = (osp.join(self.data_root, name) for name in names)
+        return next((path for path in paths if osp.exists(path)), None)
+
+    @staticmethod
+    def _rows(path: str,
+              columns: Sequence[str]) -> Iterator[Tuple[int, List[str]]]:
+        """The values of ``columns`` of every row, with the row's number."""
+        with open(path, newline='', encoding='utf-8-sig') as f:
+            reader = csv.reader(f)
+            header = [name.strip() for name in next(reader, [])]
+            lacking = [name for name in columns if name not in header]
+            if lacking:
+                raise ValueError(f'{path}:1: expected the columns '
+                                 f'{list(columns)}, found {header}')
+            places = [header.index(name) for name in columns]
+            for row in reader:
+                if len(row) != len(header):
+                    raise ValueError(
+                        f'{path}:{reader.line_num}: expected {len(header)} '
+                        f'columns, got {len(row)}')
+                yield reader.line_num, [row[i].strip() for i in places]
+
+    def _read_votes(self) -> List[dict]:
+        rule = VOTE_RULES[self.vote_rule]
+        usages = [usage for usage, _ in self.SPLITS.values()]
+        # the file has a space in the name of this column
+        columns = ('Usage', 'Image name', *VOTES)
+        records, names = [], set()
+        rows = self._rows(self.ann_file, columns)
+        for row, (number, (usage, file, *votes)) in enumerate(rows):
+            where = f'{self.ann_file}:{number}'
+            if usage not in usages or not all(v.isdigit() for v in votes):
+                raise ValueError(
+                    f'{where}: expected one of {usages} and ten '
+                    f"numbers of votes, got '{usage}' and {votes}")
+            if usage != self.SPLITS[self.split][0]:
+                continue
+            # a row without a face has no file's name either
+            name = self.sample_name(file) if file else f'row_{row}'
+            if name in names:
+                raise ValueError(f'{where}: {name} is listed twice')
+            names.add(name)
+            expression = rule([int(v) for v in votes]) if file else 'NF'
+            records.append(
+                dict(
+                    name=name,
+                    expression=expression,
+                    file=file,
+                    row=row,
+                    where=where))
+        return records
+
+    def _read_pixels(self, path: str, records: List[dict]) -> None:
+        faces = np.zeros((len(records), SIDE, SIDE), np.uint8)
+        places = {r['row']: i for i, r in enumerate(records)}
+        usage, count = self.SPLITS[self.split][0], 0
+        rows = self._rows(path, ('pixels', 'Usage'))
+        for row, (number, (pixels, used)) in enumerate(rows):
+            count += used == usage
+            if (row in places) != (used == usage):
+                raise ValueError(
+                    f"{path}:{number}: the row is of '{used}', but "
+                    f"{self.ann_file} has {'' if row in places else 'no '}"
+                    f"row of '{usage}' there: the rows of the two files are "
+                    'not the same faces. Take both as they were released')
+            if row not in places:
+                continue
+            values = np.array(
+                pixels.split(), dtype=np.int64) if re.fullmatch(
+                    r'[\d\s]*', pixels) else np.empty(0)
+            place = places[row]
+            if values.size != SIDE * SIDE or values.max() > 255:
+                reason = (f'{path}:{number}: expected {SIDE * SIDE} numbers '
+                          f"of 0-255, got {values.size}, '{pixels[:20]}...'")
+                if not self.skip_unreadable:
+                    raise ValueError(reason)
+                self._bad_pixels[place] = reason
+                continue
+            faces[place] = values.reshape(SIDE, SIDE)
+        if count != len(records):
+            raise ValueError(f"{path}: {count} rows of '{usage}', but "
+                             f'{len(records)} in {self.ann_file}: one of the '
+                             'files is cut off, or not as released')
+        for r in records:
+            r['row'] = places[r['row']]
+        self._pixels = faces
+        # the samples come with their image
+        self.pipeline.transforms = [
+            t for t in self.pipeline.transforms
+            if not isinstance(t, LoadImageFromFile)
+        ]
+
+    def read_image(self,
+                   info: dict) -> Tuple[Optional[np.ndarray], Optional[str]]:
+        """Read the image of a record from the file or the pixels."""
+        if self._pixels is None:
+            return super().read_image(info)
+        if info['row'] in self._bad_pixels:
+            return None, self._bad_pixels[info['row']]
+        return cv2.cvtColor(self._pixels[info['row']],
+                            cv2.COLOR_GRAY2BGR), None
+
+    def get_data_info(self, idx: int) -> dict:
+        """A record, in the csv layout with ``img``, BGR uint8 (48, 48, 3)."""
+        info = super().get_data_info(idx)
+        if self._pixels is not None:
+            info['img'], _ = self.read_image(info)
+            info['img_shape'] = info['ori_shape'] = (SIDE, SIDE)
+        return info
+
+    def sample_name(self, entry: str) -> str:
+        """Read RAN's '1_fer0034656.png' and '0/fer0032226.jpg' too."""
+        return re.sub(r'^\d_(?=fer)', '',
+                      super().sample_name(osp.basename(entry)))
+
+    def extra_repr(self) -> List[str]:
+        """The extra repr information of the dataset."""
+        return super().extra_repr() + [
+            f'Split: \t{self.split}', f'Vote rule: \t{self.vote_rule}'
+        ]

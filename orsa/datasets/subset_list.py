@@ -1,0 +1,88 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Lists that select samples, among them those of RAN's protocols.
+
+`Region Attention Networks for Pose and Occlusion Robust Facial Expression
+Recognition <https://arxiv.org/abs/1905.04075>`_ publishes its occlusion and
+pose selections `as text files
+<https://github.com/kaiwang960112/Challenge-condition-FER-dataset>`_, each in
+a format of its own:
+
+- RAF-DB: ``test_0003_aligned 3 4`` (name, class, type of occlusion) and
+  ``0/test_0004_aligned.jpg``;
+- AffectNet: ``val/0/<hash>/`` and ``0/<hash>.jpg``;
+- FERPlus: ``1_fer0034656.png 8 0`` (class and name, number of classes, type)
+  and ``0/fer0032226.jpg``.
+
+Beside some of them is a file of labels alone, one a line, below a header of
+two counts such as ``1247 7``.
+"""
+import os
+import os.path as osp
+import re
+from typing import List, Optional, Tuple
+
+IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+
+
+def read_lines(path: str) -> List[Tuple[int, str]]:
+    """Read the non-blank lines of a text file with their numbers, from 1."""
+    # utf-8-sig drops the mark that Windows editors put first
+    with open(path, encoding='utf-8-sig') as f:
+        lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
+    return [(i, line) for i, line in lines if line]
+
+
+def list_images(folder: str) -> List[str]:
+    """The names of the images in a folder, sorted; those below it as well."""
+    names = []
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        names += [
+            osp.relpath(osp.join(parent, f), folder) for f in sorted(files)
+            if f.lower().endswith(IMG_SUFFIXES) and not f.startswith('.')
+        ]
+    return names
+
+
+def read_subset(path: str) -> List[Tuple[int, str]]:
+    """Read the entries of a list of samples.
+
+    Args:
+        path (str): A text file, or a folder of images, whose names are taken.
+
+    Returns:
+        list[tuple[int, str]]: The number of the line, from 1, and what it
+        says, without comments and header.
+
+    Raises:
+        ValueError: If it is a file of labels alone, or holds nothing.
+    """
+    if osp.isdir(path):
+        lines = [(i, osp.basename(name))
+                 for i, name in enumerate(list_images(path), 1)]
+    else:
+        lines = [(i, s) for i, s in read_lines(path) if not s.startswith('#')]
+    # a header counts the lines that follow it
+    header = lines and re.fullmatch(r'(\d+)\s+\d+', lines[0][1])
+    if header and int(header[1]) == len(lines) - 1:
+        lines = lines[1:]
+        if all(line.isdigit() for _, line in lines):
+            raise ValueError(
+                f"{path}:1: '{header[0]}' is the header of a file of labels, "
+                'which names no sample. Give the list that stands beside it, '
+                "with lines such as '0/test_0004_aligned.jpg'")
+    if not lines:
+        raise ValueError(f"'{path}' names no sample")
+    return lines
+
+
+def listed_label(line: str) -> Optional[int]:
+    """The index of the class in a line of RAN's lists, None if it has none.
+
+    It is the folder or the prefix of the name, otherwise the second column.
+    """
+    entry, *columns = line.split()
+    prefix = re.findall(r'(?:^|/)(\d)(?:/|_(?=fer))', entry)
+    if prefix:
+        return int(prefix[-1])
+    return int(columns[0]) if columns and columns[0].isdigit() else None

@@ -1,0 +1,17 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Look at a data set: ``python tools/verify_dataset.py NAME ROOT``.
+
+Exits with 1 where training on it would be wrong.
+"""
+import argparse
+import sys
+
+from orsa.apis.verifying import add_verify_arguments, run
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Count, read and compare all images of a data set')
+    add_verify_arguments(parser)
+    report = run(parser.parse_args())
+    print('\n'.join(report.lines()))
+    sys.exit(1 if report.errors else 0)
