@@ -65,9 +65,11 @@ class Study:
             - num_folds (int): Of the training split, for cross validation and
               cross-fitted priors.
             - priors (dict): name of a prior in ORSANet -> dict(config=...,
-              checkpoint=...): what is trained once for each fold, and the
-              file of the whole training, which the variants name; empty for
-              none.
+              checkpoint=..., cross_fit=True): what is trained once for each
+              fold, and the file of the whole training, which the variants
+              name; empty for none. ``cross_fit=False`` answers for all
+              training faces by one network, which inner features need: those
+              of networks trained apart have no coordinates in common.
             - severities (list[int]): Of ``orsa.OccludeFace``.
             - num_occluded (int, optional): Faces tested at each severity, all
               by default.
@@ -179,7 +181,10 @@ class Study:
         """Priors that have not seen the face that they are asked about."""
         backbone = cfg.model.backbone
         present = [p for p in self.cfg.priors if backbone.get(p)]
-        for prior in present:
+        fitted = [
+            p for p in present if self.cfg.priors[p].get('cross_fit', True)
+        ]
+        for prior in fitted:
             backbone[prior].fold_checkpoints = [
                 self.prior_file(prior, k) for k in range(self.cfg.num_folds)
             ]
@@ -188,7 +193,7 @@ class Study:
             for prior, source in self.cfg.priors.items():
                 _replace_checkpoint(cfg.model, source.checkpoint,
                                     self.prior_file(prior, run.fold))
-        if present:
+        if fitted:
             cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
 
     def fingerprint(self, run: Run) -> str:

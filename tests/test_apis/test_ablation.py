@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """A study of tiny variants on a few drawn faces, from end to end."""
+import copy
 import json
 import os
 import time
@@ -122,6 +123,17 @@ def test_folds_and_priors_reach_the_config(study):
     whole = study.load(Run('more', 0))
     assert whole.test_dataloader.dataset.split == 'test'
     assert whole.model.backbone.landmark_prior.checkpoint.endswith('main.pth')
+
+
+def test_one_network_answers_without_cross_fit(study):
+    study = copy.copy(study)
+    study.cfg = copy.deepcopy(study.cfg)
+    study.cfg.priors.landmark_prior.cross_fit = False
+    cfg = study.load(Run('more', 0, 1))
+    prior = cfg.model.backbone.landmark_prior
+    assert prior.checkpoint == study.prior_file('landmark_prior', 1)
+    assert 'fold_checkpoints' not in prior
+    assert cfg.model.data_preprocessor.type == 'ClsDataPreprocessor'
 
 
 def test_runs_are_stored_and_not_run_again(study, folder):

@@ -53,6 +53,7 @@ model = dict(
         landmark_prior=lite_landmark_prior),
     neck=dict(
         type='orsa.ORSANetNeck',
+        residual=96,
         parsing_encoder=dict(
             type='orsa.MapEncoder',
             in_channels=96,

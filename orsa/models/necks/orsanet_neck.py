@@ -2,6 +2,7 @@
 from typing import List, Optional, Sequence, Tuple
 
 import torch
+import torch.nn as nn
 from mmengine.model import BaseModule
 
 from orsa.registry import MODELS
@@ -36,6 +37,12 @@ class ORSANetNeck(BaseModule):
             are the image map, the parsing prior and the landmark prior, as
             many as the parts need; negative numbers count from the end.
             Defaults to None: the backbone gives these and nothing else.
+        residual (int, optional): Channels E of the image map, whose mean is
+            then added to the fused feature. The latter is weighted channel by
+            channel, by little at first (LayerScale,
+            https://arxiv.org/abs/2103.17239): a training begins at the image
+            branch, and a fusion that finds nothing does no harm. Not in the
+            paper; for small data. Defaults to None, the fused feature alone.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Returns:
@@ -52,6 +59,7 @@ class ORSANetNeck(BaseModule):
                  parsing_encoder: Optional[dict] = None,
                  landmark_encoder: Optional[dict] = None,
                  in_index: Optional[Sequence[int]] = None,
+                 residual: Optional[int] = None,
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
         for encoder, part, name in ((parsing_encoder, semantic_guidance,
@@ -72,6 +80,8 @@ class ORSANetNeck(BaseModule):
                 f'({", ".join(names)}), but in_index={tuple(in_index)} picks '
                 f'{len(in_index)}')
         self.in_index = None if in_index is None else tuple(in_index)
+        self.fusion_scale = None if residual is None else nn.Parameter(
+            torch.full((residual, ), 0.1))
 
     def _expected(self) -> list:
         names = ['image map']
@@ -101,14 +111,26 @@ class ORSANetNeck(BaseModule):
                                     ...]) -> Tuple[torch.Tensor, ...]:
         """Fuse."""
         image, *priors = self._pick(inputs)
+        fused = self._fuse(image, priors)
+        if self.fusion_scale is None:
+            return (fused, )
+        if image.size(1) != self.fusion_scale.numel():
+            raise ValueError(
+                f'ORSANetNeck was built with residual='
+                f'{self.fusion_scale.numel()}, but the image map has '
+                f'{image.size(1)} channels')
+        return (image.mean(dim=(2, 3)) + self.fusion_scale * fused, )
+
+    def _fuse(self, image: torch.Tensor,
+              priors: List[torch.Tensor]) -> torch.Tensor:
         if self.semantic_guidance is not None:
             parsing = priors.pop(0)
             if self.parsing_encoder is not None:
                 parsing = self.parsing_encoder(parsing)
             image, *_ = self.semantic_guidance((image, parsing))
         if self.cross_interaction is None:
-            return (image.mean(dim=(2, 3)), )
+            return image.mean(dim=(2, 3))
         landmark = priors.pop(0)
         if self.landmark_encoder is not None:
             landmark = self.landmark_encoder(landmark)
-        return self.cross_interaction((image, landmark))
+        return self.cross_interaction((image, landmark))[0]

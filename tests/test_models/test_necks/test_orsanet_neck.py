@@ -49,6 +49,24 @@ def test_either_part_may_be_absent(inputs):
     assert torch.equal(neck((image, landmark))[0], expected)
 
 
+def test_with_residual_it_begins_near_the_image_branch(inputs):
+    plain = build(
+        semantic_guidance=GUIDANCE, cross_interaction=INTERACTION).eval()
+    neck = build(
+        semantic_guidance=GUIDANCE,
+        cross_interaction=INTERACTION,
+        residual=16).eval()
+    assert set(neck.load_state_dict(
+        plain.state_dict(), strict=False).missing_keys) == {'fusion_scale'}
+    expected = inputs[0].mean((2, 3)) + 0.1 * plain(inputs)[0]
+    assert torch.allclose(neck(inputs)[0], expected, atol=1e-6)
+    neck(inputs)[0].sum().backward()
+    assert neck.fusion_scale.grad.abs().min() > 0
+    narrow = build(residual=8)
+    with pytest.raises(ValueError, match='residual=8.*16 channels'):
+        narrow(inputs[:1])
+
+
 def test_encoders_turn_priors_into_maps(inputs):
     neck = build(
         semantic_guidance=dict(GUIDANCE, condition_channels=3),
