@@ -18,8 +18,7 @@ seeds = [0, 1, 2]
 # Person-disjoint. The priors are trained once without each fold: no variant is
 # tested on a face that its prior has seen. They are not cross-fitted inside
 # the training faces, since the variants use their inner features, and
-# networks trained apart have no coordinates in common: cross-fitted features
-# cost the whole four points.
+# networks trained apart have no coordinates in common (docs/ablation.md).
 num_folds = 5
 priors = dict(
     parsing_prior=dict(
