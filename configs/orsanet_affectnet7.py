@@ -19,7 +19,7 @@ custom_hooks = [
                     type='orsa.CompositeLoss',
                     losses=dict(
                         loss_ce=dict(type='mmpretrain.CrossEntropyLoss'),
-                        loss_dare=dict(
-                            type='orsa.DARELoss', loss_weight=1.0))))
+                        loss_dare=dict(type='orsa.DARELoss',
+                                       loss_weight=1.0))))
         ])
 ]

@@ -5,8 +5,7 @@ _base_ = [
     '_base_/schedules/sam_adam_400e.py', '_base_/default_runtime.py'
 ]
 
-model = dict(
-    data_preprocessor=dict(num_classes=8), head=dict(num_classes=8))
+model = dict(data_preprocessor=dict(num_classes=8), head=dict(num_classes=8))
 
 # The published log starts at 2e-6 instead of the published default 1e-5. It
 # trains on 37,553 images, a reduced release.

@@ -5,5 +5,4 @@ _base_ = [
     '_base_/schedules/sam_adam_400e.py', '_base_/default_runtime.py'
 ]
 
-model = dict(
-    data_preprocessor=dict(num_classes=8), head=dict(num_classes=8))
+model = dict(data_preprocessor=dict(num_classes=8), head=dict(num_classes=8))

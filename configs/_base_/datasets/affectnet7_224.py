@@ -9,9 +9,8 @@ classes = [
 
 train_dataloader = dict(
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=dict(classes=classes)))
+        type=dataset_type, data_root=data_root, metainfo=dict(
+            classes=classes)))
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,

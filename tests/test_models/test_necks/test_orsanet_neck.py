@@ -53,11 +53,11 @@ def test_with_residual_it_begins_near_the_image_branch(inputs):
     plain = build(
         semantic_guidance=GUIDANCE, cross_interaction=INTERACTION).eval()
     neck = build(
-        semantic_guidance=GUIDANCE,
-        cross_interaction=INTERACTION,
+        semantic_guidance=GUIDANCE, cross_interaction=INTERACTION,
         residual=16).eval()
-    assert set(neck.load_state_dict(
-        plain.state_dict(), strict=False).missing_keys) == {'fusion_scale'}
+    assert set(
+        neck.load_state_dict(plain.state_dict(),
+                             strict=False).missing_keys) == {'fusion_scale'}
     expected = inputs[0].mean((2, 3)) + 0.1 * plain(inputs)[0]
     assert torch.allclose(neck(inputs)[0], expected, atol=1e-6)
     neck(inputs)[0].sum().backward()
