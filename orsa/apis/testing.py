@@ -16,6 +16,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from orsa.utils.fileio import dump_json
 from .caching import use_prior_cache
 from .model import load_config
+from .occlusion_suite import add_suite_arguments, run_suite
 from .training import (add_common_arguments, build_runner, set_dataloaders,
                        set_work_dir)
 
@@ -42,6 +43,7 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
         help='test on the test data of this config (a file of '
         '_base_/datasets, or orsa::NAME.py), with the pipeline of CONFIG; '
         'classes are matched by name')
+    add_suite_arguments(parser)
     add_common_arguments(parser)
 
 
@@ -120,15 +122,18 @@ def _limit_samples(cfg: Config, count: int) -> None:
 def test(args: argparse.Namespace) -> dict:
     """Test by parsed arguments, see :func:`add_test_arguments`.
 
-    Writes ``metrics.json`` into the work dir.
+    Writes ``metrics.json`` into the work dir; with ``--occlusion-suite`` what
+    :class:`orsa.OcclusionSuite` writes.
 
     Returns:
-        dict: The metrics.
+        dict: The metrics, or the suite's report.
     """
     if not osp.isfile(args.checkpoint) and '://' not in args.checkpoint:
         raise FileNotFoundError(f"there is no checkpoint '{args.checkpoint}'")
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
+    if getattr(args, 'occlusion_suite', False):
+        return run_suite(cfg, args)
     use_prior_cache(cfg, ('test', ), args.checkpoint)
     runner = build_runner(cfg)
     if args.out and args.out_item != 'metrics':

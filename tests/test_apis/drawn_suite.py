@@ -1,0 +1,66 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A few drawn faces in RAF-DB's layout and tiny models, for the suite."""
+import json
+
+import cv2
+import numpy as np
+import torch
+
+from orsa.apis import build_model, load_config
+from orsa.datasets.drawing import draw_face
+
+NUM = 21
+CONFIG = """
+_base_ = 'orsa::_base_/default_runtime.py'
+pipeline = [dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(32, 32)),
+            dict(type='PackInputs',
+                 meta_keys=('name', 'sample_idx', 'img_path'))]
+test_dataloader = dict(
+    batch_size=5, num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='orsa.RAFDB', data_root='{root}', split='test',
+                 pipeline=pipeline))
+test_evaluator = dict(type='orsa.FERMetric')
+test_cfg = dict()
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(mean=[127] * 3, std=[50] * 3, num_classes=7,
+                           to_rgb=True),
+    backbone=dict(type='orsa.IRNet', arch=dict(depths=(1, ), channels=(8, ))),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=7, in_channels=8))
+"""
+
+
+def make_faces(root) -> None:
+    """Draw faces, their landmarks and a list of some of them."""
+    images = root / 'basic' / 'Image' / 'aligned'
+    images.mkdir(parents=True)
+    (root / 'basic' / 'EmoLabel').mkdir()
+    lines, points = [], {}
+    for i in range(NUM):
+        face = draw_face('happiness', np.random.default_rng(i), size=64)
+        name = f'test_{i:04d}'
+        cv2.imwrite(str(images / f'{name}_aligned.jpg'), face['img'])
+        lines.append(f'{name}.jpg {i % 7 + 1}')
+        points[name] = face['landmarks'].tolist()
+    (root / 'basic' / 'EmoLabel' / 'list_patition_label.txt').write_text(
+        '\n'.join(lines))
+    (root / 'landmarks68.json').write_text(json.dumps(points))
+    (root / 'occlusion_test.txt').write_text(''.join(
+        f'test_{i:04d}_aligned {i % 7} {1 + i % 3}\n'
+        for i in (2, 3, 5, 8, 9)))
+
+
+def make_model(config, path, seed: int = 0) -> None:
+    """Save random weights that answer with every class now and then."""
+    torch.manual_seed(seed)
+    cfg = load_config(str(config))
+    model = build_model(cfg).eval()
+    layer = model.head.fc
+    torch.nn.init.normal_(layer.weight, std=8.)
+    pictures = torch.randn(64, 3, 1, 1).expand(-1, -1, 32, 32)
+    with torch.no_grad():
+        layer.bias -= model(pictures, mode='tensor').mean(0)
+    torch.save(dict(state_dict=model.state_dict()), path)

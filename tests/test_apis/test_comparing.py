@@ -1,0 +1,249 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Runs side by side: pairing, intervals and tests."""
+import argparse
+import csv
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from drawn_suite import CONFIG, make_faces, make_model
+from scipy.stats import binomtest
+
+from orsa.apis import testing
+from orsa.apis.comparing import (add_compare_arguments, compare,
+                                 compare_results, holm, mcnemar, read_answers,
+                                 verdict)
+from orsa.apis.occlusion_suite import OcclusionSuite
+from orsa.evaluation import FERMetric
+
+CLASSES = ['happiness', 'anger', 'fear']
+
+
+def write(path, answers, labels, names=None, classes=CLASSES):
+    """A file as FERMetric's predictions_file."""
+    scores = .7 * np.eye(len(classes))[answers] + .1
+    samples = [
+        dict(name=f'f{i}', label=int(label), pred=int(a), scores=s.tolist())
+        for i, (label, a, s) in enumerate(zip(labels, answers, scores))
+    ]
+    for sample, name in zip(samples, names or []):
+        sample['name'] = name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(json.dumps(dict(classes=classes, samples=samples)))
+    return str(path)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    a = np.where(rng.random(200) < .5, labels, rng.integers(0, 3, 200))
+    b = np.where(rng.random(200) < .9, labels, rng.integers(0, 3, 200))
+    return labels, a, b, (write(tmp_path / 'a' / 'p.json', a, labels),
+                          write(tmp_path / 'b' / 'p.json', b, labels))
+
+
+def test_mcnemar_is_scipys_and_by_hand():
+    # 1 against 5: 2 * (1 + 6) / 2**6
+    right = np.array([True] + [False] * 5)
+    assert mcnemar(right, ~right) == dict(
+        first_only=1, second_only=5, p=14 / 64)
+    assert mcnemar(right, right)['p'] == 1
+    rng = np.random.default_rng(0)
+    for total in (10, 422, 3068):
+        first, second = rng.random((2, total)) < [[.8], [.83]]
+        found = mcnemar(first, second)
+        one, two = found['first_only'], found['second_only']
+        assert (one, two) == ((first > second).sum(), (first < second).sum())
+        expected = binomtest(min(one, two), one + two, .5).pvalue
+        assert found['p'] == pytest.approx(expected, rel=1e-9)
+
+
+def test_holm_by_hand():
+    assert holm([.01, .04, .03]) == pytest.approx([.03, .06, .06])
+    assert holm([.5, .9]) == [1, 1] and holm([]) == []
+
+
+def test_a_difference_and_no_difference(runs):
+    labels, a, b, paths = runs
+    found = compare(paths, repeats=500)
+    assert list(found['runs']) == ['a', 'b'] and found['num_faces'] == 200
+    clean = found['conditions']['clean']
+    d = clean['differences']['b']
+    gain = 100 * ((b == labels).mean() - (a == labels).mean())
+    assert d['accuracy']['difference'] == pytest.approx(gain)
+    assert d['accuracy']['low'] < gain < d['accuracy']['high']
+    uar = [FERMetric.calculate(p, labels)['uar'] for p in (b, a)]
+    assert d['uar']['difference'] == pytest.approx(uar[0] - uar[1])
+    assert verdict(d['uar']) == 'better' and d['mcnemar']['p'] < 1e-3
+    assert clean['figures']['a']['uar'] == pytest.approx(uar[1])
+    # the width is that of the normal approximation
+    paired = (b == labels).astype(int) - (a == labels)
+    width = 2 * 1.96 * 100 * paired.std() / np.sqrt(200)
+    assert d['accuracy']['high'] - d['accuracy']['low'] == pytest.approx(
+        width, rel=.12)
+    same = compare([paths[0], paths[0]], ['one', 'two'], repeats=50)
+    d = same['conditions']['clean']['differences']['two']
+    assert verdict(d['uar']) == 'not told apart'
+    assert d['mcnemar'] == dict(first_only=0, second_only=0, p=1)
+
+
+def test_order_of_faces_and_classes_is_by_name(runs, tmp_path):
+    labels, a, b, paths = runs
+    order = np.random.default_rng(1).permutation(200)
+    turn = np.array([2, 0, 1])  # place of each class in the other order
+    other = write(tmp_path / 'c' / 'p.json', turn[b][order],
+                  turn[labels][order], [f'f{i}' for i in order],
+                  ['anger', 'fear', 'happiness'])
+    ours = compare(paths, repeats=50)['conditions']['clean']
+    theirs = compare([paths[0], other], repeats=50)['conditions']['clean']
+    assert ours['differences']['b'] == theirs['differences']['c']
+
+
+def test_what_cannot_be_paired_is_refused(runs, tmp_path):
+    labels, a, b, paths = runs
+    fewer = write(tmp_path / 'c' / 'p.json', b[:150], labels[:150])
+    with pytest.raises(ValueError, match='200 faces.*150, of which 150'):
+        compare([paths[0], fewer])
+    other = labels.copy()
+    other[7] = (other[7] + 1) % 3
+    relabelled = write(tmp_path / 'd' / 'p.json', b, other)
+    with pytest.raises(ValueError, match="other labels for 1 of 200.*'f7'"):
+        compare([paths[0], relabelled])
+    twice = write(tmp_path / 'e' / 'p.json', b, labels,
+                  ['f0', 'f0'] + [f'f{i}' for i in range(2, 200)])
+    with pytest.raises(ValueError, match='1 of 200 faces have the name'):
+        compare([paths[0], twice])
+    with pytest.raises(ValueError, match='two runs or more'):
+        compare(paths[:1])
+
+
+def test_metrics_need_what_was_said_of_every_face(runs, tmp_path):
+    labels, a, b, paths = runs
+    metrics = FERMetric.calculate(b, labels, CLASSES)
+    path = tmp_path / 'metrics.json'
+    path.write_text(json.dumps(metrics))
+    with pytest.raises(FileNotFoundError, match='--out FILE.pkl'):
+        read_answers(str(path))
+    records = [
+        dict(
+            img_path=f'/x/f{i}.jpg',
+            gt_label=torch.tensor([labels[i]]),
+            pred_score=torch.eye(3)[b[i]]) for i in range(200)
+    ]
+    with open(tmp_path / 'predictions.pkl', 'wb') as file:
+        pickle.dump(records, file)
+    found = compare([paths[0], str(path)], ['a', 'b'], repeats=50)
+    expected = compare(paths, repeats=50)
+    assert (found['conditions']['clean']['differences'] ==
+            expected['conditions']['clean']['differences'])
+    # figures of one run beside the predictions of another one
+    path.write_text(json.dumps(FERMetric.calculate(a, labels, CLASSES)))
+    with pytest.raises(ValueError, match='is not of the run of'):
+        read_answers(str(path))
+    path.write_text('{}')
+    with pytest.raises(ValueError, match='holds no results'):
+        read_answers(str(path))
+
+
+@pytest.fixture(scope='module')
+def suites(tmp_path_factory):
+    root = tmp_path_factory.mktemp('compared')
+    make_faces(root)
+    (root / 'tiny.py').write_text(CONFIG.replace('{root}', str(root)))
+    for i, name in enumerate('ab'):
+        make_model(root / 'tiny.py', root / f'{name}.pth', seed=i)
+        OcclusionSuite(
+            str(root / 'tiny.py'),
+            root / f'{name}.pth',
+            kinds=['square', 'mask'],
+            severities=[1, 5],
+            work_dir=str(root / name),
+            device='cpu').run()
+    return root
+
+
+def test_suites_are_compared_under_all_conditions(suites, tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_compare_arguments(parser)
+    found = compare_results(
+        parser.parse_args([
+            *(str(suites / name / 'occlusion_suite.json') for name in 'ab'),
+            '--repeats', '50', '--out',
+            str(tmp_path)
+        ]))
+    assert list(found['conditions']) == [
+        'clean', 'mean, common scale', 'mean, worn',
+        'really occluded: occlusion_test', 'square 1', 'square 5', 'mask 1',
+        'mask 5'
+    ]
+    reports = [
+        json.loads((suites / name / 'occlusion_suite.json').read_text())
+        for name in 'ab'
+    ]
+    common = found['conditions']['mean, common scale']
+    for name, report in zip('ab', reports):
+        overall = report['means']['common']['overall']
+        for figure in ('accuracy', 'uar', 'macro_f1', 'ece'):
+            assert common['figures'][name][figure] == pytest.approx(
+                overall[figure])
+    assert 'mcnemar' not in common['differences']['b']
+    real = found['conditions']['really occluded: occlusion_test']
+    assert real['num_faces'] == 5
+    assert real['figures']['b']['accuracy'] == pytest.approx(
+        reports[1]['lists']['occlusion_test']['accuracy'])
+    cells = [
+        found['conditions'][c]['differences']['b']['mcnemar']
+        for c in ('square 1', 'square 5', 'mask 1', 'mask 5')
+    ]
+    assert [c['p_holm'] for c in cells] == holm([c['p'] for c in cells])
+    out = capsys.readouterr().out
+    assert '| mask 5 | b |' in out
+    assert (tmp_path / 'comparison.md').read_text() in out
+    with open(tmp_path / 'comparison.csv') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * len(found['conditions'])
+    assert float(
+        rows[1]['uar_low']
+    ) == found['conditions']['clean']['differences']['b']['uar']['low']
+
+
+def test_suite_and_plain_test_share_the_clean_faces(suites):
+    parser = argparse.ArgumentParser()
+    testing.add_test_arguments(parser)
+    work = suites / 'plain'
+    testing.test(
+        parser.parse_args([
+            str(suites / 'tiny.py'),
+            str(suites / 'b.pth'), '--work-dir',
+            str(work), '--out',
+            str(work / 'predictions.pkl')
+        ]))
+    found = compare([
+        str(suites / 'b' / 'occlusion_suite.json'),
+        str(work / 'metrics.json')
+    ],
+                    repeats=50)
+    assert list(found['conditions']) == ['clean']
+    d = found['conditions']['clean']['differences']['plain']
+    assert d['accuracy'] == dict(difference=0, low=0, high=0)
+
+
+def test_other_occluders_and_lost_files_are_refused(suites, tmp_path):
+    OcclusionSuite(
+        str(suites / 'tiny.py'),
+        suites / 'a.pth',
+        kinds=['mask'],
+        severities=[1],
+        work_dir=str(tmp_path / 'seed'),
+        seed=3,
+        device='cpu').run()
+    ours = str(suites / 'a' / 'occlusion_suite.json')
+    with pytest.raises(ValueError, match='seed 0 and.*seed 3'):
+        compare([ours, str(tmp_path / 'seed' / 'occlusion_suite.json')])
+    alone = tmp_path / 'occlusion_suite.json'
+    alone.write_text((suites / 'a' / 'occlusion_suite.json').read_text())
+    with pytest.raises(FileNotFoundError, match='occlusion_suite_faces.npz'):
+        compare([ours, str(alone)])

@@ -1,0 +1,490 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A suite on a few drawn faces, from end to end."""
+import argparse
+import csv
+import json
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from drawn_suite import CONFIG, NUM, make_faces, make_model
+from mmengine.registry import DATASETS, TRANSFORMS
+from mmpretrain.datasets import BaseDataset
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+import orsa
+from orsa.apis import build_model, load_config, occlusion_suite, testing
+from orsa.apis.occlusion_figures import (accuracy_interval, area_under, drop,
+                                         frequent_turns, turns)
+from orsa.apis.occlusion_suite import Cell
+from orsa.datasets import OccludeFace
+from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+
+KINDS, SEVERITIES = ('hand', 'square', 'mask'), (1, 3)
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp('suite')
+    make_faces(root)
+    (root / 'tiny.py').write_text(CONFIG.replace('{root}', str(root)))
+    make_model(root / 'tiny.py', root / 'a.pth')
+    make_model(root / 'tiny.py', root / 'b.pth', seed=1)
+    return root
+
+
+def suite_of(made, name, **kwargs):
+    kwargs = dict(
+        dict(kinds=KINDS, severities=SEVERITIES, device='cpu'), **kwargs)
+    return orsa.OcclusionSuite(
+        str(made / 'tiny.py'),
+        kwargs.pop('checkpoint', made / 'a.pth'),
+        work_dir=str(made / name),
+        **kwargs)
+
+
+@pytest.fixture(scope='module')
+def whole(made):
+    """A suite that was run in one go, without workers."""
+    suite = suite_of(made, 'whole')
+    suite.run()
+    return suite
+
+
+def read(suite, name='occlusion_suite.json'):
+    with open(f'{suite.work_dir}/{name}') as file:
+        return json.load(file)
+
+
+def faces_of(suite):
+    with np.load(f'{suite.work_dir}/occlusion_suite_faces.npz') as found:
+        return dict(found)
+
+
+def content(suite, name):
+    with open(f'{suite.work_dir}/{name}', 'rb') as file:
+        return file.read()
+
+
+def test_workers_and_order_change_nothing(made, whole):
+    other = suite_of(
+        made, 'workers', workers=2, kinds=KINDS[::-1], severities=(3, 1))
+    other.compute(other.cells()[::-1])  # in another order
+    other.run()
+    for name in ('occlusion_suite.json', 'occlusion_suite.csv',
+                 'occlusion_suite.md', 'occlusion_suite.html',
+                 'occlusion_suite_sheet.png'):
+        assert content(whole, name) == content(other, name), name
+    ours, theirs = faces_of(whole), faces_of(other)
+    assert set(ours) == set(theirs)
+    for key, value in ours.items():
+        assert np.array_equal(value, theirs[key]), key
+    assert read(other, 'occlusion_suite_run.json')['workers'] == 2
+    # pictures are told apart by their hash, which is in the report
+    report = read(whole)
+    hashes = [report['clean']['pictures_sha256']] + [
+        cell['pictures_sha256'] for kind in report['cells'].values()
+        for cell in kind.values()
+    ]
+    assert len(set(hashes)) == 1 + len(KINDS) * len(SEVERITIES)
+
+
+def test_pictures_are_those_of_occlude_face(made, whole):
+    image, share = whole.sample(Cell('mask', 3), 4)
+    points = json.loads((made / 'landmarks68.json').read_text())['test_0004']
+    path = made / 'basic' / 'Image' / 'aligned' / 'test_0004_aligned.jpg'
+    expected = OccludeFace(3, 'mask')(
+        dict(img=cv2.imread(str(path)), name='test_0004', gt_keypoints=points))
+    assert np.array_equal(image, expected['img'])
+    assert share == expected['occlusion_ratio']
+    faces = faces_of(whole)
+    row = faces['cells'].tolist().index('mask 3')
+    assert faces['ratio'][row, 4] == share
+    cell = read(whole)['cells']['mask']['3']
+    assert cell['share'] == .49
+    assert cell['measured_share'] == pytest.approx(faces['ratio'][row].mean())
+    assert abs(cell['measured_share'] - .49) < .02
+
+
+def test_resumes_where_it_was_stopped(made, whole, monkeypatch):
+    suite = suite_of(made, 'stopped', workers=1)
+    store, stored = suite._store, []
+
+    def stop_at_the_third(cell, said):
+        if len(stored) == 3:
+            raise KeyboardInterrupt
+        store(cell, said)
+        stored.append(cell)
+
+    monkeypatch.setattr(suite, '_store', stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        suite.run()
+    again = suite_of(made, 'stopped')
+    assert [c for c in again.cells() if again.stored(c)] == stored
+    again.run()
+    assert read(again, 'occlusion_suite_run.json')['cells_computed'] == 4
+    assert content(again,
+                   'occlusion_suite.json') == content(whole,
+                                                      'occlusion_suite.json')
+    # nothing is left to do: the model is not even loaded
+    monkeypatch.setattr(occlusion_suite, 'init_model', None)
+    suite_of(made, 'stopped').run()
+
+
+def test_what_is_stale_is_computed_again(made, monkeypatch):
+    kwargs = dict(kinds=['square'], severities=[1])
+    first = suite_of(made, 'stale', **kwargs)
+    first.compute(first.cells())
+    lines = []
+    monkeypatch.setattr(occlusion_suite, '_log', lines.append)
+
+    def computed(suite):
+        lines.clear()
+        todo = [cell for cell in suite.cells() if suite.stored(cell) is None]
+        suite.compute(todo)
+        return len(todo), '\n'.join(lines)
+
+    count, said = computed(suite_of(made, 'stale', seed=1, **kwargs))
+    assert count == 1
+    assert 'square 1: what is stored is stale, it has another occluder' in said
+    count, said = computed(
+        suite_of(made, 'stale', seed=1, checkpoint=made / 'b.pth', **kwargs))
+    assert count == 2 and 'another checkpoint;' in said
+    path = first.path_of(Cell())
+    with open(path, 'r+b') as file:
+        file.truncate(200)
+    count, said = computed(
+        suite_of(made, 'stale', seed=1, checkpoint=made / 'b.pth', **kwargs))
+    assert count == 1 and f"'{path}' is damaged" in said
+
+
+def test_batch_size_changes_scores_by_rounding_alone(made, whole):
+    other = suite_of(made, 'batch', batch_size=1, kinds=['hand'])
+    other.compute(other.cells())
+    report, theirs = other.collect()
+    ours = faces_of(whole)
+    at = [ours['cells'].tolist().index(c) for c in theirs['cells']]
+    assert abs(ours['scores'][at] - theirs['scores']).max() < 1e-5
+    assert np.array_equal(ours['ratio'][at], theirs['ratio'])
+    key = 'pictures_sha256'
+    assert report['cells']['hand']['3'][key] == read(
+        whole)['cells']['hand']['3'][key]
+
+
+def test_figures_are_those_of_sklearn(whole):
+    report, faces = read(whole), faces_of(whole)
+    labels, classes = faces['labels'], report['classes']
+    clean = faces['scores'][0].argmax(1)
+    assert len(set(clean)) > 2  # a model that answers with several classes
+    for name, scores in zip(faces['cells'], faces['scores']):
+        kind, _, severity = name.partition(' ')
+        cell = report['cells'][kind][severity] if severity else report['clean']
+        pred = scores.argmax(1)
+        assert cell['accuracy'] == pytest.approx(100 *
+                                                 accuracy_score(labels, pred))
+        assert cell['uar'] == pytest.approx(
+            100 * recall_score(labels, pred, average='macro'))
+        assert cell['macro_f1'] == pytest.approx(
+            100 *
+            f1_score(labels, pred, average='macro', labels=np.unique(labels)))
+        assert cell['ece'] == expected_calibration_error(scores, labels)
+        assert cell['confidence'] == pytest.approx(100 * scores.max(1).mean())
+        assert cell['agreement'] == pytest.approx(100 * (pred == clean).mean())
+        turned = np.array(cell['turned'])
+        assert turned.sum() == NUM
+        assert turned.trace() == (pred == clean).sum()
+        assert turned[clean[0], pred[0]] > 0
+    assert np.array(report['clean']['turned']).trace() == NUM
+    total = sum(
+        np.array(report['cells']['mask'][str(s)]['turned'])
+        for s in SEVERITIES)
+    assert report['turns']['worn']['matrix'] == total.tolist()
+    first = report['turns']['mask']['frequent'][0]
+    row, column = classes.index(first['before']), classes.index(first['after'])
+    assert row != column and total[row, column] == first['count']
+
+
+def test_means_drops_and_areas_by_hand(whole):
+    report = read(whole)
+    cells, clean = report['cells'], report['clean']['uar']
+    common = report['means']['common']
+    assert common['kinds'] == ['hand', 'square']
+    assert report['means']['worn']['kinds'] == ['mask']
+    means = [(cells['hand'][s]['uar'] + cells['square'][s]['uar']) / 2
+             for s in ('1', '3')]
+    assert [common['severities'][s]['uar']
+            for s in ('1', '3')] == pytest.approx(means)
+    assert common['overall']['uar'] == pytest.approx(sum(means) / 2)
+    lost = common['severities']['3']['drop']['uar']
+    assert lost['absolute'] == pytest.approx(clean - means[1])
+    assert lost['relative'] == pytest.approx(100 * (1 - means[1] / clean))
+    # from 0 to 1, and twice as wide from 1 to 3
+    area = ((clean + means[0]) / 2 + means[0] + means[1]) / 3
+    assert common['area']['uar'] == pytest.approx(area)
+    assert report['areas']['mask']['uar'] == pytest.approx(
+        ((clean + cells['mask']['1']['uar']) / 2 +
+         (cells['mask']['1']['uar'] + cells['mask']['3']['uar'])) / 3)
+
+
+def test_small_functions_by_hand():
+    assert area_under([0, 1, 3], [80, 60, 40]) == pytest.approx(170 / 3)
+    assert area_under([0, 1, 2, 3, 4, 5], [70.] * 6) == 70
+    clean = dict(accuracy=80., uar=50., macro_f1=0.)
+    hidden = dict(accuracy=60., uar=55., macro_f1=0.)
+    assert drop(clean, hidden) == dict(
+        accuracy=dict(absolute=20., relative=25.),
+        uar=dict(absolute=-5., relative=-10.),
+        macro_f1=dict(absolute=0., relative=None))
+    matrix = turns(np.array([0, 0, 0, 1]), np.array([0, 1, 1, 0]), 2)
+    assert matrix.tolist() == [[1, 2], [1, 0]]
+    assert frequent_turns(matrix, ['a', 'b'])[0] == dict(
+        before='a', after='b', count=2, share=pytest.approx(200 / 3))
+    for right, total in ((0, 5), (87, 125), (5, 5)):
+        expected = binomtest(right, total).proportion_ci(method='wilson')
+        assert accuracy_interval(right, total) == pytest.approx(
+            (100 * expected.low, 100 * expected.high), abs=1e-9)
+    assert accuracy_interval(0, 0) is None
+
+
+def test_list_is_the_clean_faces_of_it(whole):
+    found = read(whole)['lists']['occlusion_test']
+    faces = faces_of(whole)
+    inside = [2, 3, 5, 8, 9]
+    assert np.flatnonzero(faces['list/occlusion_test']).tolist() == inside
+    assert found['num_listed'] == found['num_samples'] == 5
+    right = faces['scores'][0].argmax(1) == faces['labels']
+    assert found['accuracy'] == pytest.approx(100 * right[inside].mean())
+    assert found['rest']['num_samples'] == NUM - 5
+    # 3 and 9; none; 2, 5 and 8
+    assert {
+        k: v['num_samples']
+        for k, v in found['types'].items()
+    } == {
+        '1': 2,
+        '3': 3
+    }
+    assert found['types']['1']['accuracy'] == pytest.approx(
+        100 * right[[3, 9]].mean())
+
+
+def test_real_list(faces_dir, tmp_path, made):
+    """The faces that something real is in front of, counted right."""
+    config = tmp_path / 'tiny.py'
+    config.write_text(CONFIG.replace('{root}', str(faces_dir)))
+    report = orsa.OcclusionSuite(
+        str(config),
+        made / 'a.pth',
+        kinds=[],
+        work_dir=str(tmp_path / 'work'),
+        batch_size=64,
+        device='cpu').run()
+    found = report['lists']['occlusion_test']
+    assert report['dataset']['num_faces'] == 422
+    assert (found['num_listed'], found['num_samples']) == (125, 125)
+    assert {
+        k: v['num_samples']
+        for k, v in found['types'].items()
+    } == {
+        '1': 76,
+        '2': 5,
+        '3': 13,
+        '4': 28,
+        '5': 3
+    }
+    assert found['rest']['num_samples'] == 297
+    assert sum(c['num_samples'] for c in found['per_class'].values()) == 125
+    assert report['cells'] == {} and report['means'] == {}
+
+
+ORSANET = dict(
+    type='orsa.ORSANet',
+    image_encoder=dict(
+        type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(8, 16))),
+    image_size=32,
+    embed_dims=16,
+    grid=4)
+
+
+@pytest.mark.parametrize(
+    'parts', [
+        dict(
+            backbone=dict(type='ResNet', depth=18),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=7, in_channels=512)),
+        dict(
+            backbone=ORSANET,
+            neck=dict(
+                type='orsa.ConcatFusion', in_channels=[16], out_channels=16),
+            head=dict(type='orsa.DAREHead', num_classes=7, in_channels=16)),
+    ],
+    ids=['resnet18', 'orsanet'])
+def test_other_models_and_drawn_faces(made, tmp_path, parts):
+    cfg = load_config(str(made / 'tiny.py'))
+    for name, part in parts.items():
+        cfg.model[name] = part
+    dataset = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(
+        type='orsa.SyntheticFaces',
+        num_samples=6,
+        split='test',
+        size=48,
+        pipeline=[
+            dict(type='orsa.DrawSyntheticFace'),
+            *dataset.pipeline[1:],
+        ])
+    torch.save(build_model(cfg).state_dict(), tmp_path / 'model.pth')
+    with pytest.warns(UserWarning, match='no class names'):
+        report = orsa.OcclusionSuite(
+            cfg,
+            tmp_path / 'model.pth',
+            kinds='scarf',
+            severities=[5],
+            work_dir=str(tmp_path),
+            device='cpu').run()
+    cell = report['cells']['scarf']['5']
+    assert abs(cell['measured_share'] - .6) < .02
+    assert report['dataset']['type'] == 'SyntheticFaces'
+    assert report['lists'] == {}
+
+
+def test_command_and_clean_figures(made, whole, tmp_path):
+    """The clean cell is what the plain test says."""
+
+    def run(*argv):
+        parser = argparse.ArgumentParser()
+        testing.add_test_arguments(parser)
+        return testing.test(
+            parser.parse_args([
+                str(made / 'tiny.py'),
+                str(made / 'a.pth'), '--work-dir',
+                str(tmp_path), *argv
+            ]))
+
+    report = run('--occlusion-suite', '--kinds', 'hand', '--severities', '3',
+                 '--workers', '0', '--lists')
+    assert list(report['cells']) == ['hand'] and report['lists'] == {}
+    run()
+    plain = json.loads((tmp_path / 'metrics.json').read_text())
+    for figure in ('accuracy', 'uar', 'macro_f1', 'confusion_matrix'):
+        assert report['clean'][figure] == plain[figure]
+    assert report['clean']['ece'] == pytest.approx(plain['ece'], abs=1e-4)
+    assert report['cells']['hand']['3'] == read(whole)['cells']['hand']['3']
+    with pytest.raises(ValueError, match="does not go with.*'--out'"):
+        run('--occlusion-suite', '--out', 'x.pkl')
+
+
+class _Page(HTMLParser):
+    """Collects what a page refers to, and whether its tags match."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.refers, self.rows = [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.refers += [v for k, v in attrs if k in ('src', 'href')]
+        self.rows += tag == 'tr'
+        if tag not in ('meta', 'img'):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_needs_nothing_else(whole):
+    text = content(whole, 'occlusion_suite.html').decode()
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    assert len(page.refers) == 3  # curves, heatmap, sheet
+    assert all(r.startswith('data:image/png;base64,') for r in page.refers)
+    assert 'http' not in text and '<script' not in text
+    assert 'width=device-width' in text
+    for figure in ('curves', 'heatmap', 'sheet'):
+        assert cv2.imread(
+            f'{whole.work_dir}/occlusion_suite_{figure}.png') is not None
+    with open(f'{whole.work_dir}/occlusion_suite.csv') as file:
+        rows = list(csv.DictReader(file))
+    report = read(whole)
+    row = next(
+        r for r in rows if (r['kind'], r['severity']) == ('square', '3'))
+    assert float(row['uar']) == report['cells']['square']['3']['uar']
+    assert float(row['uar_lost']) == pytest.approx(report['clean']['uar'] -
+                                                   float(row['uar']))
+
+
+def test_unknown_arguments_are_refused(made):
+    with pytest.raises(ValueError, match=r"unknown kinds \['nose'\]"):
+        suite_of(made, 'no', kinds=['nose'])
+    with pytest.raises(ValueError, match=r'unknown severities \[6\]'):
+        suite_of(made, 'no', severities=[6])
+    with pytest.raises(ValueError, match='needs a checkpoint'):
+        orsa.OcclusionSuite(str(made / 'tiny.py'))
+    cfg = load_config(str(made / 'tiny.py'))
+    cfg.test_dataloader.dataset.pipeline.pop()
+    with pytest.raises(ValueError, match='packs it last'):
+        orsa.OcclusionSuite(cfg, made / 'a.pth', work_dir=str(made / 'no'))
+    cfg = load_config(str(made / 'tiny.py'))
+    cfg.test_dataloader.dataset.pipeline.insert(
+        -1, dict(type='orsa.LoadCachedPriors', folder='x'))
+    with pytest.raises(ValueError, match='priors from the disk'):
+        orsa.OcclusionSuite(cfg, made / 'a.pth', work_dir=str(made / 'no'))
+
+
+@pytest.mark.parametrize('width,named,message',
+                         [(40, True, 'needs a square picture.*(32, 40)'),
+                          (32, False, 'have none')])
+def test_faces_that_cannot_be_hidden(made, width, named, message):
+
+    @TRANSFORMS.register_module(force=True)
+    class LoadNothing:
+
+        def __call__(self, results):
+            return dict(results, img=np.zeros((32, width, 3), np.uint8))
+
+    @DATASETS.register_module(force=True)
+    class Nameless(BaseDataset):
+        METAINFO = dict(classes=['happiness', 'anger'])
+
+        def load_data_list(self):
+            name = dict(name='somebody') if named else {}
+            return [dict(gt_label=0, **name)] * 2
+
+    cfg = load_config(str(made / 'tiny.py'))
+    cfg.test_dataloader.dataset = dict(
+        type='Nameless',
+        ann_file='',
+        test_mode=True,
+        pipeline=[dict(type='LoadNothing'),
+                  dict(type='PackInputs')])
+    with pytest.raises(ValueError, match=message):
+        orsa.OcclusionSuite(cfg, made / 'a.pth', work_dir=str(made / 'no'))
+
+
+def test_other_classes_are_matched_by_name(made, whole, tmp_path):
+    """A model in another order, that lacks a class of the data."""
+    content = torch.load(made / 'a.pth')
+    names = list(orsa.utils.classes.RAFDB_CLASSES)
+    order = [3, 1, 0, 5, 2, 6, 4]
+    state = content['state_dict']
+    for key in ('head.fc.weight', 'head.fc.bias'):
+        state[key] = state[key][order]
+    content['meta'] = dict(
+        dataset_meta=dict(classes=tuple(names[i] for i in order)))
+    torch.save(content, tmp_path / 'order.pth')
+    suite = suite_of(
+        made,
+        'order',
+        checkpoint=tmp_path / 'order.pth',
+        kinds=['hand'],
+        severities=[3])
+    suite.compute(suite.cells())
+    report, _ = suite.collect()
+    expected = read(whole)
+    for figure in ('accuracy', 'uar', 'macro_f1', 'confusion_matrix'):
+        assert report['clean'][figure] == expected['clean'][figure]
+        assert report['cells']['hand']['3'][figure] == expected['cells'][
+            'hand']['3'][figure]
+    assert report['model_classes'] == [names[i] for i in order]

@@ -1,0 +1,15 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Compare runs face by face: ``compare_results.py A.json B.json ...``.
+
+The first run is the reference. Every other one gets a paired bootstrap
+interval on its difference to it, and a McNemar test.
+"""
+import argparse
+
+from orsa.apis.comparing import add_compare_arguments, compare_results
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Compare runs face by face, with what chance can do')
+    add_compare_arguments(parser)
+    compare_results(parser.parse_args())
