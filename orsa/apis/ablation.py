@@ -26,13 +26,13 @@ from mmengine.utils import ProgressBar
 
 from orsa.evaluation import FERMetric
 from orsa.utils.convert import publish
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.fileio import dump_json, save_npz, write_text
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
 from .model import init_model, load_config
+from .occlusion_faces import with_occluder
+from .occlusion_figures import CLEAN
 from .training import build_runner
-
-CLEAN = 'clean'
 
 
 class Run(NamedTuple):
@@ -289,9 +289,7 @@ def execute(study: Study, run: Run) -> dict:
     if osp.isfile(marker):
         with open(marker, encoding='utf-8') as f:
             cfg.resume = f.read() == fingerprint
-    os.makedirs(cfg.work_dir, exist_ok=True)
-    with atomic_path(marker) as path, open(path, 'w', encoding='utf-8') as f:
-        f.write(fingerprint)
+    write_text(marker, fingerprint)
 
     start = time.time()
     runner = build_runner(copy.deepcopy(cfg))
@@ -363,10 +361,7 @@ def test_conditions(study: Study, run: Run, cfg: Config,
         metrics[name]['num_samples'] = len(scores)
         said[f'{name}/scores'] = scores.astype(np.float16)
         said[f'{name}/labels'] = faces['labels']
-    path = study.result_file(run).replace('.json', '.npz')
-    with atomic_path(path) as part:
-        with open(part, 'wb') as f:
-            np.savez_compressed(f, **said)
+    save_npz(study.result_file(run).replace('.json', '.npz'), **said)
     return metrics
 
 
@@ -384,11 +379,7 @@ def test_faces(study: Study,
     """
     dataset = copy.deepcopy(cfg.test_dataloader.dataset)
     if severity:
-        if osp.isfile(
-                osp.join(dataset.get('data_root', ''), 'landmarks68.json')):
-            dataset.with_annotations = True  # where to lay it
-        dataset.pipeline.insert(
-            1, dict(type='orsa.OccludeFace', severity=severity))
+        dataset = with_occluder(dataset, severity=severity)
         count = study.cfg.get('num_occluded')
         if count:
             dataset.indices = count
@@ -400,14 +391,11 @@ def test_faces(study: Study,
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         built = DATASETS.build(dataset)
         packed = [built[i] for i in range(len(built))]
-        os.makedirs(osp.dirname(path), exist_ok=True)
-        with atomic_path(path) as part:
-            with open(part, 'wb') as f:
-                np.savez(
-                    f,
-                    inputs=np.stack([p['inputs'].numpy() for p in packed]),
-                    labels=np.array(
-                        [int(p['data_samples'].gt_label) for p in packed]))
+        save_npz(
+            path,
+            compress=False,
+            inputs=np.stack([p['inputs'].numpy() for p in packed]),
+            labels=np.array([int(p['data_samples'].gt_label) for p in packed]))
     with np.load(path) as faces:
         return dict(faces)
 

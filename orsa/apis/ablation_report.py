@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Tables, differences and pictures of a study, see :mod:`.ablation`."""
-import csv
 import json
 import os
 import os.path as osp
@@ -11,12 +10,13 @@ import numpy as np
 import torch
 
 from orsa.evaluation import FERMetric
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.fileio import dump_json, write_csv, write_text
+from orsa.utils.markdown import markdown_table
 from orsa.visualization import plot_robustness
-from .ablation import CLEAN, Run, Study, predict, test_faces
+from .ablation import Run, Study, predict, test_faces
 from .model import build_model
+from .occlusion_figures import CLEAN, FIGURES
 
-FIGURES = ('accuracy', 'uar', 'macro_f1')
 OCCLUDED = 'occluded'
 BATCH = 32
 
@@ -174,18 +174,14 @@ def markdown(study: Study, results: Dict[str, List[dict]],
     command = f"python tools/ablate.py {study.path}{' --cv' if cv else ''}"
     return '\n'.join([
         f'# {study.cfg.title}', '',
-        _conditions_in_words(study, results, cv), '', *_table(head, rows), '',
-        'UAR by severity:', '', *_table(
+        _conditions_in_words(study, results,
+                             cv), '', *markdown_table(head, rows), '',
+        'UAR by severity:', '', *markdown_table(
             ['variant', 'clean', *map(str, study.cfg.severities)], by_level),
         '', f'The longest training took {longest} s of the '
         f'{study.cfg.time_limit} s that the study allows, one thread each. '
         f'Made by `{command}`.', ''
     ])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
-    lines = [head, ['---'] * len(head), *rows]
-    return ['| ' + ' | '.join(line) + ' |' for line in lines]
 
 
 def _conditions_in_words(study: Study, results: Dict[str, List[dict]],
@@ -228,13 +224,12 @@ def time_per_face(study: Study,
         for variant in variants:
             cfg = study.load(Run(variant))
             models[variant] = build_model(cfg, pretrained=False).eval()
-            inputs = test_faces(study, cfg, 0)['inputs']
-            faces[variant] = torch.from_numpy(inputs[:BATCH])
+            faces[variant] = test_faces(study, cfg, 0)['inputs'][:BATCH]
         taken: Dict[str, List[float]] = {v: [] for v in variants}
         for _ in range(rounds):
             for variant, model in models.items():
                 start = time.perf_counter()
-                predict(model, faces[variant].numpy(), BATCH)
+                predict(model, faces[variant], BATCH)
                 taken[variant].append(time.perf_counter() - start)
     finally:
         torch.set_num_threads(threads)
@@ -282,20 +277,15 @@ def write_report(study: Study,
             results=table,
             differences=differences,
             ms_per_face=latency), base + '.json')
-    with atomic_path(base + '.csv') as part:
-        with open(part, 'w', newline='', encoding='utf-8') as f:
-            writer = csv.writer(f)
-            writer.writerow(['variant', 'seed', 'condition', *FIGURES])
-            for variant, seeds in results.items():
-                for number, seed in enumerate(seeds):
-                    for condition, figures in seed['metrics'].items():
-                        writer.writerow([variant, number, condition] + [
-                            round(figures[k], 3)
-                            for k in FIGURES if k in figures
-                        ])
-    with atomic_path(base + '.md') as part:
-        with open(part, 'w', encoding='utf-8') as f:
-            f.write(markdown(study, results, differences, latency, cv))
+    rows = [[variant, number, condition] +
+            [round(figures[k], 3) for k in FIGURES if k in figures]
+            for variant, seeds in results.items()
+            for number, seed in enumerate(seeds)
+            for condition, figures in seed['metrics'].items()]
+    write_csv(base + '.csv',
+              [['variant', 'seed', 'condition', *FIGURES]] + rows)
+    write_text(base + '.md', markdown(study, results, differences, latency,
+                                      cv))
     if levels:
         plot_robustness(
             {

@@ -9,7 +9,6 @@ import contextlib
 import copy
 import glob
 import hashlib
-import json
 import logging
 import os
 import os.path as osp
@@ -26,6 +25,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import ProgressBar, to_2tuple
 
+from orsa.utils.configs import config_hash, type_name
 from orsa.utils.fileio import atomic_path, dump_json
 from orsa.utils.pretrained import local_file, take_pretrained
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
@@ -47,16 +47,6 @@ _ENDS = ('PackInputs', 'LoadCachedPriors')
 # a prior computes. The files themselves are compared by their content.
 _NO_MATTER = ('checkpoint', 'source', 'allow_untrained', 'init_cfg',
               'pretrained', 'fold_checkpoints')
-
-
-def _kind(cfg: dict) -> str:
-    kind = cfg['type']
-    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
-
-
-def _hash(obj) -> str:
-    text = json.dumps(obj, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def clean_pipeline(pipeline: Sequence[dict],
@@ -82,7 +72,7 @@ def clean_pipeline(pipeline: Sequence[dict],
     mirror = dict(type='RandomFlip', prob=1.)
     kept, changed, flips = [], [], 0
     for cfg in pipeline:
-        kind = _kind(cfg)
+        kind = type_name(cfg)
         if kind in _ENDS:
             continue
         if kind == 'RandomFlip':
@@ -158,7 +148,7 @@ def _dataset_config(cfg: Config, split: str) -> dict:
     dataset = cfg[f'{split}_dataloader'].dataset
     if 'pipeline' not in dataset:
         raise CacheError(
-            f'the data set of the {split} split, {_kind(dataset)}, has no '
+            f'the data set of the {split} split, {type_name(dataset)}, has no '
             'pipeline of its own: a cache of priors needs a plain data set')
     return dataset
 
@@ -169,14 +159,14 @@ def _config_hashes(cfg: Config, split: str) -> Dict[str, str]:
     pipeline = _dataset_config(cfg, split)['pipeline']
     return dict(
         {
-            name: _hash(_matters(prior))
+            name: config_hash(_matters(prior))
             for name, prior in _prior_configs(cfg).items()
         },
-        preprocessor=_hash({
+        preprocessor=config_hash({
             k: preprocessor.get(k)
             for k in ('mean', 'std', 'to_rgb', 'pad_size_divisor', 'pad_value')
         }),
-        pipeline=_hash(_matters(clean_pipeline(pipeline)[0])))
+        pipeline=config_hash(_matters(clean_pipeline(pipeline)[0])))
 
 
 def _has_folds(samples: Samples) -> bool:
@@ -270,8 +260,8 @@ def build_priors(cfg: Config,
         prior = MODELS.build(config)
         if getattr(prior, 'cache_key', None) != PRIOR_KEYS[name]:
             raise CacheError(
-                f'model.backbone.{_FIELDS[name]} is of type {_kind(config)}, '
-                'which takes nothing from a cache')
+                f'model.backbone.{_FIELDS[name]} is of type '
+                f'{type_name(config)}, which takes nothing from a cache')
         if prior.drift:
             raise CacheError(f'model.backbone.{_FIELDS[name]} has drift=True: '
                              'what it computes changes while training')
@@ -568,7 +558,7 @@ def _twin(cfg: Config, split: str, done: Sequence[str]) -> Optional[str]:
     def request(name: str) -> str:
         dataset = dict(_dataset_config(cfg, name))
         dataset['pipeline'] = clean_pipeline(dataset['pipeline'])[0]
-        return _hash(dataset)
+        return config_hash(dataset)
 
     return next((d for d in done if request(d) == request(split)), None)
 
@@ -746,9 +736,11 @@ def _insert(cfg: Config, split: str, folder: str) -> None:
     # a dumped config of an earlier run has the transform already
     pipeline = [
         copy.deepcopy(t) for t in dataset['pipeline']
-        if _kind(t) != 'LoadCachedPriors'
+        if type_name(t) != 'LoadCachedPriors'
     ]
-    places = [i for i, t in enumerate(pipeline) if _kind(t) == 'PackInputs']
+    places = [
+        i for i, t in enumerate(pipeline) if type_name(t) == 'PackInputs'
+    ]
     if len(places) != 1:
         raise CacheError(f'the {split} pipeline should have one PackInputs, '
                          f'but has {len(places)}')
@@ -765,7 +757,7 @@ def _insert(cfg: Config, split: str, folder: str) -> None:
 def _swap_preprocessor(cfg: Config) -> None:
     owner = cfg.model if cfg.model.get('data_preprocessor') else cfg
     config = _preprocessor_config(cfg)
-    kind = _kind(config)
+    kind = type_name(config)
     if kind not in ('ClsDataPreprocessor', 'CompanionDataPreprocessor'):
         raise CacheError(
             f'prior_cache needs a data_preprocessor of type '

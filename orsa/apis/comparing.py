@@ -1,7 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Runs side by side, face by face: what ``compare_results.py`` does."""
 import argparse
-import csv
 import json
 import math
 import os.path as osp
@@ -12,11 +11,11 @@ import numpy as np
 from mmengine.fileio import load
 
 from orsa.evaluation import FERMetric
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.fileio import dump_json, write_csv, write_text
+from orsa.utils.markdown import markdown_table
 from .ablation_report import paired_difference
-from .occlusion_figures import COMMON, FIGURES, WORN, group_of
+from .occlusion_figures import CLEAN, COMMON, FIGURES, WORN, group_of
 
-CLEAN = 'clean'
 # what is a difference of means of faces, and has a paired interval
 PAIRED = ('accuracy', 'uar')
 # what tools/test.py may have left beside a metrics.json
@@ -426,7 +425,7 @@ def markdown(result: dict) -> str:
                                       for k in (*FIGURES, 'ece'))
     ] for name, c in result['conditions'].items() if not _is_cell(name)
             for title in titles]
-    lines += _table(head, rows)
+    lines += [*markdown_table(head, rows), '']
     head = [
         'condition', 'run', 'accuracy', 'UAR', 'by UAR',
         f"right alone, {result['reference']}", 'McNemar p'
@@ -444,14 +443,14 @@ def markdown(result: dict) -> str:
                 _p(test)
             ]
             (single if _is_cell(name) else several).append(row)
-    lines += _table(head, several)
+    lines += [*markdown_table(head, several), '']
     if single:
         lines += [
             'By kind and severity. The p are adjusted by Holm, for there are '
             f'{len(single) // max(len(titles) - 1, 1)} tests; the intervals '
             'are not: one in twenty of them misses.', ''
         ]
-        lines += _table(head, single)
+        lines += [*markdown_table(head, single), '']
     return '\n'.join(lines)
 
 
@@ -468,11 +467,6 @@ def _p(test: Optional[dict]) -> str:
         return ''
     p = test.get('p_holm', test['p'])
     return '< 0.001' if p < .001 else f'{p:.3f}'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
-    lines = [head, ['---'] * len(head), *rows]
-    return ['| ' + ' | '.join(line) + ' |' for line in lines] + ['']
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -505,9 +499,7 @@ def compare_results(args: argparse.Namespace) -> dict:
     if args.out:
         base = osp.join(args.out, 'comparison')
         dump_json(result, base + '.json')
-        with atomic_path(base + '.md') as part:
-            with open(part, 'w', encoding='utf-8') as file:
-                file.write(text)
+        write_text(base + '.md', text)
         _write_csv(result, base + '.csv')
         print(f'wrote {base}.json, .csv and .md')
     return result
@@ -518,17 +510,13 @@ def _write_csv(result: dict, path: str) -> None:
         f'{f}_{k}' for f in PAIRED for k in ('difference', 'low', 'high')
     ]
     tests = ['first_only', 'second_only', 'p', 'p_holm']
-    with atomic_path(path) as part:
-        with open(part, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            writer.writerow(
-                ['condition', 'num_faces', 'run', *FIGURES, 'ece'] + paired +
-                tests)
-            for name, c in result['conditions'].items():
-                for title, figures in c['figures'].items():
-                    d = c['differences'].get(title, {})
-                    writer.writerow(
-                        [name, c['num_faces'], title, *figures.values()] + [
-                            d[f][k] if d else '' for f in PAIRED
-                            for k in ('difference', 'low', 'high')
-                        ] + [d.get('mcnemar', {}).get(k, '') for k in tests])
+    rows = [['condition', 'num_faces', 'run', *FIGURES, 'ece'] + paired + tests
+            ]
+    for name, c in result['conditions'].items():
+        for title, figures in c['figures'].items():
+            d = c['differences'].get(title, {})
+            rows.append([name, c['num_faces'], title, *figures.values()] + [
+                d[f][k] if d else '' for f in PAIRED
+                for k in ('difference', 'low', 'high')
+            ] + [d.get('mcnemar', {}).get(k, '') for k in tests])
+    write_csv(path, rows)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 
+from orsa.utils.configs import type_name
 from .faces import check_image
 
 # Transforms that bring the picture, which is there already.
@@ -120,9 +121,7 @@ def _prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
         raise ValueError('predict_faces needs the test pipeline, expected '
                          'model.cfg.test_dataloader.dataset.pipeline: '
                          'init_model keeps the config that it was given')
-    pipeline = [
-        t for t in pipeline if t['type'].rpartition('.')[2] not in _LOADERS
-    ]
+    pipeline = [t for t in pipeline if type_name(t) not in _LOADERS]
     with DefaultScope.overwrite_default_scope(
             cfg.get('default_scope', 'mmpretrain')):
         pipeline = Compose(pipeline)

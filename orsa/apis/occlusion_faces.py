@@ -7,10 +7,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-from orsa.datasets import OccludeFace
+from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.subset_list import read_subset
-
-CLEAN = 'clean'
+from orsa.utils.configs import type_name
+from .occlusion_figures import CLEAN
 
 
 class Cell(NamedTuple):
@@ -46,17 +46,11 @@ def set_cell(dataset: Dataset, cell: Cell) -> None:
             transform.kinds = (cell.kind, )
 
 
-def _kind_of(transform: dict) -> str:
-    kind = transform['type']
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return kind.rpartition('.')[2]
-
-
 def with_names(dataset: dict) -> dict:
     """A data set's config whose samples say what is asked of them."""
     cfg = copy.deepcopy(dataset)
     pipeline = cfg.get('pipeline') or []
-    kinds = [_kind_of(t) for t in pipeline]
+    kinds = [type_name(t) for t in pipeline]
     if not kinds or kinds[-1] != 'PackInputs':
         raise ValueError(
             'OcclusionSuite needs a test pipeline that loads the picture '
@@ -71,18 +65,18 @@ def with_names(dataset: dict) -> dict:
     return cfg
 
 
-def with_occluder(dataset: dict, seed: int) -> dict:
+def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:
     """The same with ``OccludeFace`` after the picture is loaded."""
     cfg = copy.deepcopy(dataset)
-    first = _kind_of(cfg.pipeline[0])
+    first = type_name(cfg.pipeline[0])
     if not (first.startswith('Load') or first.startswith('Draw')):
-        raise ValueError('OcclusionSuite lays occluders over the picture '
-                         'right after it is loaded, but the test pipeline '
-                         f'begins with {first}, expected LoadImageFromFile')
-    cfg.pipeline.insert(1,
-                        dict(type='orsa.OccludeFace', severity=1, seed=seed))
+        raise ValueError('Occluders are laid over the picture right after it '
+                         'is loaded, but the test pipeline begins with '
+                         f'{first}, expected LoadImageFromFile')
+    cfg.pipeline.insert(
+        1, dict(type='orsa.OccludeFace', severity=severity, seed=seed))
     root = osp.expanduser(cfg.get('data_root') or '')
-    if _kind_of(cfg) == 'RAFDB' and osp.isfile(
+    if type_name(cfg) == 'RAFDB' and osp.isfile(
             osp.join(root, 'landmarks68.json')):
         cfg.with_annotations = True  # where to lay it
     return cfg
@@ -95,11 +89,13 @@ def name_of(info: dict) -> str:
     return str(info.get('name', info.get('sample_idx')))
 
 
-def read_list(dataset: dict, path: str) -> Tuple[List[str], Dict[str, str]]:
+def read_list(everything: FERDataset, dataset: dict,
+              path: str) -> Tuple[List[str], Dict[str, str]]:
     """Read a list of really occluded faces.
 
     Args:
-        dataset (dict): Config of an :class:`orsa.datasets.FERDataset`.
+        everything (FERDataset): The faces that it selects from.
+        dataset (dict): Their config.
         path (str): The list, as its ``subset_file`` takes it.
 
     Returns:
@@ -108,7 +104,6 @@ def read_list(dataset: dict, path: str) -> Tuple[List[str], Dict[str, str]]:
     """
     cfg = copy.deepcopy(dataset)
     cfg.pop('indices', None)
-    everything = DATASETS.build(copy.deepcopy(cfg))
     cfg['subset_file'] = path
     listed = DATASETS.build(cfg)
     index = {
@@ -121,7 +116,7 @@ def read_list(dataset: dict, path: str) -> Tuple[List[str], Dict[str, str]]:
         path = osp.join(listed.data_root, path)
     known, types = list(index), {}
     for _, line in read_subset(path):
-        place, columns = listed._look_up(line, index), line.split()
+        place, columns = listed.look_up(line, index), line.split()
         # name, class and type; a line of a name alone has no type
         if place is not None and len(columns) > 2:
             types[known[place]] = columns[-1]

@@ -12,6 +12,8 @@ FIGURES = ('accuracy', 'uar', 'macro_f1')
 # of a cell, in the order of tables
 COLUMNS = (*FIGURES, 'ece', 'confidence', 'agreement')
 COMMON, WORN = 'common', 'worn'
+# the condition that all others are compared with: the faces as they are
+CLEAN = 'clean'
 
 
 def group_of(kind: str) -> str:

@@ -1,12 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Tables, pictures and a page of a test under occlusion."""
 import base64
-import csv
 import html
 import os.path as osp
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from orsa.utils.fileio import atomic_path
+from orsa.utils.fileio import write_csv, write_text
+from orsa.utils.markdown import markdown_table
 from orsa.visualization.occluder_sheet import draw_occluder_sheet
 from orsa.visualization.occlusion import (plot_occlusion_curves,
                                           plot_occlusion_heatmap)
@@ -53,15 +53,9 @@ def write_report(report: dict, folder: str, rows: Sequence = ()) -> List[str]:
     if rows:
         pictures['sheet'] = path('_sheet.png')
         draw_occluder_sheet(rows, pictures['sheet'], size=96)
-    _write(files[1], markdown(report, pictures))
-    _write(path('.html'), page(report, pictures))
+    write_text(files[1], markdown(report, pictures))
+    write_text(path('.html'), page(report, pictures))
     return [*files, *pictures.values(), path('.html')]
-
-
-def _write(path: str, text: str) -> None:
-    with atomic_path(path) as part:
-        with open(part, 'w', encoding='utf-8') as file:
-            file.write(text)
 
 
 def _number(value: Optional[float], form: str = '.1f') -> str:
@@ -184,9 +178,7 @@ def _plain_cells(row: Sequence) -> List[str]:
 
 def _markdown_table(table: Table, align: str = '---:') -> List[str]:
     head, rows = table
-    lines = [head, ['---'] + [align] * (len(head) - 1)]
-    lines += [_plain_cells(row) for row in rows]
-    return ['| ' + ' | '.join(line) + ' |' for line in lines] + ['']
+    return [*markdown_table(head, map(_plain_cells, rows), align), '']
 
 
 def markdown(report: dict, pictures: dict) -> str:
@@ -257,11 +249,7 @@ def _write_csv(report: dict, path: str) -> None:
             for k, v in found['types'].items()
         ]
         rows.append(row('list', name, 'rest', found['rest']))
-    with atomic_path(path) as part:
-        with open(part, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            writer.writerow(head)
-            writer.writerows(rows)
+    write_csv(path, [head, *rows])
 
 
 # ---------------------------------------------------------------- pictures

@@ -29,7 +29,8 @@ from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import COMMON_SHARES, KINDS, SHARES
 from orsa.evaluation import FERMetric
 from orsa.utils.classes import common_classes
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.configs import config_hash
+from orsa.utils.fileio import dump_json, save_npz
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
 from orsa.version import __version__
@@ -302,15 +303,13 @@ class OcclusionSuite:
             pictures=digest.hexdigest())
 
     def _store(self, cell: Cell, said: dict) -> None:
-        with atomic_path(self.path_of(cell)) as part:
-            with open(part, 'wb') as file:
-                np.savez_compressed(
-                    file,
-                    fingerprint=json.dumps(self.fingerprint(cell)),
-                    names=self.names,
-                    labels=self.labels,
-                    classes=list(self.model_classes),
-                    **said)
+        save_npz(
+            self.path_of(cell),
+            fingerprint=json.dumps(self.fingerprint(cell)),
+            names=self.names,
+            labels=self.labels,
+            classes=list(self.model_classes),
+            **said)
 
     def _load_model(self) -> torch.nn.Module:
         if self._model is None:
@@ -352,9 +351,7 @@ class OcclusionSuite:
         self.compute(todo)
         report, faces = self.collect()
         from .occlusion_report import write_report
-        with atomic_path(osp.join(self.work_dir, FACES)) as part:
-            with open(part, 'wb') as file:
-                np.savez_compressed(file, **faces)
+        save_npz(osp.join(self.work_dir, FACES), **faces)
         dump_json(report, osp.join(self.work_dir, REPORT))
         dump_json(
             self._circumstances(len(todo), begin),
@@ -406,7 +403,7 @@ class OcclusionSuite:
             lists={})
         members = {}
         for title, path in self.lists.items():
-            listed, types = read_list(self._data_cfg, path)
+            listed, types = read_list(self.clean, self._data_cfg, path)
             members[f'list/{title}'] = np.isin(names, listed)
             report['lists'][title] = dict(
                 file=osp.basename(osp.normpath(path)),
@@ -491,9 +488,7 @@ def _told_classes(cfg: Config) -> Optional[Sequence[str]]:
 
 
 def _hash(obj) -> str:
-    obj = obj.to_dict() if hasattr(obj, 'to_dict') else obj
-    text = json.dumps(obj, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return config_hash(obj)[:16]
 
 
 @lru_cache(maxsize=None)

@@ -415,7 +415,7 @@ class FERDataset(BaseDataset):
                 f"neither a file nor one under data_root='{self.data_root}'")
         lines = read_subset(path)
         index = {info['name']: i for i, info in enumerate(data_list)}
-        found = [self._look_up(line, index) for _, line in lines]
+        found = [self.look_up(line, index) for _, line in lines]
         if None in found and all(line.isdigit() for _, line in lines):
             found = [int(line) for _, line in lines]
         for (number, line), i in zip(lines, found):
@@ -448,7 +448,16 @@ class FERDataset(BaseDataset):
                 f'indices are read as {list(names.values())})',
                 logging.WARNING)
 
-    def _look_up(self, line: str, index: Dict[str, int]) -> Optional[int]:
+    def look_up(self, line: str, index: Dict[str, int]) -> Optional[int]:
+        """Which sample a line of a list means.
+
+        Args:
+            line (str): As in a ``subset_file``.
+            index (dict[str, int]): Names of the samples and their places.
+
+        Returns:
+            int | None: The place; None if it means none of them.
+        """
         for entry in (line, line.split()[0]):
             for name in (entry, self.sample_name(entry)):
                 if name in index:

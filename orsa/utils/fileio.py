@@ -1,11 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Writing files whole or not at all."""
 import contextlib
+import csv
 import json
 import os
 import os.path as osp
 import tempfile
-from typing import Any, Iterator
+from typing import Any, Iterable, Iterator, Sequence
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -39,21 +42,37 @@ def atomic_path(path: str) -> Iterator[str]:
         raise
 
 
+def write_text(path: str, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        with open(temporary, 'w', encoding='utf-8') as file:
+            file.write(text)
+
+
+def write_csv(path: str, rows: Iterable[Sequence]) -> None:
+    """Write rows, the names of the columns first, whole or not at all."""
+    with atomic_path(path) as temporary:
+        with open(temporary, 'w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows(rows)
+
+
+def save_npz(path: str, compress: bool = True, **arrays: np.ndarray) -> None:
+    """Write arrays by name as numpy does, whole or not at all."""
+    save = np.savez_compressed if compress else np.savez
+    with atomic_path(path) as temporary:
+        with open(temporary, 'wb') as file:
+            save(file, **arrays)
+
+
 def dump_json(obj: Any, path: str) -> None:
     """Write ``obj`` as indented JSON, whole or not at all.
 
     NaN is written as ``null``: JSON has no such number, and strict readers
     stop at it.
     """
-    with atomic_path(path) as temporary:
-        with open(temporary, 'w', encoding='utf-8') as file:
-            json.dump(
-                _plain(obj),
-                file,
-                indent=2,
-                ensure_ascii=False,
-                allow_nan=False)
-            file.write('\n')
+    text = json.dumps(
+        _plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + '\n')
 
 
 def _plain(obj: Any) -> Any:

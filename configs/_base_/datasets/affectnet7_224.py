@@ -1,20 +1,10 @@
-# AffectNet-7 at 224x224: affectnet8_224.py without contempt.
-_base_ = './rafdb_224.py'
+# AffectNet-7 at 224x224: without contempt.
+_base_ = './affectnet8_224.py'
 
-dataset_type = 'orsa.AffectNet'
-data_root = '{{$ORSA_AFFECTNET:data/affectnet/}}'
-classes = [
+metainfo = dict(classes=[
     'neutral', 'happiness', 'sadness', 'surprise', 'fear', 'disgust', 'anger'
-]
+])
 
-train_dataloader = dict(
-    dataset=dict(
-        type=dataset_type, data_root=data_root, metainfo=dict(
-            classes=classes)))
-val_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='val',
-        metainfo=dict(classes=classes)))
+train_dataloader = dict(dataset=dict(metainfo=metainfo))
+val_dataloader = dict(dataset=dict(metainfo=metainfo))
 test_dataloader = val_dataloader

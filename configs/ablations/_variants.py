@@ -1,0 +1,16 @@
+# What both studies compare.
+variants = dict(
+    resnet18=dict(config='./resnet18.py', title='ResNet-18'),
+    scratch=dict(config='./scratch.py', title='image, from nothing'),
+    plain=dict(config='./plain.py', title='image'),
+    landmarks=dict(config='./landmarks.py', title='+ landmarks'),
+    parsing=dict(config='./parsing.py', title='+ parsing'),
+    concat=dict(config='./concat.py', title='+ both, concatenated'),
+    mcm=dict(config='./mcm.py', title='+ both, SPADE and MCM'),
+    whole=dict(config='./whole.py', title='+ DARE: the whole'))
+reference = 'plain'
+seeds = [0, 1, 2]
+
+severities = [1, 2, 3, 4, 5]
+# seconds of a training
+time_limit = 480
