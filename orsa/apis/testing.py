@@ -13,6 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.registry import DATASETS, init_default_scope
 
+from orsa.utils.configs import type_name
 from orsa.utils.fileio import dump_json
 from .caching import use_prior_cache
 from .model import load_config
@@ -68,8 +69,10 @@ def merge_test_arguments(cfg: Config, args: argparse.Namespace) -> Config:
 def use_data_from(cfg: Config, other: Config) -> None:
     """Test on the data of another config, for cross-dataset evaluation.
 
-    The pipeline stays that of ``cfg``, for the model needs it. The metric is
-    told the classes of ``cfg``, for a checkpoint that carries no names.
+    The pipeline stays that of ``cfg``, for the model needs it; only how a
+    picture comes to be, loaded or drawn, is the other's where it differs. The
+    metric is told the classes of ``cfg``, for a checkpoint that carries no
+    names.
 
     Args:
         cfg (Config): That of the model; is changed.
@@ -83,7 +86,7 @@ def use_data_from(cfg: Config, other: Config) -> None:
                          '--data-from needs one')
     own = cfg.test_dataloader.dataset
     dataset = copy.deepcopy(other.test_dataloader.dataset)
-    dataset.pipeline = own.pipeline
+    dataset.pipeline = _with_source(own.pipeline, dataset.pipeline)
     cfg.test_dataloader.dataset = dataset
     classes = _classes_of(own, cfg)
     evaluators = cfg.test_evaluator
@@ -96,6 +99,13 @@ def use_data_from(cfg: Config, other: Config) -> None:
         hook for hook in cfg.get('custom_hooks') or []
         if hook.get('type') != 'ClassNumCheckHook'
     ]
+
+
+def _with_source(pipeline: list, other: list) -> list:
+    """A pipeline behind what brings another one's pictures."""
+    if type_name(pipeline[0]) == type_name(other[0]):
+        return pipeline
+    return [copy.deepcopy(other[0]), *pipeline[1:]]
 
 
 def _classes_of(dataset: dict, cfg: Config) -> Optional[Sequence[str]]:

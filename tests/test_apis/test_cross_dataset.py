@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
 from orsa.apis import build_model, load_config, testing
@@ -158,6 +159,20 @@ def test_checkpoint_without_names(made, tmp_path):
     named, _ = run(made, 'RAFDB', 'AffectNet', tmp_path)
     for key in ('accuracy', 'confusion_matrix', 'left_out'):
         assert nameless[key] == named[key]
+
+
+def test_data_from_draws_where_the_other_draws(repo_root):
+    cfg = load_config(str(repo_root / 'configs/orsanet_rafdb.py'))
+    testing.use_data_from(
+        cfg,
+        load_config(
+            str(repo_root / 'configs/_base_/datasets/synthetic_64.py')))
+    dataset = cfg.test_dataloader.dataset
+    dataset.num_samples = 3
+    sample = DATASETS.build(dataset)[2]
+    # the model's size, the other's names
+    assert sample['inputs'].shape == (3, 224, 224)
+    assert sample['data_samples'].name
 
 
 def test_data_from_keeps_the_pipeline(repo_root):

@@ -1,0 +1,7 @@
+# The image branch, trained with nothing in front of the faces.
+_base_ = './plain.py'
+train_dataloader = dict(
+    dataset=dict(pipeline=[
+        t for t in _base_.train_dataloader.dataset.pipeline
+        if t.type != 'orsa.PasteOccluder'
+    ]))

@@ -1,0 +1,8 @@
+# The image branch, trained with all kinds of occluders, by shares.
+_base_ = './plain.py'
+train_dataloader = dict(
+    dataset=dict(pipeline=[
+        dict(type='orsa.RandomOccluder', prob=0.3) if t.type ==
+        'orsa.PasteOccluder' else t
+        for t in _base_.train_dataloader.dataset.pipeline
+    ]))
