@@ -3,17 +3,17 @@
 import json
 import os
 import os.path as osp
-import time
+from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-import torch
 
 from orsa.evaluation import FERMetric
 from orsa.utils.fileio import dump_json, write_csv, write_text
 from orsa.utils.markdown import markdown_table
 from orsa.visualization import plot_robustness
 from .ablation import Run, Study, predict, test_faces
+from .complexity import time_in_turn
 from .model import build_model
 from .occlusion_figures import CLEAN, FIGURES
 
@@ -217,26 +217,14 @@ def time_per_face(study: Study,
     Returns:
         dict[str, float]: Milliseconds by variant.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        models, faces = {}, {}
-        for variant in variants:
-            cfg = study.load(Run(variant))
-            models[variant] = build_model(cfg, pretrained=False).eval()
-            faces[variant] = test_faces(study, cfg, 0)['inputs'][:BATCH]
-        taken: Dict[str, List[float]] = {v: [] for v in variants}
-        for _ in range(rounds):
-            for variant, model in models.items():
-                start = time.perf_counter()
-                predict(model, faces[variant], BATCH)
-                taken[variant].append(time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
-    return {
-        v: float(np.median(t)) * 1e3 / len(faces[v])
-        for v, t in taken.items()
-    }
+    calls, faces = {}, {}
+    for variant in variants:
+        cfg = study.load(Run(variant))
+        model = build_model(cfg, pretrained=False).eval()
+        faces[variant] = test_faces(study, cfg, 0)['inputs'][:BATCH]
+        calls[variant] = partial(predict, model, faces[variant], BATCH)
+    seconds = time_in_turn(calls, rounds)
+    return {v: 1e3 * s / len(faces[v]) for v, s in seconds.items()}
 
 
 def write_report(study: Study,

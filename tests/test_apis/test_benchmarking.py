@@ -1,0 +1,322 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Two tiny models on a few drawn faces, one of which fails, end to end."""
+import argparse
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.analysis import get_model_complexity_info
+
+from orsa.apis import build_model, load_config
+from orsa.apis.benchmark_report import flat_figures, markdown, mean_and_spread
+from orsa.apis.benchmarking import (Benchmark, Run, add_benchmark_arguments,
+                                    benchmark, execute, summarise_validations)
+from orsa.apis.complexity import count_complexity, time_in_turn
+from orsa.datasets.drawing import draw_face
+from orsa.visualization.tradeoff import plot_tradeoff
+
+NUM_TEST = 14
+CONFIG = """
+_base_ = 'orsa::_base_/default_runtime.py'
+load = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32))]
+train_dataloader = dict(
+    batch_size=8, num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(type='orsa.RAFDB', data_root='{root}', split='{train}',
+                 pipeline=[*load, dict(type='PackInputs')]))
+test_dataloader = dict(
+    batch_size=8, num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='orsa.RAFDB', data_root='{root}', split='{test}',
+                 pipeline=[*load, dict(
+                     type='PackInputs', meta_keys=('name', 'sample_idx'))]))
+val_dataloader = test_dataloader
+val_evaluator = test_evaluator = dict(type='orsa.FERMetric')
+val_cfg = test_cfg = dict()
+train_cfg = dict(by_epoch=True, max_epochs=2)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=.01))
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(mean=[127] * 3, std=[50] * 3, num_classes=7),
+    backbone=dict(type='orsa.IRNet', arch=dict(depths=(1, ), channels=(8, ))),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=7, in_channels=8))
+"""
+
+
+def write_config(path, root, train='train', test='test', more=''):
+    path.write_text(CONFIG.format(root=root, train=train, test=test) + more)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp('faces')
+    images = root / 'basic' / 'Image' / 'aligned'
+    images.mkdir(parents=True)
+    (root / 'basic' / 'EmoLabel').mkdir()
+    lines = []
+    for part, count in (('train', 16), ('test', NUM_TEST)):
+        for i in range(count):
+            face = draw_face('happiness', np.random.default_rng(i), size=48)
+            cv2.imwrite(
+                str(images / f'{part}_{i:05d}_aligned.jpg'), face['img'])
+            lines.append(f'{part}_{i:05d}.jpg {i % 7 + 1}')
+    (root / 'basic' / 'EmoLabel' / 'list_patition_label.txt').write_text(
+        '\n'.join(lines))
+    (root / 'occlusion_test.txt').write_text('test_00001\ntest_00003\n')
+    write_config(root / 'good.py', root)
+    write_config(root / 'bad.py', root, train='nowhere')
+    write_config(root / 'other.py', root, test='train')
+    return root
+
+
+def run(folder, *args):
+    parser = argparse.ArgumentParser()
+    add_benchmark_arguments(parser)
+    paths = [str(folder / a) if a.endswith('.py') else a for a in args]
+    return benchmark(
+        parser.parse_args([
+            *paths, '--work-dir',
+            str(folder / 'work'), '--kinds', 'square', '--severities', '5',
+            '--jobs', '1'
+        ]))
+
+
+def test_from_end_to_end(folder, capfd):
+    # one of the two fails, and the other one goes on
+    assert run(folder, 'bad.py', 'good.py') == 1
+    assert 'bad_seed0 failed' in capfd.readouterr().out
+    work = folder / 'work'
+    table = json.loads((work / 'benchmark.json').read_text())['models']
+    assert table['bad']['failed'] == {'0': 'logs/bad_seed0.log'}
+    assert 'nowhere' in (work / 'logs' / 'bad_seed0.log').read_text()
+    page = (work / 'benchmark.md').read_text()
+    assert '| bad | failed: `logs/bad_seed0.log` | – |' in page
+    assert cv2.imread(str(work / 'benchmark.png')).std() > 5
+
+    # the figures are those of what the suite kept of every face
+    good = table['good']
+    suite = work / good['runs']['0']['suite']
+    with np.load(suite.parent / 'occlusion_suite_faces.npz') as faces:
+        right = faces['scores'].argmax(2) == faces['labels']
+        listed = faces['list/occlusion_test']
+    assert right.shape == (2, NUM_TEST) and listed.sum() == 2
+    for figure, value in (('accuracy', right[0].mean()), ('occluded_accuracy',
+                                                          right[1].mean()),
+                          ('occlusion_test_accuracy',
+                           right[0][listed].mean())):
+        assert good['mean'][figure] == pytest.approx(100 * value)
+    # the last validation was of the same faces and weights
+    log = json.loads((suite.parents[1] / 'validation.json').read_text())
+    accuracies = [log['epochs'][e]['accuracy'] for e in ('1', '2')]
+    assert good['mean']['accuracy'] == pytest.approx(accuracies[1])
+    assert good['mean']['best_accuracy'] == max(accuracies)
+    assert good['mean']['mean_accuracy'] == pytest.approx(np.mean(accuracies))
+    assert good['spread']['accuracy'] is None
+
+    # 3 -> 8 channels in IRNet; whatever it is, all of it is trained
+    model = build_model(load_config(str(folder / 'good.py')))
+    numbers = sum(p.numel() for p in model.parameters())
+    assert good['cost']['parameters'] == good['cost']['trained'] == numbers
+    assert 0 < good['cost']['ms_batch1'] < good['cost']['ms_batch32']
+
+    with open(work / 'benchmark.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [r['state'][:6] for r in rows] == ['failed', 'done']
+    assert float(rows[1]['accuracy']) == pytest.approx(
+        good['mean']['accuracy'], abs=1e-3)
+
+    # what failed is done again, what is done is not
+    bench = Benchmark([str(folder / 'bad.py'),
+                       str(folder / 'good.py')],
+                      work_dir=str(work),
+                      kinds=['square'],
+                      severities=[5])
+    assert 'log' in bench.stored(Run('bad', 0))
+    write_config(folder / 'bad.py', folder)
+    bench = Benchmark(
+        list(bench.configs.values()),
+        work_dir=str(work),
+        kinds=['square'],
+        severities=[5])
+    assert bench.stored(Run('bad', 0)) is None  # its config is another one
+    execute(bench, Run('bad', 0))
+    assert run(folder, 'bad.py', 'good.py', '--names', 'Mended', 'Good') == 0
+    assert '2 of 2 runs are done' in capfd.readouterr().out
+    page = (work / 'benchmark.md').read_text()
+    assert '| Mended | 1 |' in page and 'failed' not in page
+    # the same config, seed and data
+    table = json.loads((work / 'benchmark.json').read_text())['models']
+    assert table['bad']['mean'] == table['good']['mean']
+
+    # neither is a training that ends in another test
+    bench = Benchmark([str(folder / 'good.py')],
+                      work_dir=str(work),
+                      severities=())
+    first = Run('good', 0)
+    assert bench.stored(first) is None
+    trained = work / 'runs' / f'good_seed0_{bench.fingerprint(first)}'
+    before = (trained / 'epoch_2.pth').stat().st_mtime_ns
+    result = execute(bench, first)
+    assert (trained / 'epoch_2.pth').stat().st_mtime_ns == before
+    assert result['occluded'] == {}
+    assert bench.stored(first) == result
+
+    # but with another config it is another run
+    write_config(
+        folder / 'good.py',
+        folder,
+        more='optim_wrapper.update('
+        'optimizer=dict(type="SGD", lr=.1))\n')
+    bench = Benchmark([str(folder / 'good.py')], work_dir=str(work))
+    assert bench.stored(first) is None
+
+
+def test_a_half_training_goes_on(folder, tmp_path):
+    whole = write_config(tmp_path / 'half.py', folder)
+    bench = Benchmark([whole], work_dir=str(tmp_path), severities=())
+    first = Run('half', 0)
+    execute(bench, first)
+    trained = tmp_path / 'runs' / f'half_seed0_{bench.fingerprint(first)}'
+    weights = torch.load(trained / 'epoch_2.pth', weights_only=False)
+    # as if it had been killed in the second epoch
+    (trained / 'trained.json').unlink()
+    (trained / 'epoch_2.pth').unlink()
+    (trained / 'last_checkpoint').write_text(str(trained / 'epoch_1.pth'))
+    before = (trained / 'epoch_1.pth').stat().st_mtime_ns
+    result = execute(bench, first)
+    assert (trained / 'epoch_1.pth').stat().st_mtime_ns == before
+    assert result['training']['seconds'] is None
+    again = torch.load(trained / 'epoch_2.pth', weights_only=False)
+    for name, value in weights['state_dict'].items():
+        assert torch.equal(value, again['state_dict'][name])
+
+
+def test_other_data_are_refused(folder, tmp_path):
+    with pytest.raises(
+            ValueError,
+            match="'other' is tested on 16 faces and 'good' on 14, of which "
+            '0 have'):
+        run(folder, 'good.py', 'other.py')
+    classes = ('fear', 'surprise', 'disgust', 'happiness', 'sadness', 'anger',
+               'neutral')
+    turned = write_config(
+        tmp_path / 'turned.py',
+        folder,
+        more=f'test_dataloader["dataset"]["metainfo"] = '
+        f'dict(classes={classes})\n')
+    with pytest.raises(ValueError, match=r"'turned' has the classes \['fear'"):
+        Benchmark([str(folder / 'good.py'), turned]).check_same_data()
+
+
+def test_names_have_to_differ(folder):
+    with pytest.raises(ValueError, match='2 different names of files'):
+        Benchmark([str(folder / 'good.py')] * 2)
+    with pytest.raises(ValueError, match='2 different names of titles'):
+        Benchmark(['a.py', 'b.py'], titles=['A'])
+    with pytest.raises(ValueError, match='--seeds should be positive, got 0'):
+        Benchmark(['a.py'], num_seeds=0)
+
+
+def test_summary_of_validations():
+    epochs = {
+        '3': dict(accuracy=70., uar=10.),
+        '6': dict(accuracy=60., uar=20.),
+        '12': dict(accuracy=65., uar=60.)
+    }
+    found = summarise_validations(epochs, 2)['accuracy']
+    assert (found['best'], found['last']) == (70, 65)
+    assert found['mean_last'] == 62.5  # of 60 and 65
+
+
+def test_mean_and_spread_by_hand():
+    mean, spread = mean_and_spread(
+        [dict(accuracy=60., ece=1.),
+         dict(accuracy=64., ece=None)])
+    assert mean == dict(accuracy=62)  # one of them has no ece
+    assert spread['accuracy'] == pytest.approx(8**.5)  # (4 + 4) / (2 - 1)
+
+
+def result(accuracy):
+    figures = dict(accuracy=accuracy, uar=50., macro_f1=40.)
+    return dict(
+        test=dict(figures, ece=1.),
+        validation={},
+        occluded=dict(worn=figures),
+        lists={})
+
+
+def test_the_page_tells_what_is_missing():
+    found = flat_figures(result(60.), last=3)
+    assert found['worn_uar'] == 50 and 'best_accuracy' not in found
+    info = dict(
+        title='A',
+        validated_on_test=None,
+        seeds={0: found},
+        failed={1: 'logs/a.log'},
+        missing=[2],
+        mean=found,
+        spread=dict.fromkeys(found),
+        cost=dict(
+            trained=10**6,
+            parameters=2 * 10**6,
+            macs=3 * 10**6,
+            ms_batch1=4.,
+            ms_batch32=50.))
+    table = dict(
+        models=dict(a=info),
+        last=3,
+        kinds=['mask'],
+        severities=[1],
+        machine=dict(processor='x', threads=1, torch='2'))
+    page = markdown(table, 'command')
+    assert ('| A | 1; 1 of 3 failed: `logs/a.log`; 1 of 3 not run | 60.0 | '
+            '50.0 | 50.0 | 1.00 | 2.00 | 3.0 | 4.0 | 50.0 |') in page
+    assert 'Without validation, and so without a best epoch: A.' in page
+
+
+def test_multiplications_by_hand():
+
+    class Attention(torch.nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3, padding=1, bias=False)
+            self.conv.requires_grad_(False)
+
+        def forward(self, x):
+            x = self.conv(x).flatten(2)  # (1, 4, 64): 4 tokens of width 64
+            return torch.nn.functional.scaled_dot_product_attention(x, x, x)
+
+    model, inputs = Attention(), torch.zeros(1, 3, 8, 8)
+    found = count_complexity(model, inputs)
+    conv = 4 * 8 * 8 * 3 * 9
+    assert found.parts['conv'] == (3 * 4 * 9, 0, conv)
+    assert found.parts['rest'] == (0, 0, 2 * 4 * 4 * 64)
+    assert found.total.macs == conv + 2 * 4 * 4 * 64
+    # MMEngine's, which passes over attention
+    info = get_model_complexity_info(
+        model, inputs=(inputs, ), show_table=False, show_arch=False)
+    assert info['flops'] == conv and info['params'] == found.total.all
+
+
+def test_calls_take_turns():
+    order, threads = [], torch.get_num_threads()
+
+    def call(name):
+        order.append((name, torch.get_num_threads()))
+
+    found = time_in_turn(
+        dict(a=lambda: call('a'), b=lambda: call('b')), rounds=2)
+    assert order == [('a', 1), ('b', 1)] * 2
+    assert set(found) == {'a', 'b'} and min(found.values()) >= 0
+    assert torch.get_num_threads() == threads
+
+
+def test_picture_needs_a_point(tmp_path):
+    with pytest.raises(ValueError, match='no model'):
+        plot_tradeoff({}, str(tmp_path / 'none.png'))

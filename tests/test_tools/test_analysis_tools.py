@@ -1,0 +1,262 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""The scripts of ``tools/analysis_tools``, as they are called."""
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from orsa.apis import build_model, load_config
+from orsa.apis.analysing import browse, features, read_config
+from orsa.visualization.annotations import draw_annotations
+from orsa.visualization.cam import grad_cam
+from orsa.visualization.embedding import plot_embedding
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'test_apis'))
+from drawn_suite import CONFIG, NUM, make_faces, make_model  # noqa: E402
+
+BLUE, ORANGE = (233, 180, 86), (0, 94, 213)  # BGR
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp('faces')
+    make_faces(root)
+    (root / 'tiny.py').write_text(CONFIG.replace('{root}', str(root)))
+    make_model(root / 'tiny.py', root / 'tiny.pth')
+    return root
+
+
+@pytest.fixture
+def call(repo_root, monkeypatch, capsys):
+    """Run a script in this process and return what it printed."""
+
+    def run(name, *args):
+        script = str(repo_root / 'tools' / 'analysis_tools' / name)
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
+        runpy.run_path(script, run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize('name', [
+    'browse_dataset.py', 'confusion_matrix.py', 'get_flops.py',
+    'print_config.py', 'vis_cam.py', 'vis_tsne.py'
+])
+def test_help_has_an_example(call, capsys, name):
+    with pytest.raises(SystemExit) as stop:
+        call(name, '--help')
+    assert stop.value.code == 0
+    assert f'python tools/analysis_tools/{name}' in capsys.readouterr().out
+
+
+def test_print_config_is_a_config(call, folder, tmp_path):
+    printed = call('print_config.py', folder / 'tiny.py', '--cfg-options',
+                   'model.head.num_classes=5')
+    # a line of MMEngine's about $ORSA_RAFDB may come first
+    text = printed[printed.index('default_hooks'):]
+    (tmp_path / 'again.py').write_text(text)
+    again = Config.fromfile(tmp_path / 'again.py')
+    assert again.model.head.num_classes == 5
+    before = load_config(str(folder / 'tiny.py'))
+    assert again.test_dataloader == before.test_dataloader
+
+
+def test_flops_by_part(call, folder):
+    printed = call('get_flops.py', folder / 'tiny.py')
+    rows = {
+        line.split()[0]: [int(v.replace(',', '')) for v in line.split()[1:]]
+        for line in printed.splitlines()
+        if line.split()[0] in ('backbone', 'neck', 'head', 'all')
+    }
+    assert 'input (3, 32, 32)' in printed
+    assert rows['head'] == [8 * 7 + 7, 8 * 7 + 7, 8 * 7]
+    total = np.sum([rows[k] for k in ('backbone', 'neck', 'head')], axis=0)
+    assert total.tolist() == rows['all']
+
+
+def classifier(folder):
+    cfg = load_config(str(folder / 'tiny.py'))
+    return build_model(cfg).eval()
+
+
+def test_cam_is_the_weighted_map(folder):
+    """With average pooling and one linear layer Grad-CAM is CAM."""
+    model = classifier(folder)
+    inputs = torch.randn(2, 3, 32, 32)
+    found, logits = grad_cam(model, 'backbone', inputs, [3, 5])
+    with torch.no_grad():
+        feature = model.backbone(inputs)[-1]
+        weights = model.head.fc.weight[[3, 5]]
+        expected = torch.einsum('bd,bdhw->bhw', weights, feature).relu()
+        assert torch.allclose(logits, model(inputs), atol=1e-5)
+    expected = torch.nn.functional.interpolate(
+        expected[:, None], (32, 32), mode='bilinear', align_corners=False)
+    expected = expected[:, 0] / expected.amax(dim=(1, 2, 3))[:, None, None]
+    assert found.shape == (2, 32, 32) and found.max() == 1
+    assert np.allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_cam_says_what_is_wrong(folder):
+    model, inputs = classifier(folder), torch.randn(1, 3, 32, 32)
+    with pytest.raises(ValueError, match="no module 'body'.*'backbone'"):
+        grad_cam(model, 'body', inputs)
+    with pytest.raises(ValueError, match=r'4 dimensions, but gave \(1, 7\)'):
+        grad_cam(model, 'head.fc', inputs)
+    model.backbone.requires_grad_(False)
+    with pytest.raises(ValueError, match='gets no gradients'):
+        grad_cam(model, 'backbone', inputs)
+
+
+def test_vis_cam(call, folder, tmp_path):
+    face = next((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg'))
+    out = tmp_path / 'cam.png'
+    call('vis_cam.py', folder / 'tiny.py', folder / 'tiny.pth', '--images',
+         face, '--class', 'anger', '--out', out)
+    sheet = cv2.imread(str(out))
+    # the face, then the same with its map, each in a frame
+    left, right = np.split(sheet[6:134], 2, axis=1)
+    shown = cv2.resize(cv2.imread(str(face)), (32, 32))
+    shown = cv2.resize(shown, (128, 128), interpolation=cv2.INTER_AREA)
+    assert np.abs(left[:, 6:134].astype(int) - shown).mean() < 3
+    assert np.abs(right[:, 6:134].astype(int) - shown).mean() > 8
+    with pytest.raises(ValueError, match="does not know 'joy'"):
+        call('vis_cam.py', folder / 'tiny.py', folder / 'tiny.pth', '--class',
+             'joy', '--out', out)
+
+
+def test_features_are_what_the_classifier_sees(folder):
+    cfg = load_config(str(folder / 'tiny.py'))
+    found, labels, classes = features(cfg, str(folder / 'tiny.pth'), NUM)
+    assert found.shape == (NUM, 8) and len(classes) == 7
+    assert np.bincount(labels).tolist() == [3] * 7
+    # the last layer on them gives the answers of the model
+    model = classifier(folder)
+    model.load_state_dict(torch.load(folder / 'tiny.pth')['state_dict'])
+    picture = cv2.resize(
+        cv2.imread(str(folder / 'basic/Image/aligned/test_0000_aligned.jpg')),
+        (32, 32))
+    inputs = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        data = model.data_preprocessor(dict(inputs=inputs))
+        expected = model(data['inputs'])[0]
+        logits = model.head.fc(torch.from_numpy(found[0]))
+    assert labels[0] == 0 and torch.allclose(logits, expected, atol=1e-3)
+
+
+def test_vis_tsne(call, folder, tmp_path):
+    out = tmp_path / 'tsne.png'
+    call('vis_tsne.py', folder / 'tiny.py', folder / 'tiny.pth', '-n', 14,
+         '--out', out)
+    assert cv2.imread(str(out)).std() > 5
+
+
+def test_embedding_has_a_colour_for_each_class(tmp_path):
+    out = tmp_path / 'points.png'
+    plot_embedding(np.eye(3)[:, :2], [0, 1, 1], ('a', 'b', 'c'), str(out))
+    pixels = cv2.imread(str(out)).reshape(-1, 3).astype(int)
+
+    def near(colour):
+        return (np.abs(pixels - colour).max(1) < 45).sum()
+
+    # of #0072B2 and #D55E00 in BGR; #009E73 is that of a class without points
+    assert near((178, 114, 0)) > 50 and near((0, 94, 213)) > 50
+    assert near((115, 158, 0)) == 0
+
+
+def test_confusion_matrix(call, tmp_path):
+    report = dict(
+        confusion_matrix=[[3, 1], [0, 2]],
+        classes=['a', 'b'],
+        accuracy=83.3,
+        uar=87.5)
+    (tmp_path / 'metrics.json').write_text(json.dumps(report))
+    samples = [
+        dict(name=str(i), label=label, scores=scores)
+        for i, (label,
+                scores) in enumerate([(0, [.9, .1]), (0,
+                                                      [.2, .8]), (1,
+                                                                  [.1, .9])])
+    ]
+    (tmp_path / 'said.json').write_text(
+        json.dumps(dict(classes=['a', 'b'], samples=samples)))
+    from orsa.apis.analysing import draw_confusion
+    out = str(tmp_path / 'matrix.png')
+    found = draw_confusion(str(tmp_path / 'said.json'), out)
+    assert found.tolist() == [[1, 1], [0, 1]]
+    call('confusion_matrix.py', tmp_path / 'metrics.json', '--out', out)
+    assert cv2.imread(out).std() > 5
+    with pytest.raises(FileNotFoundError, match='there is no file'):
+        call('confusion_matrix.py', tmp_path / 'none.json')
+
+
+def test_annotations_are_where_they_should_be():
+    image = np.full((32, 32, 3), 128, np.uint8)
+    seg = np.zeros((32, 32), np.uint8)
+    seg[:8] = 1
+    seg[8:16] = 255  # without a colour
+    visible = np.ones((32, 32), np.uint8)
+    visible[20:30, 20:30] = 0
+    drawn = draw_annotations(
+        image,
+        keypoints=np.array([[4, 24], [24, 24]]),
+        visible=np.array([1, 0]),
+        seg_map=seg,
+        visible_mask=visible,
+        palette=((0, 0, 0), (255, 0, 0)),
+        size=128)
+    assert drawn.shape == (128, 128, 3)
+    # half of red, as BGR
+    assert np.abs(drawn[8, 8].astype(int) - (64, 64, 192)).max() <= 1
+    assert drawn[48, 8].tolist() == [128] * 3
+    # the centre of pixel 4 of 32 is at 17.5 of 128
+    assert drawn[98, 18].tolist() == list(BLUE)
+    assert drawn[98, 98].tolist() == list(ORANGE)
+    assert drawn[80:120, 80].tolist() == [list(ORANGE)] * 40
+    with pytest.raises(ValueError, match=r'seg_map is \(8, 8\)'):
+        draw_annotations(image, seg_map=seg[:8, :8])
+
+
+def test_browse_draws_what_the_pipeline_made(call, folder, tmp_path):
+    config = tmp_path / 'train.py'
+    config.write_text(f"""
+_base_ = '{folder}/tiny.py'
+train_dataloader = dict(dataset=dict(
+    type='RepeatDataset', times=1,
+    dataset=dict(
+        type='orsa.RAFDB', data_root='{folder}', split='test',
+        with_annotations=True,
+        pipeline=[dict(type='LoadImageFromFile'),
+                  dict(type='orsa.OccludeFace', kinds='square', severity=5),
+                  dict(type='PackInputs')])))
+""")
+    out = tmp_path / 'samples.png'
+    call('browse_dataset.py', config, '-n', 7, '--size', 64, '--out', out)
+    assert len(cv2.imread(str(out))) > 7 * 64
+
+    class Args:
+        cfg_options = None
+
+    Args.config = str(config)
+    cfg = read_config(Args)
+    rows = browse(cfg, str(out), count=7, size=64)
+    assert len(rows) == 7 and 'anger' in rows
+    plain = browse(cfg, str(out), count=7, size=64, plain=True)
+    for name, (drawn, ) in rows.items():
+        bare, = plain[name]
+        # a black square is in both; its points, orange, in one
+        assert (bare == 0).all(2).mean() > .1
+        assert (drawn == ORANGE).all(2).sum() > 20
+        assert (bare == ORANGE).all(2).sum() == 0
+
+
+def test_browse_wants_the_split(folder):
+    cfg = load_config(str(folder / 'tiny.py'))
+    with pytest.raises(ValueError, match='no train_dataloader'):
+        browse(cfg, 'none.png')

@@ -1,0 +1,32 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Draw samples as the pipeline makes them, with what they say of themselves.
+
+  python tools/analysis_tools/browse_dataset.py configs/orsanet_lite_rafdb.py
+  python tools/analysis_tools/browse_dataset.py \\
+      configs/priors/lite_parsing_faces.py --split test -n 20
+
+Of configs of mmpretrain, mmseg and mmpose. What covers a face has an orange
+outline; landmarks are blue, hidden ones orange; masks are laid over it.
+"""
+from orsa.apis.analysing import analysis_parser, browse, read_config
+
+
+def main():
+    parser = analysis_parser(__doc__, 'samples.png')
+    parser.add_argument(
+        '--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('-n', type=int, default=40, help='samples')
+    parser.add_argument('--columns', type=int, default=10)
+    parser.add_argument(
+        '--size', type=int, default=128, help='of a sample, in pixels')
+    parser.add_argument(
+        '--plain', action='store_true', help='draw nothing into the pictures')
+    args = parser.parse_args()
+    browse(
+        read_config(args), args.out, args.n, args.split, args.columns,
+        args.size, args.plain)
+    print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,40 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Count parameters and multiplications of every part, by MMEngine's counter.
+
+  python tools/analysis_tools/get_flops.py configs/orsanet_lite_rafdb.py
+
+The input is what the test pipeline makes of a blank picture. A multiplication
+and its addition are one. No data and no weights are needed.
+"""
+from orsa.apis.analysing import analysis_parser, read_config
+from orsa.apis.complexity import blank_input, count_complexity
+from orsa.apis.model import build_model
+
+
+def main():
+    parser = analysis_parser(__doc__)
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        default=(224, 224),
+        metavar=('H', 'W'),
+        help='of the blank picture, where the pipeline does not resize '
+        '(default: 224 224)')
+    args = parser.parse_args()
+    cfg = read_config(args)
+    model = build_model(cfg, pretrained=False)
+    model.cfg = cfg
+    inputs = blank_input(model, args.shape)
+    found = count_complexity(model, inputs)
+    print(f'input {tuple(inputs.shape[1:])}')
+    print(f'{"part":<18}{"parameters":>14}{"trained":>14}{"MACs":>18}')
+    for name, cost in (*found.parts.items(), ('all', found.total)):
+        print(f'{name:<18}{cost.all:>14,}{cost.trained:>14,}{cost.macs:>18,}')
+    if found.uncounted:
+        names = ', '.join(k.split('::')[-1] for k in sorted(found.uncounted))
+        print(f'not counted: {names}')
+
+
+if __name__ == '__main__':
+    main()

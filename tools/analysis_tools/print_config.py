@@ -1,0 +1,10 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Print the whole config, with its bases and options merged.
+
+  python tools/analysis_tools/print_config.py configs/orsanet_lite_rafdb.py \\
+      --cfg-options optim_wrapper.rho=0.1
+"""
+from orsa.apis.analysing import analysis_parser, read_config
+
+if __name__ == '__main__':
+    print(read_config(analysis_parser(__doc__).parse_args()).pretty_text)

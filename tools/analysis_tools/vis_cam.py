@@ -1,0 +1,29 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Draw where a model looks (Grad-CAM), each face beside its map.
+
+  python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --out cam.png
+  python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --images face.jpg \\
+      --class anger --layer backbone.image_encoder
+"""
+from orsa.apis.analysing import analysis_parser, draw_cams, read_config
+
+
+def main():
+    parser = analysis_parser(__doc__, 'cam.png', checkpoint=True)
+    parser.add_argument(
+        '--images', nargs='+', help='aligned faces (default: the test split)')
+    parser.add_argument(
+        '-n', type=int, default=16, help='faces of the test split')
+    parser.add_argument(
+        '--layer', help='module whose map it is (default: the image encoder)')
+    parser.add_argument(
+        '--class', dest='expression', help='default: what is predicted')
+    args = parser.parse_args()
+    draw_cams(
+        read_config(args), args.checkpoint, args.out, args.images, args.n,
+        args.layer, args.expression)
+    print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()
