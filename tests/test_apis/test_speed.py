@@ -1,0 +1,153 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import argparse
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+
+from orsa.apis.speed.clock import Clock
+from orsa.apis.speed.plain import PlainSAM, attention, make_plain
+from orsa.apis.speed.report import add_speed_arguments, run, table
+from orsa.apis.speed.step import make_step
+from orsa.apis.speed.turns import Timing, ratio, take_turns
+from orsa.engine.optimizers import SAMOptimWrapper
+
+
+def test_clock_charges_the_innermost_part(monkeypatch):
+    now = iter([10., 11., 13., 16., 20.])
+    monkeypatch.setattr('orsa.apis.speed.clock.time.perf_counter',
+                        lambda: next(now))
+    clock = Clock()
+    with clock.part('outer'):  # at 10
+        with clock.part('inner'):  # from 11 to 13
+            pass
+        clock.rename('later')  # at 16, to 20
+    assert clock.read() == dict(outer=1. + 3., inner=2., later=4.)
+    assert clock.read() == {}
+
+
+@pytest.fixture()
+def work_module(monkeypatch, repo_root):
+    monkeypatch.syspath_prepend(str(repo_root / 'tests/test_apis'))
+    return 'speed_work'
+
+
+def test_turns(work_module):
+    timings = take_turns(
+        f'{work_module}:make',
+        dict(
+            light=dict(seconds=0.01), heavy=dict(seconds=0.01, megabytes=200)),
+        rounds=3,
+        warmup=2)
+    # warmed up twice, then three rounds of which all are kept
+    assert timings['light'].seconds['calls'] == [3., 4., 5.]
+    assert timings['light'].seconds['total'] == [3.01, 4.01, 5.01]
+    assert ratio(timings['heavy'], timings['light']) == 1
+    more = timings['heavy'].memory - timings['light'].memory
+    assert 150 * 2**20 < more < 250 * 2**20
+
+
+def test_turns_say_what_failed(work_module):
+    with pytest.raises(
+            RuntimeError, match="(?s)'bad' failed.*the work is broken"):
+        take_turns(f'{work_module}:make_broken', dict(bad=dict()))
+    with pytest.raises(ValueError, match='nothing to time'):
+        take_turns(f'{work_module}:make', {})
+
+
+def test_report(work_module, tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_speed_arguments(parser)
+    path = tmp_path / 'figures.json'
+    args = parser.parse_args(
+        ['--rounds', '2', '--warmup', '0', '--json',
+         str(path)])
+    run(args, f'{work_module}:make', dict(a=dict(seconds=0.)), 'a', 'Nothing')
+    content = json.loads(path.read_text())
+    assert content['threads'] == 1 and content['reference'] == 'a'
+    assert content['variants']['a']['seconds']['calls'] == [1., 2.]
+    assert 'Nothing: medians of 2 rounds' in capsys.readouterr().out
+    args.variants = ['b']
+    with pytest.raises(ValueError, match=r"no variants \['b'\], only \['a'\]"):
+        run(args, f'{work_module}:make', dict(a=dict()), 'a', '')
+
+
+def test_table_takes_ratios_within_rounds():
+    # the second round met a slow machine
+    timings = dict(
+        plain=Timing(dict(total=[1., 10.]), None),
+        fast=Timing(dict(total=[.5, 5.]), 2**20))
+    lines = table(
+        timings,
+        dict(
+            title='',
+            rounds=2,
+            threads=1,
+            reference='plain',
+            processor='',
+            capability='',
+            torch=''))
+    assert [c.strip() for c in lines[-1].split('|')][-3:-1] == ['1', '0.500']
+
+
+@pytest.mark.parametrize('mask', [None, 'bool', 'float'])
+def test_plain_attention(mask):
+    query, key, value = (torch.randn(2, 3, n, 8) for n in (5, 7, 7))
+    if mask == 'bool':
+        mask = torch.rand(5, 7) > 0.3
+    elif mask == 'float':
+        mask = torch.randn(2, 1, 5, 7)
+    torch.testing.assert_close(
+        attention(query, key, value, attn_mask=mask),
+        F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+
+
+def test_plain_sam_is_sam():
+    """The yardstick does the same steps as what it measures."""
+    models = [torch.nn.Linear(4, 3) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    plain = PlainSAM(torch.optim.Adam(models[0].parameters(), lr=.1), 0.5)
+    own = SAMOptimWrapper(
+        torch.optim.Adam(models[1].parameters(), lr=.1), rho=0.5)
+    for _ in range(3):
+        x, target = torch.randn(6, 4), torch.randint(3, (6, ))
+        for then in (plain.perturb, plain.step):
+            F.cross_entropy(models[0](x), target).backward()
+            then()
+        with own.ascent(models[1]):
+            loss = F.cross_entropy(models[1](x), target)
+        own.backward_ascent(loss)
+        own.perturb()
+        own.update_params(F.cross_entropy(models[1](x), target))
+    torch.testing.assert_close(models[0].weight, models[1].weight)
+
+
+def test_make_plain_switches_off():
+    cfg = Config(
+        dict(
+            model=dict(
+                backbone=dict(
+                    channels_last=True, parsing_prior=dict(prepare='trace')))))
+    make_plain(cfg)
+    backbone = cfg.model.backbone
+    assert not backbone.channels_last
+    assert backbone.parsing_prior.prepare is None
+
+
+def test_step_tells_its_parts(repo_root, monkeypatch):
+    # attention is replaced for good otherwise
+    monkeypatch.setattr(F, 'scaled_dot_product_attention',
+                        F.scaled_dot_product_attention)
+    for plain in (False, True):
+        step = make_step(
+            str(repo_root / 'configs/orsanet_demo.py'),
+            batch_size=2,
+            size=64,
+            plain=plain)
+        seconds = step()
+        assert set(seconds) == {
+            'data', 'priors', 'first pass', 'second pass', 'optimizer'
+        }
+        assert min(seconds.values()) > 0

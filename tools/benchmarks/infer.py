@@ -1,0 +1,33 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""One answer: ``python tools/benchmarks/infer.py [CONFIG]``."""
+import argparse
+
+from orsa.apis.speed.report import add_speed_arguments, run
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Latency of a batch, against the same model written '
+        'plainly')
+    parser.add_argument(
+        'config', nargs='?', default='configs/orsanet_rafdb.py')
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--size', type=int, default=224, help='of pictures')
+    parser.add_argument('--device', default='cpu')
+    add_speed_arguments(parser, rounds=20)
+    args = parser.parse_args()
+    shared = dict(
+        config=args.config,
+        batch_size=args.batch_size,
+        size=args.size,
+        device=args.device)
+    variants = dict(
+        plain=dict(shared, plain=True),
+        orsa=shared,
+        bfloat16=dict(shared, dtype='bfloat16'))
+    found = run(
+        args, 'orsa.apis.speed.infer:make_forward', variants, 'plain',
+        f'Answer of {args.config}, {args.batch_size} pictures of '
+        f'{args.size}x{args.size} on {args.device}')
+    for name, timing in found.items():
+        print(f'{name}: {args.batch_size / timing.median():.1f} pictures a '
+              'second')

@@ -1,0 +1,33 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Several ranks: ``python tools/benchmarks/scale.py [CONFIG]``."""
+import argparse
+
+from orsa.apis.speed.report import add_speed_arguments, run
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='A SAM step by 1, 2 and 4 processes joined by gloo')
+    parser.add_argument('config', nargs='?', default='configs/orsanet_demo.py')
+    parser.add_argument('--batch-size', type=int, default=16, help='of each')
+    parser.add_argument('--size', type=int, default=64, help='of pictures')
+    parser.add_argument('--ranks', type=int, nargs='+', default=[1, 2, 4])
+    add_speed_arguments(parser)
+    args = parser.parse_args()
+    variants = {}
+    for count in args.ranks:
+        shared = dict(
+            config=args.config,
+            world_size=count,
+            batch_size=args.batch_size,
+            size=args.size)
+        variants[f'{count}'] = shared
+        if count > 1:
+            variants[f'{count}, own ascent'] = dict(
+                shared, options={'optim_wrapper.sync_perturbation': False})
+    found = run(
+        args, 'orsa.apis.speed.scale:make_ranks', variants, f'{args.ranks[0]}',
+        f'SAM step of {args.config} by several ranks, '
+        f'{args.batch_size} pictures each')
+    for name, timing in found.items():
+        total = args.batch_size * int(name.split(',')[0])
+        print(f'{name} ranks: {total / timing.median():.1f} pictures a second')

@@ -1,0 +1,26 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""One SAM step: ``python tools/benchmarks/step.py [CONFIG]``."""
+import argparse
+
+from orsa.apis.speed.report import add_speed_arguments, run
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Time and peak memory of one SAM step, by part, against '
+        'the same step written plainly')
+    parser.add_argument(
+        'config', nargs='?', default='configs/orsanet_rafdb.py')
+    parser.add_argument('--batch-size', type=int, default=4)
+    parser.add_argument('--size', type=int, default=224, help='of pictures')
+    add_speed_arguments(parser)
+    args = parser.parse_args()
+    shared = dict(
+        config=args.config, batch_size=args.batch_size, size=args.size)
+    variants = dict(
+        plain=dict(shared, plain=True),
+        orsa=shared,
+        bfloat16=dict(shared, dtype='bfloat16'))
+    run(
+        args, 'orsa.apis.speed.step:make_step', variants, 'plain',
+        f'SAM step of {args.config}, {args.batch_size} pictures of '
+        f'{args.size}x{args.size}')
