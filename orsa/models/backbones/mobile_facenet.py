@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Optional, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -91,8 +91,14 @@ class MobileFaceNet(BaseModule):
             the map does not need (see :meth:`predict_landmarks`).
             Defaults to False.
         num_keypoints (int): Points of that head. Defaults to 68.
+        out_indices (Sequence[int] | int): Stages whose maps are returned,
+            counted from 0, or from the end if negative; the last one's is
+            the 512 channels behind it. Defaults to -1.
         init_cfg (dict | list[dict], optional): Initialisation.
             Defaults to None.
+
+    Raises:
+        ValueError: If ``out_indices`` names no stage.
 
     Example:
         >>> model = MobileFaceNet()
@@ -108,8 +114,16 @@ class MobileFaceNet(BaseModule):
     def __init__(self,
                  with_head: bool = False,
                  num_keypoints: int = 68,
+                 out_indices: Union[int, Sequence[int]] = -1,
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
+        self.out_indices = (out_indices, ) if isinstance(
+            out_indices, int) else tuple(out_indices)
+        count = len(self.stage_settings)
+        wrong = [i for i in self.out_indices if not -count <= i < count]
+        if wrong:
+            raise ValueError(f'out_indices {wrong} do not exist in a network '
+                             f'of {count} stages')
         channels = 64
         self.stem = Sequential(
             _conv_unit(3, channels, 3, 2, 1),
@@ -127,11 +141,17 @@ class MobileFaceNet(BaseModule):
         self.head = LandmarkHead(self.out_channels,
                                  num_keypoints) if with_head else None
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor]:
+    def _maps(self, x: torch.Tensor) -> List[torch.Tensor]:
+        maps = []
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
-        return (self.last(x), )
+            maps.append(x)
+        return maps[:-1] + [self.last(x)]
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        maps = self._maps(x)
+        return tuple(maps[i] for i in self.out_indices)
 
     def predict_landmarks(self, x: torch.Tensor) -> torch.Tensor:
         """Regress the points of faces.
@@ -148,4 +168,4 @@ class MobileFaceNet(BaseModule):
         if self.head is None:
             raise RuntimeError('this MobileFaceNet has no head, build it '
                                'with with_head=True')
-        return self.head(self(x)[0])
+        return self.head(self._maps(x)[-1])

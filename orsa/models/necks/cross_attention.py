@@ -1,0 +1,51 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import Optional
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+
+
+class CrossAttention(BaseModule):
+    """Multi-head attention in which one stream asks another.
+
+    The queries are taken as they are: as in the published implementations of
+    `POSTER <https://arxiv.org/abs/2204.04083>`_ and `POSTER++
+    <https://arxiv.org/abs/2301.12149>`_, keys and values are projected, and
+    queries are not. Symbols: B images, M tokens that ask and N that answer, d
+    their width, H heads.
+
+    Args:
+        dims (int): d.
+        num_heads (int): H.
+
+    Raises:
+        ValueError: If d does not divide into H.
+    """
+
+    def __init__(self, dims: int, num_heads: int):
+        super().__init__()
+        if dims % num_heads:
+            raise ValueError(f'dims={dims} features do not divide into '
+                             f'num_heads={num_heads}')
+        self.num_heads = num_heads
+        self.kv = nn.Linear(dims, 2 * dims)
+        self.proj = nn.Linear(dims, dims)
+
+    def forward(self,
+                query: torch.Tensor,
+                x: torch.Tensor,
+                bias: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Let ``query`` (B, M, d) ask ``x`` (B, N, d), giving (B, M, d).
+
+        ``bias`` (H, M, N) is added to the scores before their softmax.
+        """
+        key, value = self.kv(x).chunk(2, dim=-1)
+        query, key, value = (
+            # (B, N, d) -> (B, H, N, d / H)
+            t.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for t in (query, key, value))
+        out = F.scaled_dot_product_attention(
+            query, key, value, None if bias is None else bias[None])
+        return self.proj(out.transpose(1, 2).flatten(2))
