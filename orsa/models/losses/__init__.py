@@ -1,5 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
+from .affinity_loss import AffinityLoss
 from .composite_loss import CompositeLoss
 from .dare_loss import DARELoss
+from .partition_loss import PartitionLoss
 
-__all__ = ['CompositeLoss', 'DARELoss']
+__all__ = ['AffinityLoss', 'CompositeLoss', 'DARELoss', 'PartitionLoss']

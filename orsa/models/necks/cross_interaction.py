@@ -138,10 +138,12 @@ class MultiScaleCrossInteraction(BaseModule):
                  in_index: Tuple[int, int] = (0, 1),
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
+        for name, value in (('depth', depth), ('num_scales', num_scales),
+                            ('num_heads', num_heads), ('num_tokens',
+                                                       num_tokens)):
+            if value < 1:
+                raise ValueError(f'{name} should be positive, but is {value}')
         narrowest = 2**(num_scales - 1)
-        if depth < 1 or num_scales < 1:
-            raise ValueError(f'depth and num_scales should be positive, but '
-                             f'are {depth} and {num_scales}')
         if embed_dims % narrowest or (embed_dims // narrowest) % num_heads:
             raise ValueError(
                 f'embed_dims={embed_dims} with {num_scales} scales has '

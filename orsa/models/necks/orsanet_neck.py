@@ -49,8 +49,9 @@ class ORSANetNeck(BaseModule):
         tuple[Tensor]: The fused feature (B, E), alone in a tuple.
 
     Raises:
-        ValueError: If the number of inputs, or of ``in_index``, is another
-            than the parts need, or an index is out of range.
+        ValueError: If the parts do not fit one another, the number of inputs
+            or of ``in_index`` is another than they need, or an index is out
+            of range.
     """
 
     def __init__(self,
@@ -73,6 +74,7 @@ class ORSANetNeck(BaseModule):
         self.landmark_encoder = _build(landmark_encoder)
         self.semantic_guidance = _build(semantic_guidance)
         self.cross_interaction = _build(cross_interaction)
+        self._check_parts(residual)
         names = self._expected()
         if in_index is not None and len(in_index) != len(names):
             raise ValueError(
@@ -82,6 +84,28 @@ class ORSANetNeck(BaseModule):
         self.in_index = None if in_index is None else tuple(in_index)
         self.fusion_scale = None if residual is None else nn.Parameter(
             torch.full((residual, ), 0.1))
+
+    def _stated(self, part: str, field: str) -> Tuple[str, Optional[int]]:
+        return f'{part}.{field}', getattr(getattr(self, part), field, None)
+
+    def _check_parts(self, residual: Optional[int]) -> None:
+        """Compare the widths and numbers of tokens that the parts state."""
+        width = self._stated('cross_interaction', 'embed_dims')
+        guided = self._stated('semantic_guidance', 'in_channels')
+        for (name, value), (other, expected) in (
+            (self._stated('parsing_encoder', 'out_channels'),
+             self._stated('semantic_guidance', 'condition_channels')),
+            (self._stated('landmark_encoder', 'out_channels'), width),
+            (self._stated('landmark_encoder', 'num_tokens'),
+             self._stated('cross_interaction', 'num_tokens')),
+            (guided, width),
+            (('residual', residual), width),
+            (('residual', residual), guided),
+        ):
+            # other people's parts need not state theirs
+            if None not in (value, expected) and value != expected:
+                raise ValueError(f'ORSANetNeck: {name}={value} and '
+                                 f'{other}={expected} should be equal')
 
     def _expected(self) -> list:
         names = ['image map']

@@ -65,8 +65,11 @@ class MapEncoder(BaseModule):
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        grid = to_2tuple(grid)
+        self.num_tokens = grid[0] * grid[1]
         self.norm = nn.BatchNorm2d(in_channels) if norm_input else None
-        self.size = tuple(side * 2**halvings for side in to_2tuple(grid))
+        self.size = tuple(side * 2**halvings for side in grid)
         self.layers = _conv_stack(in_channels, hidden_channels, out_channels,
                                   halvings)
 
@@ -121,8 +124,11 @@ class KeypointEncoder(BaseModule):
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
         self.num_keypoints = num_keypoints
+        self.out_channels = out_channels
+        grid = to_2tuple(grid)
+        self.num_tokens = grid[0] * grid[1]
         self.sigma = sigma
-        self.size = tuple(side * 2**halvings for side in to_2tuple(grid))
+        self.size = tuple(side * 2**halvings for side in grid)
         self.layers = _conv_stack(num_keypoints, hidden_channels, out_channels,
                                   halvings)
         self.shape_mlp = nn.Sequential(

@@ -100,6 +100,28 @@ def test_an_encoder_for_nobody_is_refused():
                 type='orsa.MapEncoder', in_channels=5, out_channels=3))
 
 
+ENCODER = dict(type='orsa.MapEncoder', in_channels=5, halvings=0)
+
+
+@pytest.mark.parametrize('parts, message', [
+    (dict(parsing_encoder=dict(ENCODER, out_channels=4, grid=2)),
+     r'parsing_encoder\.out_channels=4 .*condition_channels=5'),
+    (dict(landmark_encoder=dict(ENCODER, out_channels=12, grid=2)),
+     r'landmark_encoder\.out_channels=12 .*embed_dims=16'),
+    (dict(landmark_encoder=dict(ENCODER, out_channels=16, grid=(2, 3))),
+     r'landmark_encoder\.num_tokens=6 .*interaction\.num_tokens=4'),
+    (dict(semantic_guidance=dict(GUIDANCE, in_channels=8)),
+     r'guidance\.in_channels=8 .*embed_dims=16'),
+    (dict(residual=24), 'residual=24 .*embed_dims=16'),
+    (dict(residual=24,
+          cross_interaction=None), r'residual=24 .*guidance\.in_channels=16'),
+])
+def test_parts_that_do_not_fit_are_refused_when_built(parts, message):
+    cfg = dict(semantic_guidance=GUIDANCE, cross_interaction=INTERACTION)
+    with pytest.raises(ValueError, match=message):
+        build(**{**cfg, **parts})
+
+
 def test_in_index_picks_among_the_outputs(inputs):
     both = dict(semantic_guidance=GUIDANCE, cross_interaction=INTERACTION)
     neck = build(**both, in_index=(2, 0, -1)).eval()
