@@ -5,9 +5,9 @@ import numpy as np
 
 from orsa.utils.fileio import atomic_path
 
-# Okabe and Ito's colours, which colour-blind people can tell apart
+# Okabe and Ito's colours, which colour-blind people can tell apart, and grey
 _COLOURS = ('#000000', '#E69F00', '#56B4E9', '#009E73', '#0072B2', '#D55E00',
-            '#CC79A7')
+            '#CC79A7', '#777777')
 
 
 def plot_robustness(curves: Dict[str, np.ndarray],
@@ -35,7 +35,7 @@ def plot_robustness(curves: Dict[str, np.ndarray],
             severities,
             values.mean(0),
             color=colour,
-            marker='osD^vPX'[number % 7],
+            marker='osD^vPX*'[number % 8],
             linewidth=1.8,
             label=name)
         if len(values) > 1:
