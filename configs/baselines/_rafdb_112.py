@@ -3,25 +3,12 @@
 _base_ = '../_base_/datasets/rafdb_224.py'
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='Resize', scale=(112, 112), backend='pillow'),
-    dict(
-        type='RandomErasing',
-        erase_prob=0.5,
-        min_area_ratio=0.02,
-        max_area_ratio=0.1,
-        mode='const',
-        fill_color=[104, 116, 124]),
-    dict(type='PackInputs'),
+    dict(t, scale=(112, 112)) if t.type == 'Resize' else t
+    for t in _base_.train_pipeline
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(112, 112), backend='pillow'),
-    dict(
-        type='PackInputs',
-        meta_keys=('name', 'sample_idx', 'img_path', 'ori_shape',
-                   'img_shape')),
+    dict(t, scale=(112, 112)) if t.type == 'Resize' else t
+    for t in _base_.test_pipeline
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

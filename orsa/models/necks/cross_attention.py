@@ -7,6 +7,33 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 
 
+def multi_head_attention(query: torch.Tensor,
+                         key: torch.Tensor,
+                         value: torch.Tensor,
+                         num_heads: int,
+                         bias: Optional[torch.Tensor] = None) -> torch.Tensor:
+    """Attention of H heads without any projection.
+
+    Args:
+        query (Tensor): (B, M, d).
+        key (Tensor): (B, N, d).
+        value (Tensor): (B, N, d).
+        num_heads (int): H.
+        bias (Tensor, optional): (H, M, N), added to the scores before their
+            softmax. Defaults to None.
+
+    Returns:
+        Tensor: (B, M, d).
+    """
+    query, key, value = (
+        # (B, N, d) -> (B, H, N, d / H)
+        t.unflatten(2, (num_heads, -1)).transpose(1, 2)
+        for t in (query, key, value))
+    out = F.scaled_dot_product_attention(query, key, value,
+                                         None if bias is None else bias[None])
+    return out.transpose(1, 2).flatten(2)
+
+
 class CrossAttention(BaseModule):
     """Multi-head attention in which one stream asks another.
 
@@ -42,10 +69,5 @@ class CrossAttention(BaseModule):
         ``bias`` (H, M, N) is added to the scores before their softmax.
         """
         key, value = self.kv(x).chunk(2, dim=-1)
-        query, key, value = (
-            # (B, N, d) -> (B, H, N, d / H)
-            t.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-            for t in (query, key, value))
-        out = F.scaled_dot_product_attention(
-            query, key, value, None if bias is None else bias[None])
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self.proj(
+            multi_head_attention(query, key, value, self.num_heads, bias))

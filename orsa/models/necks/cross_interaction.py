@@ -3,12 +3,12 @@ from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
 from orsa.registry import MODELS
+from .cross_attention import multi_head_attention
 
 
 class CrossFusion(BaseModule):
@@ -45,14 +45,9 @@ class CrossFusion(BaseModule):
     def attend(self, image: torch.Tensor,
                landmark: torch.Tensor) -> torch.Tensor:
         """Attention of landmark tokens over image tokens, (B, N, d)."""
-        batch, _, dims = image.shape
-        shape = (batch, -1, self.num_heads, dims // self.num_heads)
         key, value = self.kv(image).chunk(2, dim=-1)
-        out = F.scaled_dot_product_attention(
-            landmark.reshape(shape).transpose(1, 2),
-            key.reshape(shape).transpose(1, 2),
-            value.reshape(shape).transpose(1, 2))
-        return self.proj(out.transpose(1, 2).reshape(batch, -1, dims))
+        return self.proj(
+            multi_head_attention(landmark, key, value, self.num_heads))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # (B, 2N, d) -> (B, 2N, d), image rows first
@@ -72,13 +67,14 @@ class CrossInteractionLevel(BaseModule):
         num_tokens (int): Tokens N of each stream.
         dims (Sequence[int]): Widths of the scales, each half the one before.
         num_heads, mlp_ratio, drop_path: See :class:`CrossFusion`.
+        fusion (type): What fuses a scale.
     """
 
     def __init__(self, num_tokens: int, dims: Sequence[int], num_heads: int,
-                 mlp_ratio: float, drop_path: float):
+                 mlp_ratio: float, drop_path: float, fusion: type):
         super().__init__()
         self.fusions = ModuleList([
-            CrossFusion(num_tokens, d, num_heads, mlp_ratio, drop_path)
+            fusion(num_tokens, d, num_heads, mlp_ratio, drop_path)
             for d in dims
         ])
         self.upsamples = ModuleList([
@@ -127,6 +123,9 @@ class MultiScaleCrossInteraction(BaseModule):
             have other shapes; both numbers are named.
     """
 
+    # what fuses a scale
+    fusion = CrossFusion
+
     def __init__(self,
                  embed_dims: int = 512,
                  num_tokens: int = 49,
@@ -161,8 +160,8 @@ class MultiScaleCrossInteraction(BaseModule):
         dims = [embed_dims // 2**i for i in range(num_scales)]
         rates = torch.linspace(0, drop_path_rate, depth).tolist()
         self.levels = ModuleList([
-            CrossInteractionLevel(count, dims, num_heads, mlp_ratio, rate)
-            for rate in rates
+            CrossInteractionLevel(count, dims, num_heads, mlp_ratio, rate,
+                                  self.fusion) for rate in rates
         ])
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
 

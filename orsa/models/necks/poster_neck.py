@@ -1,6 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Optional, Tuple
-
 import torch
 import torch.nn as nn
 from mmcv.cnn.bricks import DropPath
@@ -100,21 +98,4 @@ class PosterNeck(MultiScaleCrossInteraction):
             have other shapes; both numbers are named.
     """
 
-    def __init__(self,
-                 embed_dims: int = 512,
-                 num_tokens: int = 49,
-                 depth: int = 8,
-                 num_scales: int = 3,
-                 num_heads: int = 8,
-                 mlp_ratio: float = 2.,
-                 drop_path_rate: float = 0.1,
-                 in_index: Tuple[int, int] = (0, 1),
-                 init_cfg: Optional[dict] = None):
-        super().__init__(embed_dims, num_tokens, depth, num_scales, num_heads,
-                         mlp_ratio, drop_path_rate, in_index, init_cfg)
-        rates = torch.linspace(0, drop_path_rate, depth).tolist()
-        for level, rate in zip(self.levels, rates):
-            for i in range(num_scales):
-                level.fusions[i] = TwoWayFusion(num_tokens + 1,
-                                                embed_dims // 2**i, num_heads,
-                                                mlp_ratio, rate)
+    fusion = TwoWayFusion
