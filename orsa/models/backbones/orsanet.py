@@ -1,5 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import copy
 from typing import Optional, Tuple, Union
 
 import torch
@@ -8,10 +7,8 @@ from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 
 from orsa.registry import MODELS
-from orsa.utils.pretrained import (AllowUntrained, check_allow_untrained,
-                                   check_pretrained, load_pretrained,
-                                   take_pretrained)
-from orsa.utils.resize import resize_images
+from orsa.utils.pretrained import AllowUntrained
+from .image_stream import ImageStream
 
 
 class TokenAdapter(BaseModule):
@@ -70,7 +67,7 @@ class TokenAdapter(BaseModule):
 
 
 @MODELS.register_module()
-class ORSANet(BaseModule):
+class ORSANet(ImageStream):
     """An image encoder and up to two frozen priors, side by side.
 
     The backbone of `Rethinking Occlusion in FER: A Semantic-Aware Perspective
@@ -134,15 +131,8 @@ class ORSANet(BaseModule):
                  allow_untrained: AllowUntrained = False,
                  channels_last: bool = False,
                  init_cfg: Optional[dict] = None):
-        super().__init__(init_cfg=init_cfg)
-        self.allow_untrained = check_allow_untrained(allow_untrained)
-        self.image_source = image_source
-        self.image_size = to_2tuple(image_size)
-        self.resize_mode = resize_mode
-
-        image_encoder = copy.deepcopy(image_encoder)
-        self.image_pretrained = take_pretrained(image_encoder)
-        self.image_encoder = MODELS.build(image_encoder)
+        super().__init__(image_encoder, image_size, resize_mode, image_source,
+                         allow_untrained, init_cfg)
         self.adapter = TokenAdapter(self._encoder_shape(), embed_dims,
                                     to_2tuple(grid), token_layout)
         self.parsing_prior = self._build_prior(parsing_prior)
@@ -151,14 +141,6 @@ class ORSANet(BaseModule):
             # A convolution follows its weights' format: the images need not
             # be copied, and the priors still know them by identity.
             self.to(memory_format=torch.channels_last)
-
-    def _build_prior(self, cfg: Optional[dict]) -> Optional[nn.Module]:
-        if cfg is None:
-            return None
-        cfg = copy.deepcopy(cfg)
-        if self.allow_untrained:
-            cfg['allow_untrained'] = self.allow_untrained
-        return MODELS.build(cfg)
 
     @torch.no_grad()
     def _encoder_shape(self) -> Tuple[int, int, int]:
@@ -177,44 +159,10 @@ class ORSANet(BaseModule):
                 f'{type(self.image_encoder).__name__} gives {shape}')
         return tuple(out.shape[1:])
 
-    def init_weights(self) -> None:
-        """Initialise, load the encoder's file and let the priors load
-        theirs."""
-        name = f'image encoder ({type(self.image_encoder).__name__})'
-        pretrained = self.image_pretrained
-        # asked for first: a missing file need not wait for the rest
-        found = pretrained is not None and check_pretrained(
-            pretrained['checkpoint'], name, self.image_source,
-            self.allow_untrained)
-        super().init_weights()
-        if found:
-            load_pretrained(self.image_encoder, pretrained['checkpoint'], name,
-                            pretrained.get('prefix'))
-
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-        maps = self.image_encoder(
-            resize_images(x, self.image_size, self.resize_mode))
-        maps = maps[-1] if isinstance(maps, (tuple, list)) else maps
-        outs = [self.adapter(maps)]
+        outs = [self.adapter(self.encode(x)[-1])]
         # The priors are handed x itself: they remember by it.
         for prior in (self.parsing_prior, self.landmark_prior):
             if prior is not None:
                 outs.append(prior(x))
         return tuple(outs)
-
-    def get_layer_depth(self,
-                        param_name: str,
-                        prefix: str = '') -> Tuple[int, int]:
-        """Get the layer-wise depth of a parameter in the image encoder.
-
-        Args:
-            param_name (str): The name of the parameter.
-            prefix (str): The prefix of this backbone's parameters.
-                Defaults to an empty string.
-
-        Returns:
-            Tuple[int, int]: The depth and the number of layers. What is not
-            in the image encoder counts as the last layer.
-        """
-        return self.image_encoder.get_layer_depth(param_name,
-                                                  f'{prefix}image_encoder.')
