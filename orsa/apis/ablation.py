@@ -9,12 +9,10 @@ import argparse
 import copy
 import hashlib
 import json
-import os
 import os.path as osp
-import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -22,13 +20,14 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import find_latest_checkpoint
-from mmengine.utils import ProgressBar
 
 from orsa.evaluation import FERMetric
+from orsa.utils.configs import named_checkpoints
 from orsa.utils.convert import publish
 from orsa.utils.fileio import dump_json, save_npz, write_text
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
+from .jobs import run_all, run_logged
 from .model import init_model, load_config
 from .occlusion_faces import with_occluder
 from .occlusion_figures import CLEAN
@@ -210,7 +209,7 @@ class Study:
             value = cfg.get(field)
             value = value.to_dict() if hasattr(value, 'to_dict') else value
             digest.update(repr((field, value)).encode())
-        for path in sorted(_checkpoints(cfg.model)):
+        for path in sorted(named_checkpoints(cfg.model)):
             found = local_file(path)
             if found:
                 digest.update(file_hash(found).encode())
@@ -230,23 +229,6 @@ class Study:
                   'again')
             return None
         return result
-
-
-def _checkpoints(cfg) -> List[str]:
-    """Files of weights that a model's config names."""
-    found = []
-    if isinstance(cfg, dict):
-        for key, value in cfg.items():
-            if key == 'checkpoint' and isinstance(value, str):
-                found.append(value)
-            elif key == 'fold_checkpoints':
-                found.extend(value)
-            else:
-                found.extend(_checkpoints(value))
-    elif isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            found.extend(_checkpoints(value))
-    return found
 
 
 def _replace_checkpoint(cfg, old: str, new: str) -> None:
@@ -421,18 +403,7 @@ def execute_all(study: Study, runs: Sequence[Run], jobs: int) -> List[Run]:
     """
     todo = [run for run in runs if study.stored(run) is None]
     print(f'{len(runs) - len(todo)} of {len(runs)} runs are done')
-    if not todo:
-        return []
-    bar = ProgressBar(len(todo))
-
-    def start(run: Run) -> Optional[Run]:
-        failed = _start(study, run)
-        bar.update()
-        return run if failed else None
-
-    with ThreadPoolExecutor(jobs) as pool:
-        failed = [run for run in pool.map(start, todo) if run is not None]
-    print()
+    failed = run_all(todo, partial(_start, study), jobs)
     for run in failed:
         print(f"{run.name} failed, see {study.file('logs', run.name)}.log")
     return failed
@@ -440,21 +411,13 @@ def execute_all(study: Study, runs: Sequence[Run], jobs: int) -> List[Run]:
 
 def _start(study: Study, run: Run) -> bool:
     """Do a run in a process of its own; whether it failed."""
-    log = study.file('logs', f'{run.name}.log')
-    os.makedirs(osp.dirname(log), exist_ok=True)
     fold = 'none' if run.fold is None else str(run.fold)
     command = [
         sys.executable, '-m', 'orsa.apis.ablation', study.path, '--work-dir',
         study.work_dir, '--run', run.variant,
         str(run.seed), fold
     ]
-    # one thread each: two on the same cores are slower than one after another
-    env = dict(os.environ, OMP_NUM_THREADS='1')
-    with open(log, 'w', encoding='utf-8') as f:
-        return bool(
-            subprocess.run(
-                command, stdout=f, stderr=subprocess.STDOUT,
-                env=env).returncode)
+    return run_logged(command, study.file('logs', f'{run.name}.log'))
 
 
 def add_ablate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,25 +7,22 @@ stored as it ends; what is stored is not run again.
 """
 import argparse
 import json
-import os
 import os.path as osp
-import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
-from mmengine.utils import ProgressBar
 
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
-from orsa.utils.configs import config_hash
+from orsa.utils.configs import config_hash, named_checkpoints
 from orsa.utils.fileio import dump_json
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
-from .ablation import _checkpoints
+from .jobs import run_all, run_logged
 from .model import load_config
 from .occlusion_figures import FIGURES
 from .occlusion_suite import SEVERITIES, OcclusionSuite
@@ -136,7 +133,7 @@ class Benchmark:
     def fingerprint(self, run: Run) -> str:
         """A hash of all that a training depends on, but for the code."""
         cfg = self.cfg(run.model)
-        files = _checkpoints(cfg.model)
+        files = named_checkpoints(cfg.model)
         files += [cfg.load_from] if cfg.get('load_from') else []
         found = [local_file(path) for path in sorted(files)]
         return config_hash([{
@@ -283,18 +280,7 @@ def execute_all(bench: Benchmark, jobs: int) -> List[Run]:
     runs = bench.runs()
     todo = [r for r in runs if 'test' not in (bench.stored(r) or {})]
     print(f'{len(runs) - len(todo)} of {len(runs)} runs are done')
-    if not todo:
-        return []
-    bar = ProgressBar(len(todo))
-
-    def start(run: Run) -> bool:
-        failed = _start(bench, run)
-        bar.update()
-        return failed
-
-    with ThreadPoolExecutor(jobs) as pool:
-        failed = [r for r, bad in zip(todo, pool.map(start, todo)) if bad]
-    print()
+    failed = run_all(todo, partial(_start, bench), jobs)
     for run in failed:
         print(f'{run.name} failed, see {bench.log_file(run)}')
     return failed
@@ -303,7 +289,6 @@ def execute_all(bench: Benchmark, jobs: int) -> List[Run]:
 def _start(bench: Benchmark, run: Run) -> bool:
     """Do a run in a process of its own; whether it failed."""
     log = bench.log_file(run)
-    os.makedirs(osp.dirname(log), exist_ok=True)
     command = [
         sys.executable, '-m', 'orsa.apis.benchmarking',
         bench.configs[run.model], '--seeds',
@@ -312,16 +297,12 @@ def _start(bench: Benchmark, run: Run) -> bool:
         *map(str, bench.severities)
     ]
     command += ['--kinds', *bench.kinds] if bench.kinds else []
-    # one thread each: two on the same cores are slower than one after another
-    env = dict(os.environ, OMP_NUM_THREADS='1')
-    with open(log, 'w', encoding='utf-8') as file:
-        done = subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env=env)
-    if done.returncode:
+    failed = run_logged(command, log)
+    if failed:
         dump_json(
             dict(key=bench.key(run), log=osp.relpath(log, bench.work_dir)),
             bench.result_file(run))
-    return bool(done.returncode)
+    return failed
 
 
 def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
