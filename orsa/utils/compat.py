@@ -60,7 +60,21 @@ def provide_mmcv_ops() -> bool:
     module.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
     sys.modules[name] = module
     importlib.import_module('mmcv')._ext = module
+    _complete_transformer()
     return False
+
+
+def _complete_transformer() -> None:
+    """Give mmcv's transformer the name that it could not import.
+
+    It tried before the stand-in was there, and made do without; mmdet, which
+    mmseg imports where it is installed, does not.
+    """
+    transformer = sys.modules.get('mmcv.cnn.bricks.transformer')
+    name = 'MultiScaleDeformableAttention'
+    if transformer is not None and not hasattr(transformer, name):
+        ops = importlib.import_module('mmcv.ops.multi_scale_deform_attn')
+        setattr(transformer, name, getattr(ops, name))
 
 
 def quiet_stack() -> None:

@@ -55,6 +55,17 @@ def test_both_libraries_import():
     importlib.import_module('mmpose.models')
 
 
+def test_libraries_import_after_mmcv():
+    # whoever imported mmcv first got it without its operators
+    code = ('import mmcv.cnn;'
+            'from orsa.utils.compat import setup_stack; setup_stack();'
+            'import mmseg.models, mmpose.models; print("fine")')
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
+                          capture_output=True,
+                          text=True)
+    assert done.stdout.strip() == 'fine', done.stderr
+
+
 @pytest.mark.parametrize('version, expected', [
     (None, 'mmengine is missing: pip install "mmengine>=0.10.4"'),
     ('0.9.0', 'mmengine 0.9.0 does not work: pip install "mmengine>=0.10.4"'),
