@@ -1,5 +1,6 @@
 # The published ORSANet at 224x224, https://arxiv.org/abs/2507.15401:
-# 152.3 M parameters, 60.3 M of them trained, 22.7 GMAC per image.
+# 135.1 M parameters, 47.4 M of them trained, 22.7 GMAC per image; 152.3 M and
+# 60.3 M with what the published model has and never calls.
 mean = [123.675, 116.28, 103.53]
 std = [58.395, 57.12, 57.375]
 
