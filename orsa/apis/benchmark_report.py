@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The table and the picture of a benchmark, see :mod:`.benchmarking`."""
+import json
 import os.path as osp
 import platform
 from functools import partial
@@ -34,8 +35,9 @@ def collect(bench: Benchmark, last: int) -> dict:
         dict: ``models``: by name ``title``, ``config``, ``seeds`` (a dict of
         figures for each seed that is done), ``failed`` (log by seed),
         ``missing`` (seeds), ``mean`` and ``spread`` of the figures, in
-        percent and points (None for one seed), and ``cost``, None for a model
-        without a result; ``machine``; ``last``.
+        percent and points (None for one seed), ``uar_by_kind`` (mean and
+        spread by kind of occluder, over its severities), and ``cost``, None
+        for a model without a result; ``machine``; ``last``.
     """
     models = {}
     for model, config in bench.configs.items():
@@ -46,6 +48,8 @@ def collect(bench: Benchmark, last: int) -> dict:
         done = {s: r for s, r in stored.items() if r and 'test' in r}
         seeds = {s: flat_figures(r, last) for s, r in done.items()}
         mean, spread = mean_and_spread(list(seeds.values()))
+        by_kind = mean_and_spread(
+            [uar_by_kind(bench, r) for r in done.values()])
         models[model] = dict(
             title=bench.titles[model],
             config=config,
@@ -65,6 +69,7 @@ def collect(bench: Benchmark, last: int) -> dict:
             missing=[s for s, r in stored.items() if r is None],
             mean=mean,
             spread=spread,
+            uar_by_kind=dict(zip(('mean', 'spread'), by_kind)),
             cost=None)
     for model, cost in costs(bench,
                              [m
@@ -104,6 +109,21 @@ def flat_figures(result: dict, last: int) -> Dict[str, float]:
     for name, figures in (parts | result['lists']).items():
         found.update({f'{name}_{k}': figures[k] for k in FIGURES})
     return found
+
+
+def uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:
+    """UAR under each kind of occluder, the mean over its severities.
+
+    Args:
+        bench (Benchmark): The benchmark.
+        result (dict): As :func:`orsa.apis.benchmarking.execute` stores it.
+    """
+    with open(bench.file(result['suite']), encoding='utf-8') as file:
+        cells = json.load(file)['cells']
+    return {
+        kind: float(np.mean([cell['uar'] for cell in cells[kind].values()]))
+        for kind in result['key']['kinds'] if cells.get(kind)
+    }
 
 
 def mean_and_spread(seeds: Sequence[Dict[str, float]]) -> tuple:
@@ -215,8 +235,24 @@ def markdown(table: dict, command: str) -> str:
     return '\n'.join([
         '# Benchmark', '',
         _in_words(table, columns), '', *markdown_table(head, rows),
-        *_notes(table), '', f'Made by `{command}`.', ''
+        *_notes(table), *_by_kind(table), '', f'Made by `{command}`.', ''
     ])
+
+
+def _by_kind(table: dict) -> List[str]:
+    """A table of kinds, for whoever asks what a mean hides."""
+    models = [m for m in table['models'].values() if m['uar_by_kind']['mean']]
+    if not models:
+        return []
+    rows = [[kind] + [
+        _value(m['uar_by_kind']['mean'].get(kind),
+               m['uar_by_kind']['spread'].get(kind)) for m in models
+    ] for kind in models[0]['uar_by_kind']['mean']]
+    head = ['', *(m['title'] for m in models)]
+    return [
+        '', 'UAR by what hides the face, the mean over severities:', '',
+        *markdown_table(head, rows)
+    ]
 
 
 def _state(info: dict) -> str:
@@ -231,13 +267,18 @@ def _state(info: dict) -> str:
     return '; '.join(parts)
 
 
+def _value(value: Optional[float], spread: Optional[float]) -> str:
+    if value is None:
+        return '–'
+    return f'{value:.1f}' + ('' if spread is None else f' ± {spread:.1f}')
+
+
 def _cells(info: dict, columns: Sequence[str]) -> List[str]:
     cells = []
     for figure in columns:
         value = info['mean'].get(figure)
         spread = info['spread'].get(figure)
-        cells.append('–' if value is None else f'{value:.1f}' +
-                     ('' if spread is None else f' ± {spread:.1f}'))
+        cells.append(_value(value, spread))
     cost = info['cost']
     if cost is None:
         return cells + ['–'] * (3 + len(BATCHES))
@@ -316,6 +357,11 @@ def _rounded(value: Optional[float]):
     return '' if value is None else round(value, 3)
 
 
+def _names(bench: Benchmark) -> List[str]:
+    titles = list(bench.titles.values())
+    return [] if titles == list(bench.titles) else ['--names', *titles]
+
+
 def write_report(bench: Benchmark, out: str, last: int) -> dict:
     """Write ``benchmark.json``, ``.csv``, ``.md`` and ``.png``.
 
@@ -329,8 +375,10 @@ def write_report(bench: Benchmark, out: str, last: int) -> dict:
     """
     table = collect(bench, last)
     base = osp.join(out, NAME)
-    command = ' '.join(['python tools/benchmark.py', *bench.configs.values()] +
-                       [f'--seeds {bench.num_seeds}'])
+    command = ' '.join([
+        'python tools/benchmark.py', *bench.configs.values(), *_names(bench),
+        f'--seeds {bench.num_seeds}'
+    ])
     dump_json(dict(command=command, **table), base + '.json')
     _write_csv(table, base + '.csv')
     text = markdown(table, command)

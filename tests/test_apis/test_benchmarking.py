@@ -102,7 +102,8 @@ def test_from_end_to_end(folder, capfd):
     good = table['good']
     suite = work / good['runs']['0']['suite']
     with np.load(suite.parent / 'occlusion_suite_faces.npz') as faces:
-        right = faces['scores'].argmax(2) == faces['labels']
+        labels = faces['labels']
+        right = faces['scores'].argmax(2) == labels
         listed = faces['list/occlusion_test']
     assert right.shape == (2, NUM_TEST) and listed.sum() == 2
     for figure, value in (('accuracy', right[0].mean()), ('occluded_accuracy',
@@ -110,6 +111,12 @@ def test_from_end_to_end(folder, capfd):
                           ('occlusion_test_accuracy',
                            right[0][listed].mean())):
         assert good['mean'][figure] == pytest.approx(100 * value)
+    recalls = [
+        right[1][faces_of].mean()
+        for faces_of in (labels == c for c in np.unique(labels))
+    ]
+    kinds = good['uar_by_kind']['mean']
+    assert kinds == {'square': pytest.approx(100 * np.mean(recalls))}
     # the last validation was of the same faces and weights
     log = json.loads((suite.parents[1] / 'validation.json').read_text())
     accuracies = [log['epochs'][e]['accuracy'] for e in ('1', '2')]
@@ -261,6 +268,7 @@ def test_the_page_tells_what_is_missing():
         missing=[2],
         mean=found,
         spread=dict.fromkeys(found),
+        uar_by_kind=dict(mean=dict(mask=45.), spread=dict(mask=None)),
         cost=dict(
             trained=10**6,
             parameters=2 * 10**6,
@@ -276,6 +284,7 @@ def test_the_page_tells_what_is_missing():
     page = markdown(table, 'command')
     assert ('| A | 1; 1 of 3 failed: `logs/a.log`; 1 of 3 not run | 60.0 | '
             '50.0 | 50.0 | 1.00 | 2.00 | 3.0 | 4.0 | 50.0 |') in page
+    assert '| mask | 45.0 |' in page
     assert 'Without validation, and so without a best epoch: A.' in page
 
 
