@@ -36,16 +36,28 @@ setup(
     package_data={
         'orsa': [
             '.mim/model-index.yml', '.mim/configs/**/*', '.mim/tools/**/*',
-            'zoo/**/*'
+            'zoo/**/*', 'web/*.css'
         ]
     },
     include_package_data=False,
     python_requires='>=3.11',
+    entry_points={'console_scripts': ['orsa=orsa.cli:main']},
     install_requires=requirements('runtime'),
     extras_require={
-        'priors': requirements('priors'),
-        'tests': requirements('tests'),
-        'optional': requirements('optional'),
-        'all': requirements('priors') + requirements('optional'),
+        'priors':
+        requirements('priors'),
+        'tests':
+        requirements('tests'),
+        'optional':
+        requirements('optional'),
+        'deploy':
+        requirements('deploy'),
+        'docs':
+        requirements('docs'),
+        'web':
+        requirements('web'),
+        'all':
+        requirements('priors') + requirements('optional') +
+        requirements('deploy') + requirements('web'),
     },
     zip_safe=False)

@@ -3,70 +3,27 @@
 
 ``python demo/image_demo.py PHOTO.jpg`` prints a line for each face and writes
 ``PHOTO_face0.png``: the face with its landmarks, its parsing map and the
-scores.
+scores. ``orsa predict`` does more.
 """
 import argparse
 import os.path as osp
 import sys
-from collections import Counter
-from typing import List
 
-import cv2
-import numpy as np
-
-from orsa.apis import (align_face, crop_face, find_faces, init_model,
-                       landmark_locator, predict_faces)
-from orsa.datasets.fer_dataset import unreadable_reason
-from orsa.visualization import draw_face_card
-
-# Side of an aligned face, in pixels.
-SIZE = 256
+from orsa.apis import FERInferencer, ImageResult
+from orsa.apis.predicting import Names, draw_card
 
 
-def read_faces(path: str, aligned: bool, locate) -> List[np.ndarray]:
-    """The aligned faces of a picture, the largest first.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If there is no face, or it is not the aligned face that it
-            was said to be.
-    """
-    reason = unreadable_reason(path)
-    if reason is not None:
-        raise OSError(f'{reason}; give a JPEG or PNG file')
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
-    if aligned:
-        height, width = image.shape[:2]
-        if height != width:
-            raise ValueError(f'it is {width}x{height}, and an aligned face is '
-                             'square; for a photograph leave out --aligned')
-        return [image]
-    boxes = find_faces(image)
-    if not boxes:
-        raise ValueError('no face was found; if the picture is one, cut out '
-                         'as the training data are, add --aligned')
-    if locate is None:
-        return [crop_face(image, box, SIZE)[0] for box in boxes]
-    return [align_face(image, box, locate, SIZE)[0] for box in boxes]
-
-
-def show(path: str, name: str, faces: List[np.ndarray], model,
-         out_dir: str) -> None:
+def show(result: ImageResult, name: str, out_dir: str) -> None:
     """Print what the faces of a picture express, and draw them."""
-    predictions = predict_faces(model, faces)
-    for k, (face, found) in enumerate(zip(faces, predictions)):
-        scores = sorted(found.scores.items(), key=lambda item: -item[1])
+    for k, face in enumerate(result.faces):
+        scores = sorted(face.scores.items(), key=lambda item: -item[1])
         text = ', '.join(f'{n} {score:.2f}' for n, score in scores[:3])
+        if face.abstain:
+            text += f" (abstains: {'; '.join(face.reasons)})"
         out = osp.join(out_dir, f'{name}_face{k}.png')
-        draw_face_card(
-            face,
-            found.scores,
-            out,
-            found.parsing,
-            found.landmarks,
-            title=f'{osp.basename(path)}, face {k + 1} of {len(faces)}: '
-            f'{found.expression}')
-        print(f'{path}: face {k + 1} of {len(faces)}: {text} -> {out}')
+        draw_card(result, k, out)
+        print(f'{result.name}: face {k + 1} of {len(result.faces)}: {text} '
+              f'-> {out}')
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -102,24 +59,21 @@ def main(argv=None) -> int:
     """Run the demo, and return the exit code."""
     args = parse_args(argv)
     try:
-        model = init_model(args.model, args.checkpoint, args.device)
+        inferencer = FERInferencer(args.model, args.checkpoint, args.device)
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    locate = landmark_locator(model)
-    failed, seen = 0, Counter()
-    for path in args.images:
-        try:
-            faces = read_faces(path, args.aligned, locate)
-        except (OSError, ValueError) as error:
-            print(f'{path}: {error}', file=sys.stderr)
+    failed, names = 0, Names()
+    for result in inferencer.stream(args.images, aligned=args.aligned):
+        error = result.error
+        if not error and not result.faces:
+            error = ('no face was found; if the picture is one, cut out as '
+                     'the training data are, add --aligned')
+        if error:
+            print(f'{result.name}: {error}', file=sys.stderr)
             failed += 1
             continue
-        # pictures of one name in several folders
-        name = osp.splitext(osp.basename(path))[0]
-        seen[name] += 1
-        name += f'_{seen[name]}' if seen[name] > 1 else ''
-        show(path, name, faces, model, args.out_dir)
+        show(result, names.of(result.name), args.out_dir)
     return 1 if failed else 0
 
 

@@ -1,11 +1,19 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from .faces import align_face, crop_face, find_faces
+from .calibration import Calibration, fit_temperature, load_calibration
+from .detectors import Detections, build_detector, find_faces
+from .faces import align_face, align_faces, crop_face
 from .inference import FacePrediction, landmark_locator, predict_faces
+from .inferencer import FERInferencer
 from .model import build_model, init_model, load_config
+from .results import FaceResult, ImageResult
+from .tracking import FaceTracker
+from .video import annotate_video
 from .zoo import available_models
 
 __all__ = [
-    'FacePrediction', 'align_face', 'available_models', 'build_model',
-    'crop_face', 'find_faces', 'init_model', 'landmark_locator', 'load_config',
-    'predict_faces'
+    'Calibration', 'Detections', 'FERInferencer', 'FacePrediction',
+    'FaceResult', 'FaceTracker', 'ImageResult', 'align_face', 'align_faces',
+    'annotate_video', 'available_models', 'build_detector', 'build_model',
+    'crop_face', 'find_faces', 'fit_temperature', 'init_model',
+    'landmark_locator', 'load_calibration', 'load_config', 'predict_faces'
 ]

@@ -1,8 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """From a photograph to aligned faces, which the models were trained on."""
-import functools
 import math
-import os.path as osp
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import cv2
@@ -10,8 +8,9 @@ import numpy as np
 
 from orsa.utils.warp import fit_similarity, map_points, shrink_first
 
-Box = Tuple[int, int, int, int]
+Box = Sequence[float]
 Locate = Callable[[np.ndarray], np.ndarray]
+LocateAll = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 # Where an aligned picture of 128 x 128 pixels has the centres of the eyes,
 # the tip of the nose and the corners of the mouth: the places of ArcFace
@@ -29,74 +28,6 @@ MARGIN = 0.08
 # What comes in from outside of the photograph is as in the training: BGR of
 # ImageNet's mean.
 _FILL = (104, 116, 124)
-# degrees; the cascade itself finds faces up to some 15 either way
-_TURNS = (0, 20, -20, 40, -40)
-
-
-@functools.lru_cache(maxsize=1)
-def _cascade() -> cv2.CascadeClassifier:
-    path = osp.join(cv2.data.haarcascades, 'haarcascade_frontalface_alt2.xml')
-    cascade = cv2.CascadeClassifier(path)
-    if cascade.empty():
-        raise FileNotFoundError(
-            f"OpenCV's face detector, '{path}', is not there or cannot be "
-            "read: install 'opencv-python' anew")
-    return cascade
-
-
-def find_faces(image: np.ndarray,
-               min_size: int = 32,
-               max_side: int = 1280) -> List[Box]:
-    """Find the faces in a photograph that look at the camera.
-
-    By OpenCV's frontal cascade, which needs no weights of ours. It misses
-    faces from the side and many that are occluded. Only if it finds nothing
-    the photograph is turned by 20, then 40 degrees either way.
-
-    Args:
-        image (np.ndarray): The photograph, (H, W, 3) BGR uint8.
-        min_size (int): The side of the smallest face, in pixels of the
-            photograph (once it is made smaller). Defaults to 32.
-        max_side (int): A larger photograph is made smaller before.
-            Defaults to 1280.
-
-    Returns:
-        list[tuple[int, int, int, int]]: Squares (x0, y0, x1, y1) in pixels,
-        x1 and y1 behind the last, from brows to chin, the largest first. They
-        may reach over the border.
-
-    Raises:
-        TypeError: If it is no such array.
-    """
-    check_image(image)
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    scale = max(max(image.shape) / max_side, 1.)
-    if scale > 1:
-        size = [max(round(s / scale), 1) for s in image.shape[::-1]]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    for angle in _TURNS:
-        boxes = _find_turned(image, angle, min_size)
-        if boxes:
-            break
-    return [tuple(round(scale * v) for v in box) for box in boxes]
-
-
-def _find_turned(image: np.ndarray, angle: float, min_size: int) -> List[Box]:
-    """Boxes, upright ones, in a grey picture that is turned meanwhile."""
-    height, width = image.shape
-    side = math.ceil(math.hypot(height, width)) if angle else 0
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.)
-    if angle:
-        turn[:, 2] += side / 2 - np.array([width, height]) / 2
-        image = cv2.warpAffine(image, turn, (side, side))
-    found = _cascade().detectMultiScale(
-        image, 1.1, minNeighbors=4, minSize=(min_size, min_size))
-    back = cv2.invertAffineTransform(turn)
-    boxes = []
-    for x, y, w, h in sorted(found, key=lambda b: -b[2] * b[3]):
-        cx, cy = map_points(np.array([x + w / 2, y + h / 2]), back)
-        boxes.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
-    return boxes
 
 
 def check_image(image: np.ndarray, name: str = 'image') -> None:
@@ -111,7 +42,7 @@ def check_image(image: np.ndarray, name: str = 'image') -> None:
 
 
 def crop_face(image: np.ndarray,
-              box: Optional[Sequence[float]] = None,
+              box: Optional[Box] = None,
               size: int = 128) -> Tuple[np.ndarray, np.ndarray]:
     """Cut out a square around a face, as it stands.
 
@@ -147,13 +78,10 @@ def crop_face(image: np.ndarray,
 
 
 def align_face(image: np.ndarray,
-               box: Optional[Sequence[float]],
+               box: Optional[Box],
                locate: Locate,
                size: int = 128) -> Tuple[np.ndarray, np.ndarray]:
     """Turn, scale and shift a face to where aligned pictures have it.
-
-    The landmarks of a first crop give a similarity, and those of the crop
-    made by it, in which they are found better, the final one.
 
     Args:
         image (np.ndarray): The photograph, (H, W, 3) BGR uint8.
@@ -165,34 +93,136 @@ def align_face(image: np.ndarray,
         size (int): Side of the result, in pixels. Defaults to 128.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: The aligned face (size, size, 3), and
-        the 2 x 3 map from pixels of the photograph to its pixels. Points go
-        back by ``map_points(points, cv2.invertAffineTransform(matrix))``.
+        tuple[np.ndarray, np.ndarray]: As of :func:`align_faces`, of one face.
 
     Raises:
         ValueError: If the box is empty, or ``locate`` gives other than 68
             points or all at one place.
         TypeError: If the image is no such array.
     """
+    return align_faces([image], [box],
+                       lambda crops: [locate(crop) for crop in crops], size)[0]
+
+
+def align_faces(
+    images: Sequence[np.ndarray],
+    boxes: Sequence[Optional[Box]],
+    locate: LocateAll,
+    size: int = 128,
+    points: Optional[Sequence[Optional[np.ndarray]]] = None,
+    strict: bool = True,
+) -> List[Tuple[np.ndarray, np.ndarray]]:
+    """Align many faces, asking for the landmarks of all at a time.
+
+    The landmarks of a first crop give a similarity, and those of the crop
+    made by it, in which they are found better, the final one.
+
+    Args:
+        images (Sequence[np.ndarray]): The photograph of each face, (H, W, 3)
+            BGR uint8; the same object for faces in one photograph.
+        boxes (Sequence): Of each face its box, as for :func:`crop_face`.
+        locate (Callable): Gives the 68 landmarks of each of several crops,
+            as :func:`align_face` has them.
+        size (int): Side of the results, in pixels. Defaults to 128.
+        points (Sequence, optional): Of each face None or the centres of the
+            eyes, the tip of the nose and the corners of the mouth, (5, 2) in
+            pixels of the photograph, left to right: the first crop is then
+            made by them, not by the box. Defaults to None.
+        strict (bool): Whether a face that cannot be aligned is an error, or
+            stays as its box has it. Defaults to True.
+
+    Returns:
+        list[tuple[np.ndarray, np.ndarray]]: Of each the aligned face
+        (size, size, 3), and the 2 x 3 map from pixels of the photograph to
+        its pixels. Points go back by
+        ``map_points(points, cv2.invertAffineTransform(matrix))``.
+
+    Raises:
+        ValueError: If a box is empty, ``locate`` gives other than 68 points
+            or, with ``strict``, all at one place.
+        TypeError: If an image is no such array.
+    """
+    points = points or [None] * len(images)
+    faces = [
+        crop_face(image, box, size) if five is None else align_five(
+            image, five, size)
+        for image, box, five in zip(images, boxes, points)
+    ]
+    for _ in range(2):
+        found = locate([crop for crop, _ in faces]) if faces else []
+        faces = [
+            _refine(image, face, one, size, strict)
+            for image, face, one in zip(images, faces, found)
+        ]
+    return faces
+
+
+def align_five(image: np.ndarray,
+               points: np.ndarray,
+               size: int = 128) -> Tuple[np.ndarray, np.ndarray]:
+    """Align a face by five points.
+
+    Args:
+        image (np.ndarray): The photograph, (H, W, 3) BGR uint8.
+        points (np.ndarray): (5, 2), as :func:`align_faces` has them.
+        size (int): Side of the result, in pixels. Defaults to 128.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: As of :func:`align_faces`.
+
+    Raises:
+        ValueError: If the points are all at one place.
+        TypeError: If the image is no such array.
+    """
+    check_image(image)
+    matrix = fit_similarity(points, (ALIGNED_FIVE + .5) * (size / 128) - .5)
+    return _warp(image, matrix, size), matrix
+
+
+def _refine(image: np.ndarray, face: Tuple[np.ndarray,
+                                           np.ndarray], found: np.ndarray,
+            size: int, strict: bool) -> Tuple[np.ndarray, np.ndarray]:
+    """Align a face anew by landmarks that were found in it."""
     # not above: it brings all data sets, and mmpretrain, with it
     from orsa.datasets.drawing.landmarks import NUM_LANDMARKS, five_points
-    target = (ALIGNED_FIVE + .5) * (size / 128) - .5
-    crop, matrix = crop_face(image, box, size)
-    for _ in range(2):
-        points = np.asarray(locate(crop))
-        if points.ndim != 2 or len(points) != NUM_LANDMARKS:
-            raise ValueError(f'locate should give {NUM_LANDMARKS} points, '
-                             f'but gave an array of shape {points.shape}')
-        here = five_points(points[:, :2]) * size - .5
-        there = map_points(here, cv2.invertAffineTransform(matrix))
-        matrix = fit_similarity(there, target)
-        crop = _warp(image, matrix, size)
-    return crop, matrix
+    found = np.asarray(found)
+    if found.ndim != 2 or len(found) != NUM_LANDMARKS:
+        raise ValueError(f'locate should give {NUM_LANDMARKS} points, '
+                         f'but gave an array of shape {found.shape}')
+    here = five_points(found[:, :2]) * size - .5
+    try:
+        return align_five(image,
+                          map_points(here, cv2.invertAffineTransform(face[1])),
+                          size)
+    except ValueError:
+        if strict:
+            raise
+        return face
 
 
 def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    factor = min(int(0.5 / max(scale, 1e-6)), *image.shape[:2])
+    factor = max(min(int(0.5 / max(scale, 1e-6)), *image.shape[:2]), 1)
+    image, matrix = _around(image, matrix, size, 2 * factor + 2)
+    factor = min(factor, *image.shape[:2])
     image, matrix = shrink_first(image, matrix, factor)
     return cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=_FILL)
+
+
+def _around(image: np.ndarray, matrix: np.ndarray, size: int,
+            margin: int) -> Tuple[np.ndarray, np.ndarray]:
+    """The part of a photograph that a warp looks at, and the map from it.
+
+    So that a face in a large photograph does not cost all its pixels.
+    """
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - .5
+    back = map_points(corners, cv2.invertAffineTransform(matrix))
+    limit = np.array(image.shape[1::-1])
+    # at least a pixel, where the face is outside
+    low = np.clip(np.floor(back.min(0)) - margin, 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(back.max(0)) + margin + 1, low + 1, limit)
+    (x0, y0), (x1, y1) = low, high.astype(int)
+    matrix = matrix.copy()
+    matrix[:, 2] += matrix[:, :2] @ low
+    return image[y0:y1, x0:x1], matrix

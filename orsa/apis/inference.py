@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 
 from orsa.utils.configs import type_name
 from .faces import check_image
+from .visibility import covered_shares
 
 # Transforms that bring the picture, which is there already.
 _LOADERS = ('LoadImageFromFile', 'DrawSyntheticFace', 'LoadCachedPriors')
@@ -29,11 +30,16 @@ class FacePrediction(NamedTuple):
         landmarks (np.ndarray, optional): (K, 3) float32: x and y in pixels of
             the crop (the centre of the first is 0), and a confidence in
             [0, 1]. None if the model has no estimator, or its encoder alone.
+        covered (float, optional): The share of the face, of what the
+            landmarks enclose, that the parser does not take for face, in
+            [0, 1], as :func:`orsa.apis.visibility.covered_shares` measures
+            it. None without parser or 68 landmarks.
     """
     expression: str
     scores: Dict[str, float]
     parsing: Optional[np.ndarray]
     landmarks: Optional[np.ndarray]
+    covered: Optional[float] = None
 
 
 def predict_faces(model: nn.Module,
@@ -69,14 +75,17 @@ def predict_faces(model: nn.Module,
         data = _prepare(model, batch)
         with torch.no_grad():
             samples = model(**data, mode='predict')
-        masks = _parse(model, data['inputs'], batch)
-        points = _locate(model, data['inputs'], batch)
-        for sample, mask, landmarks in zip(samples, masks, points):
+        probs = _parse(model, data['inputs'])
+        points = _locate(model, data['inputs'])
+        seen = zip(samples, _masks(probs, batch), _in_pixels(points, batch),
+                   covered_shares(probs, points, len(batch)))
+        for sample, mask, landmarks, covered in seen:
             scores = sample.pred_score.tolist()
             named = dict(zip(classes, scores, strict=True))
             predictions.append(
                 FacePrediction(
-                    max(named, key=named.get), named, mask, landmarks))
+                    max(named, key=named.get), named, mask, landmarks,
+                    covered))
     return predictions
 
 
@@ -93,12 +102,34 @@ def landmark_locator(
         upper edge, and a confidence. None if the model does not know
         landmarks.
     """
+    locate = batch_locator(model)
+    return None if locate is None else lambda crop: locate([crop])[0]
+
+
+def batch_locator(
+    model: nn.Module,
+    batch_size: int = 32
+) -> Optional[Callable[[Sequence[np.ndarray]], np.ndarray]]:
+    """Make of a model what :func:`orsa.apis.align_faces` asks for landmarks.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+        batch_size (int): Crops at a time. Defaults to 32.
+
+    Returns:
+        Callable, optional: As of :func:`landmark_locator`, for a list of
+        crops: it gives (N, K, 3). None if the model does not know landmarks.
+    """
     if _landmark_prior(model) is None:
         return None
 
-    def locate(crop: np.ndarray) -> np.ndarray:
-        inputs = _prepare(model, [crop])['inputs']
-        return _shares(model, inputs)[0].numpy()
+    def locate(crops: Sequence[np.ndarray]) -> np.ndarray:
+        found = [
+            _locate(model,
+                    _prepare(model, crops[i:i + batch_size])['inputs'])
+            for i in range(0, len(crops), batch_size)
+        ]
+        return np.concatenate(found)
 
     return locate
 
@@ -112,10 +143,19 @@ def _classes(model: nn.Module) -> Sequence[str]:
     return classes
 
 
-def _prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
-    """The batch as the model gets it in a test."""
-    cfg = getattr(model, 'cfg', None) or {}
-    loader = cfg.get('test_dataloader') or {}
+def test_pipeline(cfg: dict) -> Compose:
+    """The transforms that a picture in memory goes through in a test.
+
+    Args:
+        cfg (dict): The experiment, of which ``test_dataloader`` is asked.
+
+    Returns:
+        Compose: Without those that bring the picture.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    loader = (cfg or {}).get('test_dataloader') or {}
     pipeline = (loader.get('dataset') or {}).get('pipeline')
     if pipeline is None:
         raise ValueError('predict_faces needs the test pipeline, expected '
@@ -124,7 +164,12 @@ def _prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
     pipeline = [t for t in pipeline if type_name(t) not in _LOADERS]
     with DefaultScope.overwrite_default_scope(
             cfg.get('default_scope', 'mmpretrain')):
-        pipeline = Compose(pipeline)
+        return Compose(pipeline)
+
+
+def _prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
+    """The batch as the model gets it in a test."""
+    pipeline = test_pipeline(getattr(model, 'cfg', None))
     rows = []
     for crop in crops:
         shape = crop.shape[:2]
@@ -132,17 +177,24 @@ def _prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
     return model.data_preprocessor(default_collate(rows), False)
 
 
-def _parse(model: nn.Module, inputs: torch.Tensor,
-           crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
+def _parse(model: nn.Module, inputs: torch.Tensor) -> Optional[torch.Tensor]:
+    """Probabilities (B, K, h, w) of the classes of a parser."""
     prior = getattr(model.backbone, 'parsing_prior', None)
     if not getattr(prior, 'can_parse', False):
+        return None
+    return prior.parse(inputs).float().cpu()
+
+
+def _masks(probs: Optional[torch.Tensor],
+           crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
+    if probs is None:
         return [None] * len(crops)
     # interpolated before it is decided, so that edges are no stairs
     return [
         F.interpolate(
-            probs[None], crop.shape[:2], mode='bilinear',
-            align_corners=False)[0].argmax(0).byte().cpu().numpy()
-        for probs, crop in zip(prior.parse(inputs), crops)
+            one[None], crop.shape[:2], mode='bilinear',
+            align_corners=False)[0].argmax(0).byte().numpy()
+        for one, crop in zip(probs, crops)
     ]
 
 
@@ -151,22 +203,23 @@ def _landmark_prior(model: nn.Module) -> Optional[nn.Module]:
     return prior if getattr(prior, 'can_locate', False) else None
 
 
-def _shares(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+def _locate(model: nn.Module, inputs: torch.Tensor) -> Optional[np.ndarray]:
     """Landmarks (B, K, 3) with places counted from the edge of the crop."""
     prior = _landmark_prior(model)
+    if prior is None:
+        return None
     points = prior.locate(inputs).float().cpu()
     height, width = prior.input_size or inputs.shape[2:]
     # the prior counts from the centre of the first pixel of its own input
-    return points + torch.tensor([0.5 / width, 0.5 / height, 0.])
+    return (points + torch.tensor([0.5 / width, 0.5 / height, 0.])).numpy()
 
 
-def _locate(model: nn.Module, inputs: torch.Tensor,
-            crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
-    if _landmark_prior(model) is None:
+def _in_pixels(points: Optional[np.ndarray],
+               crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
+    if points is None:
         return [None] * len(crops)
-    found = []
-    for points, crop in zip(_shares(model, inputs).numpy(), crops):
+    found = points.copy()
+    for one, crop in zip(found, crops):
         height, width = crop.shape[:2]
-        points[:, :2] = points[:, :2] * (width, height) - .5
-        found.append(points)
-    return found
+        one[:, :2] = one[:, :2] * (width, height) - .5
+    return list(found)

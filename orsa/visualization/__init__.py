@@ -2,12 +2,13 @@
 from .class_sheet import draw_class_sheet, thumbnail
 from .confusion import plot_confusion_matrix
 from .curves import plot_curves, read_scalars
+from .face_boxes import draw_faces
 from .face_card import draw_face_card
 from .prediction_sheet import draw_prediction_sheet, spread
 from .robustness import plot_robustness
 
 __all__ = [
-    'draw_class_sheet', 'draw_face_card', 'draw_prediction_sheet',
-    'plot_confusion_matrix', 'plot_curves', 'plot_robustness', 'read_scalars',
-    'spread', 'thumbnail'
+    'draw_class_sheet', 'draw_face_card', 'draw_faces',
+    'draw_prediction_sheet', 'plot_confusion_matrix', 'plot_curves',
+    'plot_robustness', 'read_scalars', 'spread', 'thumbnail'
 ]

@@ -1,0 +1,419 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Videos and cameras, frame by frame, in memory that does not grow."""
+import contextlib
+import csv
+import dataclasses
+import json
+import math
+import os
+import os.path as osp
+import time as clock
+from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+
+import cv2
+import numpy as np
+
+from orsa.utils.fileio import atomic_path
+from .pictures import PictureError
+from .results import ImageResult
+from .tracking import FaceTracker
+
+# FFmpeg's own messages, hundreds of a damaged file; -8 is quiet. OpenCV reads
+# it with the first video.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+
+# Of a video that does not say; most have it.
+_USUAL_FPS = 25.
+
+
+class VideoReader:
+    """The frames of a video file or a camera, one by one.
+
+    Args:
+        source (str | os.PathLike | int): A file, or the number of a camera.
+
+    Attributes:
+        name (str): Of the source.
+        fps (float): Frames a second; 25 where it is not known.
+        size (tuple[int, int]): Width and height in pixels.
+        total (int): How many frames the file says to have; 0 if it does not
+            say.
+        error (str, optional): After the last frame, what was wrong.
+
+    Raises:
+        PictureError: In one line, if it cannot be opened.
+    """
+
+    def __init__(self, source: Union[str, os.PathLike, int]):
+        self.is_camera = isinstance(source, int)
+        self.name = f'camera {source}' if self.is_camera else os.fspath(source)
+        if not self.is_camera:
+            source = osp.expanduser(self.name)
+            if not osp.isfile(source):
+                raise PictureError('there is no such file')
+            if not osp.getsize(source):
+                raise PictureError('the file is empty')
+        with _quiet():
+            self._capture = cv2.VideoCapture(source)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise PictureError(
+                f'there is no camera {source}, or another program has it'
+                if self.is_camera else 'it is no video that OpenCV reads, or '
+                'is cut off before its index')
+        get = self._capture.get
+        fps = get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps < 1000 else _USUAL_FPS
+        self.size = (int(get(cv2.CAP_PROP_FRAME_WIDTH)),
+                     int(get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        total = get(cv2.CAP_PROP_FRAME_COUNT)
+        self.total = int(total) if 0 < total < 1e9 else 0
+        self.error: Optional[str] = None
+
+    def __iter__(self) -> Iterator[ImageResult]:
+        """Frames without faces, with ``image``, ``frame`` and ``time``."""
+        start, last, count = clock.monotonic(), -1., 0
+        while True:
+            with _quiet():
+                good, image = self._capture.read()
+            if not good or image is None:
+                break
+            if self.is_camera:
+                time = clock.monotonic() - start
+            else:
+                time = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if not time > last:  # not every container says
+                    time = max(count / self.fps, last + 1e-3)
+            last = time
+            yield ImageResult(
+                self.name,
+                size=image.shape[1::-1],
+                frame=count,
+                time=time,
+                image=_three_channels(image))
+            count += 1
+        self.error = self._missing(count)
+
+    def _missing(self, count: int) -> Optional[str]:
+        if self.is_camera:
+            return 'the camera gives no more pictures'
+        if not count:
+            return 'no frame of it can be read: it is damaged'
+        # what a container says is an estimate in some
+        if count < self.total - 2 - .02 * self.total:
+            return (f'it ends after {count} of {self.total} frames: it is cut '
+                    'off or damaged')
+        return None
+
+    def close(self) -> None:
+        """Let go of the file or the camera."""
+        self._capture.release()
+
+    def __enter__(self) -> 'VideoReader':
+        return self
+
+    def __exit__(self, *args) -> None:
+        self.close()
+
+
+class VideoWriter:
+    """An MP4 file, whole or not at all, by OpenCV.
+
+    Args:
+        path (str): The file, which should end with '.mp4'.
+        fps (float): Frames a second.
+        by_time (bool): Whether a frame is repeated or left out so that it is
+            seen at its time, which a camera needs. Defaults to False.
+
+    Raises:
+        OSError: With the first frame, if OpenCV cannot write such a file.
+    """
+
+    def __init__(self, path: str, fps: float, by_time: bool = False):
+        self.path, self.fps, self.by_time = path, fps, by_time
+        self._stack = contextlib.ExitStack()
+        self._writer: Optional[cv2.VideoWriter] = None
+        self._size = (0, 0)
+        self.count = 0
+
+    def write(self, image: np.ndarray, time: float) -> None:
+        """Add a frame (H, W, 3), BGR uint8, of a time in seconds."""
+        if self._writer is None:
+            self._open(image)
+        if image.shape[1::-1] != self._size:
+            image = cv2.resize(image, self._size)
+        times = 1
+        if self.by_time:
+            times = max(round(time * self.fps) + 1 - self.count, 0)
+        for _ in range(times):
+            self._writer.write(image)
+            self.count += 1
+
+    def _open(self, image: np.ndarray) -> None:
+        # MPEG-4 has even sides
+        self._size = tuple(n + n % 2 for n in image.shape[1::-1])
+        temporary = self._stack.enter_context(atomic_path(self.path))
+        with _quiet():
+            writer = cv2.VideoWriter(temporary,
+                                     cv2.VideoWriter_fourcc(*'mp4v'), self.fps,
+                                     self._size)
+        if not writer.isOpened():
+            raise OSError(f"OpenCV cannot write the video '{self.path}' (MP4, "
+                          f'{self._size[0]}x{self._size[1]}); is there space, '
+                          'and was OpenCV built with FFmpeg?')
+        self._writer = writer
+
+    def __enter__(self) -> 'VideoWriter':
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        self._stack.__exit__(*error)
+
+
+def stream_video(inferencer,
+                 frames: VideoReader,
+                 tracker: Optional[FaceTracker] = None,
+                 every: int = 1,
+                 batch_frames: int = 8,
+                 max_seconds: Optional[float] = None) -> Iterator[ImageResult]:
+    """Look at the frames of a video one after the other.
+
+    Args:
+        inferencer (FERInferencer): What looks.
+        frames (VideoReader): The video.
+        tracker (FaceTracker, optional): Defaults to None, a new one.
+        every (int): Look at every so many frames only; the others keep the
+            faces of the last one. Defaults to 1.
+        batch_frames (int): How many frames are asked about at a time.
+            Defaults to 8; a camera should have 1.
+        max_seconds (float, optional): Stop there. Defaults to None.
+
+    Yields:
+        ImageResult: Of each frame, with its picture; numbered faces with
+        smoothed scores.
+
+    Raises:
+        ValueError: If ``every`` or ``batch_frames`` is less than 1.
+    """
+    if every < 1 or batch_frames < 1:
+        raise ValueError('every and batch_frames should be 1 or more, but are '
+                         f'{every} and {batch_frames}')
+    tracker = tracker or FaceTracker()
+    # a detector may have a way that is fast enough for every frame
+    for_video = getattr(inferencer.detector, 'for_video', None)
+    detector = for_video() if for_video else inferencer.detector
+    last: List = []
+    for chunk in _chunks(frames, every * batch_frames, max_seconds):
+        looked = [r for r in chunk if r.frame % every == 0]
+        inferencer.forward([inferencer.find(r, detector) for r in looked])
+        for result in chunk:
+            if result.frame % every == 0:
+                tracker.update(result.faces, result.time)
+                for face in result.faces:
+                    inferencer.judge(face)
+                last = result.faces
+            else:
+                result.faces, result.held = last, True
+            yield result
+
+
+def _chunks(frames: VideoReader, size: int,
+            max_seconds: Optional[float]) -> Iterator[List[ImageResult]]:
+    chunk: List[ImageResult] = []
+    for result in frames:
+        if max_seconds is not None and result.time >= max_seconds:
+            break
+        chunk.append(result)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@dataclasses.dataclass
+class VideoSummary:
+    """What became of a video.
+
+    Attributes:
+        name (str): The video.
+        frames (int): How many were read.
+        seconds (float): The time of the last one.
+        faces (int): Faces in all frames that were looked at.
+        abstained (int): Of these, those of which nothing was said.
+        tracks (int): How many faces were followed.
+        error (str, optional): What was wrong; what was read before is kept.
+        interrupted (bool): Whether it was stopped by Ctrl-C.
+        files (dict[str, str]): 'video', 'csv' and 'jsonl', as written.
+    """
+    name: str
+    frames: int = 0
+    seconds: float = 0.
+    faces: int = 0
+    abstained: int = 0
+    tracks: int = 0
+    error: Optional[str] = None
+    interrupted: bool = False
+    files: Dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def annotate_video(inferencer,
+                   source: Union[str, os.PathLike, int],
+                   out_dir: Optional[str] = None,
+                   name: Optional[str] = None,
+                   smoothing: float = 0.5,
+                   every: int = 1,
+                   batch_frames: Optional[int] = None,
+                   max_seconds: Optional[float] = None,
+                   draw: Optional[Dict[str, Any]] = None,
+                   on_frame: Optional[Callable[[np.ndarray, ImageResult],
+                                               bool]] = None,
+                   show_progress: bool = False) -> VideoSummary:
+    """Name the expressions in a video, and write what was found.
+
+    ``NAME_faces.mp4`` shows the frames with the faces in them,
+    ``NAME_faces.csv`` has a row and ``NAME_faces.jsonl`` a line for each face
+    in each frame that was looked at. A video that is cut off gives what could
+    be read. Memory does not grow with the length of the video.
+
+    Args:
+        inferencer (FERInferencer): What looks.
+        source (str | os.PathLike | int): A file, or the number of a camera.
+        out_dir (str, optional): Folder of the files. Defaults to None, none
+            are written.
+        name (str, optional): Of the files. Defaults to None, the video's.
+        smoothing (float): See :class:`FaceTracker`. Defaults to 0.5.
+        every (int): See :func:`stream_video`. Defaults to 1.
+        batch_frames (int, optional): See :func:`stream_video`. Defaults to
+            None, 8 or, for a camera, 1.
+        max_seconds (float, optional): Stop there. Defaults to None.
+        draw (dict, optional): ``landmarks`` and ``parsing`` of
+            :func:`orsa.visualization.draw_faces`. Defaults to None.
+        on_frame (Callable, optional): Is given each frame, drawn, and its
+            result; False ends the video. Defaults to None.
+        show_progress (bool): Whether to show a progress bar.
+            Defaults to False.
+
+    Returns:
+        VideoSummary: What was done, and what went wrong.
+
+    Raises:
+        PictureError: If the video cannot be opened or has no frame.
+        OSError: If a file cannot be written.
+    """
+    with VideoReader(source) as frames, contextlib.ExitStack() as stack:
+        summary = VideoSummary(frames.name)
+        stem = name or osp.splitext(osp.basename(frames.name))[0].replace(
+            ' ', '_')
+        tracker = FaceTracker(smoothing)
+        results = stream_video(inferencer, frames, tracker, every, batch_frames
+                               or (1 if frames.is_camera else 8), max_seconds)
+        if show_progress:
+            results = _with_bar(results, frames, max_seconds)
+        sinks = []
+        if out_dir is not None:
+            paths = {
+                kind: osp.join(out_dir, f'{stem}_faces.{suffix}')
+                for kind, suffix in (('video', 'mp4'), ('csv', 'csv'),
+                                     ('jsonl', 'jsonl'))
+            }
+            sinks = [
+                stack.enter_context(_Tables(paths, inferencer.classes)),
+                stack.enter_context(
+                    VideoWriter(paths['video'], frames.fps, frames.is_camera))
+            ]
+            summary.files = paths
+        try:
+            _work_off(results, summary, sinks, draw or {}, on_frame)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        summary.error = frames.error
+        summary.tracks = tracker.num_tracks
+        if not summary.frames and not summary.interrupted:
+            raise PictureError(frames.error or 'it has no frame')
+    return summary
+
+
+def _work_off(results, summary, sinks, draw, on_frame) -> None:
+    from orsa.visualization import draw_faces
+    for result in results:
+        summary.frames += 1
+        summary.seconds = result.time
+        if not result.held:
+            summary.faces += len(result.faces)
+            summary.abstained += sum(f.abstain for f in result.faces)
+        if sinks or on_frame:
+            drawn = draw_faces(
+                result.image, result.faces, min_side=480, **draw)
+        if sinks:
+            tables, video = sinks
+            tables.write(result)
+            video.write(drawn, result.time)
+        if on_frame is not None and on_frame(drawn, result) is False:
+            return
+
+
+class _Tables:
+    """The CSV and the JSON lines of a video, whole or not at all."""
+
+    def __init__(self, paths: Dict[str, str], classes):
+        self.paths, self.classes = paths, list(classes)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> '_Tables':
+        files = {}
+        for kind in ('csv', 'jsonl'):
+            path = self._stack.enter_context(atomic_path(self.paths[kind]))
+            files[kind] = self._stack.enter_context(
+                open(path, 'w', newline='', encoding='utf-8'))
+        self._lines, self._rows = files['jsonl'], csv.writer(files['csv'])
+        self._rows.writerow([
+            'frame', 'time', 'track', 'x0', 'y0', 'x1', 'y1', 'expression',
+            'confidence', 'covered', 'abstain', 'reasons', *self.classes
+        ])
+        return self
+
+    def write(self, result: ImageResult) -> None:
+        """Add the faces of a frame, unless they are of an earlier one."""
+        if result.held:
+            return
+        for row in result.to_dicts():
+            self._lines.write(json.dumps(row, ensure_ascii=False) + '\n')
+            covered = row['covered']
+            self._rows.writerow([
+                row['frame'], row['time'], row['track'], *row['box'],
+                row['expression'], row['confidence'],
+                '' if covered is None else covered,
+                int(row['abstain']), '; '.join(row['reasons']),
+                *(row['scores'][name] for name in self.classes)
+            ])
+
+    def __exit__(self, *error) -> None:
+        self._stack.__exit__(*error)
+
+
+def _with_bar(results: Iterator[ImageResult], frames: VideoReader,
+              max_seconds: Optional[float]) -> Iterator[ImageResult]:
+    from rich.progress import track
+    total = frames.total or None
+    if max_seconds is not None:
+        limit = math.ceil(max_seconds * frames.fps)
+        total = min(total, limit) if total else limit
+    return track(results, osp.basename(frames.name), total=total)
+
+
+def _three_channels(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 3 else cv2.cvtColor(image,
+                                                      cv2.COLOR_GRAY2BGR)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without OpenCV's own messages: the errors here say the same."""
+    level = cv2.utils.logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

@@ -1,0 +1,203 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""The faces of a photograph or a frame, framed and named."""
+import functools
+from typing import Any, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from orsa.utils.face_parts import LAPA_PALETTE
+from .annotations import draw_annotations
+
+# RGB of the Okabe-Ito palette, which colour-blind people tell apart: frame
+# and label, and the letters on it. What is unsure is dashed as well.
+_SURE = ((0, 114, 178), (255, 255, 255))
+_UNSURE = ((230, 159, 0), (0, 0, 0))
+_SMALLEST_FONT = 12
+
+Rect = Tuple[int, int, int, int]
+
+
+def label_of(face: Any) -> str:
+    """What is written at a face.
+
+    Args:
+        face (Any): With ``expression``, ``confidence``, ``covered``,
+            ``reasons`` and ``track``, as :class:`orsa.apis.FaceResult`.
+
+    Returns:
+        str: Such as 'happiness 87%', 'unsure: sadness 31%' or
+        '62% covered: sadness 31%'; a track's number in front.
+    """
+    said = f'{face.expression} {face.confidence:.0%}'
+    if face.abstain:
+        hidden = any('visible' in reason for reason in face.reasons)
+        said = (f'{face.covered:.0%} covered: {said}'
+                if hidden else f'unsure: {said}')
+    return said if face.track is None else f'#{face.track} {said}'
+
+
+def draw_faces(image: np.ndarray,
+               faces: Sequence[Any],
+               landmarks: bool = True,
+               parsing: bool = False,
+               min_side: int = 640,
+               max_side: int = 2048) -> np.ndarray:
+    """Draw the faces of a picture into it, each with its label.
+
+    A frame is blue and closed where the model is sure, orange and dashed
+    where it abstains. Labels are where they cover neither each other nor, if
+    it can be, another face; one for which there is no place is left out.
+
+    Args:
+        image (np.ndarray): (H, W, 3), BGR uint8.
+        faces (Sequence): :class:`orsa.apis.FaceResult`, or what has its
+            attributes.
+        landmarks (bool): Whether to draw them. Defaults to True.
+        parsing (bool): Whether to colour the parts of the faces.
+            Defaults to False.
+        min_side (int): A picture whose longer side is less is made larger, so
+            that labels can be read. Defaults to 640.
+        max_side (int): A larger one is made smaller. Defaults to 2048.
+
+    Returns:
+        np.ndarray: BGR uint8.
+    """
+    longer = max(image.shape[:2])
+    scale = min(max(1., min_side / longer), max_side / longer)
+    if parsing:
+        image = _with_parsing(image, faces)
+    shape = tuple(max(1, round(scale * n)) for n in image.shape[1::-1])
+    drawn = image.copy() if scale == 1 else cv2.resize(
+        image,
+        shape,
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    boxes = [_rect(face.box, scale, drawn.shape) for face in faces]
+    width = max(2, round(max(drawn.shape[:2]) / 400))
+    for face, box in zip(faces, boxes):
+        if landmarks and face.landmarks is not None:
+            _dots(drawn, face.landmarks, scale, box, width)
+        _frame(drawn, box, _UNSURE[0] if face.abstain else _SURE[0], width,
+               face.abstain)
+    _label(drawn, faces, boxes, width)
+    return drawn
+
+
+def _rect(box: Sequence[float], scale: float, shape: Tuple) -> Rect:
+    """A box in the drawing, no more than its own margin outside."""
+    height, width = shape[:2]
+    limits = (width - 2, height - 2, width - 1, height - 1)
+    x0, y0, x1, y1 = (int(np.clip(round(v * scale), 0, max(limit, 0)))
+                      for v, limit in zip(box, limits))
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def _with_parsing(image: np.ndarray, faces: Sequence[Any]) -> np.ndarray:
+    whole = np.zeros(image.shape[:2], np.uint8)
+    for face in faces:
+        if face.parsing is not None:
+            here = cv2.warpAffine(
+                face.parsing,
+                face.matrix,
+                image.shape[1::-1],
+                flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+            whole = np.where(here > 0, here, whole)
+    return draw_annotations(
+        image, seg_map=whole, palette=LAPA_PALETTE, size=max(image.shape[:2]))
+
+
+def _dots(image: np.ndarray, points: np.ndarray, scale: float, box: Rect,
+          width: int) -> None:
+    radius = max(1, min(round((box[2] - box[0]) / 150), width))
+    for x, y in (points[:, :2] + .5) * scale - .5:
+        at = (round(float(x)), round(float(y)))
+        cv2.circle(image, at, radius + 1, (0, 0, 0), -1, cv2.LINE_AA)
+        cv2.circle(image, at, radius, (255, 255, 255), -1, cv2.LINE_AA)
+
+
+def _frame(image: np.ndarray, box: Rect, rgb: Tuple, width: int,
+           dashed: bool) -> None:
+    x0, y0, x1, y1 = box
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    lines = list(zip(corners, corners[1:]))
+    if dashed:
+        lines = [dash for line in lines for dash in _dashes(*line, 6 * width)]
+    # a dark edge, for pictures in the colour of the frame
+    for colour, thickness in (((0, 0, 0), width + 2), (rgb[::-1], width)):
+        for start, end in lines:
+            cv2.line(image, start, end, colour, thickness)
+
+
+def _dashes(start: Tuple[int, int], end: Tuple[int, int],
+            length: int) -> List[Tuple]:
+    count = max(1, round(np.hypot(*np.subtract(end, start)) / length / 2))
+    at = np.linspace(start, end, 2 * count + 1).round().astype(int).tolist()
+    return [(at[i], at[i + 1]) for i in range(0, 2 * count, 2)]
+
+
+def _label(image: np.ndarray, faces: Sequence[Any], boxes: Sequence[Rect],
+           width: int) -> None:
+    usual = max(15, round(max(image.shape[:2]) / 50))
+    taken: List[Rect] = []
+    # the largest first: it is what the picture shows
+    order = sorted(range(len(faces)), key=lambda i: -_area(boxes[i]))
+    for i in order:
+        colours = _UNSURE if faces[i].abstain else _SURE
+        others = [box for j, box in enumerate(boxes) if j != i]
+        for size in dict.fromkeys((usual, _SMALLEST_FONT)):
+            patch = _text(label_of(faces[i]), size, *colours)
+            place = _place(image.shape, patch.shape, boxes[i], others, taken,
+                           width)
+            if place is not None:
+                x0, y0, x1, y1 = place
+                image[y0:y1, x0:x1] = patch
+                taken.append(place)
+                break
+
+
+def _place(shape: Tuple, patch: Tuple, box: Rect, others: Sequence[Rect],
+           taken: Sequence[Rect], width: int) -> Optional[Rect]:
+    """Where a label covers least; None if it would cover another label."""
+    height, length = patch[:2]
+    x0, y0, x1, y1 = box
+    gap = width // 2 + 1
+    if height > shape[0] or length > shape[1]:
+        return None
+    rows = (y0 - height - gap, y1 + gap, y0 + gap, y1 - height - gap)
+    columns = (x0 - gap + 1, x1 - length + gap, (x0 + x1 - length) // 2)
+    best, least = None, None
+    for rank, (y, x) in enumerate((y, x) for y in rows for x in columns):
+        x = min(max(x, 0), shape[1] - length)
+        if not 0 <= y <= shape[0] - height:
+            continue
+        place = (x, y, x + length, y + height)
+        if any(_common(place, other) for other in taken):
+            continue
+        cost = (sum(_common(place, other) for other in others), rank)
+        if least is None or cost < least:
+            best, least = place, cost
+    return best
+
+
+def _area(box: Rect) -> int:
+    return max(box[2] - box[0], 0) * max(box[3] - box[1], 0)
+
+
+def _common(one: Rect, other: Rect) -> int:
+    return _area((max(one[0], other[0]), max(one[1], other[1]),
+                  min(one[2], other[2]), min(one[3], other[3])))
+
+
+@functools.lru_cache(maxsize=256)
+def _text(text: str, size: int, paper: Tuple, ink: Tuple) -> np.ndarray:
+    """A line of text as a picture (h, w, 3), BGR uint8."""
+    from matplotlib import font_manager
+    from PIL import Image, ImageDraw, ImageFont
+    font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)
+    left, _, right, _ = font.getbbox(text)
+    ascent, descent = font.getmetrics()
+    pad = max(3, size // 4)
+    patch = Image.new('RGB', (right - left + 2 * pad, ascent + descent + pad),
+                      paper)
+    ImageDraw.Draw(patch).text((pad - left, pad // 2), text, ink, font)
+    return np.ascontiguousarray(np.asarray(patch)[..., ::-1])

@@ -1,0 +1,190 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import builtins
+import importlib.util
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+
+from orsa.apis import Detections, build_detector, detectors
+from orsa.apis.detectors import check_detections
+
+
+class DrawnYuNet(torch.nn.Module):
+    """Says in YuNet's words that there is a face in every white cell."""
+
+    def forward(self, x):
+        outs = dict(cls=[], obj=[], bbox=[], kps=[])
+        for stride in (8, 16, 32):
+            white = torch.nn.functional.avg_pool2d(x.mean(1, True), stride)
+            sure = white.flatten(1)[..., None] / 255
+            outs['cls'].append(sure)
+            outs['obj'].append(sure)
+            # the middle of the cell's corner, e strides wide
+            outs['bbox'].append(
+                torch.cat([0 * sure] * 2 + [0 * sure + 1] * 2, -1))
+            outs['kps'].append(
+                torch.cat([0 * sure + k / 10 for k in range(10)], -1))
+        return tuple(out for kind in outs.values() for out in kind)
+
+
+@pytest.fixture(scope='module')
+def yunet(tmp_path_factory):
+    path = tmp_path_factory.mktemp('yunet') / 'drawn.onnx'
+    names = [
+        f'{n}_{s}' for n in ('cls', 'obj', 'bbox', 'kps') for s in (8, 16, 32)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            DrawnYuNet(),
+            torch.zeros(1, 3, 64, 64),
+            str(path),
+            input_names=['input'],
+            output_names=names,
+            dynamo=False,
+            opset_version=11,
+            dynamic_axes=dict(input={
+                2: 'h',
+                3: 'w'
+            }))
+    return path
+
+
+def test_yunet_reads_opencvs_rows(yunet):
+    detector = build_detector(f'yunet:{yunet}')
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[16:24, 32:40] = 255
+    found = detector(image)
+    # of stride 8, in column 4 and row 2
+    half = math.e * 8 / 2
+    np.testing.assert_allclose(
+        found.boxes, [[32 - half, 16 - half, 32 + half, 16 + half]], rtol=1e-4)
+    points = np.arange(10).reshape(5, 2) / 10 * 8 + (32, 16)
+    np.testing.assert_allclose(found.points, points[None], rtol=1e-4)
+    assert found.scores == pytest.approx(1)
+    # a large one is made smaller, and the answer larger again
+    small = build_detector(dict(type='yunet', model=yunet, max_side=96))
+    big = small(image.repeat(4, 0).repeat(4, 1))
+    np.testing.assert_allclose(big.boxes, found.boxes * 4, rtol=1e-4)
+    np.testing.assert_allclose(big.points, found.points * 4, rtol=1e-4)
+    assert not len(detector(0 * image).boxes)
+
+
+def test_files_of_yunet_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match='OpenCV Zoo'):
+        build_detector('yunet:nowhere.onnx')
+    pointer = tmp_path / 'pointer.onnx'
+    pointer.write_text('version https://git-lfs.github.com/spec/v1')
+    with pytest.raises(ValueError, match='pointer file of Git LFS'):
+        build_detector(f'yunet:{pointer}')
+
+
+def test_mmdet_by_config(tmp_path):
+    """DETR, which needs none of mmcv's compiled operators."""
+    pytest.importorskip('mmdet')
+    from mmdet.apis import inference_detector
+    from mmengine.hub import get_config
+    from mmengine.registry import DefaultScope
+    cfg = get_config('mmdet::detr/detr_r50_8xb2-150e_coco.py')
+    cfg.model.backbone.update(depth=18, init_cfg=None)
+    cfg.model.neck.in_channels = [512]
+    cfg.model.num_queries = cfg.model.test_cfg.max_per_img = 5
+    for part in ('encoder', 'decoder'):
+        cfg.model[part].num_layers = 1
+    cfg.model.bbox_head.num_classes = 1
+    resize = [
+        t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'Resize'
+    ]
+    resize[0].scale = (96, 64)
+    cfg.dump(tmp_path / 'detr.py')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        from mmdet.registry import MODELS
+        model = MODELS.build(cfg.model)
+    meta = dict(dataset_meta=dict(classes=('face', )))
+    torch.save(
+        dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'detr.pth')
+    spec = f"mmdet:{tmp_path / 'detr.py'},{tmp_path / 'detr.pth'}"
+    detector = build_detector(spec)
+    detector.score_threshold = 0.
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    found = detector(image)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        own = inference_detector(detector.model, image).pred_instances
+    assert len(found.boxes) == 5 and found.points is None
+    np.testing.assert_allclose(found.boxes, own.bboxes, rtol=1e-5)
+    np.testing.assert_allclose(found.scores, own.scores, rtol=1e-5)
+    detector.score_threshold = 1.01
+    assert not len(detector(image).boxes)
+
+
+def test_which_class_is_a_face():
+    label = detectors._face_label
+    assert label(dict(classes=('person', 'Face')), None, 'x.py') == 1
+    assert label(dict(classes=('head', )), None, 'x.py') == 0
+    assert label(dict(classes=('cat', 'head')), 'head', 'x.py') == 1
+    with pytest.raises(ValueError, match='none is called .face.'):
+        label(dict(classes=('person', 'cat')), None, 'x.py')
+
+
+def test_five_points_of_a_pose():
+    points = np.random.default_rng(0).uniform(10, 90, (3, 5, 2))
+    found = detectors._from_pose(
+        InstanceData(
+            keypoints=points,
+            keypoint_scores=np.array([[.9] * 5, [.2] * 5, [.6] * 5])), .5)
+    np.testing.assert_allclose(found.points, points[[0, 2]], rtol=1e-6)
+    np.testing.assert_allclose(found.boxes[0, :2], points[0].min(0), rtol=1e-6)
+
+
+def test_a_library_that_is_not_installed(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None
+                        if name == 'mmdet' else find(name))
+    # not even asked to import
+    real = builtins.__import__
+
+    def no_mmdet(name, *args, **kwargs):
+        assert not name.startswith('mmdet')
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, '__import__', no_mmdet)
+    with pytest.raises(ImportError, match="pip install .*detector='cascade'"):
+        build_detector('mmdet:config.py,weights.pth')
+
+
+def test_specs():
+
+    def mine(image):
+        return []
+
+    assert build_detector(mine) is mine
+    video = build_detector('cascade').for_video()
+    assert not video.turned and video.kwargs['max_side'] == 640
+    assert build_detector(dict(type='cascade',
+                               min_size=50)).kwargs['min_size'] == 50
+    for wrong, reason in (('retina', 'no detector .retina.'),
+                          ('yunet', 'lacks an argument'), (3, 'a function'),
+                          (dict(colour=1), 'a dict')):
+        with pytest.raises(ValueError, match=reason):
+            build_detector(wrong)
+
+
+def test_what_a_function_may_return():
+    rows = np.arange(30.).reshape(2, 15)
+    rows[:, 2:4] = rows[:, :2] + 5
+    assert check_detections(rows[:, :4]).scores is None
+    found = check_detections(rows)
+    np.testing.assert_array_equal(found.scores, rows[:, 4])
+    np.testing.assert_array_equal(found.points, rows[:, 5:].reshape(2, 5, 2))
+    assert check_detections([]).boxes.shape == (0, 4)
+    rows[0, 2] = rows[0, 0]  # no width
+    rows[1, 3] = np.nan
+    assert not len(check_detections(rows[:, :5]).boxes)
+    with pytest.raises(ValueError, match=r'returned \(2, 6\)'):
+        check_detections(rows[:, :6])
+    with pytest.raises(ValueError, match='scores of shape'):
+        check_detections(Detections(rows[:, :4], np.zeros(3)))

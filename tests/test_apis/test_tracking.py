@@ -1,0 +1,96 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import box_iou
+
+from orsa.apis.calibration import COVERED
+from orsa.apis.results import FaceResult
+from orsa.apis.tracking import FaceTracker, pairwise_iou
+
+
+def face(x, y=0., happy=1., size=100., **kwargs):
+    return FaceResult((x, y, x + size, y + size),
+                      dict(happiness=happy, neutral=1 - happy), **kwargs)
+
+
+def test_iou_is_torchvisions():
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 50, (2, 9, 2))
+    boxes = np.concatenate([low, low + rng.uniform(1, 40, (2, 9, 2))], -1)
+    expected = box_iou(torch.tensor(boxes[0]), torch.tensor(boxes[1]))
+    np.testing.assert_allclose(pairwise_iou(*boxes), expected, atol=1e-9)
+
+
+def test_numbers_stay_whatever_the_order():
+    tracker = FaceTracker()
+    for step in range(10):
+        # two move towards each other, one comes later
+        faces = [face(10 * step), face(300 - 10 * step, 200)]
+        if step >= 4:
+            faces.insert(0, face(600))
+        if step % 2:
+            faces = faces[::-1]
+        tracker.update(faces, step / 10)
+        by_place = {f.box[:2]: f.track for f in faces}
+        assert by_place[(10 * step, 0)] == 1
+        assert by_place[(300 - 10 * step, 200)] == 2
+        if step >= 4:
+            assert by_place[(600, 0)] == 3
+    assert tracker.num_tracks == 3
+
+
+def test_the_best_sum_decides_not_the_first():
+    """Greedily the first face would take the track that the second needs."""
+    tracker = FaceTracker()
+    tracker.update([face(0), face(60)], 0.)
+    faces = [face(35), face(90)]
+    tracker.update(faces, .1)
+    assert [f.track for f in faces] == [1, 2]
+
+
+@pytest.mark.parametrize('step', [.02, .1, .5])
+def test_smoothing_goes_by_time(step):
+    tracker = FaceTracker(smoothing=.5)
+    tracker.update([face(0, happy=0.)], 0.)
+    for k in range(1, round(1 / step) + 1):
+        now = face(0, happy=1.)
+        tracker.update([now], k * step)
+    # after a second, whatever the frame rate
+    assert now.scores['happiness'] == pytest.approx(1 - math.exp(-2), abs=1e-9)
+    assert sum(now.scores.values()) == pytest.approx(1)
+    assert now.frame_scores['happiness'] == 1
+
+
+def test_a_covered_frame_says_nothing():
+    tracker = FaceTracker(smoothing=.5)
+    tracker.update([face(0, happy=1.)], 0.)
+    hidden = face(0, happy=0., reasons=(COVERED, ))
+    tracker.update([hidden], .3)
+    assert hidden.scores['happiness'] == 1 and hidden.track == 1
+    after = face(0, happy=0.)
+    tracker.update([after], .5)
+    # half a second since something was said
+    assert after.scores['happiness'] == pytest.approx(math.exp(-1))
+
+
+def test_forgotten_after_a_gap():
+    for gap, number in ((.9, 1), (1.1, 2)):
+        tracker = FaceTracker(max_gap=1.)
+        tracker.update([face(0)], 0.)
+        tracker.update([], .2)
+        late = face(5)
+        tracker.update([late], gap)
+        assert late.track == number
+
+
+def test_no_smoothing_and_what_is_refused():
+    tracker = FaceTracker(smoothing=0)
+    tracker.update([face(0, happy=0.)], 0.)
+    now = face(0, happy=.8)
+    tracker.update([now], .01)
+    assert now.scores['happiness'] == .8
+    with pytest.raises(ValueError, match='smoothing'):
+        FaceTracker(smoothing=-1)

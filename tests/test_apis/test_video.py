@@ -1,0 +1,212 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import csv
+import json
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+
+from orsa.apis import FERInferencer, annotate_video, init_model, video
+from orsa.apis.pictures import PictureError
+from orsa.apis.video import VideoReader, VideoWriter, stream_video
+
+SIZE = (97, 161)  # odd on purpose
+
+
+@pytest.fixture(scope='module')
+def face(faces_dir):
+    path = faces_dir / 'basic/Image/aligned/test_00130_aligned.jpg'
+    return cv2.resize(cv2.imread(str(path)), (64, 64))
+
+
+def frame(face, k):
+    image = np.full((*SIZE, 3), 110, np.uint8)
+    image[16:80, 10 + k:74 + k] = face
+    return image
+
+
+@pytest.fixture(scope='module')
+def clip(face, tmp_path_factory):
+    path = tmp_path_factory.mktemp('clip') / 'my clip.avi'
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*'MJPG'), 20., SIZE[::-1])
+    for k in range(30):
+        writer.write(frame(face, k))
+    writer.release()
+    return path
+
+
+def where_it_was_drawn(image):
+    """A detector that knows: the face is where the grey ends."""
+    columns = np.flatnonzero(np.abs(image[40].astype(int) - 110).max(1) > 25)
+    return [[columns[0], 16, columns[0] + 64, 80]]
+
+
+@pytest.fixture(scope='module')
+def inferencer():
+    return FERInferencer(
+        init_model('orsanet_lite'), detector=where_it_was_drawn)
+
+
+def test_everything_is_written(inferencer, clip, tmp_path):
+    summary = annotate_video(inferencer, clip, str(tmp_path), every=3)
+    assert (summary.frames, summary.faces, summary.tracks) == (30, 10, 1)
+    assert summary.error is None and summary.seconds == pytest.approx(29 / 20)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        'my_clip_faces.csv', 'my_clip_faces.jsonl', 'my_clip_faces.mp4'
+    ]
+    with open(summary.files['jsonl']) as file:
+        lines = [json.loads(line) for line in file]
+    with open(summary.files['csv'], newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [r['frame'] for r in lines] == list(range(0, 30, 3))
+    for line, row in zip(lines, rows, strict=True):
+        assert line['time'] == pytest.approx(line['frame'] / 20)
+        # the face moves a pixel a frame
+        assert line['box'][0] == pytest.approx(10 + line['frame'], abs=6)
+        assert float(row['x0']) == line['box'][0] and row['track'] == '1'
+        assert float(row['happiness']) == line['scores']['happiness']
+        assert row['abstain'] == str(int(line['abstain']))
+    written = cv2.VideoCapture(summary.files['video'])
+    frames = 0
+    while written.read()[0]:
+        frames += 1
+    assert frames == 30 and written.get(cv2.CAP_PROP_FPS) == 20
+
+
+def test_scores_are_smoothed_over_time(inferencer, clip):
+    with VideoReader(clip) as reader:
+        results = list(stream_video(inferencer, reader))
+    raw = [r.faces[0].frame_scores['happiness'] for r in results]
+    smooth, expected = [r.faces[0].scores['happiness']
+                        for r in results], raw[0]
+    assert [r.frame for r in results] == list(range(30))
+    for k in range(1, 30):
+        share = 1 - np.exp(-(1 / 20) / .5)
+        expected += share * (raw[k] - expected)
+        assert smooth[k] == pytest.approx(expected, abs=1e-4)
+
+
+def test_batches_change_nothing(inferencer, clip):
+    found = []
+    for batch in (1, 8):
+        with VideoReader(clip) as reader:
+            found.append([
+                r.faces[0].scores for r in stream_video(
+                    inferencer, reader, batch_frames=batch, max_seconds=.5)
+            ])
+    assert len(found[0]) == len(found[1]) == 10
+    for a, b in zip(*found):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
+def test_a_call_takes_videos_among_pictures(inferencer, clip, face):
+    found = inferencer([frame(face, 0), str(clip)])['predictions']
+    assert [one.frame for one in found] == [None, *range(30)]
+    assert found[0].faces[0].track is None and found[9].faces[0].track == 1
+
+
+def test_what_is_cut_off_is_kept(inferencer, clip, tmp_path):
+    cut = tmp_path / 'cut.avi'
+    content = clip.read_bytes()
+    cut.write_bytes(content[:len(content) // 2])
+    summary = annotate_video(inferencer, cut, str(tmp_path))
+    assert 5 < summary.frames < 25
+    assert f'ends after {summary.frames} of 30 frames' in summary.error
+    with open(summary.files['jsonl']) as file:
+        assert len(list(file)) == summary.frames
+    found = inferencer(str(cut))['predictions']
+    assert len(found) == summary.frames + 1 and found[-1].error
+
+
+def test_what_cannot_be_opened(inferencer, tmp_path):
+    (tmp_path / 'empty.mp4').write_bytes(b'')
+    (tmp_path / 'text.mp4').write_text('no video')
+    for name, reason in (('empty.mp4', 'is empty'), ('text.mp4', 'no video'),
+                         ('away.mp4', 'no such file')):
+        with pytest.raises(PictureError, match=reason):
+            annotate_video(inferencer, tmp_path / name, str(tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_ctrl_c_keeps_what_was_done(inferencer, clip, tmp_path):
+
+    def stop(drawn, result):
+        if result.frame == 12:
+            raise KeyboardInterrupt
+
+    summary = annotate_video(
+        inferencer, clip, str(tmp_path), on_frame=stop, batch_frames=4)
+    assert summary.interrupted and summary.frames == 13
+    with open(summary.files['csv']) as file:
+        assert len(list(file)) == 1 + 13
+    ended = annotate_video(
+        inferencer, clip, on_frame=lambda drawn, result: result.frame < 4)
+    assert ended.frames == 5 and not ended.interrupted and not ended.files
+
+
+class _Endless:
+    """In place of a camera: the same picture, as often as asked."""
+
+    def __init__(self, image, count):
+        self.image, self.left = image, count
+
+    def isOpened(self):
+        return True
+
+    def get(self, what):
+        return 0.
+
+    def read(self):
+        self.left -= 1
+        return self.left >= 0, self.image.copy()
+
+    def release(self):
+        pass
+
+
+def test_memory_does_not_grow(inferencer, face, monkeypatch):
+    """Of 400 frames, 19 MB together, a few are held at a time."""
+    monkeypatch.setattr(inferencer, 'forward', lambda loaded: None)
+    monkeypatch.setattr(video.cv2, 'VideoCapture',
+                        lambda source: _Endless(frame(face, 0), 400))
+    peaks = []
+    for count in (40, 360):
+        tracemalloc.start()
+        with VideoReader(0) as reader:
+            results = stream_video(inferencer, reader, batch_frames=8)
+            for _ in range(count):
+                next(results)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] < 3e6
+
+
+def test_a_camera(inferencer, face, monkeypatch, tmp_path):
+    monkeypatch.setattr(video.cv2, 'VideoCapture',
+                        lambda source: _Endless(frame(face, 0), 3))
+    summary = annotate_video(inferencer, 0, str(tmp_path))
+    assert summary.frames == 3 and summary.name == 'camera 0'
+    assert 'no more pictures' in summary.error
+    assert (tmp_path / 'camera_0_faces.jsonl').is_file()
+
+
+def test_frames_of_a_camera_are_seen_at_their_time(tmp_path):
+    path = tmp_path / 'slow.mp4'
+    with VideoWriter(str(path), 10., by_time=True) as writer:
+        for time in (0., .5, .52, 1.):
+            writer.write(np.zeros((32, 32, 3), np.uint8), time)
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    assert count == 11  # a second at ten a second
+
+
+def test_a_failed_video_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError):
+        with VideoWriter(str(tmp_path / 'a.mp4'), 10.) as writer:
+            writer.write(np.zeros((32, 32, 3), np.uint8), 0.)
+            raise RuntimeError
+    assert not list(tmp_path.iterdir())

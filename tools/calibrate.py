@@ -1,0 +1,12 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Fit how a model's scores are to be read, on faces held out of training."""
+import argparse
+
+from orsa.apis.calibrating import add_calibrate_arguments, calibrate, describe
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Fit a temperature, and what the parser says of free '
+        'faces, on held-out faces')
+    add_calibrate_arguments(parser)
+    print(describe(calibrate(parser.parse_args())))
