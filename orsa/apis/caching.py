@@ -46,7 +46,7 @@ _ENDS = ('PackInputs', 'LoadCachedPriors')
 # Where the weights lie, and what is said when there are none: no part of what
 # a prior computes. The files themselves are compared by their content.
 _NO_MATTER = ('checkpoint', 'source', 'allow_untrained', 'init_cfg',
-              'pretrained', 'fold_checkpoints')
+              'pretrained', 'fold_checkpoints', 'prepare')
 
 
 def clean_pipeline(pipeline: Sequence[dict],

@@ -7,7 +7,7 @@ from packaging.version import Version
 
 # name, lowest, below (None: open), what to install
 REQUIRED = (
-    ('torch', '2.1', None),
+    ('torch', '2.5', None),
     ('numpy', '1.24', None),
     ('opencv-python', '4.5', '5'),
     ('mmengine', '0.10.4', None),

@@ -1,18 +1,22 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import argparse
 import json
+import time
 
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 
-from orsa.apis.speed.clock import Clock
-from orsa.apis.speed.plain import PlainSAM, attention, make_plain
+from orsa.apis.model import build_model, load_config
+from orsa.apis.preparing import prepare_for_inference
+from orsa.apis.speed.clock import Clock, use_processor_time
+from orsa.apis.speed.plain import PlainSAM, attention, make_plain, unfuse
 from orsa.apis.speed.report import add_speed_arguments, run, table
 from orsa.apis.speed.step import make_step
 from orsa.apis.speed.turns import Timing, ratio, take_turns
 from orsa.engine.optimizers import SAMOptimWrapper
+from orsa.utils import linear as orsa_linear
 
 
 def test_clock_charges_the_innermost_part(monkeypatch):
@@ -26,6 +30,17 @@ def test_clock_charges_the_innermost_part(monkeypatch):
         clock.rename('later')  # at 16, to 20
     assert clock.read() == dict(outer=1. + 3., inner=2., later=4.)
     assert clock.read() == {}
+
+
+def test_clock_of_the_processor_does_not_count_waiting():
+    use_processor_time()
+    try:
+        clock = Clock()
+        with clock.part('waiting'):
+            time.sleep(0.2)
+        assert clock.read()['waiting'] < 0.1
+    finally:
+        use_processor_time(False)
 
 
 @pytest.fixture()
@@ -85,6 +100,7 @@ def test_table_takes_ratios_within_rounds():
             title='',
             rounds=2,
             threads=1,
+            clock='wall',
             reference='plain',
             processor='',
             capability='',
@@ -137,17 +153,41 @@ def test_make_plain_switches_off():
 
 
 def test_step_tells_its_parts(repo_root, monkeypatch):
-    # attention is replaced for good otherwise
+    # these are replaced for good otherwise
     monkeypatch.setattr(F, 'scaled_dot_product_attention',
                         F.scaled_dot_product_attention)
-    for plain in (False, True):
+    monkeypatch.setattr(orsa_linear, 'enabled', orsa_linear.enabled)
+    for kind in (dict(), dict(cached=True), dict(plain=True)):
         step = make_step(
             str(repo_root / 'configs/orsanet_demo.py'),
             batch_size=2,
             size=64,
-            plain=plain)
+            **kind)
         seconds = step()
         assert set(seconds) == {
             'data', 'priors', 'first pass', 'second pass', 'optimizer'
         }
         assert min(seconds.values()) > 0
+
+
+def test_plain_and_fast_answer_alike(repo_root, monkeypatch):
+    """The yardstick and what it measures compute the same."""
+    monkeypatch.setattr(F, 'scaled_dot_product_attention',
+                        F.scaled_dot_product_attention)
+    monkeypatch.setattr(orsa_linear, 'enabled', orsa_linear.enabled)
+    monkeypatch.setattr(orsa_linear, 'MIN_PRODUCTS', 1)
+    cfg = load_config(str(repo_root / 'configs/orsanet_demo.py'))
+    for name in ('parsing_prior', 'landmark_prior'):
+        cfg.model.backbone[name].prepare = 'fold'
+    model = build_model(cfg, pretrained=False).eval()
+    fast = prepare_for_inference(model)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        outs = [m(x, mode='tensor') for m in (model, fast)]
+        make_plain(cfg)
+        plain = build_model(cfg, pretrained=False).eval()
+        plain.load_state_dict(model.state_dict())
+        unfuse()
+        expected = plain(x, mode='tensor')
+    for out in outs:
+        assert (out - expected).abs().max() <= 1e-5 * expected.abs().max()

@@ -19,7 +19,9 @@ if __name__ == '__main__':
     variants = dict(
         plain=dict(shared, plain=True),
         orsa=shared,
+        cached=dict(shared, cached=True),
         bfloat16=dict(shared, dtype='bfloat16'))
+    variants['bfloat16, cached'] = dict(shared, dtype='bfloat16', cached=True)
     run(
         args, 'orsa.apis.speed.step:make_step', variants, 'plain',
         f'SAM step of {args.config}, {args.batch_size} pictures of '

@@ -20,6 +20,7 @@ model = dict(
         # The published code cuts the memory of IR-50's map into tokens
         # that are no places. Kept for parity; 'space' is the true map.
         token_layout='memory',
+        channels_last=True,
         image_source='IR-50 trained on MS-Celeb-1M: ir50.pth of the POSTER++ '
         'repository, converted by tools/model_converters/ir50.py',
         image_encoder=dict(
@@ -32,6 +33,7 @@ model = dict(
             type='orsa.ParsingPrior',
             output='feature',
             input_size=224,
+            prepare='fold',
             out_channels=1024,
             input_mean=mean,
             input_std=std,
@@ -54,6 +56,7 @@ model = dict(
             output='feature',
             input_size=112,
             resize_mode='nearest',
+            prepare='fold',
             out_channels=512,
             input_mean=mean,
             input_std=std,

@@ -4,7 +4,7 @@
 optim_wrapper = dict(
     type='orsa.SAMOptimWrapper',
     rho=0.05,
-    optimizer=dict(type='Adam', lr=1e-5, weight_decay=0.))
+    optimizer=dict(type='Adam', lr=1e-5, weight_decay=0., fused=True))
 
 param_scheduler = dict(type='ExponentialLR', gamma=0.98, by_epoch=True)
 

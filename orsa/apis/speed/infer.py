@@ -6,8 +6,9 @@ from typing import Callable, Dict, Optional
 import torch
 
 from orsa.apis.model import build_model, load_config
+from orsa.apis.preparing import prepare_for_inference
 from .clock import Clock
-from .plain import make_plain, unfuse_attention
+from .plain import make_plain, unfuse
 
 DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 
@@ -41,9 +42,11 @@ def make_forward(config: str,
     cfg.merge_from_dict(options or {})
     if plain:
         make_plain(cfg)
-        unfuse_attention()
+        unfuse()
     torch.manual_seed(0)
     model = build_model(cfg, pretrained=False).to(device).eval()
+    if not plain:
+        model = prepare_for_inference(model)
     clock = Clock()
     for name in ('parsing_prior', 'landmark_prior'):
         prior = getattr(model.backbone, name, None)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 
+from orsa.utils import linear as orsa_linear
+
 # options that would make the model fast, and what they are without
 _OFF = dict(channels_last=False)
 _PRIOR_OFF = dict(prepare=None)
@@ -56,9 +58,10 @@ def attention(query: torch.Tensor,
     return weights @ value
 
 
-def unfuse_attention() -> None:
-    """Let :func:`attention` stand in for torch's, in this process."""
+def unfuse() -> None:
+    """Let torch's plain functions do it, in all of this process."""
     F.scaled_dot_product_attention = attention
+    orsa_linear.enabled = False
 
 
 class PlainSAM:

@@ -29,6 +29,13 @@ def add_speed_arguments(parser: argparse.ArgumentParser,
         type=int,
         default=1,
         help='of each process (default: %(default)s)')
+    parser.add_argument(
+        '--clock',
+        choices=['wall', 'processor'],
+        default='wall',
+        help='whether to measure the time on the wall, or the time in which '
+        'the process ran: on a busy machine, for one process of one thread '
+        '(default: %(default)s)')
     parser.add_argument('--json', metavar='FILE', help='write figures to it')
     parser.add_argument(
         '--variants', nargs='+', help='some of them (default: all)')
@@ -78,11 +85,12 @@ def run(args: argparse.Namespace, make: str, variants: Dict[str, dict],
                          f'{list(variants)}')
     timings = take_turns(make, {k: variants[k]
                                 for k in chosen}, args.rounds, args.warmup,
-                         args.threads)
+                         args.threads, args.clock == 'processor')
     about = dict(
         title=title,
         rounds=args.rounds,
         threads=args.threads,
+        clock=args.clock,
         reference=reference if reference in timings else None,
         **machine())
     print('\n'.join(table(timings, about)))
@@ -123,9 +131,10 @@ def table(timings: Dict[str, Timing], about: dict) -> List[str]:
         ])
     if not reference:
         head, rows = head[:-1], [r[:-1] for r in rows]
+    several = 's' if about['threads'] > 1 else ''
     return [
-        f"{about['title']}: medians of {about['rounds']} rounds in turn, ms; "
-        f"{about['threads']} thread{'s' if about['threads'] > 1 else ''} a "
+        f"{about['title']}: medians of {about['rounds']} rounds in turn, ms "
+        f"of the {about['clock']}; {about['threads']} thread{several} a "
         f"process; {about['processor']} ({about['capability']}), torch "
         f"{about['torch']}.", '', *markdown_table(head, rows)
     ]

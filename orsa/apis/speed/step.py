@@ -5,11 +5,12 @@ from typing import Callable, Dict, Optional
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import OPTIM_WRAPPERS
 
 from orsa.apis.model import build_model, load_config
 from .clock import Clock
-from .plain import PlainSAM, make_plain, unfuse_attention
+from .plain import PlainSAM, make_plain, unfuse
 
 FIRST, SECOND = 'first pass', 'second pass'
 
@@ -30,12 +31,26 @@ def random_batch(cfg: Config, batch_size: int, size: int) -> dict:
         ])
 
 
+def give_priors(model, batch: dict) -> None:
+    """Let noise in the shape of the priors' answers come with a batch."""
+    height, width = batch['inputs'][0].shape[1:]
+    image = torch.zeros(1, 3, height, width)
+    for name in ('parsing_prior', 'landmark_prior'):
+        prior = getattr(model.backbone, name, None)
+        if prior is None:
+            continue
+        answer = prior(image)[0]
+        for sample in batch['data_samples']:
+            sample.set_field(torch.randn_like(answer), prior.cache_key)
+
+
 def make_step(config: str,
               batch_size: int,
               size: int = 224,
               plain: bool = False,
               dtype: Optional[str] = None,
               options: Optional[dict] = None,
+              cached: bool = False,
               ddp: bool = False) -> Callable:
     """Prepare one SAM step on a batch of noise.
 
@@ -48,6 +63,8 @@ def make_step(config: str,
             :mod:`.plain`. Defaults to False.
         dtype (str, optional): Of ``orsa.SAMOptimWrapper``. Defaults to None.
         options (dict, optional): Changes to the config. Defaults to None.
+        cached (bool): Whether what the priors would compute comes with the
+            batch. Defaults to False.
         ddp (bool): Whether this is one of several ranks. Defaults to False.
 
     Returns:
@@ -58,9 +75,13 @@ def make_step(config: str,
     cfg.merge_from_dict(options or {})
     if plain:
         make_plain(cfg)
-        unfuse_attention()
+        unfuse()
+    if cached:
+        cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
     torch.manual_seed(0)
     model = build_model(cfg, pretrained=False)
+    # which tells of every parameter how it was initialised
+    MMLogger.get_instance('speed', log_level='WARNING')
     model.init_weights()
     model.train()
     clock = Clock()
@@ -70,6 +91,8 @@ def make_step(config: str,
             clock.wrap(prior, 'forward', 'priors')
     clock.wrap(model.data_preprocessor, 'forward', 'data')
     batch = random_batch(cfg, batch_size, size)
+    if cached:
+        give_priors(model, batch)
     if ddp:
         from mmengine.model import MMDistributedDataParallel
         model = MMDistributedDataParallel(model, device_ids=None)

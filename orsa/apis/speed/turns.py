@@ -8,6 +8,8 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
+from .clock import use_processor_time
+
 TOTAL = 'total'
 
 
@@ -36,7 +38,8 @@ def take_turns(make: str,
                variants: Dict[str, dict],
                rounds: int = 9,
                warmup: int = 2,
-               threads: int = 1) -> Dict[str, Timing]:
+               threads: int = 1,
+               processor_time: bool = False) -> Dict[str, Timing]:
     """Time variants in turn, each in a process of its own.
 
     Machines are shared and change their speed from minute to minute: in every
@@ -52,6 +55,8 @@ def take_turns(make: str,
         rounds (int): That count. Defaults to 9.
         warmup (int): Rounds before these. Defaults to 2.
         threads (int): Of each process. Defaults to 1.
+        processor_time (bool): Whether to measure the processor's time, see
+            :func:`.clock.use_processor_time`. Defaults to False.
 
     Returns:
         dict[str, Timing]: By variant.
@@ -66,7 +71,8 @@ def take_turns(make: str,
     workers = {}
     try:
         for name, arguments in variants.items():
-            workers[name] = _Worker(name, make, arguments, threads)
+            workers[name] = _Worker(name, make, arguments, threads,
+                                    processor_time)
         for worker in workers.values():
             worker.answer()  # built
         for number in range(warmup + rounds):
@@ -93,7 +99,8 @@ def ratio(first: Timing, second: Timing, part: str = TOTAL) -> float:
 class _Worker:
     """The process of one variant, as its parent sees it."""
 
-    def __init__(self, name: str, make: str, arguments: dict, threads: int):
+    def __init__(self, name: str, make: str, arguments: dict, threads: int,
+                 processor_time: bool):
         context = multiprocessing.get_context('spawn')
         self.name = name
         self.pipe, other = context.Pipe()
@@ -102,7 +109,8 @@ class _Worker:
         os.environ['OMP_NUM_THREADS'] = str(threads)
         try:
             self.process = context.Process(
-                target=_serve, args=(other, make, arguments, threads))
+                target=_serve,
+                args=(other, make, arguments, threads, processor_time))
             self.process.start()
         finally:
             if before is None:
@@ -135,11 +143,13 @@ class _Worker:
         self.pipe.close()
 
 
-def _serve(pipe, make: str, arguments: dict, threads: int) -> None:
+def _serve(pipe, make: str, arguments: dict, threads: int,
+           processor_time: bool) -> None:
     """What a variant's process does."""
     try:
         import torch
         torch.set_num_threads(threads)
+        use_processor_time(processor_time)
         module, _, function = make.partition(':')
         work = getattr(importlib.import_module(module), function)(**arguments)
         seconds: Dict[str, List[float]] = {}

@@ -210,12 +210,27 @@ class SAMOptimWrapper(OptimWrapper):
         finite = torch.isfinite(norm)
 
         self._saved = [(p, p.detach().clone()) for p in params]
-        for p, grad in zip(params, grads):
-            step = p.pow(2) * grad if self.adaptive else grad
-            step = step * scale.to(p)
-            # `where`, not `if`: no wait for the device to learn the norm
-            p.add_(torch.where(finite.to(p.device), step, 0.))
+        steps = grads  # in their own memory: they are not needed again
+        if self.adaptive:
+            for p, step in zip(params, steps):
+                step.mul_(p.pow(2))
+        for place in {p.device for p in params}:
+            here = [i for i, p in enumerate(params) if p.device == place]
+            self._climb([params[i] for i in here], [steps[i] for i in here],
+                        scale.to(place), finite.to(place))
         self.optimizer.zero_grad()
+
+    @staticmethod
+    def _climb(params: List[torch.Tensor], steps: List[torch.Tensor],
+               scale: torch.Tensor, finite: torch.Tensor) -> None:
+        if finite.device.type != 'cpu':
+            # not `if finite`: no wait for the device to learn the norm
+            for step in steps:
+                step.masked_fill_(~finite, 0.)
+        elif not finite:
+            return
+        torch._foreach_mul_(steps, scale)
+        torch._foreach_add_(params, steps)
 
     @torch.no_grad()
     def restore(self) -> None:

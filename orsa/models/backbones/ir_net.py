@@ -33,7 +33,8 @@ class IRUnit(BaseModule):
         self.norm2 = build_norm_layer(norm_cfg, out_channels)[1]
         if in_channels == out_channels:
             # a pool of size one picks every stride-th pixel
-            self.shortcut = nn.MaxPool2d(1, stride)
+            self.shortcut = (
+                nn.Identity() if stride == 1 else nn.MaxPool2d(1, stride))
         else:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
@@ -80,7 +81,7 @@ class IRNet(BaseModule):
         ValueError: If ``arch``, ``out_indices`` or ``frozen_stages`` do not
             describe a network.
 
-    Example:
+    Examples:
         >>> model = IRNet('ir50')
         >>> [m.shape for m in model(torch.rand(1, 3, 112, 112))]
         [torch.Size([1, 256, 14, 14])]

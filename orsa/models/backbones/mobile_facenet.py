@@ -100,7 +100,7 @@ class MobileFaceNet(BaseModule):
     Raises:
         ValueError: If ``out_indices`` names no stage.
 
-    Example:
+    Examples:
         >>> model = MobileFaceNet()
         >>> [m.shape for m in model(torch.rand(1, 3, 112, 112))]
         [torch.Size([1, 512, 7, 7])]

@@ -2,11 +2,11 @@
 from typing import Optional, Tuple, Union
 
 import torch
-import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 
 from orsa.registry import MODELS
+from orsa.utils.linear import Linear
 from orsa.utils.pretrained import AllowUntrained
 from .image_stream import ImageStream
 
@@ -47,7 +47,7 @@ class TokenAdapter(BaseModule):
         self.in_shape = tuple(in_shape)
         self.grid = grid
         self.layout = layout
-        self.proj = nn.Linear(size // num_tokens, embed_dims)
+        self.proj = Linear(size // num_tokens, embed_dims)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if tuple(x.shape[1:]) != self.in_shape:

@@ -2,9 +2,12 @@
 from typing import Optional
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
+
+from orsa.utils.linear import Linear
+
+_LOW = (torch.bfloat16, torch.float16)
 
 
 def multi_head_attention(query: torch.Tensor,
@@ -29,8 +32,16 @@ def multi_head_attention(query: torch.Tensor,
         # (B, N, d) -> (B, H, N, d / H)
         t.unflatten(2, (num_heads, -1)).transpose(1, 2)
         for t in (query, key, value))
-    out = F.scaled_dot_product_attention(query, key, value,
-                                         None if bias is None else bias[None])
+    bias = None if bias is None else bias[None]
+    if query.device.type == 'cpu' and (query.dtype in _LOW
+                                       or torch.is_autocast_enabled('cpu')):
+        # torch's gradient of it in bfloat16 is several times slower
+        with torch.autocast('cpu', enabled=False):
+            out = F.scaled_dot_product_attention(
+                query.float(), key.float(), value.float(),
+                None if bias is None else bias.float()).to(value.dtype)
+    else:
+        out = F.scaled_dot_product_attention(query, key, value, bias)
     return out.transpose(1, 2).flatten(2)
 
 
@@ -57,8 +68,8 @@ class CrossAttention(BaseModule):
             raise ValueError(f'dims={dims} features do not divide into '
                              f'num_heads={num_heads}')
         self.num_heads = num_heads
-        self.kv = nn.Linear(dims, 2 * dims)
-        self.proj = nn.Linear(dims, dims)
+        self.kv = Linear(dims, 2 * dims)
+        self.proj = Linear(dims, dims)
 
     def forward(self,
                 query: torch.Tensor,

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
 from orsa.registry import MODELS
+from orsa.utils.linear import Linear
 from .cross_attention import multi_head_attention
 
 
@@ -33,11 +34,11 @@ class CrossFusion(BaseModule):
         self.num_heads = num_heads
         hidden = int(dims * mlp_ratio)
         self.norm1 = nn.LayerNorm(dims, eps=1e-6)
-        self.kv = nn.Linear(dims, 2 * dims)
-        self.proj = nn.Linear(dims, dims)
+        self.kv = Linear(dims, 2 * dims)
+        self.proj = Linear(dims, dims)
         self.norm2 = nn.LayerNorm(dims, eps=1e-6)
         self.mlp = nn.Sequential(
-            nn.Linear(dims, hidden), nn.GELU(), nn.Linear(hidden, dims))
+            Linear(dims, hidden), nn.GELU(), Linear(hidden, dims))
         self.landmark_scale = nn.Parameter(torch.ones(1))
         self.mix = nn.Conv1d(2 * num_tokens, 2 * num_tokens, 1)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()

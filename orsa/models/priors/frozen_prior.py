@@ -18,6 +18,7 @@ from orsa.utils.pretrained import (AllowUntrained, check_allow_untrained,
 from orsa.utils.resize import resize_images
 from orsa.utils.same_batch import compute_once, provided
 from .fold_priors import FoldPriors
+from .prior_speed import PriorSpeed
 
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -133,10 +134,20 @@ class FrozenPrior(BaseModule):
             which; -1, or no companion, asks the main model. They are loaded
             by :meth:`init_weights` and are not part of the checkpoint.
             Defaults to None.
+        prepare (str, optional): 'fold' computes by
+            :func:`orsa.utils.fast_copy.fast_copy`, faster and equal up to
+            rounding; the weights and the checkpoint stay as they are. It is
+            tried on an image first, and done without, with a warning, where
+            it would give something else. Defaults to None.
+        dtype (str, optional): Precision of the model, 'float32', 'bfloat16'
+            or 'float16' (GPU), whatever that of the classifier is. What is
+            handed on is float32 in any case. Defaults to None, the
+            classifier's.
 
     Raises:
-        ValueError: If ``output`` is unknown, C is another number, or folds
-            are to drift.
+        ValueError: If ``output``, ``prepare`` or ``dtype`` is unknown, C is
+            another number, or what is to drift is to be copied, for folds or
+            to prepare it.
         FileNotFoundError: From :meth:`init_weights`, without a checkpoint.
     """
 
@@ -160,7 +171,9 @@ class FrozenPrior(BaseModule):
                  source: Optional[str] = None,
                  allow_untrained: AllowUntrained = False,
                  drift: bool = False,
-                 fold_checkpoints: Optional[Sequence[str]] = None):
+                 fold_checkpoints: Optional[Sequence[str]] = None,
+                 prepare: Optional[str] = None,
+                 dtype: Optional[str] = None):
         super().__init__()
         if output not in self.outputs:
             raise ValueError(f'{type(self).__name__}.output should be one of '
@@ -178,6 +191,11 @@ class FrozenPrior(BaseModule):
         if drift and fold_checkpoints is not None:
             raise ValueError(f'{type(self).__name__}: fold_checkpoints need '
                              'drift=False, only what is frozen can be copied')
+        if drift and prepare is not None:
+            raise ValueError(f"{type(self).__name__}: prepare='{prepare}' "
+                             'needs drift=False, statistics that move cannot '
+                             'be folded')
+        self._speed = PriorSpeed(type(self).__name__, prepare, dtype)
         self.folds = (None if fold_checkpoints is None else
                       FoldPriors(fold_checkpoints))
         self.input_mean, self.input_std = tuple(input_mean), tuple(input_std)
@@ -244,7 +262,7 @@ class FrozenPrior(BaseModule):
 
     @torch.no_grad()
     def _check_channels(self, expected: int) -> None:
-        out = self._compute(self._blank())
+        out = self._compute_plainly(self._blank())
         if out.size(1) != expected:
             raise ValueError(
                 f'{type(self).__name__} was asked for {expected} channels '
@@ -269,6 +287,7 @@ class FrozenPrior(BaseModule):
 
     def train(self, mode: bool = True) -> 'FrozenPrior':
         """Stay in evaluation mode, unless ``drift`` is set."""
+        self._speed.forget()
         return super().train(mode and self.drift)
 
     def _prepare(self, x: torch.Tensor) -> torch.Tensor:
@@ -281,8 +300,27 @@ class FrozenPrior(BaseModule):
     def _compute(self,
                  x: torch.Tensor,
                  output: Optional[str] = None) -> torch.Tensor:
+        output = output or self.output
         with torch.no_grad(), self._with_num_classes():
-            return self._extract(self._prepare(x), output or self.output)
+            return self._speed.compute(
+                self.model, self._prepare(x),
+                lambda model, x: self._extract_by(model, x, output))
+
+    def _compute_plainly(self, x: torch.Tensor) -> torch.Tensor:
+        """As :meth:`_compute`, where a copy would not pay."""
+        with torch.no_grad(), self._with_num_classes():
+            return self._extract(self._prepare(x), self.output)
+
+    def _extract_by(self, model: nn.Module, x: torch.Tensor,
+                    output: str) -> torch.Tensor:
+        if model is self.model:
+            return self._extract(x, output)
+        # stands in for as long as that takes, and is no module of ours
+        vars(self)['model'] = model
+        try:
+            return self._extract(x, output)
+        finally:
+            del vars(self)['model']
 
     def _feature(self, x: torch.Tensor) -> torch.Tensor:
         model = getattr(self.model, 'backbone', self.model)

@@ -102,7 +102,7 @@ class LandmarkPrior(FrozenPrior):
             or output == 'keypoints' and self._has_own_points,
             f"LandmarkPrior.output='{output}'")
         # asked once, so that a head of another kind is found out here
-        count = self._compute(self._blank()).size(1)
+        count = self._compute_plainly(self._blank()).size(1)
         if num_keypoints not in (None, count):
             raise ValueError(
                 f'LandmarkPrior was asked for {num_keypoints} landmarks, '

@@ -47,7 +47,8 @@ class LandmarkPyramid(LandmarkPrior):
         return tuple(outs) if isinstance(outs, (tuple, list)) else (outs, )
 
     def _check_channels(self, expected: Sequence[int]) -> None:
-        given = tuple(out.size(1) for out in self._compute(self._blank()))
+        given = tuple(
+            out.size(1) for out in self._compute_plainly(self._blank()))
         if given != tuple(expected):
             raise ValueError(
                 f'LandmarkPyramid was asked for maps of {tuple(expected)} '

@@ -78,7 +78,9 @@ class ParsingPrior(FrozenPrior):
         if output == 'feature':
             return super()._extract(x, output)
         meta = dict(img_shape=tuple(x.shape[2:]))
-        logits = self.model.encode_decode(x, [meta] * x.size(0))
+        # the first one is read; a graph should not learn how many there are
+        count = 1 if torch.compiler.is_compiling() else x.size(0)
+        logits = self.model.encode_decode(x, [meta] * count)
         if logits.size(1) == 1:  # a binary segmentor's one sigmoid output
             foreground = logits.sigmoid()
             return torch.cat([1 - foreground, foreground], dim=1)
