@@ -53,7 +53,9 @@ if [ "$(cat "$STAMP" 2> /dev/null)" != "$WANTED" ]; then
     pip install -q -r "$ROOT/requirements/torch.txt"
     pip install -q -r "$ROOT/requirements/build.txt"
     with -r "$ROOT/requirements/runtime.txt" -r "$ROOT/requirements/priors.txt" \
-        -r "$ROOT/requirements/tests.txt" -r "$ROOT/requirements/optional.txt"
+        -r "$ROOT/requirements/tests.txt" -r "$ROOT/requirements/optional.txt" \
+        -r "$ROOT/requirements/deploy.txt" -r "$ROOT/requirements/docs.txt" \
+        -r "$ROOT/requirements/web.txt"
     # Lite where there is none: a compiled mmcv is left alone.
     "$PYTHON" -c 'import mmcv' 2> /dev/null || pip install -q mmcv-lite==2.1.0
     # Its wheel is built for numpy 1.

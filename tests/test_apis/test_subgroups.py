@@ -1,0 +1,159 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Figures by kinds of faces."""
+import json
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from orsa.apis.comparing import Answers
+from orsa.apis.subgroups import (attributes, divide, is_grey, light_of,
+                                 subgroups, turn_of)
+from orsa.datasets import RAFDB
+from orsa.datasets.drawing.landmarks import BASE
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Six faces: two in colour, two dark, one turned, one behind glasses."""
+    faces, lines, points, sources = tmp_path / 'basic/Image/aligned', [], {}, [
+        'name,source_image,identity,expression'
+    ]
+    faces.mkdir(parents=True)
+    for i in range(6):
+        name = f'test_{i:04}'
+        image = np.full((128, 128, 3), 60 + 20 * i, np.uint8)
+        image[..., 2] += 40 * (i < 2)
+        cv2.imwrite(str(faces / f'{name}_aligned.jpg'), image)
+        lines.append(f'{name}.jpg {1 + i % 2}')
+        turned = np.array(BASE, float)
+        turned[30, 0] += 30 * (i == 5)
+        points[name] = turned.tolist()
+        sources.append(f'{name},A_B_{i:04}.jpg,A_B,surprise'
+                       if i else f'{name},x.jpg,x.jpg,surprise')
+    (tmp_path / 'basic/EmoLabel').mkdir()
+    (tmp_path / RAFDB._ANN_FILE).write_text('\n'.join(lines))
+    (tmp_path / 'landmarks68.json').write_text(json.dumps(points))
+    (tmp_path / 'sources.csv').write_text('\n'.join(sources))
+    (tmp_path / 'occlusion_test.txt').write_text('test_0003_aligned 1 1\n')
+    return tmp_path
+
+
+def _groups(root, types=()):
+    cfg = dict(
+        type='orsa.RAFDB',
+        data_root=str(root),
+        split='test',
+        with_annotations=True)
+    dataset = RAFDB(**{k: v for k, v in cfg.items() if k != 'type'})
+    return attributes(dataset, cfg, types)
+
+
+def test_what_is_known_of_faces(root):
+    found = _groups(root, ['glasses'])
+    in_order = {k: list(v.values()) for k, v in found.items()}
+    assert in_order['picture'] == ['colour'] * 2 + ['grey'] * 4
+    assert in_order['in front of it'] == ['nothing listed'] * 3 + [
+        'glasses'
+    ] + ['nothing listed'] * 2
+    assert in_order['source'] == ['other'] + ['press photograph'] * 5
+    assert in_order['pictures of the person'] == ['1'] + ['5 or more'] * 5
+    assert in_order['light of the face'] == sorted(
+        in_order['light of the face'],
+        key=['darkest third', 'middle third', 'lightest third'].index)
+    assert [t.split(',')[0] for t in in_order['turned (by landmarks)']
+            ] == ['not'] * 5 + ['far']
+
+
+def test_the_turn_is_the_same_mirrored_and_at_any_size():
+    points = np.array(BASE, float)
+    points[30, 0] += 11
+    assert turn_of(points * 3 + 7) == pytest.approx(turn_of(points))
+    flipped = points.copy()
+    flipped[:, 0] = 127 - flipped[:, 0]
+    flipped[[0, 16]] = flipped[[16, 0]]
+    assert turn_of(flipped) == pytest.approx(turn_of(points))
+    # the nose at the end of the jaw
+    points[30, 0] = points[16, 0]
+    assert turn_of(points) == pytest.approx(1)
+
+
+def test_jpeg_noise_is_no_colour():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    jpeg = cv2.imencode('.jpg', cv2.merge([noise] * 3))[1]
+    assert is_grey(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    assert not is_grey(cv2.applyColorMap(noise, cv2.COLORMAP_JET))
+
+
+def test_light_is_that_of_the_face_alone():
+    image = np.full((128, 128, 3), 200, np.uint8)
+    hull = cv2.convexHull(np.rint(BASE).astype(int))
+    cv2.fillConvexPoly(image, hull, (50, 50, 50))
+    assert light_of(image, np.array(BASE)) == 50
+    assert 50 < light_of(image, None) < 200
+
+
+def test_figures_of_groups():
+    # happiness is right 3 times of 4, anger once of 2
+    labels = ['happiness'] * 4 + ['anger'] * 2
+    right = [1, 1, 1, 0, 1, 0]
+    classes = ['anger', 'happiness']
+    scores = np.array([
+        np.eye(2)[classes.index(label) if ok else 1 - classes.index(label)]
+        for label, ok in zip(labels, right)
+    ])
+    names = list('abcdef')
+    answers = Answers('x', names, labels, classes, {'clean': scores}, {})
+    found = divide(answers,
+                   {'side': dict(zip(names, ['left'] * 3 + ['right'] * 3))})
+    by_name = {g.name: g for g in found}
+    assert by_name['all'][2:4] == (6, 4)
+    assert by_name['happiness'].accuracy == 75
+    assert by_name['left'][2:4] == (3, 3)
+    # one of happiness, two of anger
+    assert by_name['right'].by_labels == pytest.approx(100 * (.75 + .5 + .5) /
+                                                       3)
+    for group in found:
+        low, high = binomtest(group.right,
+                              group.faces).proportion_ci(method='wilson')
+        assert group.interval == pytest.approx((100 * low, 100 * high))
+
+
+def test_faces_of_another_test_are_refused():
+    answers = Answers('run.json', ['a'], ['anger'], ['anger'],
+                      {'clean': np.ones((1, 1))}, {})
+    with pytest.raises(ValueError, match="run.json.*test split.*'a'"):
+        divide(answers, {'side': {'b': 'left'}})
+
+
+def test_from_a_config_and_predictions(root):
+    from mmengine.config import Config
+    cfg = Config(
+        dict(
+            test_dataloader=dict(
+                dataset=dict(
+                    type='orsa.RAFDB', data_root=str(root), split='test'))))
+    path = root / 'predictions.json'
+    path.write_text(
+        json.dumps(
+            dict(
+                classes=['surprise', 'fear'],
+                samples=[
+                    dict(name=f'test_{i:04}', label=i % 2, scores=[1, 0])
+                    for i in range(6)
+                ])))
+    found = {
+        (g.attribute, g.name): (g.faces, g.right)
+        for g in subgroups(cfg, str(path))
+    }
+    assert found['all', 'all'] == (6, 3)
+    assert found['in front of it', 'type 1'] == (1, 0)
+    assert found['picture', 'colour'] == (2, 1)
+
+
+def test_a_face_without_a_line_in_the_sources(root):
+    path = root / 'sources.csv'
+    path.write_text('\n'.join(path.read_text().splitlines()[:-1]))
+    with pytest.raises(ValueError, match='sources.csv.*test_0005'):
+        _groups(root)

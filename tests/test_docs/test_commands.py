@@ -1,0 +1,359 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What the pages tell people to type works.
+
+Three levels. Every command of README.md and docs/*.md is *parsed*: its script
+exists, takes these arguments by its own parser, and the configs that it names
+exist and load. Python is *executed*, a page's blocks one after the other;
+configs are loaded, and the parts that they name exist and take these
+arguments. The commands of the tour, and those for faces of one's own, are
+*run*. What can be none of these is marked on the page, with the reason:
+``<!-- not run: needs RAF-DB -->``; orsa's own commands in it are parsed.
+"""
+import argparse
+import inspect
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+
+import pytest
+from doc_blocks import PAGES, ROOT, blocks, words_of
+from mmengine.config import Config, ConfigDict
+
+from orsa import cli, registry
+from orsa.apis import load_config
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+COMMANDS = [b for b in BLOCKS if b.commands]
+PYTHON = sorted({b.page for b in BLOCKS if b.is_python and not b.reason})
+LINKED = ('tools', 'configs', 'orsa', 'demo', 'docs', 'model-index.yml')
+# pages whose Python reads real faces
+NEED_FACES = {'docs/responsible_use.md'}
+
+
+class Parsed(BaseException):
+    """A parser has taken the arguments; nothing is run."""
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A folder that looks like the checkout, where anything may be written."""
+    for name in LINKED:
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _write_configs(page: str, folder) -> None:
+    """What the page calls mine.py."""
+    for block in blocks(page):
+        if block.is_python and '_base_' in block.code:
+            (folder / 'mine.py').write_text(block.code)
+
+
+def _parse(words, monkeypatch) -> argparse.Namespace:
+    """Let the script's own parser take the arguments, and stop there."""
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_args(parser, args=None, namespace=None):
+        raise Parsed(original(parser, args, namespace))
+
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
+    monkeypatch.setattr(sys, 'argv', words[1:])
+    with pytest.raises(Parsed) as parsed:
+        if words[0] == 'orsa':
+            cli.main(words[1:])
+        else:
+            monkeypatch.syspath_prepend(os.path.dirname(words[1]))
+            runpy.run_path(words[1], run_name='__main__')
+    return parsed.value.args[0]
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Configs exist and load; what is in the checkout is there."""
+    options = getattr(args, 'cfg_options', None) or {}
+    for value in vars(args).values():
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if not isinstance(item, str):
+                continue
+            if item.endswith('.py'):
+                load_config(item).merge_from_dict(options)
+            elif item.startswith(tuple(f'{name}/' for name in LINKED)):
+                assert os.path.exists(item), item
+
+
+def _check_requirement(what: str) -> None:
+    """It is an extra of orsa, or what one of the requirements' files asks."""
+    extra = re.fullmatch(r'(?:orsa|\.)\[(\w+)\]', what)
+    if extra:
+        assert f"'{extra.group(1)}':" in (ROOT / 'setup.py').read_text()
+        return
+    lines = [
+        line.split('#')[0].strip() for path in ROOT.glob('requirements/*.txt')
+        for line in path.read_text().splitlines()
+    ]
+    assert what in lines, what
+
+
+def _check_command(words, monkeypatch) -> None:
+    program = words[0]
+    if program in ('export', 'source') or words[:2] == ['mkdocs', 'build']:
+        return  # the site is built by test_site.py
+    if program == 'bash':
+        assert subprocess.run(['bash', '-n', words[1]]).returncode == 0
+    elif words[:2] == ['pip', 'install'] and len(words) == 3:
+        _check_requirement(words[2])
+    elif program == 'pytest':
+        assert os.path.exists(ROOT / words[1])
+    elif program == 'orsa' or words[1].endswith('.py'):
+        _check_files(_parse(words, monkeypatch))
+    else:
+        pytest.fail(f"nobody checks '{' '.join(words)}': mark it with "
+                    '<!-- not run: REASON -->')
+
+
+@pytest.mark.parametrize('block', COMMANDS, ids=str)
+def test_commands_are_taken(block, checkout, monkeypatch):
+    _write_configs(block.page, checkout)
+    for command in block.commands:
+        words = words_of(command)
+        # of a block that cannot be run, what can be parsed
+        if block.reason and words[0] not in ('orsa', 'python'):
+            continue
+        with monkeypatch.context() as patch:
+            _check_command(words, patch)
+
+
+def test_a_wrong_command_is_found(checkout, monkeypatch):
+    for words in (['python', 'tools/train.py', 'configs/none.py'],
+                  ['python', 'tools/train.py', 'CONFIG',
+                   '--no-such-option'], ['python', 'tools/none.py'],
+                  ['bash',
+                   'tools/none.sh'], ['orsa',
+                                      'fly'], ['pip', 'install', 'orsa']):
+        with pytest.raises((Exception, SystemExit, pytest.fail.Exception)), \
+                monkeypatch.context() as patch:
+            _check_command(words, patch)
+
+
+def _parts(value):
+    """All dicts in a value that name a part of orsa."""
+    if isinstance(value, dict):
+        if str(value.get('type', '')).startswith('orsa.'):
+            yield value
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _parts(item)
+
+
+# what is for those who build parts, not for the parts
+_BUILDERS = {'type', '_delete_', '_scope_', 'constructor', 'paramwise_cfg'}
+
+
+def _check_parts(value) -> None:
+    """Every part exists and takes what is given to it."""
+    for part in _parts(value):
+        found = [
+            getattr(registry, name).get(part['type'])
+            for name in registry.__all__
+        ]
+        found = [kind for kind in found if kind]
+        assert found, f"there is no {part['type']}"
+        names, takes_any = set(), False
+        for kind in found[0].__mro__:
+            if '__init__' not in vars(kind):
+                continue
+            parameters = inspect.signature(kind.__init__).parameters
+            names |= set(parameters)
+            takes_any = any(p.kind is p.VAR_KEYWORD
+                            for p in parameters.values())
+            if not takes_any:
+                break
+        unknown = set(part) - names - _BUILDERS
+        assert takes_any or not unknown, (part['type'], unknown)
+
+
+@pytest.mark.parametrize('page', PYTHON)
+def test_python_runs(page, checkout, request, capsys):
+    if page in NEED_FACES:
+        faces = request.getfixturevalue('faces_dir')
+        (checkout / 'data').mkdir()
+        (checkout / 'data/press_faces').symlink_to(faces)
+    _draw_photo(checkout / 'photo.jpg')
+    scope: dict = {}
+    for block in blocks(page):
+        if not block.is_python or block.reason:
+            continue
+        if '_base_' in block.code:
+            (checkout / 'mine.py').write_text(block.code)
+            _check_parts(Config.fromfile('mine.py')._cfg_dict)
+            continue
+        code = compile('\n' * block.line + block.code, page,
+                       'exec')  # true line numbers
+        exec(code, scope)
+        _check_parts([v for k, v in scope.items() if not k.startswith('__')])
+    if page in NEED_FACES:
+        _check_tints(capsys.readouterr().out)
+
+
+def _draw_photo(path) -> None:
+    """A drawn face in the middle of a picture."""
+    import cv2
+
+    from orsa.datasets import SyntheticFaces
+    from orsa.datasets.transforms import DrawSyntheticFace
+    faces = SyntheticFaces(num_samples=2, split='test', size=128)
+    image = DrawSyntheticFace().transform(dict(faces.get_data_info(0)))['img']
+    image = cv2.resize(image, (384, 384), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(
+        str(path), cv2.copyMakeBorder(image, *[100] * 4, cv2.BORDER_REPLICATE))
+
+
+def _check_tints(printed: str) -> None:
+    """What docs/responsible_use.md says that its block prints."""
+    text = ' '.join((ROOT / 'docs/responsible_use.md').read_text().split())
+    found = re.findall(r'^(\w+) ([\d.]+)$', printed, re.MULTILINE)
+    said = re.search(r'It prints ([^:]+):', text).group(1)
+    # a face more or less, on another processor
+    assert [n for n, _ in found] == re.findall('[a-z]+', said)
+    for (_, value), quoted in zip(found, re.findall(r'[\d.]+', said)):
+        assert abs(float(value) - float(quoted)) < .5
+
+
+# In a process of its own: a training leaves loggers and scopes behind.
+RUN = """
+import json, runpy, sys
+from orsa import cli
+for words in json.load(open('commands.json')):
+    print('$', *words, flush=True)
+    try:
+        if words[0] == 'orsa':
+            code = cli.main(words[1:])
+        else:
+            sys.argv = words[1:]
+            code = runpy.run_path(words[1], run_name='__main__') and 0
+    except SystemExit as error:
+        code = error.code
+    if code:
+        sys.exit(f'{words}: {code}')
+"""
+
+
+def _commands(page: str) -> list:
+    return [
+        words for block in blocks(page)
+        for words in map(words_of, block.commands)
+        if words[0] in ('orsa', 'python')
+    ]
+
+
+def _commands_for_own_faces() -> list:
+    """Those of docs/training.md, with one step for the whole training."""
+    found = [
+        words for words in _commands('docs/training.md')
+        if 'mine.py' in words or 'data/mine' in words
+    ]
+    whole = ['python', 'tools/train.py', 'mine.py']
+    assert whole in found
+    found.remove(whole + ['--dry-run'])
+    return [w + ['--max-iters', '1'] if w == whole else w for w in found]
+
+
+def _draw_own_faces(folder, classes) -> None:
+    """Some faces of each class in the folders that docs/training.md draws."""
+    import cv2
+
+    from orsa.datasets import SyntheticFaces
+    from orsa.datasets.transforms import DrawSyntheticFace
+    faces = SyntheticFaces(num_samples=50, split='train', size=64)
+    for i in range(50):
+        info = faces.get_data_info(i)
+        name = faces.METAINFO['classes'][info['gt_label']]
+        path = folder / ('train', 'val')[i % 3 == 0] / name / f'{i}.png'
+        if name in classes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(
+                str(path),
+                DrawSyntheticFace().transform(dict(info))['img'])
+
+
+@pytest.fixture(scope='module')
+def ran(tmp_path_factory):
+    """A checkout in which the tour and one's own faces have been run."""
+    folder = tmp_path_factory.mktemp('ran')
+    for name in LINKED:
+        (folder / name).symlink_to(ROOT / name)
+    _draw_photo(folder / 'photo.jpg')
+    _write_configs('docs/training.md', folder)
+    classes = Config.fromfile(folder / 'mine.py').classes
+    _draw_own_faces(folder / 'data/mine', classes)
+    (folder / 'commands.json').write_text(
+        json.dumps(_commands('docs/tour.md') + _commands_for_own_faces()))
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', RUN],
+                          cwd=folder,
+                          env=dict(os.environ, PYTHONPATH=str(ROOT)),
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def test_the_tour(ran):
+    lines = (ran / 'results/predictions.jsonl').read_text().splitlines()
+    assert len(lines) == 1 and json.loads(lines[0])['scores']
+    pictures = [*ran.glob('results/**/*.jpg'), *ran.glob('results/**/*.png')]
+    assert pictures and (ran / 'results/summary.json').is_file()
+    assert (ran / 'work_dirs/tour/last_checkpoint').is_file()
+    metrics = json.loads(
+        (ran / 'work_dirs/tour_test/metrics.json').read_text())
+    assert metrics['num_samples'] == 64
+    assert (ran / 'work_dirs/tour_test/confusion.png').is_file()
+
+
+def test_faces_of_ones_own(ran):
+    assert (ran / 'work_dirs/mine/last_checkpoint').is_file()
+    said = json.loads((ran / 'work_dirs/mine/validation.json').read_text())
+    assert said
+    assert list((ran / 'work_dirs/verify_imagefolder').glob('*.png'))
+
+
+def test_the_table_of_subgroups(faces_dir):
+    """docs/responsible_use.md has what the model that ships does."""
+    import cv2
+    import numpy as np
+
+    from orsa.apis import init_model, predict_faces
+    from orsa.apis.comparing import Answers
+    from orsa.apis.subgroups import attributes, divide, table
+    from orsa.datasets import RAFDB
+    cfg = ConfigDict(
+        type='orsa.RAFDB',
+        data_root=str(faces_dir),
+        split='test',
+        with_annotations=True)
+    faces = RAFDB(**{k: v for k, v in cfg.items() if k != 'type'})
+    infos = [faces.get_data_info(i) for i in range(len(faces))]
+    classes = faces.METAINFO['classes']
+    said = predict_faces(
+        init_model('orsanet_lite'),
+        [cv2.imread(info['img_path']) for info in infos])
+    answers = Answers(
+        '', [i['name']
+             for i in infos], [classes[i['gt_label']] for i in infos], classes,
+        {'clean': np.array([[s.scores[c] for c in classes]
+                            for s in said])}, {})
+    types = next(
+        words_of(command) for block in blocks('docs/responsible_use.md')
+        for command in block.commands if '--types' in command)
+    groups = divide(answers,
+                    attributes(faces, cfg, types[types.index('--types') + 1:]))
+    page = (ROOT / 'docs/responsible_use.md').read_text()
+    quoted = [
+        line for line in page.splitlines()
+        if line in table(groups).splitlines()
+    ]
+    # a face or two may fall otherwise on another processor
+    assert len(quoted) >= .8 * len(table(groups).splitlines())

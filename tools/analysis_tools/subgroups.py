@@ -1,0 +1,10 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""How a model does on kinds of faces: grey, turned, dark, covered, ...
+
+  python tools/test.py CONFIG CHECKPOINT --work-dir DIR --out DIR/predictions.json
+  python tools/analysis_tools/subgroups.py CONFIG DIR/predictions.json
+"""  # noqa: E501
+from orsa.apis.subgroups import add_subgroup_arguments, run_subgroups
+
+if __name__ == '__main__':
+    run_subgroups(add_subgroup_arguments(__doc__).parse_args())
