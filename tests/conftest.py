@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,28 @@ def parity_dir() -> Path:
 def faces_dir() -> Path:
     """The real faces ``press_faces`` in RAF-DB's layout."""
     return _shared('faces')
+
+
+_tried: Counter = Counter()
+
+
+@pytest.fixture(scope='session')
+def tried() -> Counter:
+    """Counts by what was tried, which ``run_tests.sh --stress`` prints."""
+    return _tried
+
+
+def pytest_terminal_summary(terminalreporter):
+    if 'ORSA_STRESS' not in os.environ:
+        return
+    lost = sum(
+        len(terminalreporter.stats.get(kind, []))
+        for kind in ('failed', 'error'))
+    terminalreporter.section('tried')
+    for name, count in _tried.items():
+        terminalreporter.write_line(f'{count:>8,} {name}')
+    terminalreporter.write_line(
+        f'lost: see the {lost} failures' if lost else 'lost: nothing')
 
 
 @pytest.fixture(autouse=True)

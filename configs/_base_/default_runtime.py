@@ -7,7 +7,7 @@ default_hooks = dict(
     # The last two epochs are kept: should one file be cut off, there is
     # another. The best one on the validation data is kept beside them.
     checkpoint=dict(
-        type='CheckpointHook',
+        type='orsa.CheckpointHook',
         interval=1,
         max_keep_ckpts=2,
         save_best='accuracy',
@@ -16,6 +16,10 @@ default_hooks = dict(
     visualization=dict(type='VisualizationHook', enable=False),
     # random numbers that a resumed run draws again, bit for bit
     reseed=dict(type='orsa.ReseedHook'),
+    # a loss or gradient that is not finite ends the run, and is explained
+    numerical_fault=dict(type='orsa.NumericalFaultHook'),
+    # SIGTERM saves and exits with code 75
+    preemption=dict(type='orsa.PreemptionHook'),
     # peak memory in the log, where there is no GPU to ask
     host_memory=dict(type='orsa.HostMemoryHook'),
     # normalisation and class order, compared before they can mislead

@@ -4,8 +4,10 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(type='orsa.CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    numerical_fault=dict(type='orsa.NumericalFaultHook'),
+    preemption=dict(type='orsa.PreemptionHook'),
     reseed=dict(type='orsa.ReseedHook'))
 env_cfg = dict(
     cudnn_benchmark=False,

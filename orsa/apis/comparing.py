@@ -4,24 +4,23 @@ import argparse
 import json
 import math
 import os.path as osp
-import pickle
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from mmengine.fileio import load
 
 from orsa.evaluation import FERMetric
-from orsa.utils.fileio import dump_json, write_csv, write_text
+from orsa.utils.fileio import dump_json, load_npz, write_csv, write_text
 from orsa.utils.markdown import markdown_table
 from .ablation_report import paired_difference
 from .occlusion_figures import CLEAN, COMMON, FIGURES, WORN, group_of
+from .predictions import read_predictions
 
 # what is a difference of means of faces, and has a paired interval
 PAIRED = ('accuracy', 'uar')
 # what tools/test.py may have left beside a metrics.json
-_PREDICTIONS = ('predictions.json', 'predictions.pkl')
-_HOW = ("give what 'tools/test.py CONFIG CHECKPOINT --out FILE.pkl' wrote, or "
-        'the file of predictions_file of orsa.FERMetric (--cfg-options '
+_PREDICTIONS = 'predictions.json'
+_HOW = ("give what 'tools/test.py CONFIG CHECKPOINT --out FILE.json' wrote, "
+        'or the file of predictions_file of orsa.FERMetric (--cfg-options '
         'test_evaluator.predictions_file=FILE.json), or the '
         'occlusion_suite.json of --occlusion-suite')
 
@@ -53,10 +52,10 @@ def read_answers(path: str) -> Answers:
 
     Args:
         path (str): ``occlusion_suite.json``; or the JSON of
-            ``predictions_file`` of :class:`orsa.FERMetric`; or the pickle of
-            ``tools/test.py --out``, which has to be of one's own making; or a
-            ``metrics.json`` with one of these beside it as
-            ``predictions.json`` or ``predictions.pkl``.
+            ``predictions_file`` of :class:`orsa.FERMetric`; or that of
+            ``tools/test.py --out FILE.json``; or a ``metrics.json`` with one
+            of these beside it as ``predictions.json``. Pickles, which can run
+            code where they are read, are refused.
 
     Returns:
         Answers: By face.
@@ -69,14 +68,25 @@ def read_answers(path: str) -> Answers:
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no file '{path}'")
     if path.endswith(('.pkl', '.pickle')):
-        return _read_dump(path)
+        return _read_dump(path)  # says what to do
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"'{path}' is no JSON file: {error}") from error
+    try:
+        return _read_content(path, content)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"'{path}' is damaged "
+                         f'({type(error).__name__}: {error})') from error
+
+
+def _read_content(path: str, content: dict) -> Answers:
+    """What a JSON file holds, by its kind."""
     if isinstance(content, dict) and 'faces_file' in content:
         return _read_suite(path, content)
+    if isinstance(content, dict) and 'predictions' in content:
+        return _read_dump(path)
     if isinstance(content, dict) and 'samples' in content:
         return _read_samples(path, content)
     if isinstance(content, dict) and 'accuracy' in content:
@@ -91,8 +101,7 @@ def _read_suite(path: str, content: dict) -> Answers:
             f"'{path}' has figures, what was said of every face is in "
             f"'{content['faces_file']}' beside it, which is missing: copy it "
             'too')
-    with np.load(faces, allow_pickle=False) as found:
-        found = dict(found)
+    found = load_npz(faces)
     classes = found['classes'].tolist()
     cells = found['cells'].tolist()
     found_accuracy = FERMetric.calculate(found['scores'][0],
@@ -119,11 +128,7 @@ def _read_samples(path: str, content: dict) -> Answers:
 
 
 def _read_dump(path: str) -> Answers:
-    try:
-        records = load(path)
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(
-            f"'{path}' is not a file of predictions: {error}") from error
+    records = read_predictions(path)
     names = [
         r.get('name') or osp.splitext(osp.basename(r.get('img_path') or ''))[0]
         or None for r in records
@@ -131,7 +136,7 @@ def _read_dump(path: str) -> Answers:
     if None in names:
         raise ValueError(f"'{path}' does not say which face is which: add "
                          "'name' to the meta_keys of PackInputs")
-    scores = np.stack([np.asarray(r['pred_score']) for r in records])
+    scores = np.array([r['pred_score'] for r in records], np.float32)
     # the indices are the data's: names are in the report beside it
     classes = list(map(str, range(scores.shape[1])))
     metrics = osp.join(osp.dirname(path), 'metrics.json')
@@ -145,25 +150,23 @@ def _read_dump(path: str) -> Answers:
                 'orsa.FERMetric')
         if len(content.get('classes', ())) == len(classes):
             classes = content['classes']
-    return Answers(path, names, [classes[int(r['gt_label'])] for r in records],
+    return Answers(path, names, [classes[r['gt_label'][0]] for r in records],
                    classes, {CLEAN: scores}, {})
 
 
 def _read_beside(path: str, content: dict) -> Answers:
-    for name in _PREDICTIONS:
-        beside = osp.join(osp.dirname(path), name)
-        if not osp.isfile(beside):
-            continue
-        found = read_answers(beside)
-        accuracy = _figures(found, CLEAN)['accuracy']
-        if abs(accuracy - content['accuracy']) > 1e-6:
-            raise ValueError(
-                f"'{beside}' is not of the run of '{path}': their accuracies "
-                f"are {accuracy} and {content['accuracy']}")
-        return found._replace(path=path)
-    raise FileNotFoundError(
-        f"'{path}' has figures, but not what was said of every face, and "
-        f'neither {" nor ".join(_PREDICTIONS)} is beside it: {_HOW}')
+    beside = osp.join(osp.dirname(path), _PREDICTIONS)
+    if not osp.isfile(beside):
+        raise FileNotFoundError(
+            f"'{path}' has figures, but not what was said of every face, and "
+            f'{_PREDICTIONS} is not beside it: {_HOW}')
+    found = read_answers(beside)
+    accuracy = _figures(found, CLEAN)['accuracy']
+    if abs(accuracy - content['accuracy']) > 1e-6:
+        raise ValueError(
+            f"'{beside}' is not of the run of '{path}': their accuracies "
+            f"are {accuracy} and {content['accuracy']}")
+    return found._replace(path=path)
 
 
 def match(first: Answers, other: Answers) -> Answers:

@@ -2,16 +2,15 @@
 """Pictures of a finished training, from the files that it left."""
 import json
 import os.path as osp
-import pickle
 from typing import List, Optional
 
 import torch
-from mmengine.fileio import load
 from mmengine.registry import DATASETS, init_default_scope
 
 from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
                                 plot_curves, spread)
 from .model import load_config
+from .predictions import read_predictions
 from .testing import use_data_from
 
 
@@ -25,7 +24,7 @@ def plot_results(config: str,
     Args:
         config (str): Config of the training.
         work_dir (str): Its work dir, with ``metrics.json`` of its test.
-        predictions (str): What ``tools/test.py --out`` wrote.
+        predictions (str): What ``tools/test.py --out FILE.json`` wrote.
         faces (int): Faces on the sheet. Defaults to 56.
         cfg_options (dict, optional): Settings that the test was run with.
             Defaults to None.
@@ -65,7 +64,7 @@ def plot_results(config: str,
     classes = dataset.metainfo['classes']
     # scores are the model's own, whose classes may be others
     outputs = metrics.get('model_classes', classes)
-    records = _read_predictions(predictions)
+    records = read_predictions(predictions)
     labels = [int(r['gt_label'][0]) for r in records]
     chosen = spread(labels, faces)
 
@@ -79,16 +78,3 @@ def plot_results(config: str,
 
     draw_prediction_sheet(sheet(), out('test_faces.png'))
     return written
-
-
-def _read_predictions(path: str) -> list:
-    """Read a file of our own making (it is a pickle: of nobody else's)."""
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f"there is no '{path}': make it with tools/test.py CONFIG "
-            f'CHECKPOINT --out {path}')
-    try:
-        return load(path)
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(f"'{path}' is not a file of predictions: "
-                         f'{error}') from error

@@ -10,7 +10,6 @@ import mmengine
 import numpy as np
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.evaluator import DumpResults
 from mmengine.registry import DATASETS, init_default_scope
 
 from orsa.utils.configs import type_name
@@ -18,6 +17,7 @@ from orsa.utils.fileio import dump_json
 from .caching import use_prior_cache
 from .model import load_config
 from .occlusion_suite import add_suite_arguments, run_suite
+from .predictions import DumpPredictions
 from .training import (add_common_arguments, build_runner, set_dataloaders,
                        set_work_dir)
 
@@ -26,7 +26,9 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of testing."""
     parser.add_argument('config', help='config file, or orsa::NAME.py')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', help='file for the predictions (.pkl)')
+    parser.add_argument(
+        '--out',
+        help='file for the predictions: .json, which orsa reads, or .pkl')
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
@@ -148,7 +150,7 @@ def test(args: argparse.Namespace) -> dict:
     runner = build_runner(cfg)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(
-            DumpResults(out_file_path=args.out))
+            DumpPredictions(out_file_path=args.out))
     metrics = runner.test()
     if is_main_process():
         report = dict(config=args.config, checkpoint=args.checkpoint)

@@ -1,19 +1,24 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/train.py`` does, for use from Python and other commands."""
 import argparse
+import logging
 import math
 import os
 import os.path as osp
+import pickle
+import re
 from collections import OrderedDict
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
+from orsa.utils.checkpoint import load_checkpoint_file
 from orsa.utils.dist import prepare_cpu_distribution
+from orsa.utils.fileio import check_writable, plain_disk_errors
 from .caching import use_prior_cache
 from .model import load_config
 
@@ -62,6 +67,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate with the batch size')
+    parser.add_argument(
+        '--deterministic',
+        action='store_true',
+        help='the same weights in every run, on a GPU too, where some '
+        'operations become slower and those without such a form an error')
     parser.add_argument(
         '--no-persistent-workers',
         action='store_true',
@@ -125,6 +135,17 @@ def set_amp(cfg: Config) -> None:
                          'the config')
 
 
+def set_deterministic(cfg: Config) -> None:
+    """Ask for algorithms that give the same in every run, and for a seed."""
+    # cuBLAS reads it when it is first used
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    randomness = cfg.setdefault('randomness', dict())
+    randomness['deterministic'] = True
+    if randomness.get('seed') is None:
+        randomness['seed'] = 0
+    cfg.setdefault('env_cfg', dict())['cudnn_benchmark'] = False
+
+
 def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     """Put the command line into the config."""
     cfg.launcher = args.launcher
@@ -136,6 +157,8 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         set_amp(cfg)
+    if getattr(args, 'deterministic', False):
+        set_deterministic(cfg)
     if args.auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise ValueError('--auto-scale-lr needs auto_scale_lr=dict('
@@ -158,12 +181,86 @@ def build_runner(cfg: Config) -> Runner:
     return Runner.from_cfg(cfg)
 
 
+def _resumable(path: str) -> Tuple[Optional[str], int]:
+    """Why a training cannot go on from a file (None: it can), and its
+    iteration."""
+    try:
+        content = load_checkpoint_file(path)
+    except (OSError, RuntimeError, ValueError,
+            pickle.UnpicklingError) as error:
+        return str(error), -1
+    lacks = [
+        key for key in ('state_dict', 'optimizer', 'message_hub', 'meta')
+        if not isinstance(content.get(key), dict)
+    ]
+    if lacks:
+        return f"'{path}' is no whole training: it has no {lacks[0]}", -1
+    place = [content['meta'].get(key) for key in ('epoch', 'iter')]
+    if not all(isinstance(n, int) for n in place):
+        return f"'{path}' does not say its epoch and iteration", -1
+    return None, place[1]
+
+
+def latest_checkpoint(work_dir: str) -> Optional[str]:
+    """The last whole checkpoint of a training.
+
+    The one that ``last_checkpoint`` names, or, if it is damaged, missing or
+    not finite, the one of most iterations that is whole; what is passed over
+    is said.
+
+    Args:
+        work_dir (str): The work dir.
+
+    Returns:
+        str: A path, None if there is no checkpoint at all.
+
+    Raises:
+        RuntimeError: If there are some, and none is whole.
+    """
+    names = sorted(
+        name for name in (os.listdir(work_dir) if osp.isdir(work_dir) else ())
+        if re.fullmatch(r'(epoch|iter|preempted_iter)_\d+\.pth', name))
+    pointer, first = osp.join(work_dir, 'last_checkpoint'), None
+    if osp.isfile(pointer):
+        with open(pointer, encoding='utf-8', errors='replace') as file:
+            first = osp.basename(file.read().strip())
+    reasons = []
+    if first:
+        reason, _ = _resumable(osp.join(work_dir, first))
+        if reason is None:
+            return osp.join(work_dir, first)
+        reasons.append(reason)
+    found = []
+    for name in names:
+        if name == first:
+            continue
+        reason, iteration = _resumable(osp.join(work_dir, name))
+        if reason is None:
+            found.append((iteration, osp.join(work_dir, name)))
+        else:
+            reasons.append(reason)
+    if not found and not names:
+        return None
+    if not found:
+        raise RuntimeError(
+            f"no checkpoint in '{work_dir}' is whole: {'; '.join(reasons)}. "
+            'Begin anew without --resume')
+    best = max(found)[1]
+    if reasons:
+        print_log(
+            f"{'; '.join(reasons)}. The training goes on from the last whole "
+            f"one, '{best}'",
+            logger='current',
+            level=logging.WARNING)
+    return best
+
+
 def whole_checkpoint(cfg: Config) -> Optional[str]:
     """The checkpoint that a run will start from, None if there is none."""
     if cfg.get('load_from'):
         return cfg.load_from
     if cfg.get('resume') and osp.isdir(cfg.work_dir):
-        return find_latest_checkpoint(cfg.work_dir)
+        return latest_checkpoint(cfg.work_dir)
     return None
 
 
@@ -207,6 +304,20 @@ def cut_short(runner: Runner, max_iters: int) -> None:
     per_epoch = len(loop.dataloader)
     loop._max_epochs = min(loop._max_epochs, math.ceil(max_iters / per_epoch))
     loop.dataloader = _CutShort(loop.dataloader, loop, max_iters)
+
+
+def check_batches(cfg: Config, num_samples: int, num_batches: int) -> None:
+    """Refuse to train for epochs of nothing.
+
+    Raises:
+        ValueError: If an epoch has no batch.
+    """
+    if num_batches < 1:
+        raise ValueError(
+            f'{num_samples} samples make no batch of batch_size='
+            f"{cfg.train_dataloader.get('batch_size')} with drop_last="
+            f"{cfg.train_dataloader.get('drop_last', False)}: an epoch would "
+            'train nothing')
 
 
 def describe(runner: Runner) -> str:
@@ -270,13 +381,20 @@ def train(args: argparse.Namespace) -> Runner:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_train_arguments(load_config(args.config), args)
-    use_prior_cache(cfg, ('train', 'val'), whole_checkpoint(cfg))
+    if not args.dry_run:
+        check_writable(cfg.work_dir)
+    # of several that there may be, the last one that is whole
+    cfg.load_from = whole_checkpoint(cfg)
+    use_prior_cache(cfg, ('train', 'val'), cfg.load_from)
     runner = build_runner(cfg)
     if args.dry_run:
         print(describe(runner))
         return runner
     if args.max_iters is not None:
         cut_short(runner, args.max_iters)
-    runner.train()
+    loader = runner.train_loop.dataloader
+    check_batches(cfg, len(loader.dataset), len(loader))
+    with plain_disk_errors(runner.work_dir):
+        runner.train()
     print_log(f'results are in {runner.work_dir}', logger='current')
     return runner

@@ -10,11 +10,13 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 import cv2
 import numpy as np
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
+from orsa.utils.packed_files import BACKEND, PackedFiles
 from orsa.utils.seeding import SharedEpoch, seeded
 from .subset_list import IMG_SUFFIXES, listed_label, read_lines, read_subset
 
@@ -34,19 +36,20 @@ def read_image(path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
     """
     if not osp.isfile(path):
         return None, MISSING
-    data = np.fromfile(path, dtype=np.uint8)
+    return _decode(np.fromfile(path, dtype=np.uint8))
+
+
+def _decode(data: np.ndarray) -> Tuple[Optional[np.ndarray], Optional[str]]:
     if not data.size:
         return None, 'the file is empty'
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:  # a size beyond all measure, or none
+        return None, f'OpenCV refuses it ({error.err or error})'
     if image is None:
         return None, (f'its {data.size} bytes do not decode (cut off, or no '
                       'image)')
     return image, None
-
-
-def unreadable_reason(path: str) -> Optional[str]:
-    """Say why a file is no readable image, or None if it is one."""
-    return read_image(path)[1]
 
 
 def _rank(name: str, seed: int) -> bytes:
@@ -200,6 +203,10 @@ class FERDataset(BaseDataset):
             in ``skipped``. In test mode ``metainfo['num_skipped']`` tells the
             metric. Otherwise an unreadable image is an error when it is
             loaded. Defaults to False.
+        pack (str, optional): A file of packed images, written by
+            ``tools/dataset_converters/pack_images.py``: the pipeline reads
+            them from it, and they need not be on the disk; lists of samples
+            are still read there. Defaults to None.
         seed (int, optional): Of the pipeline's random numbers. Defaults to
             None: the run's (torch's initial seed), and 0 in test mode.
         lazy_init (bool): Whether to put off reading. Defaults to False.
@@ -230,6 +237,7 @@ class FERDataset(BaseDataset):
                  classes: Union[Sequence[str], str, None] = None,
                  subset_file: Optional[str] = None,
                  skip_unreadable: bool = False,
+                 pack: Optional[str] = None,
                  seed: Optional[int] = None,
                  lazy_init: bool = False,
                  **kwargs):
@@ -244,6 +252,9 @@ class FERDataset(BaseDataset):
         self._metainfo['classes'] = self._check_classes(self.CLASSES)
         self.subset_file = subset_file
         self.skip_unreadable = skip_unreadable
+        self.pack = pack and PackedFiles(pack, self.data_root)
+        if self.pack:
+            self._read_from_pack()
         self._own_seed = seed is not None
         if seed is None:
             # a call that draws nothing, so that building a data set does not
@@ -256,6 +267,15 @@ class FERDataset(BaseDataset):
         self.layout = ''
         if not lazy_init:
             self.full_init()
+
+    def _read_from_pack(self) -> None:
+        for transform in self.pipeline.transforms:
+            if isinstance(transform, LoadImageFromFile):
+                transform.file_client_args = None
+                transform.backend_args = dict(
+                    backend=BACKEND,
+                    db_path=self.pack.db_path,
+                    root=self.pack.root)
 
     def _check_classes(self, classes: Sequence[str]) -> Tuple[str, ...]:
         known = dict.fromkeys((*self.METAINFO['classes'], *EXPRESSIONS))
@@ -297,7 +317,8 @@ class FERDataset(BaseDataset):
             path (str): Of a file or folder.
             what (str): What it should hold.
         """
-        if not osp.exists(path):
+        packed = self.pack and path == self.img_prefix
+        if not packed and not osp.exists(path):
             raise FileNotFoundError(
                 f"{type(self).__name__}: {what} is not at '{path}'. Expected "
                 f"under data_root='{self.data_root}': {self.LAYOUT}. "
@@ -311,19 +332,45 @@ class FERDataset(BaseDataset):
         """
         self.require(self.ann_file, 'the list of samples')
         known = (*self.METAINFO['classes'], *EXPRESSIONS)
-        data_list = []
+        data_list, first = [], {}
         for number, line in read_lines(self.ann_file):
             path, _, expression = line.rpartition(' ')
+            path, where = path.strip(), f'{self.ann_file}:{number}'
             if not path or expression not in known:
                 raise ValueError(
-                    f"{self.ann_file}:{number}: expected '<image> "
-                    f"<expression>' with one of {list(known)}, got '{line}'")
+                    f"{where}: expected '<image> <expression>' with one of "
+                    f"{list(known)}, got '{line[:100]}'")
+            self.check_inside(path, where)
+            if first.setdefault(path, number) != number:
+                raise ValueError(f"{where}: '{path}' is listed twice, first "
+                                 f'in line {first[path]}')
             data_list.append(
                 dict(
-                    img_path=osp.join(self.img_prefix, path.strip()),
-                    name=self.sample_name(path.strip()),
+                    img_path=osp.join(self.img_prefix, path),
+                    name=self.sample_name(path),
                     expression=expression))
+        if not data_list:
+            raise ValueError(f"'{self.ann_file}' lists no sample")
         return data_list
+
+    def check_inside(self, path: str, where: str) -> None:
+        """Refuse a path of a list that leads out of the images' folder.
+
+        Args:
+            path (str): As it is listed. Absolute ones are taken where the
+                data set has no folder.
+            where (str): File and line, for the message.
+
+        Raises:
+            ValueError: If it does, or cannot be a path.
+        """
+        root = self.img_prefix
+        inside = not root or not osp.isabs(path) and not osp.relpath(
+            osp.normpath(osp.join(root, path)), root).startswith(osp.pardir)
+        if not inside or len(path) > 4096 or '\0' in path:
+            raise ValueError(
+                f"{where}: '{path[:100]}' is no path below '{root}', where "
+                'the images are')
 
     def read_image(self,
                    info: dict) -> Tuple[Optional[np.ndarray], Optional[str]]:
@@ -335,7 +382,13 @@ class FERDataset(BaseDataset):
         Returns:
             tuple: As of :func:`read_image`.
         """
-        return read_image(info['img_path'])
+        path = info['img_path']
+        if not self.pack:
+            return read_image(path)
+        data = self.pack.find(path)
+        if data is None:
+            return None, f"it is not in '{self.pack.db_path}'"
+        return _decode(np.frombuffer(data, np.uint8))
 
     def check_present(self,
                       records: List[dict],
@@ -351,6 +404,9 @@ class FERDataset(BaseDataset):
         """
         present, missing = {}, []
         for r in records:
+            if self.pack:
+                self.pack.check(r['img_path'])
+                continue
             folder, name = osp.split(r['img_path'])
             if folder not in present:
                 # one listing of a folder, not a question for each of its files
@@ -516,7 +572,9 @@ class FERDataset(BaseDataset):
         try:
             return self.pipeline(info)
         except Exception as error:
-            reason = path and unreadable_reason(path)
+            if path and self.pack and not self.pack.exists(path):
+                raise  # it says what to do
+            reason = path and self.read_image(dict(info, img_path=path))[1]
             if not reason:
                 raise
             raise OSError(

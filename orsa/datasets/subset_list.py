@@ -25,10 +25,19 @@ IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def read_lines(path: str) -> List[Tuple[int, str]]:
-    """Read the non-blank lines of a text file with their numbers, from 1."""
+    """Read the non-blank lines of a text file with their numbers, from 1.
+
+    Raises:
+        ValueError: If it is not in UTF-8.
+    """
     # utf-8-sig drops the mark that Windows editors put first
-    with open(path, encoding='utf-8-sig') as f:
-        lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
+    try:
+        with open(path, encoding='utf-8-sig') as f:
+            lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"'{path}' is no text in UTF-8 ({error.reason} at byte "
+            f'{error.start}): save it as UTF-8') from error
     return [(i, line) for i, line in lines if line]
 
 

@@ -1,16 +1,23 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Loading checkpoints without running the code that a pickle may carry."""
 import contextlib
+import math
+import os
 import os.path as osp
 import pickle
 import zipfile
-from typing import Any, Optional, Union
+from typing import Any, Dict, Optional, Union
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info
+from mmengine.logging import print_log
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import checkpoint as tables
 from mmengine.runner.checkpoint import CheckpointLoader
+
+from .inspection import inspect
 
 # The methods that a pickled HistoryBuffer refers to by name.
 _STATISTICS = ('current', 'mean', 'max', 'min')
@@ -51,7 +58,7 @@ def _safe_globals() -> list:
 
 @contextlib.contextmanager
 def _refusals(filename: str):
-    """Turn what torch raises for a bad file into one clear error."""
+    """Turn what is raised for a bad file into one clear error."""
     try:
         yield
     except pickle.UnpicklingError as error:
@@ -72,6 +79,74 @@ def _refusals(filename: str):
             f'of another kind ({type(error).__name__}: {error})') from error
 
 
+def _check_content(content: Any, filename: str) -> None:
+    """What every reader of a checkpoint takes for granted.
+
+    Raises:
+        RuntimeError: If an entry that has a meaning is of another type.
+    """
+
+    def demand(good: bool, what: str) -> None:
+        if not good:
+            raise RuntimeError(f"'{filename}' is no checkpoint: {what}")
+
+    demand(
+        isinstance(content, dict),
+        f'it holds a {type(content).__name__}, not a dict')
+    demand(
+        all(isinstance(key, str) for key in content),
+        'not all of its keys are texts')
+    state = content.get('state_dict')
+    if state is not None:
+        demand(
+            isinstance(state, dict),
+            f'its state_dict is a {type(state).__name__}')
+        wrong = [
+            key for key, value in state.items()
+            if not isinstance(key, str) or not (isinstance(
+                value, torch.Tensor) or key.endswith('_extra_state'))
+        ]
+        demand(not wrong, f'{str(wrong[:1])[:80]} of its state_dict is no '
+               'tensor')
+    meta = content.get('meta')
+    demand(meta is None or isinstance(meta, dict), 'its meta is no dict')
+    data = (meta or {}).get('dataset_meta')
+    demand(
+        data is None or isinstance(data, dict),
+        'its meta.dataset_meta is no dict')
+    names = (data or {}).get('classes')
+    demand(
+        names is None or (isinstance(names, (list, tuple)) and len(names) > 0
+                          and all(isinstance(n, str) for n in names)),
+        'its meta.dataset_meta.classes are no names')
+
+
+def check_finite(state: Dict[str, Any], filename: str) -> None:
+    """Refuse weights that are not finite.
+
+    Args:
+        state (dict): Names and tensors; what is no tensor is passed over.
+        filename (str): Where they come from, for the message.
+
+    Raises:
+        ValueError: If there is a NaN or an Inf in a tensor; its first names
+            are in the message.
+    """
+    bad = []
+    for key, value in state.items():
+        if not isinstance(value, torch.Tensor) or not (
+                value.is_floating_point() and value.numel()):
+            continue
+        # a sum of finite floats stays below the largest double
+        if not math.isfinite(value.sum(dtype=torch.float64)):
+            bad.append(str(key))
+    if bad:
+        raise ValueError(
+            f"'{filename}' holds NaN or Inf in {len(bad)} of {len(state)} "
+            f'entries, {", ".join(bad[:3])} among them: it is of a training '
+            'that had diverged, or damaged. Take an earlier checkpoint')
+
+
 ZOO_PREFIX = 'orsa://'
 
 
@@ -86,19 +161,25 @@ def zoo_path(filename: str) -> str:
     return osp.join(package, 'zoo', str(filename)[len(ZOO_PREFIX):])
 
 
-def load_checkpoint_file(
-    filename: str, map_location: Optional[Union[str, torch.device]] = ('cpu')
-) -> dict:
+def load_checkpoint_file(filename: str,
+                         map_location: Optional[Union[str,
+                                                      torch.device]] = 'cpu',
+                         finite: bool = True) -> dict:
     """Load a local checkpoint file without unpickling arbitrary objects.
 
     Reads plain state dicts and the whole checkpoints that MMEngine writes
-    (with their ``HistoryBuffer`` and numpy records).
+    (with their ``HistoryBuffer`` and numpy records). The file is looked at
+    first (:func:`orsa.utils.inspection.inspect`), so that a small one cannot
+    take the memory of the machine. ``meta.config``, which MMEngine runs as
+    Python when it resumes, is left out.
 
     Args:
         filename (str): A local path, or ``orsa://NAME`` for weights that
             ship with the package.
         map_location (str | torch.device, optional): As in
             :func:`torch.load`. Defaults to 'cpu'.
+        finite (bool): Whether weights with NaN or Inf are refused.
+            Defaults to True.
 
     Returns:
         dict: The content of the file.
@@ -106,16 +187,30 @@ def load_checkpoint_file(
     Raises:
         FileNotFoundError: If there is no such file.
         pickle.UnpicklingError: If the file refers to anything beyond the
-            allow-list. No code of the file is run.
+            allow-list, or claims memory that it does not have. No code of the
+            file is run.
         RuntimeError: If the file is truncated or no checkpoint at all.
+        ValueError: If weights are not finite.
     """
     filename = osp.expanduser(zoo_path(str(filename)))
     if not osp.isfile(filename):
         raise FileNotFoundError(f"there is no checkpoint at '{filename}'")
     with _refusals(filename), torch.serialization.safe_globals(
             _safe_globals()):
-        return torch.load(
+        inspect(filename)
+        content = torch.load(
             filename, map_location=map_location, weights_only=True)
+    _check_content(content, filename)
+    if finite:
+        state = content.get('state_dict')
+        check_finite(content if state is None else state, filename)
+    if 'config' in (content.get('meta') or {}):
+        del content['meta']['config']
+        print_log(
+            f"meta.config of '{filename}' is left out: MMEngine would run it "
+            'as Python',
+            logger='current')
+    return content
 
 
 def _load_from_http(filename: str,
@@ -123,37 +218,69 @@ def _load_from_http(filename: str,
                     model_dir: Optional[str] = None,
                     progress: bool = True) -> dict:
     """Download once (rank 0 first), then load like a local file."""
-
-    def load():
-        with _refusals(filename), torch.serialization.safe_globals(
-                _safe_globals()):
-            return torch.hub.load_state_dict_from_url(
-                filename,
-                model_dir=model_dir,
-                map_location=map_location,
-                progress=progress,
-                weights_only=True)
-
+    folder = model_dir or osp.join(torch.hub.get_dir(), 'checkpoints')
+    path = osp.join(folder, osp.basename(urlparse(filename).path))
     rank, world_size = get_dist_info()
-    checkpoint = load() if rank == 0 else None
+    if rank == 0 and not osp.isfile(path):
+        os.makedirs(folder, exist_ok=True)
+        # under a temporary name, then moved
+        torch.hub.download_url_to_file(filename, path, progress=progress)
     if world_size > 1:
         torch.distributed.barrier()
-        if rank != 0:
-            checkpoint = load()
-    return checkpoint
+    return load_checkpoint_file(path, map_location)
+
+
+def _load_by_table(filename: str, map_location: Optional[str] = None) -> dict:
+    """Load what MMEngine knows by name, from the address of its tables."""
+    prefix, name = filename.split('://', 1)
+    if prefix in ('modelzoo', 'torchvision'):
+        table = tables.get_torchvision_models()
+    elif prefix == 'mmcls':
+        table = tables.get_mmcls_models()
+    else:
+        table = tables.get_external_models()
+        name = tables.get_deprecated_model_names().get(name, name)
+    if name not in table:
+        raise FileNotFoundError(f"MMEngine's tables have no '{filename}'")
+    content = CheckpointLoader.load_checkpoint(table[name], map_location)
+    if prefix == 'mmcls':
+        content = tables._process_mmcls_checkpoint(content)
+    return content
+
+
+def load_checkpoint(filename: str, map_location: str = 'cpu') -> dict:
+    """Load a checkpoint from a path, an address or a name of MMEngine's
+    tables, as :func:`load_checkpoint_file` does."""
+    register_safe_loader()
+    return CheckpointLoader.load_checkpoint(str(filename), map_location)
+
+
+def _refuse_scheme(filename: str, map_location: Optional[str] = None) -> dict:
+    raise ValueError(
+        f"orsa reads no checkpoint from '{filename.split('://')[0]}://': copy "
+        f"'{filename}' to a disk and name the path")
 
 
 def register_safe_loader() -> None:
-    """Make MMEngine load local and http(s) checkpoints the safe way.
+    """Make every checkpoint that MMEngine loads go the safe way.
 
     MMEngine 0.10.7 calls ``torch.load`` without ``weights_only``: with torch
-    2.6 and later its own checkpoints fail to load. This replaces its loaders
-    in the place that MMEngine provides for it
-    (:meth:`CheckpointLoader.register_scheme`).
+    2.6 and later its own checkpoints fail to load, with an earlier one, or
+    from an address, they may run code. This replaces its loaders in the place
+    that MMEngine provides for it (:meth:`CheckpointLoader.register_scheme`):
+    files, http(s), and the names of its tables; those of object stores are
+    refused.
     """
-    CheckpointLoader.register_scheme(('', ZOO_PREFIX),
-                                     load_checkpoint_file,
-                                     force=True)
-    CheckpointLoader.register_scheme(('http://', 'https://'),
-                                     _load_from_http,
-                                     force=True)
+    loaders = {
+        '': load_checkpoint_file,
+        ZOO_PREFIX: load_checkpoint_file,
+        'http://': _load_from_http,
+        'https://': _load_from_http
+    }
+    for name in ('modelzoo', 'torchvision', 'open-mmlab', 'openmmlab',
+                 'mmcls'):
+        loaders[f'{name}://'] = _load_by_table
+    for prefix in CheckpointLoader._schemes:
+        loaders.setdefault(prefix, _refuse_scheme)
+    for prefix, load in loaders.items():
+        CheckpointLoader.register_scheme(prefix, load, force=True)

@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import torch
 import torch.nn as nn
 
-from .checkpoint import load_checkpoint_file
+from .checkpoint import check_finite, load_checkpoint_file
 from .fileio import atomic_path
 
 State = Dict[str, torch.Tensor]
@@ -397,10 +397,12 @@ def read_state(path: str, *names: str) -> State:
         raise ConversionError(
             f"'{path}' holds no weights under {' or '.join(names)}, only "
             f'{keys}')
-    return {
+    state = {
         k.removeprefix('module.'): v
         for k, v in content.items() if isinstance(v, torch.Tensor)
     }
+    check_finite(state, path)
+    return state
 
 
 def write_state(state: State,

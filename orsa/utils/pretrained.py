@@ -10,9 +10,8 @@ from urllib.parse import urlparse
 import torch
 import torch.nn as nn
 from mmengine.logging import print_log
-from mmengine.runner.checkpoint import CheckpointLoader
 
-from .checkpoint import load_checkpoint_file, zoo_path
+from .checkpoint import load_checkpoint, load_checkpoint_file, zoo_path
 
 # What a part does without its pretrained file: an error (False), a loud
 # warning (True), or nothing, as a whole checkpoint is loaded later ('quiet').
@@ -127,7 +126,7 @@ def check_pretrained(checkpoint: Optional[str],
 
 def _download(checkpoint: str, name: str) -> dict:
     try:
-        return CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
+        return load_checkpoint(checkpoint)
     # urllib's errors are OSErrors, those of a broken connection too
     except (OSError, HTTPException) as error:
         raise ConnectionError(

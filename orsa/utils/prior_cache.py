@@ -8,6 +8,8 @@ from typing import Dict, Tuple
 
 import numpy as np
 
+from .fileio import load_npy
+
 FORMAT = 1
 MANIFEST = 'manifest.json'
 SAMPLES = 'samples.json'
@@ -134,8 +136,8 @@ class PriorCache:
         if name not in self.manifest['priors']:
             raise CacheError(f"'{self.folder}' has no prior '{name}', only "
                              f'{sorted(self.manifest["priors"])}')
-        return self._open(name), np.load(
-            osp.join(self.folder, f'{name}.crc.npy'), allow_pickle=False)
+        return self._open(name), load_npy(
+            osp.join(self.folder, f'{name}.crc.npy'))
 
     def row(self, name: str, arrays: Tuple[np.ndarray, np.ndarray], i: int,
             flip: int) -> np.ndarray:

@@ -58,6 +58,21 @@ def seeded(*entropy: Union[int, str]):
         torch.set_rng_state(saved[2])
 
 
+def seed_iteration(seed: int, iteration: int, rank: int = 0) -> None:
+    """Seed all generators for one iteration of training.
+
+    Args:
+        seed (int): The run's.
+        iteration (int): From 0.
+        rank (int): Of the process. Defaults to 0.
+    """
+    entropy = np.random.SeedSequence((seed, iteration, rank))
+    first, second, third = entropy.generate_state(3)
+    random.seed(int(first))
+    np.random.seed(int(second))
+    torch.manual_seed(int(third))
+
+
 class SharedEpoch:
     """A seed and an epoch in shared memory.
 

@@ -3,12 +3,13 @@
 import argparse
 import csv
 import json
+import os
 import pickle
 
 import numpy as np
 import pytest
-import torch
 from drawn_suite import CONFIG, make_faces, make_model
+from hostile_files import Call
 from scipy.stats import binomtest
 
 from orsa.apis import testing
@@ -125,16 +126,16 @@ def test_metrics_need_what_was_said_of_every_face(runs, tmp_path):
     metrics = FERMetric.calculate(b, labels, CLASSES)
     path = tmp_path / 'metrics.json'
     path.write_text(json.dumps(metrics))
-    with pytest.raises(FileNotFoundError, match='--out FILE.pkl'):
+    with pytest.raises(FileNotFoundError, match='--out FILE.json'):
         read_answers(str(path))
     records = [
         dict(
             img_path=f'/x/f{i}.jpg',
-            gt_label=torch.tensor([labels[i]]),
-            pred_score=torch.eye(3)[b[i]]) for i in range(200)
+            gt_label=[int(labels[i])],
+            pred_score=np.eye(3)[b[i]].tolist()) for i in range(200)
     ]
-    with open(tmp_path / 'predictions.pkl', 'wb') as file:
-        pickle.dump(records, file)
+    (tmp_path / 'predictions.json').write_text(
+        json.dumps(dict(predictions=records)))
     found = compare([paths[0], str(path)], ['a', 'b'], repeats=50)
     expected = compare(paths, repeats=50)
     assert (found['conditions']['clean']['differences'] ==
@@ -219,7 +220,7 @@ def test_suite_and_plain_test_share_the_clean_faces(suites):
             str(suites / 'tiny.py'),
             str(suites / 'b.pth'), '--work-dir',
             str(work), '--out',
-            str(work / 'predictions.pkl')
+            str(work / 'predictions.json')
         ]))
     found = compare([
         str(suites / 'b' / 'occlusion_suite.json'),
@@ -247,3 +248,29 @@ def test_other_occluders_and_lost_files_are_refused(suites, tmp_path):
     alone.write_text((suites / 'a' / 'occlusion_suite.json').read_text())
     with pytest.raises(FileNotFoundError, match='occlusion_suite_faces.npz'):
         compare([ours, str(alone)])
+
+
+def test_pickles_are_not_read(tmp_path):
+    """Nor anything that only looks like predictions."""
+    attack = Call(os.mkdir, str(tmp_path / 'trace'))
+    path = tmp_path / 'predictions.pkl'
+    path.write_bytes(pickle.dumps([attack]))
+    with pytest.raises(ValueError, match='is a pickle.*--out FILE.json'):
+        read_answers(str(path))
+    path = tmp_path / 'predictions.json'
+    path.write_bytes(pickle.dumps([attack]))
+    with pytest.raises(ValueError, match='no JSON'):
+        read_answers(str(path))
+    assert not (tmp_path / 'trace').exists()
+    face = dict(gt_label=[0], pred_score=[.5, .5], name='a')
+    for records in ([], [1], [dict(face, gt_label=3)],
+                    [face,
+                     dict(face,
+                          pred_score=[1.])], [dict(face, pred_score='xy')]):
+        path.write_text(json.dumps(dict(predictions=records)))
+        with pytest.raises(ValueError, match='not a file of predictions'):
+            read_answers(str(path))
+    for text in ('[' * 100000, '{"samples": 3}', '{"faces_file": 3}', '[]'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match='predictions.json'):
+            read_answers(str(path))

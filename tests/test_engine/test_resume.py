@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """An interrupted run ends as if it had never been interrupted."""
+import argparse
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from orsa.apis.training import add_train_arguments, latest_checkpoint
+from orsa.apis.training import train as run_train
 from orsa.utils.checkpoint import load_checkpoint_file
 
 CONFIG = """
@@ -41,6 +44,7 @@ param_scheduler = dict(type='ExponentialLR', gamma=0.9)
 ce = dict(type='mmpretrain.CrossEntropyLoss')
 composite = dict(type='orsa.CompositeLoss', losses=dict(
     loss_ce=ce, loss_dare=dict(type='orsa.DARELoss', loss_weight=0.1)))
+default_hooks = dict(logger=dict(interval=2))
 custom_hooks = [
     dict(type='KillHook'),
     dict(type='EMAHook', momentum=0.1),
@@ -67,9 +71,7 @@ model = dict(
 """
 
 
-@pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    root = tmp_path_factory.mktemp('faces')
+def make_faces(root):
     rng = np.random.default_rng(0)
     names = ('surprise', 'fear', 'happiness')
     lines = []
@@ -78,13 +80,20 @@ def config(tmp_path_factory):
         cv2.imwrite(str(root / f'{i}.png'), image)
         lines.append(f'{i}.png {names[i % 7 % 3]}')
     (root / 'list.txt').write_text('\n'.join(lines))
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    root = tmp_path_factory.mktemp('faces')
+    make_faces(root)
     path = root / 'config.py'
     path.write_text(CONFIG.replace('{root}', str(root)))
     return path
 
 
-def train(config, work_dir, repo_root, *args, kill_at=-1):
-    env = dict(os.environ, OMP_NUM_THREADS='1', KILL_AT=str(kill_at))
+def train(config, work_dir, repo_root, *args, **faults):
+    env = dict(os.environ, OMP_NUM_THREADS='1')
+    env.update({k: str(v) for k, v in faults.items()})
     env['PYTHONPATH'] = str(repo_root / 'tests' / 'test_engine')
     return subprocess.run([
         sys.executable,
@@ -95,7 +104,26 @@ def train(config, work_dir, repo_root, *args, kill_at=-1):
                           env=env,
                           capture_output=True,
                           text=True,
-                          timeout=300)
+                          timeout=600)
+
+
+def read_log(work_dir):
+    """What was logged, by step, but for times and memory.
+
+    What a killed process wrote of steps that were done again is the same or
+    gone: the later one counts.
+    """
+    found = {}
+    for path in sorted(work_dir.glob('2*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the line at which it was killed
+            for key in ('time', 'data_time', 'memory'):
+                record.pop(key, None)
+            found['loss' in record, record['step']] = record
+    return found
 
 
 @pytest.fixture(scope='module')
@@ -121,28 +149,118 @@ def assert_same(a, b, path=''):
         assert a == b, path
 
 
-# 5 iterations an epoch: within the third (the loss switches there), and at
-# the start of the fourth.
-@pytest.mark.parametrize('kill_at', [12, 15])
-def test_resumes_bit_for_bit(config, unbroken, tmp_path, repo_root, kill_at):
-    killed = train(config, tmp_path, repo_root, kill_at=kill_at)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / 'epoch_4.pth').exists()
-    resumed = train(config, tmp_path, repo_root, '--resume')
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert 'resumed epoch: 2' in resumed.stderr + resumed.stdout or (kill_at
-                                                                     == 15)
-
+def assert_same_end(unbroken, work_dir):
+    """Weights, states, validations and log of a run that was interrupted."""
     a = load_checkpoint_file(unbroken / 'epoch_4.pth')
-    b = load_checkpoint_file(tmp_path / 'epoch_4.pth')
+    b = load_checkpoint_file(work_dir / 'epoch_4.pth')
     for part in ('state_dict', 'optimizer', 'ema_state_dict',
                  'param_schedulers'):
         assert_same(a[part], b[part], part)
+    info = [c['message_hub']['runtime_info'] for c in (a, b)]
+    assert info[0]['best_score'] == info[1]['best_score']
     files = [
         json.loads((d / 'validation.json').read_text())
-        for d in (unbroken, tmp_path)
+        for d in (unbroken, work_dir)
     ]
     assert files[0] == files[1]
+    log = read_log(unbroken)
+    assert read_log(work_dir) == log
+    assert sum('loss' in r for r in log.values()) > 7
+    assert sum('accuracy' in r for r in log.values()) == 4
+    # the same files are left, and nothing half-written
+    names = [{p.name for p in d.glob('*.pth')} for d in (unbroken, work_dir)]
+    assert names[0] == names[1]
+    best = next(unbroken.glob('best*.pth')).name
+    assert_same(
+        load_checkpoint_file(unbroken / best)['state_dict'],
+        load_checkpoint_file(work_dir / best)['state_dict'])
+    assert not list(work_dir.glob('.tmp_*.pth'))
+
+
+# 5 iterations an epoch: within the third, where the loss switches
+def test_resumes_bit_for_bit(config, unbroken, tmp_path, repo_root):
+    killed = train(config, tmp_path, repo_root, KILL_AT=12)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / 'epoch_4.pth').exists()
+    # as if it had been killed while it wrote, and before its validation
+    (tmp_path / '.tmp_abc_epoch_3.pth').write_bytes(b'PK')
+    records = json.loads((tmp_path / 'validation.json').read_text())
+    assert records['epochs'].pop('2')
+    (tmp_path / 'validation.json').write_text(json.dumps(records))
+    resumed = train(config, tmp_path, repo_root, '--resume')
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert 'resumed epoch: 2' in resumed.stderr + resumed.stdout
+    assert_same_end(unbroken, tmp_path)
+
+
+def test_sigterm_saves_within_the_epoch(config, unbroken, tmp_path, repo_root):
+    """And a truncated checkpoint: the one before is taken, and said."""
+    ended = train(config, tmp_path, repo_root, TERM_AT=11)
+    assert ended.returncode == 75, ended.stderr[-3000:]
+    said = ended.stdout + ended.stderr
+    assert 'SIGTERM after iteration 12' in said and 'Exit code 75' in said
+    saved = tmp_path / 'preempted_iter_12.pth'
+    content = load_checkpoint_file(saved)
+    assert content['meta']['within_epoch'] == dict(done=2, of=5)
+    resumed = train(config, tmp_path, repo_root, '--resume', TERM_IN_VAL=3)
+    assert resumed.returncode == 75, resumed.stderr[-3000:]
+    assert 'resumed epoch: 2, iter: 12' in resumed.stdout + resumed.stderr
+    assert not saved.exists()  # epoch 3 is saved
+    # the disk was full, or the copy was broken off
+    data = (tmp_path / 'epoch_3.pth').read_bytes()
+    (tmp_path / 'epoch_3.pth').write_bytes(data[:-100])
+    resumed = train(config, tmp_path, repo_root, '--resume')
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    said = resumed.stdout + resumed.stderr
+    assert "epoch_3.pth' cannot be read" in said
+    assert 'goes on from the last whole one' in said and 'epoch: 2,' in said
+    assert_same_end(unbroken, tmp_path)
+
+
+def test_full_disk(config, unbroken, tmp_path, repo_root):
+    ended = train(config, tmp_path, repo_root, FULL_AT=11)
+    assert ended.returncode == 1
+    line = ended.stderr.strip().splitlines()[-1]
+    assert 'epoch_3.pth' in line and 'cannot be written' in line
+    assert 'File too large' in line and 'free some space' in line
+    # what was there is whole, and nothing else
+    assert sorted(p.name for p in tmp_path.glob('epoch*')) == [
+        'epoch_1.pth', 'epoch_2.pth'
+    ]
+    assert not list(tmp_path.glob('.tmp*'))
+    assert latest_checkpoint(str(tmp_path)).endswith('epoch_2.pth')
+
+
+def test_latest_checkpoint(unbroken, tmp_path):
+    assert latest_checkpoint(str(tmp_path / 'nothing')) is None
+    assert latest_checkpoint(str(tmp_path)) is None
+    for name in ('epoch_3.pth', 'epoch_4.pth'):
+        (tmp_path / name).write_bytes((unbroken / name).read_bytes())
+    pointer = tmp_path / 'last_checkpoint'
+    # of a folder that was moved; cut off; of a file that is gone
+    for text in ('/elsewhere/epoch_4.pth', '', 'epoch_9.pth'):
+        pointer.write_text(text)
+        assert latest_checkpoint(str(tmp_path)).endswith('epoch_4.pth'), text
+    # one that is whole, but whose training had diverged
+    content = load_checkpoint_file(unbroken / 'epoch_4.pth')
+    next(iter(content['state_dict'].values())).fill_(float('nan'))
+    torch.save(content, tmp_path / 'epoch_4.pth')
+    assert latest_checkpoint(str(tmp_path)).endswith('epoch_3.pth')
+    torch.save(dict(state_dict={}), tmp_path / 'epoch_3.pth')
+    with pytest.raises(RuntimeError, match='no checkpoint in .* is whole'):
+        latest_checkpoint(str(tmp_path))
+
+
+def test_read_only_work_dir(config, tmp_path, repo_root, capsys):
+    """Said before anything is built."""
+    (tmp_path / 'file').write_text('not a folder')
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    work_dir = tmp_path / 'file' / 'work'
+    with pytest.raises(OSError, match='file/work.*cannot be written.*--work'):
+        run_train(
+            parser.parse_args([str(config), '--work-dir',
+                               str(work_dir)]))
 
 
 def test_the_switch_happened(unbroken):

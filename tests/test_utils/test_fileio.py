@@ -1,11 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import errno
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
 
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.fileio import (atomic_path, check_writable, dump_json,
+                               load_npy, load_npz, plain_disk_errors,
+                               register_atomic_backend, save_npz)
 
 
 def test_an_error_leaves_the_old_file_and_no_litter(tmp_path):
@@ -32,3 +36,72 @@ def test_json_is_strict(tmp_path):
 
     content = json.loads(path.read_text(), parse_constant=refuse)
     assert content == dict(a=None, b=1.5, c=[[1., 0.], [0., 1.]])
+
+
+def test_arrays_claim_no_more_than_they_have(tmp_path):
+    path = tmp_path / 'x.npz'
+    save_npz(path, a=np.arange(6.).reshape(2, 3), names=np.array(['é', 'b']))
+    found = load_npz(path)
+    assert found['a'].tolist() == [[0., 1., 2.], [3., 4., 5.]]
+    assert found['names'].tolist() == ['é', 'b']
+    with pytest.raises(FileNotFoundError):
+        load_npz(tmp_path / 'none.npz')
+    # objects, which are pickles; a bomb; a shape without its bytes; noise
+    np.savez(path, a=np.array([print], object))
+    with pytest.raises(ValueError, match='x.npz.*Python objects'):
+        load_npz(path)
+    save_npz(path, a=np.zeros(1 << 26, np.uint8))
+    assert path.stat().st_size < 1 << 17
+    with pytest.raises(ValueError, match='claim 67108992 bytes'):
+        load_npz(path)
+    alone = tmp_path / 'x.npy'
+    np.save(alone, np.zeros((2, 3)))
+    data = alone.read_bytes()
+    for claim in (b'(99, 9),', b'(2, 99),'):
+        alone.write_bytes(data.replace(b'(2, 3), ', claim))
+        with pytest.raises(ValueError, match='x.npy.*claims float64'):
+            load_npy(alone)
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.writestr('a.npy', alone.read_bytes())
+        with pytest.raises(ValueError, match='x.npz.*claims float64'):
+            load_npz(path)
+    alone.write_bytes(data[:40])
+    path.write_bytes(data)
+    for load, file in ((load_npy, alone), (load_npz, path)):
+        with pytest.raises(ValueError, match='damaged'):
+            load(file)
+
+
+def test_a_disk_that_takes_no_more(tmp_path):
+    path = tmp_path / 'x.txt'
+    path.write_text('old')
+    with pytest.raises(OSError, match='x.txt.*No space left.*free some'):
+        with atomic_path(path) as temporary:
+            with open(temporary, 'w') as file:
+                file.write('half')
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert path.read_text() == 'old' and os.listdir(tmp_path) == ['x.txt']
+    with pytest.raises(OSError, match='x.txt/work.*cannot be written.*--work'):
+        check_writable(str(path / 'work'))
+    check_writable(str(tmp_path / 'new'))
+    assert os.listdir(tmp_path / 'new') == []
+    # other errors stay what they are
+    with pytest.raises(OSError, match='^no disk$'):
+        with plain_disk_errors('x'):
+            raise OSError('no disk')
+
+
+def test_mmengine_writes_whole_files(tmp_path, monkeypatch):
+    from mmengine.runner import save_checkpoint
+    register_atomic_backend()
+    path = tmp_path / 'deep' / 'x.pth'
+    save_checkpoint(dict(a=1), str(path))
+    whole = path.read_bytes()
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match='x.pth.*cannot be written'):
+        save_checkpoint(dict(a=2), str(path))
+    assert path.read_bytes() == whole and os.listdir(path.parent) == ['x.pth']

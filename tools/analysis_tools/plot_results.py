@@ -2,8 +2,8 @@
 """Draw what a training and its test left behind.
 
 ``python tools/analysis_tools/plot_results.py CONFIG WORK_DIR`` reads the log
-of ``tools/train.py``, and ``metrics.json`` and ``predictions.pkl`` of
-``tools/test.py --out WORK_DIR/predictions.pkl``, and writes ``curves.png``,
+of ``tools/train.py``, and ``metrics.json`` and ``predictions.json`` of
+``tools/test.py --out WORK_DIR/predictions.json``, and writes ``curves.png``,
 ``confusion_matrix.png`` and ``test_faces.png`` beside them.
 """
 import argparse
@@ -19,14 +19,14 @@ if __name__ == '__main__':
     parser.add_argument('config', help='config file of the training')
     parser.add_argument('work_dir', help='its work dir')
     parser.add_argument(
-        '--predictions', help='default: WORK_DIR/predictions.pkl')
+        '--predictions', help='default: WORK_DIR/predictions.json')
     parser.add_argument(
         '--faces', type=int, default=56, help='faces on the sheet')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='as for testing')
     args = parser.parse_args()
     predictions = args.predictions or osp.join(args.work_dir,
-                                               'predictions.pkl')
+                                               'predictions.json')
     for path in plot_results(args.config, args.work_dir, predictions,
                              args.faces, args.cfg_options):
         print(f'wrote {path}')

@@ -1,11 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
+from .checkpoint_hook import CheckpointHook
 from .host_memory_hook import HostMemoryHook
 from .model_check_hook import ModelCheckHook
+from .numerical_fault_hook import NumericalFault, NumericalFaultHook
+from .preemption_hook import Preempted, PreemptionHook
 from .reseed_hook import ReseedHook
 from .switch_recipe_hook import SwitchRecipeHook
 from .validation_record_hook import ValidationRecordHook
 
 __all__ = [
-    'HostMemoryHook', 'ModelCheckHook', 'ReseedHook', 'SwitchRecipeHook',
-    'ValidationRecordHook'
+    'CheckpointHook', 'Preempted', 'PreemptionHook', 'HostMemoryHook',
+    'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook', 'ReseedHook',
+    'SwitchRecipeHook', 'ValidationRecordHook'
 ]

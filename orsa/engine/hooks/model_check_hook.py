@@ -2,6 +2,7 @@
 from typing import Optional, Sequence
 
 import torch
+from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -77,7 +78,7 @@ class ModelCheckHook(Hook):
         # what else evaluates would compare by index; a dump does not evaluate
         other = [
             m for m in metrics
-            if m not in able and type(m).__name__ != 'DumpResults'
+            if m not in able and not isinstance(m, DumpResults)
         ]
         return [] if other else able
 

@@ -1,14 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import random
-
-import numpy as np
-import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
-from orsa.utils.seeding import set_dataset_epoch
+from orsa.utils.seeding import seed_iteration, set_dataset_epoch
 
 
 @HOOKS.register_module()
@@ -44,9 +40,4 @@ class ReseedHook(Hook):
                           batch_idx: int,
                           data_batch=None) -> None:
         """Seed Python, NumPy and torch for this iteration."""
-        entropy = np.random.SeedSequence(
-            (runner.seed, runner.iter, get_rank()))
-        first, second, third = entropy.generate_state(3)
-        random.seed(int(first))
-        np.random.seed(int(second))
-        torch.manual_seed(int(third))
+        seed_iteration(runner.seed, runner.iter, get_rank())

@@ -16,8 +16,13 @@ class SwitchRecipeHook(_SwitchRecipeHook):
     mmpretrain's.
     """
 
-    @staticmethod
-    def _switch_loss(runner: Runner, loss_module) -> None:
+    def before_train(self, runner: Runner) -> None:
+        """On resuming, switch what was switched before."""
+        self._keep_terms = True
+        super().before_train(runner)
+        self._keep_terms = False
+
+    def _switch_loss(self, runner: Runner, loss_module) -> None:
         """Put the loss into the model, or into its head."""
         model = runner.model
         if is_model_wrapper(model):
@@ -25,7 +30,11 @@ class SwitchRecipeHook(_SwitchRecipeHook):
         for owner in (model, getattr(model, 'head', None)):
             if hasattr(owner, 'loss_module'):
                 owner.loss_module = loss_module
-                _forget_terms(runner)
+                # a run that goes on after the switch has the new terms alone
+                if not (getattr(self, '_keep_terms', False) or getattr(
+                        getattr(runner, '_train_loop', None), 'skip_batches',
+                        0)):
+                    _forget_terms(runner)
                 return
         raise RuntimeError(
             f'{type(model).__name__} has no loss_module to switch, and '

@@ -20,8 +20,8 @@ class ValidationRecordHook(Hook):
     the best epoch *on the test set*. This hook writes all of them to
     ``validation.json`` in the work dir and ends the run with the best epoch,
     the last one and the mean of the last ones beside each other, so that the
-    choice is never silent. The file outlives the process: a validation that
-    an interruption cut off is made up for on resuming.
+    choice is never silent. The file outlives the process; a validation that
+    an interruption cut off is made up for by :class:`orsa.CheckpointHook`.
 
     Args:
         last (int): How many of the last epochs are averaged. Defaults to 10.
@@ -39,7 +39,7 @@ class ValidationRecordHook(Hook):
         return osp.join(runner.work_dir, 'validation.json')
 
     def before_train(self, runner: Runner) -> None:
-        """On resuming, read the file and catch up on a lost validation."""
+        """On resuming, read the file."""
         path = self._path(runner)
         if runner._resume and osp.isfile(path):
             records = load(path)['epochs']
@@ -47,17 +47,6 @@ class ValidationRecordHook(Hook):
                 k: v
                 for k, v in records.items() if int(k) <= runner.epoch
             }
-        loop = runner.val_loop
-        if (runner._resume and loop is not None and self._due(runner)
-                and str(runner.epoch) not in self.records):
-            loop.run()
-
-    @staticmethod
-    def _due(runner: Runner) -> bool:
-        train, epoch = runner.train_loop, runner.epoch
-        if not hasattr(train, 'val_interval') or epoch < 1:
-            return False
-        return epoch >= train.val_begin and epoch % train.val_interval == 0
 
     def after_val_epoch(self,
                         runner: Runner,

@@ -7,6 +7,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from orsa.registry import LOOPS
 from orsa.utils.same_batch import same_batch
+from .epoch_train_loop import ResumesWithinEpoch
 
 
 class _SAMStep:
@@ -67,7 +68,7 @@ class _SAMStep:
 
 
 @LOOPS.register_module()
-class SAMTrainLoop(_SAMStep, EpochBasedTrainLoop):
+class SAMTrainLoop(_SAMStep, ResumesWithinEpoch, EpochBasedTrainLoop):
     """Epoch-based training with the two passes of SAM.
 
     To be used with :class:`orsa.SAMOptimWrapper`; the arguments are those of

@@ -1,0 +1,108 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/replay_step.py`` does: a step that went wrong, again."""
+import argparse
+import pickle
+import sys
+from typing import Optional, Tuple, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS
+
+from orsa.engine.hooks.numerical_fault_hook import replay
+from orsa.utils.batches import decode_batch, names_of
+from orsa.utils.checkpoint import load_checkpoint_file
+from orsa.utils.configs import type_name
+from orsa.utils.tracing import Origin
+from .model import build_model, load_config
+
+
+def _switch_losses(model, cfg: Config, epoch: int) -> None:
+    """Give the head the loss that it had in an epoch, counted from 0."""
+    for hook in cfg.get('custom_hooks') or []:
+        if type_name(hook) != 'SwitchRecipeHook':
+            continue
+        for item in sorted(hook.schedule, key=lambda i: i.action_epoch):
+            if item.action_epoch <= epoch + 1 and item.get('loss'):
+                model.head.loss_module = MODELS.build(item.loss)
+
+
+def replay_step(
+    config: Union[str, Config],
+    fault: str,
+    device: Union[str, torch.device] = 'cpu',
+    cfg_options: Optional[dict] = None
+) -> Tuple[Optional[Origin], Optional[int], list]:
+    """Run a stored step again: its batch, weights and random numbers.
+
+    Args:
+        config (str | Config): The config of the training.
+        fault (str): A file of ``WORK_DIR/faults``; it is read as safely as
+            any checkpoint.
+        device (str | torch.device): Where to run it. Defaults to 'cpu'.
+        cfg_options (dict, optional): Settings that the training was run
+            with. Defaults to None.
+
+    Returns:
+        tuple: Where the first number that is not finite came from
+        (:class:`orsa.utils.tracing.Origin`), the iteration of its batch, and
+        the names of the images; None and None if all is finite.
+
+    Raises:
+        ValueError: If the file is no stored step, or of another model.
+    """
+    cfg = load_config(config)
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    content = load_checkpoint_file(fault, finite=False)
+    stored, meta = content.get('fault'), content.get('meta') or {}
+    if not isinstance(stored, dict) or 'batches' not in stored:
+        raise ValueError(f"'{fault}' is no stored step of training: they are "
+                         'in the folder faults of the work dir')
+    model = build_model(cfg, pretrained=False)
+    _switch_losses(model, cfg, meta['epoch'])
+    try:
+        model.load_state_dict(content['state_dict'])
+    except RuntimeError as error:
+        raise ValueError(f"'{fault}' is of another model than that of the "
+                         f'config: {error}') from error
+    model.to(device)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    wrapper.load_state_dict(content['optimizer'])
+    batches = [(i, decode_batch(batch)) for i, batch in stored['batches']]
+    origin, iteration = replay(model, wrapper, batches, meta['seed'],
+                               meta['rank'])
+    names = [
+        n for i, batch in batches if iteration in (None, i)
+        for n in names_of(batch)
+    ]
+    if origin and origin.rows and max(origin.rows) < len(names):
+        names = [names[i] for i in origin.rows]
+    return origin, iteration, names
+
+
+def main() -> None:
+    """The command line of ``tools/replay_step.py``."""
+    from mmengine.config import DictAction
+    parser = argparse.ArgumentParser(
+        description='Run a step of training again whose loss or gradient was '
+        'not finite, and say which part gave the first NaN or Inf')
+    parser.add_argument('config', help='config file of the training')
+    parser.add_argument('fault', help='a file of WORK_DIR/faults')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='as for training')
+    args = parser.parse_args()
+    try:
+        origin, iteration, names = replay_step(args.config, args.fault,
+                                               args.device, args.cfg_options)
+    except (OSError, RuntimeError, ValueError,
+            pickle.UnpicklingError) as error:
+        sys.exit(f'{type(error).__name__}: {" ".join(str(error).split())}')
+    if origin is None:
+        print('all numbers are finite here')
+        return
+    print(f'iteration {iteration}: first in {origin}')
+    for name in names:
+        print(f'  {name}')

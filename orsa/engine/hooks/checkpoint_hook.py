@@ -1,0 +1,111 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import contextlib
+import glob
+import os
+import os.path as osp
+import re
+from typing import List
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook as _CheckpointHook
+from mmengine.runner import Runner
+
+from orsa.registry import HOOKS
+from orsa.utils.fileio import TEMPORARY
+
+PREEMPTED = 'preempted_iter_{}.pth'
+
+
+class _Later:
+    """A file backend that keeps what shall be removed for later."""
+
+    def __init__(self, backend, paths: List[str]):
+        self._backend, self._paths = backend, paths
+
+    def remove(self, path: str) -> None:
+        self._paths.append(str(path))
+
+    rmtree = remove
+
+    def __getattr__(self, name):
+        return getattr(self._backend, name)
+
+
+@HOOKS.register_module()
+class CheckpointHook(_CheckpointHook):
+    """MMEngine's ``CheckpointHook``, which removes nothing too early.
+
+    MMEngine removes the oldest checkpoint, and the best one so far, before it
+    writes the new one. Here they stay until the new one is whole. On
+    resuming, files that a killed process left half-written are removed, and a
+    validation that was due but may not have been judged is run again, so that
+    the best checkpoint is that of an unbroken run. The arguments are
+    MMEngine's.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Clear up after a killed process, and catch up on its validation."""
+        super().before_train(runner)
+        if not runner._resume:
+            return
+        if is_main_process() and '://' not in str(self.out_dir):
+            self._clear_up(runner)
+        loop = runner.val_loop
+        if loop is not None and self._validation_is_due(runner):
+            runner.logger.info(
+                f'The validation of epoch {runner.epoch} is run again: the '
+                'checkpoint was saved before it')
+            loop.run()
+
+    @staticmethod
+    def _validation_is_due(runner: Runner) -> bool:
+        loop, epoch = runner.train_loop, runner.epoch
+        if not hasattr(loop, 'val_interval') or epoch < 1 or (hasattr(
+                loop, 'dataloader_iterator')):
+            return False
+        if getattr(loop, 'skip_batches', 0):
+            return False  # it was judged before this epoch began
+        return epoch >= loop.val_begin and (epoch % loop.val_interval == 0
+                                            or epoch == loop.max_epochs)
+
+    def _clear_up(self, runner: Runner) -> None:
+        for path in glob.glob(osp.join(self.out_dir, TEMPORARY + '*.pth')):
+            os.remove(path)
+        if self.max_keep_ckpts < 1 or not self.keep_ckpt_ids:
+            return
+        # one that was about to be removed when the process was killed
+        pattern = re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)')
+        for name in os.listdir(self.out_dir):
+            found = re.fullmatch(pattern, name)
+            if found and int(found[1]) < min(self.keep_ckpt_ids):
+                os.remove(osp.join(self.out_dir, name))
+
+    @contextlib.contextmanager
+    def _old_ones_stay(self):
+        """Remove what is removed inside at the end, if all went well."""
+        backend, paths = self.file_backend, []
+        self.file_backend = _Later(backend, paths)
+        try:
+            yield
+        finally:
+            self.file_backend = backend
+        new = {self.last_ckpt, getattr(self, 'best_ckpt_path', None)}
+        new.update(getattr(self, 'best_ckpt_path_dict', {}).values())
+        for path in paths:
+            if path in new:
+                continue
+            remove = backend.remove if backend.isfile(path) else backend.rmtree
+            remove(path)
+
+    def _save_checkpoint_with_step(self, runner, step, meta) -> None:
+        with self._old_ones_stay():
+            super()._save_checkpoint_with_step(runner, step, meta)
+        if is_main_process():
+            # the place that it held is passed
+            for path in glob.glob(
+                    osp.join(self.out_dir, PREEMPTED.format('*'))):
+                os.remove(path)
+
+    def _save_best_checkpoint(self, runner, metrics) -> None:
+        with self._old_ones_stay():
+            super()._save_best_checkpoint(runner, metrics)

@@ -1,0 +1,20 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Tests that try a lot.
+
+They have a short form, which the ordinary suite runs, and a long one:
+``bash tools/run_tests.sh --stress``.
+"""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+LONG = 'ORSA_STRESS' in os.environ
+sys.path.append(str(Path(__file__).parents[1] / 'test_engine'))
+
+
+@pytest.fixture(scope='session')
+def amount():
+    """Choose between a number of the ordinary suite and the long one."""
+    return lambda short, long: long if LONG else short

@@ -1,0 +1,236 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Every path that reads a checkpoint refuses what no checkpoint should be."""
+import os
+import pickle
+import resource
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+from hostile_files import write_all, write_zip
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
+
+from orsa.apis import init_model
+from orsa.apis.caching import build_priors
+from orsa.apis.converting import convert_ir50, convert_official
+from orsa.utils.checkpoint import load_checkpoint_file
+from orsa.utils.convert import publish
+from orsa.utils.pretrained import load_pretrained
+
+REFUSED = (pickle.UnpicklingError, RuntimeError, ValueError)
+MODEL = dict(
+    type='ImageClassifier',
+    backbone=dict(type='orsa.IRNet', arch=dict(depths=(1, ), channels=(8, ))),
+    head=dict(type='LinearClsHead', num_classes=7, in_channels=8))
+
+
+def _init_model(path):
+    init_model(Config(dict(model=MODEL)), path)
+
+
+def _by_name(path):
+    init_model('orsanet_lite', path)
+
+
+def _mmengine(path):
+    """What Runner.load_checkpoint, resume and init_cfg call."""
+    load_checkpoint(nn.Linear(3, 3), path)
+
+
+def _pretrained(path):
+    load_pretrained(nn.Linear(3, 3), path, 'part')
+
+
+def _address(path):
+    CheckpointLoader.load_checkpoint(f'https://example.invalid/{path}')
+
+
+def _convert(path):
+    convert_ir50(path, path + '.out')
+
+
+def _official(path):
+    convert_official(path, path + '.out')
+
+
+def _publish(path):
+    publish(path, path + '.out')
+
+
+def _priors(path):
+    build_priors(Config.fromfile('configs/orsanet_lite_rafdb.py'), path)
+
+
+READERS = [
+    load_checkpoint_file, _init_model, _by_name, _mmengine, _pretrained,
+    _address, _convert, _official, _publish, _priors
+]
+
+# build a model each time, and are given a few of the files
+BUILDERS = [_init_model, _by_name, _priors]
+FEW = ('shell', 'bytearray', 'zip bomb', 'a list', 'nan', 'cut at 0.5')
+
+
+@pytest.fixture(scope='module')
+def hostile(tmp_path_factory):
+    root = tmp_path_factory.mktemp('hostile')
+    return root / 'trace', write_all(root / 'files', root / 'trace')
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(repo_root, monkeypatch):
+    monkeypatch.chdir(repo_root)
+
+
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+@pytest.mark.parametrize('read', READERS)
+def test_refused_without_running_anything(hostile, read, monkeypatch, tried):
+    trace, files = hostile
+    # what hub has downloaded before
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(trace.parent))
+    if not (trace.parent / 'checkpoints').exists():
+        (trace.parent / 'checkpoints').symlink_to(trace.parent / 'files')
+    before = memory()
+    if read in BUILDERS and 'ORSA_STRESS' not in os.environ:
+        files = {name: files[name] for name in FEW}
+    for name, path in files.items():
+        path = path.name if read is _address else str(path)
+        with pytest.raises(REFUSED) as raised:
+            read(path)
+        # the message is ours: it names the file and says what is wrong
+        assert Path(path).name in str(raised.value), name
+        assert len(str(raised.value)) > len(str(path)) + 30, name
+        assert not trace.exists(), name
+        assert not os.path.exists(str(path) + '.out'), name
+        before = before or memory()  # with what the first one imported
+    assert memory() - before < 150, 'megabytes'
+    tried['hostile checkpoints, each by every reader'] += len(files)
+
+
+def test_they_would_work_elsewhere(hostile, tmp_path):
+    """The files are what they are said to be: the test can fail."""
+    trace, files = hostile
+    with pytest.raises(Exception):
+        torch.load(files['shell'], weights_only=False)['no']
+    assert trace.is_dir()
+    trace.rmdir()
+    assert files['zip bomb'].stat().st_size < 2**21
+    wide = torch.load(files['repeated elements'], weights_only=True)
+    assert wide['state_dict']['w'].numel() == 1 << 40
+
+
+def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
+    """MMEngine's Runner runs meta['config'] when it resumes."""
+    path = tmp_path / 'x.pth'
+    trace = tmp_path / 'trace'
+    code = f'import os\nos.mkdir("{trace}")\n'
+    torch.save(dict(meta=dict(config=code, epoch=1), state_dict={}), path)
+    content = CheckpointLoader.load_checkpoint(str(path), 'cpu')
+    assert content['meta'] == dict(epoch=1)
+    exec(code)  # what MMEngine would do
+    assert trace.exists()
+
+
+def test_object_stores_and_tables():
+    for name in ('s3://a/b.pth', 'pavi://x', 'petrel://x'):
+        with pytest.raises(ValueError, match='copy .* to a disk'):
+            CheckpointLoader.load_checkpoint(name)
+    with pytest.raises(FileNotFoundError, match='tables have no'):
+        CheckpointLoader.load_checkpoint('torchvision://nothing')
+
+
+def test_names_of_tables_go_the_safe_way(hostile, monkeypatch):
+    trace, files = hostile
+    for scheme, table in (('open-mmlab', 'get_external_models'),
+                          ('torchvision', 'get_torchvision_models'),
+                          ('mmcls', 'get_mmcls_models')):
+        monkeypatch.setattr(f'mmengine.runner.checkpoint.{table}',
+                            lambda: dict(net=str(files['shell'])))
+        with pytest.raises(pickle.UnpicklingError, match='refused'):
+            CheckpointLoader.load_checkpoint(f'{scheme}://net')
+    assert not trace.exists()
+
+
+def test_an_honest_file_passes(tmp_path):
+    """Tied weights, views, odd types and empty tensors are no attack."""
+    base = torch.randn(64, 64)
+    state = dict(
+        base=base,
+        tied=base,
+        view=base[3:5],
+        transposed=base.t(),
+        scalar=torch.tensor(3.),
+        empty=torch.zeros(0, 5),
+        flags=torch.tensor([True, False]),
+        half=base.half(),
+        brain=base.bfloat16(),
+        counts=torch.arange(5, dtype=torch.int32),
+        parameter=nn.Parameter(base.clone(), requires_grad=False))
+    for new in (True, False):
+        torch.save(
+            dict(state_dict=state),
+            tmp_path / 'x.pth',
+            _use_new_zipfile_serialization=new)
+        loaded = load_checkpoint_file(tmp_path / 'x.pth')['state_dict']
+        assert loaded.keys() == state.keys()
+        for key in state:
+            assert torch.equal(loaded[key], state[key]), key
+
+
+def test_not_finite_weights_are_named(tmp_path):
+    path = tmp_path / 'x.pth'
+    bad = torch.ones(5)
+    bad[3] = float('inf')
+    torch.save(dict(state_dict={'a.b': torch.ones(2), 'c.d': bad}), path)
+    with pytest.raises(ValueError, match=r'NaN or Inf in 1 of 2.*c\.d'):
+        load_checkpoint_file(path)
+    assert load_checkpoint_file(path, finite=False)['state_dict']['c.d'][3] > 9
+    # large weights, whose sum is beyond float32, are fine
+    torch.save(dict(w=torch.full((100, ), 3e38)), path)
+    assert load_checkpoint_file(path)['w'][0] > 1e38
+
+
+def test_mutants(tmp_path, tried):
+    """Bytes of a good file changed at random: read, or refused clearly."""
+    rng = np.random.default_rng(0)
+    number = 4000 if 'ORSA_STRESS' in os.environ else 200
+    good = tmp_path / 'good.pth'
+    torch.save(
+        dict(
+            state_dict=dict(w=torch.ones(40, 3), b=torch.zeros(3)),
+            meta=dict(epoch=1, dataset_meta=dict(classes=('a', 'b')))), good)
+    data = good.read_bytes()
+    path, refused = tmp_path / 'mutant.pth', 0
+    for _ in range(number):
+        mutant = bytearray(data)
+        for _ in range(rng.integers(1, 6)):
+            mutant[rng.integers(len(mutant))] = rng.integers(256)
+        path.write_bytes(mutant)
+        try:
+            content = load_checkpoint_file(path)
+            assert isinstance(content, dict)
+        except REFUSED as error:
+            refused += 1
+            assert 'mutant.pth' in str(error)
+    assert refused > number // 3
+    # pickles themselves, in an archive whose sums are right
+    with zipfile.ZipFile(good) as archive:
+        name = archive.namelist()[0].split('/')[0]
+        pickled = archive.read(f'{name}/data.pkl')
+    for _ in range(number):
+        mutant = bytearray(pickled)
+        for _ in range(rng.integers(1, 4)):
+            mutant[rng.integers(len(mutant))] = rng.integers(256)
+        write_zip(path, bytes(mutant), bytes(480))
+        try:
+            load_checkpoint_file(path)
+        except REFUSED as error:
+            assert 'mutant.pth' in str(error)
+    tried['mutants of a checkpoint'] += 2 * number

@@ -1,0 +1,6 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Run a stored step again: ``python tools/replay_step.py CONFIG FAULT``."""
+from orsa.apis.replaying import main
+
+if __name__ == '__main__':
+    main()
