@@ -71,8 +71,9 @@ class FERInferencer(BaseInferencer):
     Args:
         model (str | Config | nn.Module): The name of a model that ships (see
             :func:`orsa.apis.available_models`), a config file,
-            'orsa::NAME.py', a Config, or what :func:`orsa.apis.init_model`
-            gave. Defaults to 'orsanet_lite'.
+            'orsa::NAME.py', a Config, what :func:`orsa.apis.init_model` gave,
+            or an ONNX file of ``tools/deployment/export.py``. Defaults to
+            'orsanet_lite'.
         weights (str, optional): Its checkpoint; needed with a config.
             Defaults to None, those that ship.
         device (str, optional): Defaults to None, a GPU where there is one.
@@ -131,7 +132,10 @@ class FERInferencer(BaseInferencer):
         self.detector = build_detector(detector, device)
         self.model, weights = _load(model, weights, device)
         if calibration is None:
-            calibration = load_calibration(weights)
+            exported = getattr(self.model, 'exported', None)
+            calibration = (
+                exported.calibration
+                if exported else load_calibration(weights))
         given = dict(min_confidence=min_confidence, max_covered=max_covered)
         self.calibration = dataclasses.replace(
             calibration, **{
@@ -433,6 +437,14 @@ def is_video_input(one: Picture) -> bool:
 
 def _load(model, weights: Optional[str], device: str):
     """A model, and the file of its weights where it is known."""
+    from .exported import ExportedClassifier, is_exported, load_exported
+    if is_exported(model):
+        if weights is not None:
+            raise ValueError(f"{model} has its weights inside: leave out "
+                             f"weights='{weights}'")
+        # the same two as onnxruntime and torch have in common
+        device = 'cuda' if str(device).startswith('cuda') else 'cpu'
+        return ExportedClassifier(load_exported(model, device)), None
     if hasattr(model, 'dataset_meta') and hasattr(model, 'cfg'):
         if weights is not None:
             raise ValueError('a model that is built already has its weights: '

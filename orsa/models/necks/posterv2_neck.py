@@ -64,11 +64,14 @@ class WindowCrossAttention(BaseModule):
         query = F.adaptive_avg_pool2d(landmark, size).flatten(2)
         # the windows of an image follow each other
         query = query.transpose(1, 2).repeat_interleave(
-            len(windows) // len(image), dim=0)
+            windows.size(0) // image.size(0), dim=0)
         out = self.attn(query, windows.flatten(1, 2),
                         self.position_bias[:, self.offsets])
-        return ShiftWindowMSA.window_reverse(
-            out.unflatten(1, (size, size)), height, width, size)
+        # back, without asking how many images there are: an exported graph
+        # takes any number, and mmpretrain's window_reverse fixes it
+        out = out.unflatten(0, (-1, height // size, width // size))
+        out = out.unflatten(3, (size, size)).transpose(2, 3)
+        return out.flatten(3, 4).flatten(1, 2)
 
 
 class WindowCrossFusion(BaseModule):
@@ -307,6 +310,7 @@ class PosterV2Neck(BaseModule):
                 self.landmark_projections, self.fusions, self.embeddings):
             x = embed(fuse(reduce(image), project(landmark)))
             tokens.append(x.flatten(2).transpose(1, 2))
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), *tokens], dim=1)
+        x = torch.cat([self.cls_token.expand(x.size(0), -1, -1), *tokens],
+                      dim=1)
         x = self.layers(x + self.pos_embed)
         return (self.norm(x)[:, 0], )

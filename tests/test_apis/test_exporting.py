@@ -1,0 +1,375 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import argparse
+import copy
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from orsa.apis import (FERInferencer, init_model, load_calibration,
+                       load_config, predict_faces)
+from orsa.apis.exported import (ExportedClassifier, ExportInfo, is_exported,
+                                load_exported)
+from orsa.apis.exporting import (ParityError, add_export_arguments, describe,
+                                 export, export_model, gather_faces, to_half,
+                                 to_int8, training_faces)
+from orsa.apis.speed.export import make_answer
+from orsa.registry import DATASETS
+
+onnx = pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+
+LITE = 'orsanet_lite'
+WEIGHTS = 'orsa://orsanet_lite.pth'
+
+
+def drawn_faces(count, split='val', size=64):
+    faces = DATASETS.build(
+        dict(
+            type='orsa.SyntheticFaces',
+            num_samples=count,
+            split=split,
+            pipeline=[
+                dict(type='orsa.DrawSyntheticFace'),
+                dict(type='Resize', scale=(size, size)),
+                dict(type='PackInputs')
+            ]))
+    return np.stack([
+        f['inputs'].permute(1, 2, 0).numpy()
+        for f in map(faces.__getitem__, range(count))
+    ])
+
+
+@pytest.fixture(scope='module')
+def lite():
+    return init_model(LITE)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Aligned faces, larger than the model takes them."""
+    path = tmp_path_factory.mktemp('faces')
+    for i, face in enumerate(drawn_faces(12, size=96)):
+        cv2.imwrite(str(path / f'{i:02}.png'), face)
+    return path
+
+
+@pytest.fixture(scope='module')
+def whole(lite, folder, tmp_path_factory):
+    """The lite model as ONNX, with its priors' answers."""
+    path = str(tmp_path_factory.mktemp('onnx') / 'lite.onnx')
+    parity = export_model(
+        lite,
+        path,
+        checkpoint=WEIGHTS,
+        with_priors=True,
+        calibration_images=str(folder))
+    assert parity.count == 12 and parity.relative <= 1e-4
+    return path
+
+
+@pytest.fixture(scope='module')
+def crops(folder):
+    """Faces of several sizes."""
+    found = [cv2.imread(str(p)) for p in sorted(folder.iterdir())[:6]]
+    return found[:3] + [cv2.resize(c, (128, 128)) for c in found[3:]]
+
+
+@pytest.fixture(scope='module')
+def expected(lite, crops):
+    """What the model says on the way that a photograph takes."""
+    said = predict_faces(lite, crops)
+    return np.array([list(s.scores.values()) for s in said])
+
+
+def tiny_model():
+    cfg = dict(
+        model=dict(
+            type='ImageClassifier',
+            data_preprocessor=dict(mean=[127.] * 3, std=[60.] * 3),
+            backbone=dict(
+                type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(4, 8))),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=7, in_channels=8)),
+        test_dataloader=dict(
+            dataset=dict(pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(16, 24)),
+                dict(type='PackInputs')
+            ])))
+    return init_model(Config(cfg))
+
+
+def test_onnx_says_the_same(whole, lite, crops, expected):
+    exported = load_exported(whole)
+    assert exported.classes == tuple(lite.dataset_meta['classes'])
+    assert exported.image_size == (64, 64)
+    for size in (1, 5):
+        np.testing.assert_allclose(
+            exported.predict(crops[:size]), expected[:size], atol=1e-4)
+    np.testing.assert_allclose(
+        exported.predict(crops, batch_size=4), expected, atol=1e-4)
+    assert exported.predict([]).shape == (0, 7)
+
+
+def test_input_is_what_opencv_gives(whole, lite):
+    """Against normalising by hand."""
+    images = drawn_faces(5)
+    mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    x = torch.tensor((images[..., ::-1] - mean) / std).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        logits = lite(x.float(), mode='tensor').numpy()
+    found = load_exported(whole).run(images)['logits']
+    np.testing.assert_allclose(found, logits, atol=1e-4 * np.ptp(logits))
+    (given, ) = onnx.load(whole).graph.input
+    shape = [
+        d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim
+    ]
+    assert shape == ['batch', 64, 64, 3]
+
+
+def test_file_tells_what_it_is(whole, lite):
+    text = {p.key: p.value for p in onnx.load(whole).metadata_props}['orsa']
+    info = json.loads(text)
+    assert info['classes'] == list(lite.dataset_meta['classes'])
+    assert info['mean'] == pytest.approx([123.675, 116.28, 103.53])
+    assert len(info['config_hash']) == len(info['weights_hash']) == 64
+    assert load_exported(whole).calibration == load_calibration(WEIGHTS)
+    with open(whole, 'rb') as file:  # nothing of where it was written
+        assert b'site-packages' not in file.read()
+
+
+def test_priors_in_the_clothes_of_a_model(whole, lite, crops):
+    model = ExportedClassifier(load_exported(whole))
+    for ours, theirs in zip(
+            predict_faces(model, crops, 4), predict_faces(lite, crops, 4)):
+        assert ours.expression == theirs.expression
+        # a landmark is a maximum: it may jump to the next place, half a pixel
+        # of 64, where two are equal
+        off = np.abs(ours.landmarks - theirs.landmarks)[:, :2]
+        assert np.mean(off < 1e-3) > .99 and off.max() < 3
+        assert (ours.parsing == theirs.parsing).mean() > .999
+        assert ours.covered == pytest.approx(theirs.covered, abs=.02)
+    with pytest.raises(ValueError, match="got 'loss'"):
+        model(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), mode='loss')
+
+
+def test_inferencer_takes_it(whole, crops, expected):
+    model = ExportedClassifier(load_exported(whole))
+    found = FERInferencer(model)(crops, aligned=True)['predictions']
+    by_path = FERInferencer(str(whole), device='cpu')
+    assert by_path.calibration == model.exported.calibration
+    again = by_path(crops, aligned=True)['predictions']
+    assert [one.to_dicts() for one in again] == [f.to_dicts() for f in found]
+    with pytest.raises(ValueError, match='has its weights inside'):
+        FERInferencer(str(whole), 'weights.pth')
+    said = [list(one.faces[0].scores.values()) for one in found]
+    np.testing.assert_allclose(said, expected, atol=1e-4)
+
+
+def test_lower_precision(whole, lite, tmp_path):
+    images = drawn_faces(40, 'train')
+    checked = drawn_faces(40, 'val')
+    logits = load_exported(whole).run(checked)['logits']
+    size = len(open(whole, 'rb').read())
+    half, small = tmp_path / 'half.onnx', tmp_path / 'small.onnx'
+    to_half(whole, str(half), describe(lite, 'fp16', None))
+    to_int8(whole, str(small), describe(lite, 'int8', None), images)
+    for path, share, tolerance, precision in ((half, .6, .02, 'fp16'),
+                                              (small, .4, .15, 'int8')):
+        assert path.stat().st_size < share * size
+        exported = load_exported(str(path))
+        assert exported.info.precision == precision
+        found = exported.run(checked)['logits']
+        assert found.dtype == np.float32
+        assert np.abs(found - logits).max() < tolerance * np.ptp(logits)
+        assert (found.argmax(1) == logits.argmax(1)).mean() >= .9
+    kinds = {n.op_type for n in onnx.load(str(small)).graph.node}
+    assert {'QuantizeLinear', 'DequantizeLinear'} <= kinds
+
+
+@pytest.mark.parametrize('suffix', ['.pt', '.pt2'])
+def test_programs_of_torch(lite, folder, crops, expected, tmp_path, suffix):
+    path = str(tmp_path / f'lite{suffix}')
+    export_model(lite, path, calibration_images=str(folder))
+    with pytest.raises(ValueError, match='run with your rights'):
+        load_exported(path)
+    exported = load_exported(path, run_code=True)
+    assert exported.classes == tuple(lite.dataset_meta['classes'])
+    for size in (1, 5):
+        np.testing.assert_allclose(
+            exported.predict(crops[:size]), expected[:size], atol=1e-4)
+
+
+def test_size_is_height_and_width(tmp_path):
+    path = str(tmp_path / 'tiny.pt')
+    export_model(tiny_model(), path, check_samples=4)
+    exported = load_exported(path, run_code=True)
+    assert make_answer('unread', 3, path=path)()['answer'] > 0
+    # mmcv's scale is width and height
+    assert exported.image_size == (24, 16)
+    with pytest.raises(ValueError, match=r'takes images \(N, 24, 16, 3\)'):
+        exported.run(np.zeros((1, 16, 24, 3), np.uint8))
+    with pytest.raises(TypeError, match=r'crops\[0\]'):
+        exported.predict([np.zeros((16, 24, 3))])
+
+
+def test_what_differs_is_not_written(tmp_path):
+    path = tmp_path / 'tiny.pt'
+    path.write_bytes(b'before')
+    with pytest.raises(ParityError, match='was not written'):
+        export_model(tiny_model(), str(path), limits=(-1., 1.))
+    assert path.read_bytes() == b'before'
+    assert [p.name for p in tmp_path.iterdir()] == ['tiny.pt']
+
+
+def test_pairs_that_do_not_exist(tmp_path):
+    model = tiny_model()
+    for path, precision, match in (('a.pt2', 'int8', 'int8 is for ONNX'),
+                                   ('a.pt', 'fp16', 'fp16 is for ONNX'),
+                                   ('a.pth', 'fp32', 'should end with'),
+                                   ('a.onnx', 'int4', 'should be one of')):
+        with pytest.raises(ValueError, match=match):
+            export_model(model, str(tmp_path / path), precision)
+    with pytest.raises(ValueError, match='with_priors is for ONNX'):
+        export_model(model, str(tmp_path / 'a.pt'), with_priors=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_onnxruntime(whole, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(ImportError, match=r'pip install "orsa\[deploy\]"'):
+        load_exported(whole)
+    with pytest.raises(ImportError, match='onnxruntime'):
+        export_model(tiny_model(), str(tmp_path / 'a.onnx'))
+
+
+def test_pipelines_that_cannot_travel(tmp_path):
+    path = str(tmp_path / 'a.pt')
+    for transform, match in ((dict(type='RandomGrayscale'),
+                              "'RandomGrayscale', which an exported"), (dict(
+                                  type='orsa.RandomFaceAffine',
+                                  size=16,
+                                  prob=1.), 'another picture each'),
+                             (dict(type='ResizeEdge',
+                                   scale=16), 'several sizes')):
+        model = tiny_model()
+        pipeline = model.cfg.test_dataloader.dataset.pipeline
+        model.cfg.test_dataloader.dataset.pipeline = [
+            pipeline[0], transform, pipeline[-1]
+        ]
+        with pytest.raises(ValueError, match=match):
+            export_model(model, path)
+
+
+def change_info(path, target, **changes):
+    model = onnx.load(path)
+    info = json.loads(model.metadata_props[0].value)
+    info.update(changes)
+    model.metadata_props[0].value = json.dumps(info)
+    onnx.save(model, target)
+
+
+def test_files_that_are_refused(whole, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no exported model'):
+        load_exported(str(tmp_path / 'none.onnx'))
+    content = open(whole, 'rb').read()
+    path = tmp_path / 'bad.onnx'
+    for bad in (b'', content[:len(content) // 2], b'\x80\x02' * 100):
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match='bad.onnx'):
+            load_exported(str(path))
+    for suffix in ('.pt', '.pt2'):
+        other = tmp_path / f'bad{suffix}'
+        other.write_bytes(content[:1000])
+        with pytest.raises(ValueError, match='damaged or of another kind'):
+            load_exported(str(other), run_code=True)
+    path = str(path)
+    for changes, match in (
+        (dict(pipeline=[dict(type='os.system', command='touch x')]),
+         'pipeline should be one of'),
+        (dict(pipeline=[dict(type='Resize', scale=dict(type='print'))]),
+         'pipeline should be one of'), (dict(classes=['a', 'b']),
+                                        'not those of what it says'),
+        (dict(image_size=[32, 32]), 'not those of what it says'),
+        (dict(image_size='64'), 'image_size should be'), (dict(mood='good'),
+                                                          'mood')):
+        change_info(whole, path, **changes)
+        with pytest.raises(ValueError, match=match):
+            load_exported(path)
+    foreign = onnx.load(whole)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, path)
+    with pytest.raises(ValueError, match='was not exported by orsa'):
+        load_exported(path)
+    assert is_exported('a.onnx') and not is_exported('a.pth')
+
+
+def test_info_survives():
+    info = ExportInfo(('a', 'b'), (3, 4),
+                      (dict(type='Resize', scale=[4, 3]), ), 'fp32',
+                      (0., ) * 3, (1., ) * 3, '1', '2', 'c')
+    assert ExportInfo.loads(info.dumps()) == info
+
+
+def test_calibrates_on_training_faces(tmp_path):
+    """And never on those of the test."""
+    basic = tmp_path / 'basic'
+    images = basic / 'Image' / 'aligned'
+    images.mkdir(parents=True)
+    (basic / 'EmoLabel').mkdir()
+    lines = []
+    for i in range(1, 15):
+        for split, value in (('train', 10 * i), ('test', 255)):
+            cv2.imwrite(
+                str(images / f'{split}_{i:05}_aligned.jpg'),
+                np.full((100, 100, 3), value, np.uint8))
+            lines.append(f'{split}_{i:05}.jpg {i % 7 + 1}')
+    (basic / 'EmoLabel' /
+     'list_patition_label.txt').write_text('\n'.join(lines) + '\n')
+    cfg = load_config('orsa::orsanet_lite_rafdb.py')
+    cfg.train_dataloader.dataset.data_root = str(tmp_path)
+    cfg.test_dataloader.dataset.data_root = str(tmp_path)
+    pipeline = [
+        dict(type='orsa.RandomFaceAffine', size=64, flip_prob=0, prob=0)
+    ]
+    found = training_faces(cfg, pipeline, 20)
+    assert found.shape == (14, 64, 64, 3) and found.dtype == np.uint8
+    # as they are, without what training does to them
+    np.testing.assert_allclose(
+        np.sort(found.mean((1, 2, 3))), np.arange(10, 150, 10), atol=2)
+    nowhere = copy.deepcopy(cfg)
+    nowhere.train_dataloader.dataset.data_root = str(tmp_path / 'none')
+    assert 'noise' in gather_faces(nowhere, pipeline, 3).source
+    with pytest.raises(FileNotFoundError, match='--calibration-images'):
+        gather_faces(nowhere, pipeline, 3, needed=True)
+
+
+def run_tool(*arguments):
+    parser = argparse.ArgumentParser()
+    add_export_arguments(parser)
+    return export(parser.parse_args([str(a) for a in arguments]))
+
+
+def test_the_command(folder, tmp_path, capsys):
+    path = tmp_path / 'lite.pt'
+    run_tool(LITE, '--out', path, '--calibration-images', folder)
+    said = capsys.readouterr().out
+    assert '100.00% of the predictions are equal' in said
+    assert f'wrote {path}' in said
+    for arguments, match in (((LITE, '--out', tmp_path / 'a.pt2',
+                               '--precision', 'int8'), 'int8 is for ONNX'),
+                             (('orsa::orsanet_rafdb.py', '--out', path),
+                              'needs a checkpoint'),
+                             (('nobody', '--out', path), "no model 'nobody'"),
+                             ((LITE, '--out', path, '--check-samples', 0),
+                              'should be positive'),
+                             ((LITE, '--out', path, '--tolerance', '-1',
+                               '--calibration-images', folder),
+                              'was not written')):
+        with pytest.raises(SystemExit, match=match):
+            run_tool(*arguments)

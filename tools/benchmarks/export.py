@@ -1,0 +1,12 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Exported files: ``python tools/benchmarks/export.py --files DIR``."""
+import argparse
+
+from orsa.apis.speed.export import add_arguments, benchmark
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Latency of exported files, and what they get right, '
+        'against the model itself')
+    add_arguments(parser)
+    benchmark(parser.parse_args())

@@ -1,0 +1,12 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""One file of a model: ``python tools/deployment/export.py CONFIG ...``."""
+import argparse
+
+from orsa.apis.exporting import add_export_arguments, export
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description='Export a model with its priors, and check that it says '
+        'the same')
+    add_export_arguments(parser)
+    export(parser.parse_args())
