@@ -10,8 +10,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from orsa.apis import (FERInferencer, init_model, load_calibration,
-                       load_config, predict_faces)
+from orsa.apis import (Calibration, FERInferencer, init_model,
+                       load_calibration, load_config, predict_faces)
 from orsa.apis.exported import (ExportedClassifier, ExportInfo, is_exported,
                                 load_exported)
 from orsa.apis.exporting import (ParityError, add_export_arguments, describe,
@@ -160,15 +160,23 @@ def test_priors_in_the_clothes_of_a_model(whole, lite, crops):
 
 def test_inferencer_takes_it(whole, crops, expected):
     model = ExportedClassifier(load_exported(whole))
-    found = FERInferencer(model)(crops, aligned=True)['predictions']
-    by_path = FERInferencer(str(whole), device='cpu')
-    assert by_path.calibration == model.exported.calibration
-    again = by_path(crops, aligned=True)['predictions']
-    assert [one.to_dicts() for one in again] == [f.to_dicts() for f in found]
+    plain = FERInferencer(model, calibration=Calibration())
+    said = [
+        list(one.faces[0].scores.values())
+        for one in plain(crops, aligned=True)['predictions']
+    ]
+    np.testing.assert_allclose(said, expected, atol=1e-4)
+
+    # by its path, and calibrated as the model that it is of
+    theirs = FERInferencer('orsanet_lite', device='cpu')
+    ours = FERInferencer(str(whole), device='cpu')
+    assert ours.calibration == theirs.calibration != plain.calibration
+    for one, other in zip(*(f(crops, aligned=True)['predictions']
+                            for f in (ours, theirs))):
+        assert one.faces[0].scores == pytest.approx(
+            other.faces[0].scores, abs=.02)
     with pytest.raises(ValueError, match='has its weights inside'):
         FERInferencer(str(whole), 'weights.pth')
-    said = [list(one.faces[0].scores.values()) for one in found]
-    np.testing.assert_allclose(said, expected, atol=1e-4)
 
 
 def test_lower_precision(whole, lite, tmp_path):
