@@ -1,6 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from .utils.config_scope import register_config_scope
-from .version import __version__
+import os
+
+# A damaged or hostile picture of a few bytes may claim a thousand million
+# pixels, and OpenCV would take 3 GB for it. It reads this when it is loaded.
+os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', '89478485')
+
+from .utils.config_scope import register_config_scope  # noqa: E402
+from .version import __version__  # noqa: E402
 
 __all__ = ['OcclusionSuite', '__version__']
 

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import orsa  # isort: skip # noqa: F401 before OpenCV, which it bounds
 import os
 from collections import Counter
 from pathlib import Path

@@ -20,7 +20,6 @@ from orsa.visualization import (draw_class_sheet, draw_prediction_sheet,
                                 plot_confusion_matrix, spread)
 from orsa.visualization.annotations import draw_annotations
 from orsa.visualization.cam import grad_cam, overlay_heat
-from orsa.visualization.embedding import plot_embedding
 from .comparing import read_answers
 from .model import init_model, load_config
 from .occlusion_figures import CLEAN
@@ -62,7 +61,18 @@ def read_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
+def build_dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
+    """The data set of a split, loaded.
+
+    Args:
+        cfg (Config): The experiment.
+        split (str): 'train', 'val' or 'test'.
+        dataset (dict, optional): Another one than the config's.
+            Defaults to None.
+
+    Raises:
+        ValueError: If the config has no such split.
+    """
     loader = cfg.get(f'{split}_dataloader')
     if not loader:
         raise ValueError(f"'{cfg.filename}' has no {split}_dataloader")
@@ -73,21 +83,43 @@ def _dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
     return built
 
 
-def _test_samples(cfg: Config, count: int) -> List[dict]:
+def spread_samples(cfg: Config, count: int) -> List[dict]:
     """Packed test samples, equally many of each class."""
-    dataset = _dataset(cfg, 'test')
+    dataset = build_dataset(cfg, 'test')
     labels = [
         int(dataset.get_data_info(i)['gt_label']) for i in range(len(dataset))
     ]
     return [dataset[int(i)] for i in spread(labels, count)]
 
 
-def _picture(sample: dict) -> np.ndarray:
+def samples_of(cfg: Config, images: Optional[Sequence[str]],
+               count: int) -> List[dict]:
+    """Packed samples of files of faces, or if there are none of the test."""
+    if not images:
+        return spread_samples(cfg, count)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+    return [pipeline(dict(img_path=path)) for path in images]
+
+
+def picture_of(sample: dict) -> np.ndarray:
     """(H, W, 3), BGR uint8, as the pipeline made it."""
     return np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
 
 
-def _batches(model: nn.Module, samples: Sequence[dict]):
+def words_of(sample: dict, score: torch.Tensor,
+             classes: Sequence[str]) -> Tuple[np.ndarray, str, str, float]:
+    """Picture, true and predicted class and score (C, ) of a sample.
+
+    Where the truth is unknown, it is what is predicted.
+    """
+    said = classes[int(score.argmax())]
+    label = sample['data_samples'].get('gt_label')
+    truth = said if label is None else classes[int(label)]
+    return picture_of(sample), truth, said, float(score.max())
+
+
+def batches_of(model: nn.Module, samples: Sequence[dict]):
     """Preprocessed inputs (B, 3, H, W), in the order of the samples."""
     for start in range(0, len(samples), BATCH):
         batch = default_collate(samples[start:start + BATCH])
@@ -127,14 +159,9 @@ def draw_cams(cfg: Config,
     if layer is None:
         layer = 'backbone'
         layer += '.image_encoder' * hasattr(model.backbone, 'image_encoder')
-    if images:
-        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-        pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-        samples = [pipeline(dict(img_path=path)) for path in images]
-    else:
-        samples = _test_samples(cfg, count)
+    samples = samples_of(cfg, images, count)
     heats, scores = [], []
-    for inputs in _batches(model, samples):
+    for inputs in batches_of(model, samples):
         asked = None
         if expression is not None:
             asked = [classes.index(expression)] * len(inputs)
@@ -144,79 +171,11 @@ def draw_cams(cfg: Config,
 
     def cells():
         for sample, heat, score in zip(samples, heats, scores):
-            said = classes[int(score.argmax())]
-            label = sample['data_samples'].get('gt_label')
-            truth = said if label is None else classes[int(label)]
-            face = _picture(sample)
+            face, *words = words_of(sample, score, classes)
             for picture in (face, overlay_heat(face, heat)):
-                yield picture, truth, said, float(score.max())
+                yield (picture, *words)
 
     draw_prediction_sheet(cells(), out)
-
-
-# ------------------------------------------------------------------- t-SNE
-
-
-def features(cfg: Config, checkpoint: str,
-             count: int) -> Tuple[np.ndarray, np.ndarray, List[str]]:
-    """What the classifier sees of test faces.
-
-    Args:
-        cfg (Config): The experiment.
-        checkpoint (str): Of the whole model.
-        count (int): Faces, equally many of each class as far as they go.
-
-    Returns:
-        tuple: Features (N, D) before the last layer, labels (N, ), and the
-        names of the classes.
-    """
-    model = init_model(cfg, checkpoint)
-    samples = _test_samples(cfg, count)
-    found = []
-    with torch.no_grad():
-        for inputs in _batches(model, samples):
-            found.append(model.extract_feat(inputs, stage='pre_logits'))
-    labels = [int(s['data_samples'].gt_label) for s in samples]
-    return (torch.cat(found).cpu().numpy(), np.array(labels),
-            list(model.dataset_meta['classes']))
-
-
-def draw_tsne(cfg: Config,
-              checkpoint: str,
-              out: str,
-              count: int = 1000,
-              perplexity: float = 30.,
-              seed: int = 0) -> np.ndarray:
-    """Draw the features of test faces in the plane, by scikit-learn's t-SNE.
-
-    `Visualizing Data using t-SNE
-    <https://www.jmlr.org/papers/v9/vandermaaten08a.html>`_.
-
-    Args:
-        cfg (Config): The experiment.
-        checkpoint (str): Of the whole model.
-        out (str): The PNG to write.
-        count (int): Faces at most. Defaults to 1000.
-        perplexity (float): How many neighbours count; less for a few faces.
-            Defaults to 30.
-        seed (int): Of scikit-learn. Defaults to 0.
-
-    Returns:
-        np.ndarray: The places (N, 2).
-    """
-    from sklearn.manifold import TSNE
-    found, labels, classes = features(cfg, checkpoint, count)
-    if len(found) < 4:
-        raise ValueError(f't-SNE needs 4 faces or more, got {len(found)}')
-    perplexity = min(perplexity, (len(found) - 1) / 3)
-    places = TSNE(
-        perplexity=perplexity, init='pca',
-        random_state=seed).fit_transform(found)
-    plot_embedding(
-        places, labels, classes, out,
-        f'{len(found)} test faces before the classifier, t-SNE, '
-        f'perplexity {perplexity:g}')
-    return places
 
 
 # -------------------------------------------------------- confusion matrix
@@ -280,7 +239,7 @@ def browse(cfg: Config,
         dict[str, list[np.ndarray]]: The pictures in each row.
     """
     loader = cfg.get(f'{split}_dataloader') or {}
-    dataset = _dataset(cfg, split, _unpacked(loader.get('dataset')))
+    dataset = build_dataset(cfg, split, _unpacked(loader.get('dataset')))
     names = _class_names(cfg, dataset)
     if names is None:
         chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset)))

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Iterable, Sequence, Tuple
+from typing import Iterable, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -26,38 +26,89 @@ def draw_prediction_sheet(faces: Iterable[Tuple[np.ndarray, str, str, float]],
         columns (int): Faces in a row. Defaults to 8.
         size (int): Side of a face, in pixels. Defaults to 128.
     """
-    cells = [_cell(*face, size) for face in faces]
+    sheet = prediction_sheet(faces, columns, size)
+    with atomic_path(out) as temporary:
+        cv2.imwrite(temporary, sheet)
+
+
+def prediction_sheet(faces: Iterable[Tuple[np.ndarray, str, str, float]],
+                     columns: int = 8,
+                     size: int = 128) -> np.ndarray:
+    """The picture of :func:`draw_prediction_sheet`, (H, W, 3), BGR uint8.
+
+    Args:
+        faces, columns, size: As there.
+
+    Raises:
+        ValueError: If there is no face.
+    """
+    cells = [prediction_cell(*face, size) for face in faces]
     if not cells:
         raise ValueError('there is no face to draw')
     columns = min(columns, len(cells))
     blank = np.full_like(cells[0], 255)
     cells += [blank] * (-len(cells) % columns)
-    rows = [
+    return np.vstack([
         np.hstack(cells[i:i + columns]) for i in range(0, len(cells), columns)
-    ]
-    with atomic_path(out) as temporary:
-        cv2.imwrite(temporary, np.vstack(rows))
+    ])
 
 
-def _cell(image: np.ndarray, truth: str, predicted: str, score: float,
-          size: int) -> np.ndarray:
+def prediction_cell(image: np.ndarray,
+                    truth: str,
+                    predicted: str,
+                    score: float,
+                    size: int = 128,
+                    note: Optional[str] = None) -> np.ndarray:
+    """Draw one face of :func:`draw_prediction_sheet`.
+
+    Args:
+        image (np.ndarray): (H, W, 3), BGR uint8.
+        truth (str): The true expression.
+        predicted (str): The predicted one.
+        score (float): Its score, in [0, 1].
+        size (int): Side of the face, in pixels. Defaults to 128.
+        note (str, optional): One more line below. Defaults to None.
+
+    Returns:
+        np.ndarray: (size + 44, size + 12, 3), 15 more rows for a note.
+    """
     right = truth == predicted
-    cell = np.full((size + 44, size + 12, 3), 255, np.uint8)
+    rows = size + 44 + 15 * (note is not None)
+    cell = np.full((rows, size + 12, 3), 255, np.uint8)
     face = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     colour = _RIGHT if right else _WRONG
     cv2.rectangle(cell, (2, 2), (size + 9, size + 9), colour, -1)
     cell[6:6 + size, 6:6 + size] = face
     lines = [f'{predicted} {100 * score:.0f}%']
     lines += [] if right else [f'is {truth}']
+    lines += [] if note is None else [note]
     for index, line in enumerate(lines):
-        _put(cell, line, (6, size + 23 + 15 * index), (colour, _INK)[index])
+        put_text(cell, line, (6, size + 23 + 15 * index),
+                 _INK if index else colour, size)
     return cell
 
 
-def _put(cell: np.ndarray, text: str, place: Sequence[int],
-         colour: Sequence[int]) -> None:
-    cv2.putText(cell, text, tuple(place), cv2.FONT_HERSHEY_SIMPLEX, 0.42,
-                colour, 1, cv2.LINE_AA)
+def put_text(picture: np.ndarray,
+             text: str,
+             place: Sequence[int],
+             colour: Sequence[int],
+             width: int,
+             scale: float = .42) -> None:
+    """Write a line into a picture, smaller if it is too long.
+
+    Args:
+        picture (np.ndarray): (H, W, 3), is changed.
+        text (str): The line.
+        place (Sequence[int]): x and y of its lower left end.
+        colour (Sequence[int]): BGR.
+        width (int): Pixels that it may take.
+        scale (float): Of the letters. Defaults to .42.
+    """
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    taken = cv2.getTextSize(text, font, scale, 1)[0][0]
+    scale *= min(1., width / max(taken, 1))
+    cv2.putText(picture, text, tuple(place), font, scale, colour, 1,
+                cv2.LINE_AA)
 
 
 def spread(labels: Sequence[int], count: int) -> np.ndarray:

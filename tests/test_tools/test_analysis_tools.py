@@ -12,7 +12,8 @@ import torch
 from mmengine.config import Config
 
 from orsa.apis import build_model, load_config
-from orsa.apis.analysing import browse, features, read_config
+from orsa.apis.analysing import browse, read_config
+from orsa.apis.embedding import draw_tsne, features
 from orsa.visualization.annotations import draw_annotations
 from orsa.visualization.cam import grad_cam
 from orsa.visualization.embedding import plot_embedding
@@ -47,7 +48,8 @@ def call(repo_root, monkeypatch, capsys):
 
 @pytest.mark.parametrize('name', [
     'browse_dataset.py', 'confusion_matrix.py', 'get_flops.py',
-    'print_config.py', 'vis_cam.py', 'vis_tsne.py'
+    'print_config.py', 'reliability.py', 'vis_attention.py', 'vis_cam.py',
+    'vis_tsne.py', 'worst_mistakes.py'
 ])
 def test_help_has_an_example(call, capsys, name):
     with pytest.raises(SystemExit) as stop:
@@ -131,10 +133,33 @@ def test_vis_cam(call, folder, tmp_path):
              'joy', '--out', out)
 
 
+def test_vis_attention(call, folder, repo_root, tmp_path):
+    images = sorted((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg'))
+    out = tmp_path / 'attention.png'
+    call('vis_attention.py', 'orsa::orsanet_lite_rafdb.py',
+         repo_root / 'orsa' / 'zoo' / 'orsanet_lite.pth', '--images',
+         *images[:2], '--out', out)
+    # two faces beside each other, each with three maps
+    sheet = cv2.imread(str(out))
+    assert sheet.shape == (172, 2 * (4 * 140 + 16), 3)
+    shown = cv2.resize(cv2.imread(str(images[1])), (128, 128))
+    cell = sheet[6:134, 582:710].astype(int)
+    assert np.abs(cell - shown).mean() < 8
+    for i in (1, 2, 3):
+        assert np.abs(sheet[6:134, 582 + 140 * i:710 + 140 * i] -
+                      cell).mean() > 8
+    with pytest.raises(ValueError, match='its neck is GlobalAveragePooling'):
+        call('vis_attention.py', folder / 'tiny.py', folder / 'tiny.pth', '-n',
+             1, '--out', out)
+
+
 def test_features_are_what_the_classifier_sees(folder):
     cfg = load_config(str(folder / 'tiny.py'))
-    found, labels, classes = features(cfg, str(folder / 'tiny.pth'), NUM)
+    found, labels, classes, covers, kinds = features(cfg,
+                                                     str(folder / 'tiny.pth'),
+                                                     NUM)
     assert found.shape == (NUM, 8) and len(classes) == 7
+    assert not covers.any() and kinds == ['as they are']
     assert np.bincount(labels).tolist() == [3] * 7
     # the last layer on them gives the answers of the model
     model = classifier(folder)
@@ -155,6 +180,54 @@ def test_vis_tsne(call, folder, tmp_path):
     call('vis_tsne.py', folder / 'tiny.py', folder / 'tiny.pth', '-n', 14,
          '--out', out)
     assert cv2.imread(str(out)).std() > 5
+
+
+def test_features_of_covered_faces(folder):
+    cfg = load_config(str(folder / 'tiny.py'))
+    weights = str(folder / 'tiny.pth')
+    bare = features(cfg, weights, 7)
+    found = features(cfg, weights, 7, ['square', 'mask'], 5)
+    assert found.covers.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+    assert found.kinds[1:] == ['square, severity 5', 'mask, severity 5']
+    assert found.labels.tolist() == bare.labels.tolist() * 3
+    first, second, third = np.split(found.values, 3)
+    assert np.array_equal(first, bare.values)
+    # what the suite would ask the model about
+    by_hand = cfg.copy()
+    by_hand.test_dataloader.dataset.update(with_annotations=True)
+    by_hand.test_dataloader.dataset.pipeline.insert(
+        1, dict(type='orsa.OccludeFace', kinds='mask', severity=5))
+    expected = features(by_hand, weights, 7).values
+    assert np.allclose(third, expected, atol=1e-5)
+    assert np.abs(second - third).max() > .01 < np.abs(first - third).max()
+
+
+def test_features_by_a_list(folder):
+    cfg = load_config(str(folder / 'tiny.py'))
+    weights = str(folder / 'tiny.pth')
+    found = features(cfg, weights, NUM, listed='occlusion_test.txt')
+    assert found.kinds == ['nothing listed', 'really covered']
+    # faces are in the order of their classes, i % 7
+    names = sorted(range(NUM), key=lambda i: (i % 7, i))
+    listed = [names[i] for i in np.flatnonzero(found.covers)]
+    assert sorted(listed) == [2, 3, 5, 8, 9]
+    with pytest.raises(ValueError, match='not both'):
+        features(cfg, weights, NUM, ['hand'], listed='occlusion_test.txt')
+    with pytest.raises(ValueError, match='is 0, expected 1 or more'):
+        features(cfg, weights, 0)
+    with pytest.raises(ValueError, match="'class' or 'occlusion', got 'x'"):
+        draw_tsne(cfg, weights, 'none.png', by='x')
+
+
+def test_vis_tsne_by_occlusion(call, folder, tmp_path, capsys):
+    one, two = tmp_path / 'one.png', tmp_path / 'two.png'
+    paths = folder / 'tiny.py', folder / 'tiny.pth', '-n', 7, '--out'
+    call('vis_tsne.py', *paths, one)
+    call('vis_tsne.py', *paths, two, '--by', 'occlusion')
+    assert cv2.imread(str(two)).shape[1] == 2 * cv2.imread(str(one)).shape[1]
+    with pytest.raises(SystemExit):
+        call('vis_tsne.py', *paths, two, '--list', 'occlusion_test.txt')
+    assert 'add --by occlusion' in capsys.readouterr().err
 
 
 def test_embedding_has_a_colour_for_each_class(tmp_path):

@@ -1,9 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw the features before the classifier in the plane, by class (t-SNE).
+"""Draw the features before the classifier in the plane (t-SNE).
 
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --out tsne.png
+  python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
+      --occluders hand mask --severity 3
+  python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
+      --list occlusion_test.txt
 """
-from orsa.apis.analysing import analysis_parser, draw_tsne, read_config
+from orsa.apis.analysing import analysis_parser, read_config
+from orsa.apis.embedding import draw_tsne
+from orsa.datasets.drawing.occluders import KINDS
 
 
 def main():
@@ -16,10 +22,35 @@ def main():
         default=30.,
         help='how many neighbours count (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--by',
+        choices=('class', 'occlusion'),
+        default='class',
+        help='what colours say (default: %(default)s); by occlusion there '
+        'are two panels, of both')
+    parser.add_argument(
+        '--occluders',
+        nargs='+',
+        choices=KINDS,
+        default=['hand'],
+        help='by occlusion: what each face is drawn behind once more '
+        '(default: hand)')
+    parser.add_argument(
+        '--severity',
+        type=int,
+        choices=range(1, 6),
+        default=3,
+        help='of the occluders (default: %(default)s)')
+    parser.add_argument(
+        '--list',
+        metavar='FILE',
+        help='by occlusion: a list of really occluded faces instead')
     args = parser.parse_args()
+    if args.list and args.by != 'occlusion':
+        parser.error('--list says what covers a face: add --by occlusion')
     draw_tsne(
         read_config(args), args.checkpoint, args.out, args.n, args.perplexity,
-        args.seed)
+        args.seed, args.by, args.occluders, args.severity, args.list)
     print(f'wrote {args.out}')
 
 

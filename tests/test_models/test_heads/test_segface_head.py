@@ -288,7 +288,9 @@ def test_backbone_of_the_whole_file(prior, tmp_path):
     feature = MODELS.build(cfg)
     feature.init_weights()
     x = torch.randn(1, 3, 224, 224)
-    assert torch.equal(feature(x), prior.model.backbone(x)[-1])
+    expected = prior.model.backbone(x)[-1]
+    # it is prepared, and equal up to rounding
+    assert (feature(x) - expected).abs().max() < 1e-5 * expected.std()
 
 
 @pytest.mark.parametrize('spoil, message', [

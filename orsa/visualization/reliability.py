@@ -1,0 +1,151 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import Dict, NamedTuple, Sequence
+
+import numpy as np
+
+from orsa.utils.fileio import atomic_path
+from .curves import COLOURS
+
+_COLUMNS = 4
+
+
+class Reliability(NamedTuple):
+    """How often a model is right at each confidence.
+
+    Attributes:
+        counts (np.ndarray): (K, ), faces in each bin.
+        confidence (np.ndarray): (K, ), the mean of their highest scores, in
+            [0, 1]; NaN in an empty bin.
+        accuracy (np.ndarray): (K, ), the share that is right; NaN likewise.
+        interval (np.ndarray): (K, 2), Wilson's 95% interval of it.
+        error (float): The expected calibration error, in percent.
+    """
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    interval: np.ndarray
+    error: float
+
+
+def reliability(scores: np.ndarray,
+                labels: Sequence[int],
+                num_bins: int = 15) -> Reliability:
+    """Bin faces by confidence, as the expected calibration error does.
+
+    `On Calibration of Modern Neural Networks
+    <https://arxiv.org/abs/1706.04599>`_. Bins have equal widths, are open
+    below and closed above.
+
+    Args:
+        scores (np.ndarray): Probabilities (N, C).
+        labels (Sequence[int]): (N, ).
+        num_bins (int): K. Defaults to 15, that of :class:`orsa.FERMetric`.
+
+    Returns:
+        Reliability: Of each bin.
+
+    Raises:
+        ValueError: If the rows are no probabilities, or there are none.
+    """
+    from scipy.stats import binomtest
+
+    from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+    scores, labels = np.asarray(scores, np.float64), np.asarray(labels)
+    error = expected_calibration_error(scores, labels, num_bins)
+    if not np.isfinite(error):
+        raise ValueError('a reliability diagram needs probabilities (N, C), '
+                         f'each row with a sum of 1, got {scores.shape}')
+    top, right = scores.max(1), scores.argmax(1) == labels
+    bins = np.ceil(top * num_bins).astype(int).clip(1, num_bins) - 1
+    counts = np.bincount(bins, minlength=num_bins)
+    hits = np.bincount(bins[right], minlength=num_bins)
+    empty = np.where(counts > 0, counts, np.nan)
+    interval = np.full((num_bins, 2), np.nan)
+    for i in np.flatnonzero(counts):
+        found = binomtest(int(hits[i]), int(counts[i]))
+        interval[i] = found.proportion_ci(method='wilson')
+    return Reliability(counts,
+                       np.bincount(bins, top, num_bins) / empty, hits / empty,
+                       interval, error)
+
+
+def plot_reliability(panels: Dict[str, Dict[str, Reliability]],
+                     out: str) -> None:
+    """Draw accuracy against confidence, and below how many faces there are.
+
+    On the diagonal a model is as often right as it is sure; below it, it is
+    too sure. Bars are 95% intervals of independent faces; where the same face
+    comes several times, the true ones are wider.
+
+    Args:
+        panels (dict[str, dict[str, Reliability]]): By the title of a panel
+            what is drawn in it, by name, e.g. before and after calibration.
+        out (str): The PNG to write.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    columns = min(_COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        2 * rows,
+        columns,
+        figsize=(4.2 * columns, 5.6 * rows),
+        squeeze=False,
+        constrained_layout=True,
+        height_ratios=[3, 1] * rows)
+    for place in range(rows * columns):
+        row, column = divmod(place, columns)
+        upper, lower = axes[2 * row, column], axes[2 * row + 1, column]
+        if place < len(panels):
+            title = list(panels)[place]
+            _draw_panel(upper, lower, title, panels[title])
+        else:
+            upper.axis('off')
+            lower.axis('off')
+    with atomic_path(out) as temporary:
+        figure.savefig(temporary, format='png', dpi=120)
+    plt.close(figure)
+
+
+def _draw_panel(upper, lower, title: str, series: Dict[str,
+                                                       Reliability]) -> None:
+    upper.plot((0, 100), (0, 100), color='#999999', linewidth=1, zorder=1)
+    upper.annotate(
+        'too sure', (97, 4), ha='right', color='#666666', fontsize=9)
+    upper.annotate('not sure enough', (3, 92), color='#666666', fontsize=9)
+    for number, (name, found) in enumerate(series.items()):
+        colour = COLOURS[(1, 0, 2, 3, 4)[number % 5]]
+        kept = found.counts > 0
+        x, y = 100 * found.confidence[kept], 100 * found.accuracy[kept]
+        ends = 100 * found.interval[kept].T
+        upper.errorbar(
+            x,
+            y,
+            # rounding must not make a length negative
+            yerr=np.abs(np.stack([y - ends[0], ends[1] - y])),
+            color=colour,
+            marker='soD^v'[number % 5],
+            markersize=5,
+            linewidth=1.4,
+            elinewidth=.8,
+            alpha=.9,
+            label=f'{name}: ECE {found.error:.1f}')
+        edges = np.linspace(0, 100, len(found.counts) + 1)
+        lower.stairs(found.counts, edges, color=colour, linewidth=1.6)
+    total = int(next(iter(series.values())).counts.sum())
+    upper.set(
+        ylabel='accuracy (%)', xlim=(0, 100), ylim=(0, 100), xticklabels=[])
+    # above the diagram, where it hides no point
+    legend = upper.legend(
+        title=f'{title} (n={total})',
+        alignment='left',
+        loc='lower left',
+        bbox_to_anchor=(0., 1.),
+        frameon=False,
+        fontsize=9)
+    legend.get_title().set_fontsize(12)
+    lower.set(xlabel='confidence (%)', ylabel='faces', xlim=(0, 100))
+    for axis in (upper, lower):
+        axis.spines[['top', 'right']].set_visible(False)
+        axis.grid(alpha=.25)

@@ -1,0 +1,30 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Draw how often a model is right at each confidence (reliability diagram).
+
+  python tools/analysis_tools/reliability.py work_dirs/NAME/predictions.json
+  python tools/analysis_tools/reliability.py A/occlusion_suite.json \\
+      B/occlusion_suite.json --out both.png
+
+Takes predictions of tools/test.py --out, or occlusion_suite.json. Where a
+calibration lies beside the weights, it is drawn too.
+"""
+import argparse
+
+from orsa.apis.answer_pictures import draw_reliability
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('results', nargs='+', help='the files')
+    parser.add_argument(
+        '--out',
+        default='reliability.png',
+        help='PNG to write (default: %(default)s)')
+    parser.add_argument(
+        '--checkpoint',
+        help='weights with their calibration beside them, a file or '
+        'orsa://NAME (default: those that the results name)')
+    args = parser.parse_args()
+    draw_reliability(args.results, args.out, args.checkpoint)
+    print(f'wrote {args.out}')

@@ -1,0 +1,24 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Draw where landmark tokens look in the image (cross-attention).
+
+  python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT
+  python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT \\
+      --images face.jpg --out attention.png
+
+For models with MultiScaleCrossInteraction and token_layout='space', as the
+lite one. Each face is followed by the mean of all its landmark tokens, of
+those of its upper half, and of those of its lower half.
+"""
+from orsa.apis.analysing import analysis_parser, read_config
+from orsa.apis.attending import draw_attention
+
+if __name__ == '__main__':
+    parser = analysis_parser(__doc__, 'attention.png', checkpoint=True)
+    parser.add_argument(
+        '--images', nargs='+', help='aligned faces (default: the test split)')
+    parser.add_argument(
+        '-n', type=int, default=14, help='faces of the test split')
+    args = parser.parse_args()
+    draw_attention(
+        read_config(args), args.checkpoint, args.out, args.images, args.n)
+    print(f'wrote {args.out}')

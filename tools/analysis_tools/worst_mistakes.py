@@ -1,0 +1,22 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Draw the wrong answers that a model is surest of, by true expression.
+
+  python tools/analysis_tools/worst_mistakes.py CONFIG DIR/predictions.json
+
+Takes predictions of tools/test.py --out, or occlusion_suite.json (the faces
+as they are).
+"""
+from orsa.apis.analysing import analysis_parser, read_config
+from orsa.apis.answer_pictures import draw_worst_mistakes
+
+if __name__ == '__main__':
+    parser = analysis_parser(__doc__, 'worst_mistakes.png')
+    parser.add_argument('predictions', help='what the model said')
+    parser.add_argument(
+        '-n',
+        type=int,
+        default=8,
+        help='faces of each expression (default: %(default)s)')
+    args = parser.parse_args()
+    draw_worst_mistakes(read_config(args), args.predictions, args.out, args.n)
+    print(f'wrote {args.out}')
