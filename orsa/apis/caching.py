@@ -41,7 +41,8 @@ SPLITS = ('train', 'val', 'test')
 # prior: the argument of orsa.ORSANet that builds it
 _FIELDS = dict(parsing='parsing_prior', landmarks='landmark_prior')
 # The same picture every time, up to a mirroring that is dealt with apart.
-_EXACT = ('LoadImageFromFile', 'Resize', 'ResizeEdge', 'CenterCrop', 'Pad')
+_EXACT = ('LoadImageFromFile', 'LoadFace', 'Resize', 'ResizeEdge',
+          'CenterCrop', 'Pad')
 _ENDS = ('PackInputs', 'LoadCachedPriors')
 # Where the weights lie, and what is said when there are none: no part of what
 # a prior computes. The files themselves are compared by their content.

@@ -14,7 +14,8 @@ from .faces import check_image
 from .visibility import covered_shares
 
 # Transforms that bring the picture, which is there already.
-_LOADERS = ('LoadImageFromFile', 'DrawSyntheticFace', 'LoadCachedPriors')
+_LOADERS = ('LoadImageFromFile', 'LoadFace', 'DrawSyntheticFace',
+            'LoadCachedPriors')
 
 
 class FacePrediction(NamedTuple):

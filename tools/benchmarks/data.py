@@ -2,6 +2,8 @@
 """Samples a second: ``python tools/benchmarks/data.py CONFIG``."""
 import argparse
 
+from mmengine.config import DictAction
+
 from orsa.apis.speed.report import add_speed_arguments, run
 
 if __name__ == '__main__':
@@ -13,12 +15,27 @@ if __name__ == '__main__':
     parser.add_argument(
         '--part', default='train', choices=['train', 'val', 'test'])
     parser.add_argument('--count', type=int, default=64, help='a round')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='changes to every config, as key=value')
+    parser.add_argument(
+        '--against',
+        nargs='+',
+        action=DictAction,
+        help='time the first config with these changes as well, as key=value')
     add_speed_arguments(parser)
     args = parser.parse_args()
+    options = args.cfg_options or {}
     variants = {
-        config: dict(config=config, part=args.part, count=args.count)
+        config:
+        dict(config=config, part=args.part, count=args.count, options=options)
         for config in args.config
     }
+    if args.against:
+        variants['changed'] = dict(
+            variants[args.config[0]], options=dict(options, **args.against))
     found = run(args, 'orsa.apis.speed.data:make_samples', variants,
                 args.config[0], f'A sample of the {args.part} pipeline')
     for name, timing in found.items():

@@ -3,6 +3,7 @@ from .as_pose_sample import AsPoseSample
 from .as_seg_sample import AsSegSample
 from .draw_synthetic_face import DrawSyntheticFace
 from .load_cached_priors import LoadCachedPriors
+from .load_face import LoadFace
 from .occlude_face import OccludeFace
 from .paste_occluder import PasteOccluder
 from .random_face_affine import RandomFaceAffine
@@ -10,5 +11,6 @@ from .random_occluder import RandomOccluder
 
 __all__ = [
     'AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'LoadCachedPriors',
-    'OccludeFace', 'PasteOccluder', 'RandomFaceAffine', 'RandomOccluder'
+    'LoadFace', 'OccludeFace', 'PasteOccluder', 'RandomFaceAffine',
+    'RandomOccluder'
 ]
