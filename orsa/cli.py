@@ -485,7 +485,7 @@ COMMANDS: Dict[str, Command] = {
     Command(
         'serve a page that shows what a model sees', _add_web, _web,
         'orsa web\n'
-        'orsa web --second configs/baselines/resnet18_lite_rafdb.py '
+        'orsa web --second configs/baselines/posterv2_lite_rafdb.py '
         '--second-weights FILE\n'
         'orsa web --host 0.0.0.0 --port 8000'),
     'doctor':

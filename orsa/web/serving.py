@@ -1,0 +1,227 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""The page as a server that asks nobody."""
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import tempfile
+import threading
+from typing import Callable, Iterator, Optional
+
+from orsa.version import __version__
+from .viewer import Viewer
+
+GRADIO = 'gradio>=6.31,<7'
+MAX_UPLOAD_MB = 25
+
+# Read by gradio and by huggingface_hub, which it brings, when they are
+# imported or used.
+_QUIET = dict(
+    GRADIO_ANALYTICS_ENABLED='False',
+    GRADIO_RUN_HISTORY='False',
+    HF_HUB_OFFLINE='1',
+    HF_HUB_DISABLE_TELEMETRY='1')
+
+# The browser itself refuses what would go elsewhere. gradio's page has
+# scripts in it.
+_POLICY = '; '.join((
+    "default-src 'self'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "media-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "connect-src 'self' data: blob:",
+    "worker-src 'self' blob:",
+    "form-action 'self'",
+    "frame-ancestors 'self'",
+    "object-src 'none'",
+))
+
+
+def require_gradio() -> None:
+    """Raise an ImportError that says what to type if gradio is missing."""
+    if importlib.util.find_spec('gradio') is None:
+        raise ImportError('orsa web needs gradio, which is not installed: '
+                          f'pip install "{GRADIO}"')
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM unwind, so that the uploads are removed.
+
+    uvicorn sends a signal once more when it has closed, to whom it was for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number, frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _refuse(url: str, *args, **kwargs):
+    # in place of gradio's own download of a file that is named by an address
+    import gradio
+    raise gradio.Error('Only uploads are read.', print_exception=False)
+
+
+@contextlib.contextmanager
+def _no_downloads() -> Iterator[None]:
+    """gradio, without fetching what a visitor names."""
+    from gradio import processing_utils
+    name = 'async_ssrf_protected_get'
+    before = getattr(processing_utils, name)
+    pass
+    try:
+        yield
+    finally:
+        setattr(processing_utils, name, before)
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """gradio's settings, and a folder for uploads that is removed."""
+    with tempfile.TemporaryDirectory(
+            prefix='orsa_web_', ignore_cleanup_errors=True) as folder:
+        settings = dict(_QUIET, GRADIO_TEMP_DIR=folder)
+        before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _with_policy(app: Callable) -> Callable:
+    """An ASGI application whose answers carry the policy."""
+
+    async def answer(scope, receive, send):
+
+        async def send_with(message):
+            if message['type'] == 'http.response.start':
+                message['headers'] = [
+                    *message.get('headers', ()),
+                    (b'content-security-policy', _POLICY.encode()),
+                    (b'referrer-policy', b'no-referrer'),
+                    (b'x-content-type-options', b'nosniff')
+                ]
+            await send(message)
+
+        await app(scope, receive, send_with)
+
+    return answer
+
+
+def build_app(viewer: Viewer) -> Callable:
+    """The page as an ASGI application; in the settings of :func:`serve`."""
+    require_gradio()
+    import gradio
+    from fastapi import FastAPI
+
+    from .help import routes
+    from .page import build_page, style
+    helps = routes()
+    app = FastAPI(
+        routes=helps,
+        title='orsa',
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None)
+    page = build_page(viewer, docs=bool(helps), max_mb=MAX_UPLOAD_MB)
+    gradio.mount_gradio_app(
+        app,
+        page,
+        path='/',
+        footer_links=[],
+        allowed_paths=[],
+        show_error=True,
+        max_file_size=f'{MAX_UPLOAD_MB}mb',
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        **style())
+    # gradio 6.31 asks this before it checks that a file was uploaded, and sets
+    # it only in launch(): a mounted page would hand out any file
+    page.has_launched = page.is_running = True
+    return _with_policy(app)
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Take a port.
+
+    Args:
+        host (str): The address to listen at.
+        port (int): 0 for any that is free.
+
+    Raises:
+        OSError: If it cannot be had; the message says what to do.
+    """
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+        # who comes before the page is ready waits
+        found.listen(64)
+    except (OSError, OverflowError) as error:
+        found.close()
+        raise OSError(f'cannot listen at {host}, port {port} ({error}): give '
+                      'another --port, 0 takes any that is free') from error
+    return found
+
+
+def serve(viewer: Viewer,
+          host: str = '127.0.0.1',
+          port: int = 7860,
+          on_start: Optional[Callable] = None) -> None:
+    """Serve the page until it is stopped.
+
+    No request leaves the machine: nothing is counted or shared, fonts and
+    scripts are gradio's own files, and the browser is told to ask nobody
+    else. Of the disk only what was uploaded is read; it is kept in a
+    temporary folder, for an hour at most and until the end.
+
+    Args:
+        viewer (Viewer): The models.
+        host (str): The address to listen at. Defaults to '127.0.0.1', for
+            this machine alone.
+        port (int): Defaults to 7860.
+        on_start (Callable, optional): Is given the address of the page and
+            uvicorn's server, whose ``should_exit`` ends it. Defaults to None.
+
+    Raises:
+        ImportError: If gradio is not installed.
+        OSError: If the port cannot be had.
+    """
+    require_gradio()
+    with contextlib.closing(open_socket(host, port)) as listener:
+        with _ended_in_order(), _environment(), _no_downloads():
+            import uvicorn
+            config = uvicorn.Config(
+                build_app(viewer),
+                log_level='warning',
+                lifespan='on',
+                # open pages would keep it waiting
+                timeout_graceful_shutdown=2)
+            server = uvicorn.Server(config)
+            shown = f'[{host}]' if ':' in host else host
+            address = f'http://{shown}:{listener.getsockname()[1]}'
+            if on_start is not None:
+                on_start(address, server)
+            # Ctrl-C is how it is meant to end
+            with contextlib.suppress(KeyboardInterrupt):
+                server.run(sockets=[listener])

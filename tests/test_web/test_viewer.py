@@ -1,0 +1,211 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import re
+from unittest import mock
+
+import cv2
+import numpy as np
+import pytest
+
+from orsa.datasets import OccludeFace, SyntheticFaces
+from orsa.web import Viewer, markup
+from orsa.web.viewer import Refusal, drawn_people
+
+
+@pytest.fixture(scope='module')
+def look(viewer, people):
+    return viewer.look(str(people))
+
+
+@pytest.fixture(scope='module')
+def steps(viewer):
+    pytest.importorskip('gradio')
+    from orsa.web.page import Steps
+    return Steps(viewer)
+
+
+def test_faces_are_where_they_were_drawn(look):
+    faces = SyntheticFaces(
+        7,
+        split='test',
+        size=320,
+        grey_prob=0.,
+        pipeline=[dict(type='orsa.DrawSyntheticFace')])
+    assert look.num_found == len(look.faces) == 3
+    assert [face.track for face in look.faces] == [1, 2, 3]
+    found = {int(face.box[0] // 320): face for face in look.faces}
+    for tile, index in enumerate((5, 6, 2)):
+        points = faces[index]['gt_keypoints'][0] + (320 * tile, 0)
+        error = np.abs(found[tile].landmarks[:, :2] - points).mean()
+        assert error < 16  # a twentieth of the tile
+    assert look.drawing.shape == (320, 960, 3)
+
+
+def test_a_click_chooses_the_face_below_it(look):
+    for index, face in enumerate(look.faces):
+        x, y = np.array(face.box).reshape(2, 2).mean(0) * look.scale
+        assert look.face_at(x, y) == index
+    assert look.face_at(1, 1) is None
+    half = look._replace(scale=.5)
+    x, y = np.array(look.faces[2].box).reshape(2, 2).mean(0) / 2
+    assert half.face_at(x, y) == 2
+
+
+def test_occluders_lie_where_the_landmarks_are(viewer, look):
+    face = look.faces[0]
+    points = np.rint(face.crop_landmarks[:, :2]).astype(int)
+
+    def hidden(kind, severity):
+        covered = viewer.cover(face, kind, severity)
+        away = (covered.image != face.crop).any(-1)
+        return covered, away[points[:, 1].clip(0, 127), points[:,
+                                                               0].clip(0, 127)]
+
+    eyes, mouth = slice(36, 48), slice(48, 68)
+    _, at = hidden('sunglasses', 4)
+    assert at[eyes].mean() > .9 and at[mouth].mean() < .1
+    _, at = hidden('mask', 3)
+    assert at[mouth].mean() > .9 and at[eyes].mean() < .1
+    # the share is that of the pixels that changed within the landmarks
+    covered, _ = hidden('square', 4)
+    hull = np.zeros((128, 128), np.uint8)
+    cv2.fillConvexPoly(
+        hull, cv2.convexHull(face.crop_landmarks[:, :2].round().astype(int)),
+        1)
+    away = (covered.image != face.crop).any(-1)[hull == 1].mean()
+    assert covered.share == pytest.approx(.4, abs=.02)
+    assert away == pytest.approx(covered.share, abs=.03)
+
+
+def test_an_occluder_follows_landmarks_that_are_elsewhere(viewer, look):
+    face = look.faces[0]
+    with mock.patch.object(
+            type(face), 'crop_landmarks', property(lambda self: moved)):
+        where = []
+        for shift in (0, 16):
+            moved = np.concatenate(
+                [_crop_points(face) +
+                 (shift, 0), np.ones((68, 1))], 1).astype(np.float32)
+            image = viewer.cover(face, 'mask', 2).image
+            away = (image != face.crop).any(-1)
+            where.append(away.nonzero()[1].mean())
+    assert 10 < where[1] - where[0] < 22
+
+
+def _crop_points(face):
+    return face.landmarks[:, :2] @ face.matrix[:, :2].T + face.matrix[:, 2]
+
+
+def test_nothing_in_front_changes_nothing(viewer, look):
+    for face in look.faces:
+        covered = viewer.cover(face, 'hand', 0)
+        assert covered.share == 0
+        assert np.array_equal(covered.image, face.crop)
+        again, = viewer.ask('orsanet_lite', [covered.image])
+        assert again.scores == pytest.approx(face.scores, abs=1e-5)
+
+
+def test_variants_are_at_other_places(viewer, look):
+    images = [
+        viewer.cover(look.faces[0], 'hand', 2, v).image for v in (1, 2, 1)
+    ]
+    assert (images[0] != images[1]).mean() > .05
+    assert np.array_equal(images[0], images[2])
+
+
+def test_a_second_model_is_loaded_when_it_is_asked(inferencer, second, look):
+    load = mock.Mock(return_value=second)
+    viewer = Viewer('first', inferencer, dict(other=load))
+    crops = [face.crop for face in look.faces]
+    assert not load.called
+    for _ in range(2):
+        said = viewer.ask('other', crops)
+    load.assert_called_once_with()
+    direct = second(crops, aligned=True)['predictions']
+    for one, result in zip(said, direct):
+        assert one.scores == result.faces[0].scores
+    with pytest.raises(Refusal, match='no model'):
+        viewer.ask('configs/orsanet_rafdb.py', crops)
+    viewer.others['bad'] = mock.Mock(side_effect=ValueError('of 5 classes'))
+    with pytest.raises(Refusal, match='“bad” does not load: of 5 classes'):
+        viewer.ask('bad', crops)
+
+
+def test_what_cannot_be_looked_at_is_refused(viewer, people, tmp_path):
+    whole = people.read_bytes()
+    cases = {
+        'empty.png': (b'', 'is empty'),
+        'cut.png': (whole[:2000], 'do not decode'),
+        'text.jpg': (b'no picture', 'do not decode'),
+        'clip.mp4': (whole, "'orsa video'"),
+        # a PNG that says it has 60,000 x 60,000 pixels
+        'bomb.png': (whole[:16] + b'\x00\x00\xea\x60' * 2 + whole[24:], ''),
+    }
+    for name, (content, reason) in cases.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(
+                Refusal, match=f'“{name}” cannot be read.*'
+                f'{reason}'):
+            viewer.look(str(path))
+    cv2.imwrite(str(path), np.full((90, 120, 3), 128, np.uint8))
+    with pytest.raises(Refusal, match='No face was found'):
+        viewer.look(str(path))
+    with pytest.raises(Refusal, match='120 × 90 pixels.*Untick'):
+        viewer.look(str(path), aligned=True)
+
+
+def test_the_map_of_where_it_looks(viewer, look):
+    seen, heat = viewer.attention(look.faces[0].crop)
+    assert seen.shape[:2] == heat.shape and seen.dtype == np.uint8
+    assert heat.min() >= 0 and heat.max() == pytest.approx(1)
+    # the model sees the crop, of another size
+    small = cv2.resize(look.faces[0].crop, seen.shape[1::-1])
+    assert np.abs(small.astype(int) - seen).mean() < 8
+
+
+def test_no_step_raises(steps, viewer, look, people):
+    with mock.patch.object(
+            viewer, 'look', side_effect=MemoryError('too large')):
+        state, message, *_ = steps.look(str(people), False)
+    assert state is None and 'MemoryError: too large' in message
+    assert 'role="alert"' in message
+    with mock.patch.object(viewer, 'ask', side_effect=RuntimeError('<b>')):
+        image, message, *_ = steps.cover(look, 0, 'hand', 2, 1, 'none')
+    assert image is None and '&lt;b&gt;' in message
+    # a page that was open before the server began anew sends anything
+    assert 'IndexError' in steps.face(look, 9)[0]
+    assert 'no model' in steps.cover(look, 0, 'hand', 2, 1, '/etc/x.py')[1]
+    assert 'unknown occluders' in steps.cover(look, 0, 'x', 2, 1, 'none')[1]
+    assert steps.face(None, 0)[0] == '' and steps.look(None, False)[0] is None
+
+
+def test_a_model_without_a_map_says_so(steps, viewer, look):
+    with mock.patch.object(
+            viewer, 'attention', side_effect=ValueError('it is frozen')):
+        scores, points, parts, heat, notes = steps.face(look, 0)
+    assert heat is None and 'it is frozen' in notes
+    assert 'table' in scores and points.shape == parts.shape[:2] + (3, ) or (
+        points.ndim == parts.ndim == 3)
+
+
+def test_bars_show_the_numbers_and_escape(look):
+    first = dict(joy=.7, fear=.3)
+    html = markup.bars('<x>', [('a', first), ('b', dict(joy=.2, fear=.8))])
+    widths = [float(w) for w in re.findall(r'width:([\d.]+)%', html)]
+    assert widths == [70, 20, 30, 80]
+    assert re.findall(r'<span>(\d+%)', html) == ['70%', '20%', '30%', '80%']
+    assert '<x>' not in html and '&lt;x&gt;' in html
+    evil = '<img src=x onerror=alert(1)>.png'
+    assert '<img' not in markup.error(f'“{evil}” cannot be read.')
+    face = look.faces[0]
+    face = type(face)(**{**vars(face), 'reasons': ('low confidence', )})
+    said = markup.verdict(face)
+    assert 'abstains' in said and 'low confidence' in said
+    assert face.expression in said
+
+
+def test_kinds_offered_are_those_of_the_transform(viewer, look):
+    drawn = drawn_people()
+    assert drawn.shape == (320, 960, 3) and drawn.dtype == np.uint8
+    for kind in OccludeFace.KINDS:
+        assert viewer.cover(look.faces[0], kind, 3).share > .05
