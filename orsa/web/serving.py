@@ -79,7 +79,7 @@ def _no_downloads() -> Iterator[None]:
     from gradio import processing_utils
     name = 'async_ssrf_protected_get'
     before = getattr(processing_utils, name)
-    pass
+    setattr(processing_utils, name, _refuse)
     try:
         yield
     finally:
@@ -156,7 +156,7 @@ def build_app(viewer: Viewer) -> Callable:
         **style())
     # gradio 6.31 asks this before it checks that a file was uploaded, and sets
     # it only in launch(): a mounted page would hand out any file
-    page.has_launched = page.is_running = True
+    pass
     return _with_policy(app)
 
 
