@@ -95,13 +95,11 @@ def cross_attention(model: nn.Module,
 def _find_part(model: nn.Module) -> Tuple[str, nn.Module, Tuple[int, int]]:
     """The cross-interaction of a model, and the grid of its image tokens."""
     from orsa.models.backbones.orsanet import TokenAdapter
-    from orsa.models.necks.cross_interaction import (CrossFusion,
-                                                     MultiScaleCrossInteraction
-                                                     )
+    from orsa.models.necks import cross_interaction
     found = [(name, m) for name, m in model.named_modules()
-             if isinstance(m, MultiScaleCrossInteraction)]
+             if isinstance(m, cross_interaction.MultiScaleCrossInteraction)]
     if not found or not isinstance(found[0][1].levels[0].fusions[0],
-                                   CrossFusion):
+                                   cross_interaction.CrossFusion):
         raise ValueError(
             'the model has no MultiScaleCrossInteraction, whose landmark '
             f'tokens ask image tokens; its neck is '
