@@ -81,10 +81,11 @@ class Steps:
             return None, _failure(error), hidden, hidden, hidden
         choices = [(f'{i + 1}: {f.expression}' + ' (unsure)' * f.abstain, i)
                    for i, f in enumerate(look.faces)]
-        return (look, markup.found(len(look.faces), look.num_found),
+        several = len(choices) > 1
+        return (look, markup.found(len(choices), look.num_found),
                 gr.update(value=_rgb(look.drawing), visible=not aligned),
-                gr.update(choices=choices, value=0, visible=len(choices)
-                          > 1), gr.update(visible=True))
+                gr.update(choices=choices, value=0,
+                          visible=several), gr.update(visible=True))
 
     def face(self, look: Optional[Look], index: Optional[int]) -> Tuple:
         """Look at one of its faces.

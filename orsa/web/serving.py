@@ -26,13 +26,13 @@ _QUIET = dict(
 # The browser itself refuses what would go elsewhere. gradio's page has
 # scripts in it.
 _POLICY = '; '.join((
-    "default-src *",
+    "default-src 'self'",
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",
     "media-src 'self' data: blob:",
     "font-src 'self' data:",
-
+    "connect-src 'self' data: blob:",
     "worker-src 'self' blob:",
     "form-action 'self'",
     "frame-ancestors 'self'",
