@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os.path as osp
 from collections import Counter
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -60,6 +60,11 @@ def expected_calibration_error(scores: ArrayLike,
     # bins are open below and closed above, the first one holds 0 as well
     bins = np.ceil(confidence * num_bins).astype(int).clip(1, num_bins) - 1
     return float(100 * abs(np.bincount(bins, gap)).sum() / len(scores))
+
+
+def _to_host(values: Iterable[torch.Tensor]) -> List[torch.Tensor]:
+    """Tensors of one shape by one transfer: the device is waited for once."""
+    return list(torch.stack(list(values)).cpu())
 
 
 @METRICS.register_module()
@@ -160,17 +165,17 @@ class FERMetric(BaseMetric):
             data_samples (Sequence[dict]): The model's outputs, with
                 ``gt_label`` and ``pred_score`` or ``pred_label``.
         """
-        for sample in data_samples:
+        if not data_samples:
+            return
+        key = 'pred_score' if 'pred_score' in data_samples[0] else 'pred_label'
+        for sample, target, pred in zip(
+                data_samples, _to_host(s['gt_label'] for s in data_samples),
+                _to_host(s[key] for s in data_samples)):
             path = sample.get('img_path')
             name = sample.get('name')
             if name is None and path is not None:
                 name = osp.splitext(osp.basename(path))[0]
-            key = 'pred_score' if 'pred_score' in sample else 'pred_label'
-            self.results.append({
-                'name': name,
-                'gt_label': sample['gt_label'].cpu(),
-                key: sample[key].cpu()
-            })
+            self.results.append({'name': name, 'gt_label': target, key: pred})
 
     def compute_metrics(self, results: List[dict]) -> dict:
         """Compute the metrics of all samples, on the main process.
