@@ -12,6 +12,7 @@ import os.path as osp
 from typing import Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from scipy.special import softmax
 
 from orsa.utils.checkpoint import zoo_path
 from orsa.utils.fileio import dump_json
@@ -41,9 +42,7 @@ def apply_temperature(scores: np.ndarray,
     """
     logits = np.log(np.clip(scores, 1e-12, None))
     logits /= np.asarray(temperature)[..., None]
-    logits -= logits.max(-1, keepdims=True)
-    powers = np.exp(logits)
-    return powers / powers.sum(-1, keepdims=True)
+    return softmax(logits, axis=-1)
 
 
 def mean_nll(scores: np.ndarray,

@@ -18,6 +18,7 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
+from scipy.special import softmax
 
 from .calibration import Calibration
 from .faces import check_image
@@ -251,13 +252,7 @@ class ExportedModel:
             TypeError: If a crop is no such array.
             ValueError: If ``batch_size`` is not positive.
         """
-        return softmax(self.logits(crops, batch_size))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+        return softmax(self.logits(crops, batch_size), axis=-1)
 
 
 def build_pipeline(pipeline: Sequence[dict]) -> Compose:

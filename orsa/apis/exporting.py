@@ -24,6 +24,7 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmpretrain.models import ClsDataPreprocessor
+from scipy.special import softmax
 
 from orsa.utils.checkpoint import zoo_path
 from orsa.utils.configs import config_hash, type_name
@@ -35,7 +36,7 @@ from .calibration import calibration_file, load_calibration
 from .exported import (IMAGES, LANDMARKS, LOGITS, META_FILE, META_KEY, PARSING,
                        TRANSFORMS, ExportedModel, ExportInfo, apply_pipeline,
                        build_pipeline, file_format, import_onnxruntime,
-                       load_exported, softmax)
+                       load_exported)
 from .model import init_model
 from .pictures import list_pictures, read_picture
 from .zoo import looks_like_name, resolve_model
@@ -572,7 +573,7 @@ def reference_logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
             said = model(**data, mode='predict')
             scores = torch.stack([s.pred_score for s in said]).numpy()
             if not isinstance(logits, torch.Tensor) or not np.allclose(
-                    softmax(logits.numpy()), scores, atol=1e-5):
+                    softmax(logits.numpy(), axis=1), scores, atol=1e-5):
                 raise ValueError(
                     f"the scores of {type(model.head).__name__} are not the "
                     'softmax of what the model gives, it cannot be exported')

@@ -68,9 +68,7 @@ class AtomicBackend(LocalBackend):
                  filepath: str,
                  encoding: str = 'utf-8') -> None:
         """Write a text."""
-        with atomic_path(filepath) as temporary:
-            with open(temporary, 'w', encoding=encoding) as file:
-                file.write(obj)
+        self.put(obj.encode(encoding), filepath)
 
 
 def register_atomic_backend() -> None:

@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, recall_score
 
-from orsa.apis.exported import load_exported, softmax
+from orsa.apis.exported import load_exported
 from orsa.apis.exporting import (LIMITS, crop_pipeline, crop_size,
                                  export_model, load_for_export, noise_faces,
                                  reference_logits)
@@ -130,7 +130,7 @@ def accuracies(config: str, checkpoint: Optional[str],
             exported.run(images[i:i + 32])['logits']
             for i in range(0, len(images), 32)
         ])
-    eager = softmax(said[EAGER]).argmax(1)
+    eager = said[EAGER].argmax(1)
     return [
         dict(
             variant=name,
