@@ -15,6 +15,7 @@ import os.path as osp
 import sys
 import tempfile
 import warnings
+from functools import partial
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
@@ -37,6 +38,7 @@ from .exported import (IMAGES, LANDMARKS, LOGITS, META_FILE, META_KEY, PARSING,
                        TRANSFORMS, ExportedModel, ExportInfo, apply_pipeline,
                        build_pipeline, file_format, import_onnxruntime,
                        load_exported)
+from .inference import locate_from_edge
 from .model import init_model
 from .pictures import list_pictures, read_picture
 from .zoo import looks_like_name, resolve_model
@@ -151,7 +153,7 @@ def _priors_of(model: nn.Module) -> dict:
     found = {}
     prior = getattr(model.backbone, 'landmark_prior', None)
     if getattr(prior, 'can_locate', False):
-        found[LANDMARKS] = _Locator(prior)
+        found[LANDMARKS] = partial(locate_from_edge, prior)
     prior = getattr(model.backbone, 'parsing_prior', None)
     if getattr(prior, 'can_parse', False):
         found[PARSING] = prior.parse
@@ -159,18 +161,6 @@ def _priors_of(model: nn.Module) -> dict:
         raise ValueError('with_priors: the model has no prior that knows '
                          'landmarks or parts of the face')
     return found
-
-
-class _Locator:
-    """Landmarks whose 0 is the edge of the picture, not a pixel's centre."""
-
-    def __init__(self, prior: nn.Module):
-        self.prior = prior
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = self.prior.input_size or x.shape[2:]
-        return self.prior.locate(x) + x.new_tensor(
-            [0.5 / width, 0.5 / height, 0.])
 
 
 @contextlib.contextmanager

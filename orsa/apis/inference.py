@@ -204,15 +204,21 @@ def _landmark_prior(model: nn.Module) -> Optional[nn.Module]:
     return prior if getattr(prior, 'can_locate', False) else None
 
 
+def locate_from_edge(prior: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Landmarks (B, K, 3) of a prior, counted from the edge of the crop.
+
+    The prior counts from the centre of the first pixel of its own input.
+    """
+    points = prior.locate(inputs)
+    height, width = prior.input_size or inputs.shape[2:]
+    return points + points.new_tensor([0.5 / width, 0.5 / height, 0.])
+
+
 def _locate(model: nn.Module, inputs: torch.Tensor) -> Optional[np.ndarray]:
-    """Landmarks (B, K, 3) with places counted from the edge of the crop."""
     prior = _landmark_prior(model)
     if prior is None:
         return None
-    points = prior.locate(inputs).float().cpu()
-    height, width = prior.input_size or inputs.shape[2:]
-    # the prior counts from the centre of the first pixel of its own input
-    return (points + torch.tensor([0.5 / width, 0.5 / height, 0.])).numpy()
+    return locate_from_edge(prior, inputs).float().cpu().numpy()
 
 
 def _in_pixels(points: Optional[np.ndarray],
