@@ -7,17 +7,55 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from mmengine.config import Config
 
+from orsa.evaluation.metrics.fer_metric import expected_calibration_error
 from orsa.utils.pretrained import local_file
 from orsa.visualization.mistake_sheet import draw_mistake_sheet
-from orsa.visualization.reliability import (Reliability, plot_reliability,
-                                            reliability)
+from orsa.visualization.reliability import Reliability, plot_reliability
 from .analysing import build_dataset, picture_of
 from .calibration import Calibration, apply_temperature, load_calibration
 from .comparing import Answers, read_answers
 from .occlusion_faces import name_of
-from .occlusion_figures import CLEAN, COMMON, WORN, group_of
+from .occlusion_figures import CLEAN, COMMON, WORN, accuracy_interval, group_of
 
 # ------------------------------------------------------------- reliability
+
+
+def reliability(scores: np.ndarray,
+                labels: Sequence[int],
+                num_bins: int = 15) -> Reliability:
+    """Bin faces by confidence, as the expected calibration error does.
+
+    `On Calibration of Modern Neural Networks
+    <https://arxiv.org/abs/1706.04599>`_. Bins have equal widths, are open
+    below and closed above.
+
+    Args:
+        scores (np.ndarray): Probabilities (N, C).
+        labels (Sequence[int]): (N, ).
+        num_bins (int): K. Defaults to 15, that of :class:`orsa.FERMetric`.
+
+    Returns:
+        Reliability: Of each bin.
+
+    Raises:
+        ValueError: If the rows are no probabilities, or there are none.
+    """
+    scores, labels = np.asarray(scores, np.float64), np.asarray(labels)
+    error = expected_calibration_error(scores, labels, num_bins)
+    if not np.isfinite(error):
+        raise ValueError('a reliability diagram needs probabilities (N, C), '
+                         f'each row with a sum of 1, got {scores.shape}')
+    top, right = scores.max(1), scores.argmax(1) == labels
+    bins = np.ceil(top * num_bins).astype(int).clip(1, num_bins) - 1
+    counts = np.bincount(bins, minlength=num_bins)
+    hits = np.bincount(bins[right], minlength=num_bins)
+    empty = np.where(counts > 0, counts, np.nan)
+    interval = np.full((num_bins, 2), np.nan)
+    for i in np.flatnonzero(counts):
+        interval[i] = np.divide(accuracy_interval(hits[i], counts[i]), 100)
+    return Reliability(counts,
+                       np.bincount(bins, top, num_bins) / empty, hits / empty,
+                       interval, error)
 
 
 def draw_reliability(

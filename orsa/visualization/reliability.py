@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Dict, NamedTuple, Sequence
+from typing import Dict, NamedTuple
 
 import numpy as np
 
@@ -25,48 +25,6 @@ class Reliability(NamedTuple):
     accuracy: np.ndarray
     interval: np.ndarray
     error: float
-
-
-def reliability(scores: np.ndarray,
-                labels: Sequence[int],
-                num_bins: int = 15) -> Reliability:
-    """Bin faces by confidence, as the expected calibration error does.
-
-    `On Calibration of Modern Neural Networks
-    <https://arxiv.org/abs/1706.04599>`_. Bins have equal widths, are open
-    below and closed above.
-
-    Args:
-        scores (np.ndarray): Probabilities (N, C).
-        labels (Sequence[int]): (N, ).
-        num_bins (int): K. Defaults to 15, that of :class:`orsa.FERMetric`.
-
-    Returns:
-        Reliability: Of each bin.
-
-    Raises:
-        ValueError: If the rows are no probabilities, or there are none.
-    """
-    from scipy.stats import binomtest
-
-    from orsa.evaluation.metrics.fer_metric import expected_calibration_error
-    scores, labels = np.asarray(scores, np.float64), np.asarray(labels)
-    error = expected_calibration_error(scores, labels, num_bins)
-    if not np.isfinite(error):
-        raise ValueError('a reliability diagram needs probabilities (N, C), '
-                         f'each row with a sum of 1, got {scores.shape}')
-    top, right = scores.max(1), scores.argmax(1) == labels
-    bins = np.ceil(top * num_bins).astype(int).clip(1, num_bins) - 1
-    counts = np.bincount(bins, minlength=num_bins)
-    hits = np.bincount(bins[right], minlength=num_bins)
-    empty = np.where(counts > 0, counts, np.nan)
-    interval = np.full((num_bins, 2), np.nan)
-    for i in np.flatnonzero(counts):
-        found = binomtest(int(hits[i]), int(counts[i]))
-        interval[i] = found.proportion_ci(method='wilson')
-    return Reliability(counts,
-                       np.bincount(bins, top, num_bins) / empty, hits / empty,
-                       interval, error)
 
 
 def plot_reliability(panels: Dict[str, Dict[str, Reliability]],

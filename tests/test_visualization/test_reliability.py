@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
+from orsa.apis.answer_pictures import reliability
 from orsa.evaluation import FERMetric
-from orsa.visualization.reliability import plot_reliability, reliability
+from orsa.visualization.reliability import plot_reliability
 
 
 def some_scores(num=300, classes=7, seed=0):
