@@ -14,7 +14,7 @@ from orsa.datasets.drawing.occluders import KINDS
 from orsa.evaluation.metrics.fer_metric import expected_calibration_error
 from .calibration import (Calibration, apply_temperature, coverage_table,
                           fit_temperature, fit_temperature_by_cover, mean_nll,
-                          save_calibration)
+                          read_calibration, save_calibration)
 from .inference import predict_faces
 from .model import init_model, load_config
 from .occlusion_faces import with_occluder
@@ -242,10 +242,7 @@ def calibrate(args: argparse.Namespace) -> dict:
     model = init_model(cfg, args.checkpoint, args.device)
     said = ask(model, cfg, allow_test=bool(args.measure_only))
     if args.measure_only:
-        import json
-        with open(args.measure_only, encoding='utf-8') as file:
-            calibration = Calibration(**json.load(file)['calibration'])
-        return figures(said, calibration)
+        return figures(said, read_calibration(args.measure_only)[0])
     calibration = fit(
         said,
         min_confidence=args.min_confidence,

@@ -219,6 +219,26 @@ def calibration_file(weights: str) -> str:
     return osp.splitext(osp.expanduser(zoo_path(str(weights))))[0] + '.json'
 
 
+def read_calibration(path: str) -> Tuple[Calibration, Optional[str]]:
+    """Read a file of ``tools/calibrate.py``.
+
+    Returns:
+        tuple[Calibration, str | None]: And the SHA-256 of the weights that it
+        was fitted for.
+
+    Raises:
+        ValueError: If the file is none.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+        return (Calibration(**content['calibration']),
+                content.get('weights_sha256'))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' is no calibration, of "
+                         f'tools/calibrate.py: {error!r}') from error
+
+
 def load_calibration(weights: Optional[str]) -> Calibration:
     """Read the calibration beside weights.
 
@@ -234,16 +254,9 @@ def load_calibration(weights: Optional[str]) -> Calibration:
     if weights is None or not osp.isfile(calibration_file(weights)):
         return Calibration()
     path = calibration_file(weights)
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-        fields = content['calibration']
-        known = Calibration(**fields)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"'{path}' is no calibration, of "
-                         f'tools/calibrate.py: {error!r}') from error
+    known, belongs_to = read_calibration(path)
     own = file_hash(osp.expanduser(zoo_path(str(weights))))
-    if content.get('weights_sha256') != own:
+    if belongs_to != own:
         raise ValueError(
             f"'{path}' was fitted for other weights than those beside it: "
             'remove it, or fit it anew with tools/calibrate.py')
