@@ -12,11 +12,11 @@ from mmengine.config import Config
 
 from orsa.apis import (Calibration, FERInferencer, init_model,
                        load_calibration, load_config, predict_faces)
+from orsa.apis.export_faces import gather_faces, training_faces
 from orsa.apis.exported import (ExportedClassifier, ExportInfo, is_exported,
                                 load_exported)
 from orsa.apis.exporting import (ParityError, add_export_arguments, describe,
-                                 export, export_model, gather_faces, to_half,
-                                 to_int8, training_faces)
+                                 export, export_model, to_half, to_int8)
 from orsa.apis.speed.export import make_answer
 from orsa.registry import DATASETS
 

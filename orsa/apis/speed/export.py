@@ -9,9 +9,9 @@ import torch
 from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, recall_score
 
+from orsa.apis.export_faces import crop_pipeline, crop_size, noise_faces
 from orsa.apis.exported import load_exported
-from orsa.apis.exporting import (LIMITS, crop_pipeline, crop_size,
-                                 export_model, load_for_export, noise_faces,
+from orsa.apis.exporting import (LIMITS, export_model, load_for_export,
                                  reference_logits)
 from orsa.utils.fileio import dump_json
 from orsa.utils.markdown import markdown_table
