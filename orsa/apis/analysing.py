@@ -145,9 +145,8 @@ def draw_cams(cfg: Config,
         images (Sequence[str], optional): Files of faces, which go through the
             test pipeline. Defaults to None, faces of the test split.
         count (int): Of the test split. Defaults to 16.
-        layer (str, optional): The module whose map it is. Defaults to None,
-            the image encoder of :class:`orsa.models.ORSANet`, else the
-            backbone.
+        layer (str, optional): The module whose map it is, see there.
+            Defaults to None.
         expression (str, optional): What the model is asked about. Defaults to
             None, what it predicts.
     """
@@ -156,9 +155,6 @@ def draw_cams(cfg: Config,
     if expression is not None and expression not in classes:
         raise ValueError(f"the model does not know '{expression}', only "
                          f'{classes}')
-    if layer is None:
-        layer = 'backbone'
-        layer += '.image_encoder' * hasattr(model.backbone, 'image_encoder')
     samples = samples_of(cfg, images, count)
     heats, scores = [], []
     for inputs in batches_of(model, samples):

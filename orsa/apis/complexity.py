@@ -10,7 +10,7 @@ import torch.nn as nn
 from mmengine.analysis import FlopAnalyzer
 from mmengine.analysis.jit_handles import get_shape
 
-from .inference import _prepare
+from .inference import prepare
 
 
 class PartCost(NamedTuple):
@@ -54,7 +54,7 @@ def blank_input(model: nn.Module, size: Sequence[int] = (224, 224)):
         Tensor: (1, 3, H, W).
     """
     picture = np.zeros((*size, 3), np.uint8)
-    return _prepare(model, [picture])['inputs']
+    return prepare(model, [picture])['inputs']
 
 
 def count_complexity(model: nn.Module, inputs: torch.Tensor) -> Complexity:

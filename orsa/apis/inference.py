@@ -73,7 +73,7 @@ def predict_faces(model: nn.Module,
     predictions = []
     for start in range(0, len(crops), batch_size):
         batch = crops[start:start + batch_size]
-        data = _prepare(model, batch)
+        data = prepare(model, batch)
         with torch.no_grad():
             samples = model(**data, mode='predict')
         probs = _parse(model, data['inputs'])
@@ -127,7 +127,7 @@ def batch_locator(
     def locate(crops: Sequence[np.ndarray]) -> np.ndarray:
         found = [
             _locate(model,
-                    _prepare(model, crops[i:i + batch_size])['inputs'])
+                    prepare(model, crops[i:i + batch_size])['inputs'])
             for i in range(0, len(crops), batch_size)
         ]
         return np.concatenate(found)
@@ -168,13 +168,19 @@ def test_pipeline(cfg: dict) -> Compose:
         return Compose(pipeline)
 
 
-def _prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
-    """The batch as the model gets it in a test."""
+def packed_crops(model: nn.Module, crops: Sequence[np.ndarray]) -> List[dict]:
+    """Crops, (H, W, 3) BGR uint8 each, as a test packs them."""
     pipeline = test_pipeline(getattr(model, 'cfg', None))
     rows = []
     for crop in crops:
         shape = crop.shape[:2]
         rows.append(pipeline(dict(img=crop, img_shape=shape, ori_shape=shape)))
+    return rows
+
+
+def prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
+    """The batch as the model gets it in a test."""
+    rows = packed_crops(model, crops)
     return model.data_preprocessor(default_collate(rows), False)
 
 

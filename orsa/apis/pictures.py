@@ -93,6 +93,11 @@ def _list_path(path: str) -> Iterator[Source]:
     yield from (Source(p, p) for p in found)
 
 
+def stem_of(path: str) -> str:
+    """What files about a picture or video begin with."""
+    return osp.splitext(osp.basename(path))[0].replace(' ', '_')
+
+
 def read_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture as people see it.
 

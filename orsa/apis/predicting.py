@@ -12,6 +12,7 @@ import numpy as np
 
 from orsa.utils.fileio import atomic_path, dump_json
 from .inferencer import FERInferencer
+from .pictures import stem_of
 from .results import ImageResult
 
 
@@ -44,8 +45,7 @@ class Names:
 
     def of(self, picture: str) -> str:
         """The picture's own without suffix, with a number if it is taken."""
-        stem = osp.splitext(osp.basename(picture))[0].replace(' ', '_')
-        stem = stem or 'picture'
+        stem = stem_of(picture) or 'picture'
         name = stem
         while self._seen[name]:
             self._seen[stem] += 1

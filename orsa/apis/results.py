@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from orsa.utils.face_parts import LAPA_CLASSES
+from orsa.utils.warp import map_points
 
 
 @dataclasses.dataclass
@@ -70,8 +71,7 @@ class FaceResult:
         if self.landmarks is None or self.matrix is None:
             return self.landmarks
         points = self.landmarks.copy()
-        points[:, :2] = (
-            points[:, :2] @ self.matrix[:, :2].T + self.matrix[:, 2])
+        points[:, :2] = map_points(points[:, :2], self.matrix)
         return points
 
     def part_shares(self) -> Optional[Dict[str, float]]:

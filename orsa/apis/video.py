@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from orsa.utils.fileio import atomic_path
-from .pictures import PictureError
+from .pictures import PictureError, stem_of
 from .results import ImageResult
 from .tracking import FaceTracker
 
@@ -305,8 +305,7 @@ def annotate_video(inferencer,
     """
     with VideoReader(source) as frames, contextlib.ExitStack() as stack:
         summary = VideoSummary(frames.name)
-        stem = name or osp.splitext(osp.basename(frames.name))[0].replace(
-            ' ', '_')
+        stem = name or stem_of(frames.name)
         tracker = FaceTracker(smoothing)
         results = stream_video(inferencer, frames, tracker, every, batch_frames
                                or (1 if frames.is_camera else 8), max_seconds)

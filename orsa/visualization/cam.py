@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 def grad_cam(
     model: nn.Module,
-    layer: str,
+    layer: Optional[str],
     inputs: torch.Tensor,
     classes: Optional[Sequence[int]] = None
 ) -> Tuple[np.ndarray, torch.Tensor]:
@@ -22,8 +22,10 @@ def grad_cam(
 
     Args:
         model (nn.Module): Gives logits (B, C) in mode 'tensor'.
-        layer (str): The module whose output is the map, (B, D, h, w) or a
-            tuple that ends with it, e.g. 'backbone'.
+        layer (str, optional): The module whose output is the map,
+            (B, D, h, w) or a tuple that ends with it, e.g. 'backbone'. None
+            is the image encoder of :class:`orsa.models.ORSANet`, else the
+            backbone.
         inputs (Tensor): (B, 3, H, W), preprocessed.
         classes (Sequence[int], optional): Of each image the class that is
             asked about. Defaults to None, the predicted ones.
@@ -36,6 +38,9 @@ def grad_cam(
         ValueError: If there is no such module, its output is no map, or it
             gets no gradients, as of a frozen prior.
     """
+    if layer is None:
+        layer = 'backbone'
+        layer += '.image_encoder' * hasattr(model.backbone, 'image_encoder')
     module = dict(model.named_modules()).get(layer)
     if module is None:
         raise ValueError(f"the model has no module '{layer}', at its top are "

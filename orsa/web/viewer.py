@@ -5,11 +5,10 @@ import threading
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-import torch
-from mmengine.dataset import default_collate
 
 from orsa.apis import FaceResult, FERInferencer, ImageResult
-from orsa.apis.inference import test_pipeline
+from orsa.apis.analysing import batches_of, picture_of
+from orsa.apis.inference import packed_crops
 
 # more are drawn, but not offered for a closer look
 MOST_FACES = 24
@@ -189,17 +188,10 @@ class Viewer:
         """
         from orsa.visualization.cam import grad_cam
         model = self.inferencer.model
-        layer = 'backbone'
-        layer += '.image_encoder' * hasattr(model.backbone, 'image_encoder')
-        shape = crop.shape[:2]
         with self._lock:
-            row = test_pipeline(model.cfg)(
-                dict(img=crop, img_shape=shape, ori_shape=shape))
-            data = model.data_preprocessor(default_collate([row]), False)
-            with torch.enable_grad():
-                heat, _ = grad_cam(model, layer, data['inputs'])
-        seen = row['inputs'].permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(seen), heat[0]
+            rows = packed_crops(model, [crop])
+            heat, _ = grad_cam(model, None, next(batches_of(model, rows)))
+        return picture_of(rows[0]), heat[0]
 
 
 def drawn_people() -> np.ndarray:

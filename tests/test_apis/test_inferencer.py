@@ -70,9 +70,9 @@ def test_batches_go_across_pictures(model, group, monkeypatch):
     photo, boxes = group
     sizes = []
     from orsa.apis import inference
-    real = inference._prepare
+    real = inference.prepare
     monkeypatch.setattr(
-        inference, '_prepare', lambda model, crops:
+        inference, 'prepare', lambda model, crops:
         (sizes.append(len(crops)), real(model, crops))[1])
     inferencer = FERInferencer(model, detector=lambda image: boxes)
     found = inferencer([photo] * 4, batch_size=8)['predictions']
