@@ -181,6 +181,11 @@ def test_the_camera_and_the_drawn_faces(visitor):
     page = visitor.page
     page.click('[aria-label="Capture from camera"]')
     page.click('text=Click to Access Webcam')
+    # a click before the camera's first picture takes none
+    page.wait_for_function('''() => {
+        const video = document.querySelector('#orsa-upload video');
+        return video && video.readyState >= 2 && video.videoWidth > 0;
+    }''')
     page.click('[aria-label="capture photo"]')
     visitor.wait('1 face found')
     visitor.wait('surprise', '#orsa-scores')
