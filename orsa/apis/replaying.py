@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 
-from orsa.engine.hooks.numerical_fault_hook import replay
-from orsa.utils.batches import decode_batch, names_of
+from orsa.engine.hooks.numerical_fault_hook import names_at_fault, replay
+from orsa.utils.batches import decode_batch
 from orsa.utils.checkpoint import load_checkpoint_file
 from orsa.utils.configs import type_name
 from orsa.utils.tracing import Origin
@@ -73,13 +73,7 @@ def replay_step(
     batches = [(i, decode_batch(batch)) for i, batch in stored['batches']]
     origin, iteration = replay(model, wrapper, batches, meta['seed'],
                                meta['rank'])
-    names = [
-        n for i, batch in batches if iteration in (None, i)
-        for n in names_of(batch)
-    ]
-    if origin and origin.rows and max(origin.rows) < len(names):
-        names = [names[i] for i in origin.rows]
-    return origin, iteration, names
+    return origin, iteration, names_at_fault(batches, origin, iteration)
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ import math
 from typing import Dict, List, Sequence
 
 import numpy as np
+import torch
+from torchvision.ops import box_iou
 
 from .calibration import COVERED
 from .results import FaceResult
@@ -12,12 +14,8 @@ from .results import FaceResult
 
 def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The intersection over the union of boxes (N, 4) and (M, 4), (N, M)."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(-1)
-    areas = [(b[:, 2:] - b[:, :2]).prod(-1) for b in (boxes, others)]
-    union = areas[0][:, None] + areas[1][None] - common
-    return common / np.maximum(union, 1e-9)
+    found = box_iou(*(torch.from_numpy(b) for b in (boxes, others))).numpy()
+    return np.nan_to_num(found)  # of boxes without an area there is none
 
 
 @dataclasses.dataclass

@@ -181,7 +181,7 @@ class NumericalFaultHook(Hook):
         """Say what happened, store it, then stop or go on."""
         runner = self._runner
         origin, iteration = self.diagnose()
-        files = self._files(origin, iteration)
+        files = names_at_fault(self._batches, origin, iteration)
         where = f'first in {origin}' if origin else (
             'running the batch again on this rank gave finite numbers')
         stored = self._store(origin, files)
@@ -203,16 +203,6 @@ class NumericalFaultHook(Hook):
         whole = '' if origin.rows else 'in a batch of '
         more = f' and {len(files) - 4} more' if len(files) > 4 else ''
         return f', {whole}{", ".join(files[:4])}{more}'
-
-    def _files(self, origin: Optional[Origin],
-               iteration: Optional[int]) -> List[str]:
-        files = [
-            n for i, batch in self._batches if iteration in (None, i)
-            for n in names_of(batch)
-        ]
-        if origin and origin.rows and max(origin.rows) < len(files):
-            return [files[i] for i in origin.rows]
-        return files
 
     def _restore(self) -> None:
         with torch.no_grad():
@@ -278,6 +268,24 @@ def _kept_gradients(model: torch.nn.Module):
     finally:
         for p, grad in zip(model.parameters(), kept):
             p.grad = grad
+
+
+def names_at_fault(batches: List[Tuple[int, dict]], origin: Optional[Origin],
+                   iteration: Optional[int]) -> List[str]:
+    """The images that a fault is about, as far as it is known.
+
+    Args:
+        batches (list): Iteration and batch of the step.
+        origin (Origin, optional): As of :func:`replay`.
+        iteration (int, optional): As of :func:`replay`; None is all.
+    """
+    names = [
+        n for i, batch in batches if iteration in (None, i)
+        for n in names_of(batch)
+    ]
+    if origin and origin.rows and max(origin.rows) < len(names):
+        return [names[i] for i in origin.rows]
+    return names
 
 
 def replay(
