@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+from plain_models import plain_model
 
 from orsa.apis import (Calibration, FERInferencer, init_model,
                        load_calibration, load_config, predict_faces)
@@ -87,21 +87,7 @@ def expected(lite, crops):
 
 
 def tiny_model():
-    cfg = dict(
-        model=dict(
-            type='ImageClassifier',
-            data_preprocessor=dict(mean=[127.] * 3, std=[60.] * 3),
-            backbone=dict(
-                type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(4, 8))),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=7, in_channels=8)),
-        test_dataloader=dict(
-            dataset=dict(pipeline=[
-                dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(16, 24)),
-                dict(type='PackInputs')
-            ])))
-    return init_model(Config(cfg))
+    return plain_model(scale=(16, 24))
 
 
 def test_onnx_says_the_same(whole, lite, crops, expected):

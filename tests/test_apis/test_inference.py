@@ -3,8 +3,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.dataset import default_collate
+from plain_models import plain_model
 
 from orsa.apis import (align_face, init_model, landmark_locator, load_config,
                        predict_faces)
@@ -33,24 +33,8 @@ def crops():
     ]
 
 
-def plain_model(**changes):
-    """Not an ORSANet: nothing in it knows of parsing or landmarks."""
-    cfg = dict(
-        model=dict(
-            type='ImageClassifier',
-            data_preprocessor=dict(mean=[127.] * 3, std=[60.] * 3),
-            backbone=dict(
-                type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(4, 8))),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=7, in_channels=8)),
-        test_dataloader=dict(
-            dataset=dict(pipeline=[
-                dict(type='orsa.DrawSyntheticFace'),
-                dict(type='Resize', scale=(32, 32)),
-                dict(type='PackInputs')
-            ])))
-    cfg.update(changes)
-    return init_model(Config(cfg))
+def drawing_model(**changes):
+    return plain_model('orsa.DrawSyntheticFace', **changes)
 
 
 def test_the_same_as_over_the_data_set(faces_dir, model):
@@ -121,10 +105,10 @@ def test_masks_are_the_parsers(model, crops):
 
 
 def test_a_model_without_priors(crops):
-    for found in predict_faces(plain_model(), crops):
+    for found in predict_faces(drawing_model(), crops):
         assert found.parsing is None and found.landmarks is None
         assert found.expression in RAFDB_CLASSES
-    assert landmark_locator(plain_model()) is None
+    assert landmark_locator(drawing_model()) is None
 
 
 def test_priors_that_are_encoders_alone(crops):
@@ -167,10 +151,10 @@ def test_what_is_refused(model, crops):
     with pytest.raises(TypeError, match=r'crops\[1\] should be'):
         predict_faces(model, [crops[0], crops[0] / 255.])
     with pytest.raises(ValueError, match='test pipeline'):
-        predict_faces(plain_model(test_dataloader=None), crops)
+        predict_faces(drawing_model(test_dataloader=None), crops)
     with pytest.raises(ValueError, match='batch_size'):
         predict_faces(model, crops, batch_size=0)
-    nameless = plain_model()
+    nameless = drawing_model()
     nameless.dataset_meta = {}
     with pytest.raises(ValueError, match='no names for its classes'):
         predict_faces(nameless, crops)
