@@ -287,6 +287,7 @@ class FrozenPrior(BaseModule):
 
     def train(self, mode: bool = True) -> 'FrozenPrior':
         """Stay in evaluation mode, unless ``drift`` is set."""
+        # weights written past autograd (`.data`) are seen from here on
         self._speed.forget()
         return super().train(mode and self.drift)
 
