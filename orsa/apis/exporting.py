@@ -47,8 +47,6 @@ LIMITS = dict(fp32=(1e-4, 0.99), fp16=(0.02, 0.98), int8=(0.15, 0.9))
 # time, and lose the most.
 _QUANTISED = ['Conv', 'Gemm', 'MatMul']
 _BATCH = 8
-# how far a prior's faster copy may be off, in terms of its largest value
-_TOLERANCE = 1e-4
 
 
 class ParityError(RuntimeError):
@@ -156,7 +154,7 @@ def _priors_of(model: nn.Module) -> dict:
 def _fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
     """Let frozen priors be their simpler copies, where these say the same."""
     from orsa.models.priors import FrozenPrior
-    from orsa.utils.fast_copy import fast_copy
+    from orsa.utils.fast_copy import TOLERANCE, fast_copy, off_by
     own = [(m, m.model) for m in model.modules() if isinstance(m, FrozenPrior)]
     blank = torch.rand(1, 3, *images.shape[1:3])
     try:
@@ -164,7 +162,7 @@ def _fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
             expected = prior(blank)
             try:
                 prior.model = fast_copy(original)
-                good = _agree(prior(blank), expected)
+                good = off_by(prior(blank), expected) <= TOLERANCE
             except (AttributeError, RuntimeError, ValueError):
                 good = False  # its parts hang together in other ways
             if not good:
@@ -173,14 +171,6 @@ def _fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
     finally:
         for prior, original in own:
             prior.model = original
-
-
-def _agree(given, expected) -> bool:
-    if isinstance(expected, torch.Tensor):
-        given, expected = (given, ), (expected, )
-    return all(
-        bool((a - b).abs().max() <= _TOLERANCE * b.abs().max())
-        for a, b in zip(given, expected, strict=True))
 
 
 @contextlib.contextmanager

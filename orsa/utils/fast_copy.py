@@ -2,7 +2,7 @@
 """A copy of a network that gives the same answers sooner."""
 import copy
 from itertools import chain
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -14,6 +14,11 @@ from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
 from torch.nn.utils import parametrize
 
 from .linear import Linear, linear_gelu
+
+# how far a copy may be off, in terms of the largest value, and be used
+TOLERANCE = 1e-4
+
+Answer = Union[torch.Tensor, Sequence[torch.Tensor]]
 
 
 class _FastShiftWindowMSA(ShiftWindowMSA):
@@ -180,3 +185,21 @@ def fast_copy(model: nn.Module,
     twin = fuse_conv_bn(twin)
     _own_tensors(twin, dtype)
     return twin
+
+
+def off_by(given: Answer, expected: Answer) -> float:
+    """How far a copy's answer is off.
+
+    Args:
+        given (Tensor | Sequence[Tensor]): What the copy answers.
+        expected (Tensor | Sequence[Tensor]): What the original answers.
+
+    Returns:
+        float: The largest difference in any of the tensors, in terms of that
+        tensor's largest value.
+    """
+    if isinstance(expected, torch.Tensor):
+        given, expected = (given, ), (expected, )
+    wrong = [(a - b).abs().max() / b.abs().max().clamp(min=1e-12)
+             for a, b in zip(given, expected, strict=True)]
+    return float(torch.stack(wrong).max())  # NaN, if one is

@@ -2,18 +2,16 @@
 import contextlib
 import warnings
 from itertools import chain
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional
 
 import torch
 import torch.nn as nn
 
-from orsa.utils.fast_copy import fast_copy
+from orsa.utils.fast_copy import TOLERANCE, fast_copy, off_by
 from orsa.utils.linear import is_observed
 
 DTYPES = dict(
     float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
-# how far a prepared network may be off, in terms of its largest value
-_TOLERANCE = 1e-4
 
 
 class PriorSpeed:
@@ -101,13 +99,9 @@ class PriorSpeed:
     def _fits(self, model: nn.Module, x: torch.Tensor,
               extract: Callable) -> bool:
         with torch.autocast(x.device.type, enabled=False):
-            expected, given = (
-                _as_tuple(extract(m, x[:1]))
-                for m in (model, fast_copy(model)))
-        wrong = max(
-            float((a - b).abs().max() / a.abs().max().clamp(min=1e-12))
-            for a, b in zip(expected, given))
-        if wrong <= _TOLERANCE:
+            wrong = off_by(
+                extract(fast_copy(model), x[:1]), extract(model, x[:1]))
+        if wrong <= TOLERANCE:
             return True
         warnings.warn(
             f"{self.name}: prepare='{self.prepare}' would change what "
@@ -126,10 +120,6 @@ def _is_watched(model: nn.Module) -> bool:
 def _state_of(model: nn.Module) -> tuple:
     return tuple((t.data_ptr(), t._version)
                  for t in chain(model.parameters(), model.buffers()))
-
-
-def _as_tuple(out) -> Tuple[torch.Tensor, ...]:
-    return tuple(out) if isinstance(out, (tuple, list)) else (out, )
 
 
 def _as_float(out):
