@@ -11,6 +11,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.utils import LayerNorm2d
 
 from orsa.registry import MODELS
+from orsa.utils.attention import multi_head_attention
 from orsa.utils.compat import provide_mmcv_ops
 
 provide_mmcv_ops()  # without them mmseg's models do not import
@@ -40,12 +41,9 @@ class NarrowAttention(BaseModule):
     def forward(self, query: torch.Tensor, key: torch.Tensor,
                 value: torch.Tensor) -> torch.Tensor:
         """(B, N, C), (B, M, C) and (B, M, C) to (B, N, C)."""
-        # (B, N, inner) -> (B, heads, N, inner / heads)
-        query, key, value = (
-            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for x in (self.q(query), self.k(key), self.v(value)))
-        out = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self.proj(
+            multi_head_attention(
+                self.q(query), self.k(key), self.v(value), self.num_heads))
 
 
 class TwoWayLayer(BaseModule):

@@ -8,8 +8,8 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
 from orsa.registry import MODELS
+from orsa.utils.attention import multi_head_attention
 from orsa.utils.linear import Linear
-from .cross_attention import multi_head_attention
 
 
 class CrossFusion(BaseModule):
