@@ -135,6 +135,9 @@ def write_all(folder, trace):
             dict(state_dict=dict(w=tensor(BOMB // 4, (BOMB // 4, ), (1, ))))),
         bytes(BOMB), zipfile.ZIP_DEFLATED)
     write_zip(
+        new('an opcode that makes room'),
+        b'\x80\x05\x96' + (4 * GIGABYTE).to_bytes(8, 'little') + b'.')
+    write_zip(
         new('repeated elements'),
         dumps(dict(state_dict=dict(w=tensor(4, (1 << 40, ), (0, ))))))
     write_zip(

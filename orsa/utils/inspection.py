@@ -190,6 +190,14 @@ class _Reader(pickle._Unpickler):
     def get_extension(self, code):
         raise Refusal(f'the extension {code} is not allowed')
 
+    def load_bytearray8(self):
+        # it makes room for whatever length is claimed
+        raise Refusal('a bytearray is not allowed')
+
+    dispatch = {
+        **pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray8
+    }
+
     def persistent_load(self, pid):
         if not isinstance(pid, tuple) or len(pid) not in (
                 5, 6) or pid[0] not in ('storage', b'storage'):
