@@ -16,6 +16,8 @@ default_hooks = dict(
     visualization=dict(type='VisualizationHook', enable=False),
     # random numbers that a resumed run draws again, bit for bit
     reseed=dict(type='orsa.ReseedHook'),
+    # with several processes: one model, not one for each
+    sync_buffers=dict(type='orsa.SyncBuffersHook'),
     # a loss or gradient that is not finite ends the run, and is explained
     numerical_fault=dict(type='orsa.NumericalFaultHook'),
     # SIGTERM saves and exits with code 75

@@ -8,6 +8,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     numerical_fault=dict(type='orsa.NumericalFaultHook'),
     preemption=dict(type='orsa.PreemptionHook'),
+    sync_buffers=dict(type='orsa.SyncBuffersHook'),
     reseed=dict(type='orsa.ReseedHook'))
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
@@ -22,11 +23,15 @@ class KillHook(Hook):
     many seconds after the training began, wherever it is then; ``MEASURE``
     writes how long it takes. ``TERM_AT``: SIGTERM in an iteration;
     ``TERM_IN_VAL``: in the validation of an epoch. ``FULL_AT``: from an
-    iteration on no file can grow beyond 20 kB.
+    iteration on no file can grow beyond 20 kB. ``FAULT_RANK``: the one
+    process of several that it happens to.
     """
 
     def before_train(self, runner):
         self.began = time.monotonic()
+        if int(os.environ.get('FAULT_RANK', get_rank())) != get_rank():
+            for name in ('KILL_AFTER', 'KILL_AT', 'TERM_AT', 'TERM_IN_VAL'):
+                os.environ.pop(name, None)
         if 'KILL_AFTER' in os.environ:
             threading.Thread(
                 target=_kill_after,
@@ -42,7 +47,7 @@ class KillHook(Hook):
             resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 
     def after_train(self, runner):
-        if 'MEASURE' in os.environ:
+        if 'MEASURE' in os.environ and is_main_process():
             with open(os.path.join(runner.work_dir, 'seconds'), 'w') as file:
                 file.write(str(time.monotonic() - self.began))
 

@@ -91,15 +91,24 @@ def config(tmp_path_factory):
     return path
 
 
-def train(config, work_dir, repo_root, *args, **faults):
+def train(config, work_dir, repo_root, *args, processes=1, **faults):
     env = dict(os.environ, OMP_NUM_THREADS='1')
     env.update({k: str(v) for k, v in faults.items()})
-    env['PYTHONPATH'] = str(repo_root / 'tests' / 'test_engine')
+    env['PYTHONPATH'] = os.pathsep.join(
+        [str(repo_root / 'tests' / 'test_engine'),
+         str(repo_root)])
+    launch, launcher = [sys.executable], []
+    if processes > 1:
+        launch += [
+            '-m', 'torch.distributed.run', '--standalone',
+            f'--nproc_per_node={processes}'
+        ]
+        launcher = ['--launcher', 'pytorch']
     return subprocess.run([
-        sys.executable,
+        *launch,
         str(repo_root / 'tools' / 'train.py'),
         str(config), '--work-dir',
-        str(work_dir), *args
+        str(work_dir), *launcher, *args
     ],
                           env=env,
                           capture_output=True,

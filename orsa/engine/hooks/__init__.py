@@ -6,11 +6,13 @@ from .numerical_fault_hook import NumericalFault, NumericalFaultHook
 from .preemption_hook import Preempted, PreemptionHook
 from .reseed_hook import ReseedHook
 from .switch_recipe_hook import SwitchRecipeHook
+from .sync_buffers_hook import SyncBuffersHook
 from .validation_faces_hook import ValidationFacesHook
 from .validation_record_hook import ValidationRecordHook
 
 __all__ = [
     'CheckpointHook', 'Preempted', 'PreemptionHook', 'HostMemoryHook',
     'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook', 'ReseedHook',
-    'SwitchRecipeHook', 'ValidationFacesHook', 'ValidationRecordHook'
+    'SwitchRecipeHook', 'SyncBuffersHook', 'ValidationFacesHook',
+    'ValidationRecordHook'
 ]
