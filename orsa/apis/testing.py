@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from orsa.utils.configs import type_name
 from orsa.utils.fileio import dump_json
-from .caching import use_prior_cache
+from .cached_priors import use_prior_cache
 from .model import load_config
 from .occlusion_suite import add_suite_arguments, run_suite
 from .predictions import DumpPredictions

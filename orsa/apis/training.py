@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from orsa.utils.checkpoint import load_checkpoint_file
 from orsa.utils.dist import prepare_cpu_distribution
 from orsa.utils.fileio import check_writable, plain_disk_errors
-from .caching import use_prior_cache
+from .cached_priors import use_prior_cache
 from .model import load_config
 
 

@@ -131,7 +131,7 @@ def compiled_operator():
 
 def no_cache():
     from orsa.apis import load_config
-    from orsa.apis.caching import use_prior_cache
+    from orsa.apis.cached_priors import use_prior_cache
     cfg = load_config('orsa::orsanet_lite_rafdb.py')
     cfg.prior_cache = 'cache'
     use_prior_cache(cfg, ('train', ))

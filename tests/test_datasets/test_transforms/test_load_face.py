@@ -5,7 +5,7 @@ import pytest
 from mmcv.transforms import LoadImageFromFile, Resize
 from PIL import Image
 
-from orsa.apis.caching import clean_pipeline
+from orsa.apis.cache_identity import clean_pipeline
 from orsa.datasets.transforms import LoadFace
 
 
