@@ -50,6 +50,18 @@ def tried() -> Counter:
     return _tried
 
 
+def pytest_sessionfinish(session):
+    """Hand over what a worker of pytest-xdist has counted."""
+    if hasattr(session.config, 'workeroutput'):
+        session.config.workeroutput['tried'] = dict(_tried)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Add what one of its workers has counted."""
+    _tried.update(getattr(node, 'workeroutput', {}).get('tried', {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     if 'ORSA_STRESS' not in os.environ:
         return

@@ -7,8 +7,9 @@ CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
 
-PYTHONPATH="$(dirname "$0")/..":${PYTHONPATH:-} \
-    "${PYTHON:-python}" -m torch.distributed.run \
+# exec: a signal to this script is one to the launcher, which passes it on.
+export PYTHONPATH="$(dirname "$0")/..":${PYTHONPATH:-}
+exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
     --nproc_per_node="$GPUS" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

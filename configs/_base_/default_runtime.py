@@ -18,6 +18,10 @@ default_hooks = dict(
     reseed=dict(type='orsa.ReseedHook'),
     # with several processes: one model, not one for each
     sync_buffers=dict(type='orsa.SyncBuffersHook'),
+    # several processes compare their data, settings and weights at the start
+    rank_check=dict(type='orsa.RankCheckHook'),
+    # a checkpoint goes on with another number of processes
+    world_size=dict(type='orsa.WorldSizeHook'),
     # a loss or gradient that is not finite ends the run, and is explained
     numerical_fault=dict(type='orsa.NumericalFaultHook'),
     # SIGTERM saves and exits with code 75
@@ -32,7 +36,8 @@ default_hooks = dict(
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    # seconds that processes wait for each other before the job ends
+    dist_cfg=dict(backend='nccl', timeout=600))
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)

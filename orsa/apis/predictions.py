@@ -30,6 +30,8 @@ class DumpPredictions(DumpResults):
         if not out_file_path.endswith(('.json', '.pkl', '.pickle')):
             raise ValueError(f"--out should end in .json (or .pkl), but got "
                              f"'{out_file_path}'")
+        # through the process group: no folder has to be shared
+        kwargs.setdefault('collect_device', 'gpu')
         super().__init__('x.pkl' if self.as_json else out_file_path, **kwargs)
         self.out_file_path = out_file_path
 

@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from orsa.utils.configs import type_name
 from orsa.utils.fileio import dump_json
+from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
 from .model import load_config
 from .occlusion_suite import add_suite_arguments, run_suite
@@ -131,6 +132,7 @@ def _limit_samples(cfg: Config, count: int) -> None:
                                       count).round().astype(int).tolist()
 
 
+@guarded
 def test(args: argparse.Namespace) -> dict:
     """Test by parsed arguments, see :func:`add_test_arguments`.
 

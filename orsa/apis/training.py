@@ -17,8 +17,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from orsa.utils.checkpoint import load_checkpoint_file
-from orsa.utils.dist import prepare_cpu_distribution
+from orsa.utils.dist import guard_ranks, prepare_cpu_distribution
 from orsa.utils.fileio import check_writable, plain_disk_errors
+from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
 from .model import load_config
 
@@ -173,12 +174,14 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config) -> Runner:
     """Build a Runner, ready for what the stack and the machine need."""
     prepare_cpu_distribution(cfg)
+    guard_ranks(cfg)
     if whole_checkpoint(cfg):
         from orsa.models.priors import skip_pretrained
         skip_pretrained(cfg.model)
-    if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    runner = (
+        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
+    guard_ranks(cfg)  # on GPUs the Runner has joined the group
+    return runner
 
 
 def _resumable(path: str) -> Tuple[Optional[str], int]:
@@ -373,6 +376,7 @@ def _parameter_lines(model: torch.nn.Module) -> list:
     return lines
 
 
+@guarded
 def train(args: argparse.Namespace) -> Runner:
     """Train by parsed arguments, see :func:`add_train_arguments`.
 

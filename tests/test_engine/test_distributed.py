@@ -1,21 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ranks import free_port
 
 WORKER = Path(__file__).with_name('train_worker.py')
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def run(tmp_path, processes, batch_size, sync='sync', accumulate=1):

@@ -4,15 +4,17 @@ from .host_memory_hook import HostMemoryHook
 from .model_check_hook import ModelCheckHook
 from .numerical_fault_hook import NumericalFault, NumericalFaultHook
 from .preemption_hook import Preempted, PreemptionHook
+from .rank_check_hook import RankCheckHook
 from .reseed_hook import ReseedHook
 from .switch_recipe_hook import SwitchRecipeHook
 from .sync_buffers_hook import SyncBuffersHook
 from .validation_faces_hook import ValidationFacesHook
 from .validation_record_hook import ValidationRecordHook
+from .world_size_hook import WorldSizeHook
 
 __all__ = [
     'CheckpointHook', 'Preempted', 'PreemptionHook', 'HostMemoryHook',
-    'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook', 'ReseedHook',
-    'SwitchRecipeHook', 'SyncBuffersHook', 'ValidationFacesHook',
-    'ValidationRecordHook'
+    'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook', 'RankCheckHook',
+    'ReseedHook', 'SwitchRecipeHook', 'SyncBuffersHook', 'ValidationFacesHook',
+    'ValidationRecordHook', 'WorldSizeHook'
 ]

@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 
 import torch
 import torch.distributed as dist
-from mmengine.dist import get_rank
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -124,13 +124,10 @@ class NumericalFaultHook(Hook):
         if not values:
             return True
         device = values[0].device
-        good = torch.isfinite(
-            torch.stack([v.to(device, torch.float32) for v in values])).all()
-        if dist.is_available() and dist.is_initialized():
-            # all ranks leave the step out, or none
-            good = good.float()
-            dist.all_reduce(good, dist.ReduceOp.MIN)
-        return bool(good)
+        return _on_all_ranks(
+            torch.isfinite(
+                torch.stack([v.to(device, torch.float32)
+                             for v in values])).all())
 
     def _before_step(self, optimizer, args, kwargs) -> None:
         self._stepped = True
@@ -167,7 +164,7 @@ class NumericalFaultHook(Hook):
 
     def _left_out_by_scaler(self) -> None:
         """float16: gradients overflowed, and no step was made."""
-        good = bool(torch.isfinite(torch.stack(self._losses)).all())
+        good = _on_all_ranks(torch.isfinite(torch.stack(self._losses)).all())
         if good:
             self.skips += 1
             if self.skips <= self.max_skips:
@@ -182,12 +179,20 @@ class NumericalFaultHook(Hook):
         runner = self._runner
         origin, iteration = self.diagnose()
         files = names_at_fault(self._batches, origin, iteration)
-        where = f'first in {origin}' if origin else (
-            'running the batch again on this rank gave finite numbers')
         stored = self._store(origin, files)
         self.skips += 1
-        message = (f'iteration {runner.iter}: {what}; {where}'
-                   f'{self._named(origin, files)}. {stored}')
+        where = f'first in {origin}{self._named(origin, files)}. {stored}'
+        # gradients are averaged: every rank sees what one has caused
+        found = {
+            rank: text
+            for rank, text in enumerate(
+                all_gather_object(where if origin else None)) if text
+        }
+        if get_world_size() > 1:
+            found = {r: f'on rank {r} {text}' for r, text in found.items()}
+        message = f'iteration {runner.iter}: {what}; ' + (
+            ' '.join(found.values())
+            or f'running the batch again gave finite numbers. {stored}')
         if self.action == 'stop' or self.skips > self.max_skips:
             if self.action != 'stop':
                 message += f' {self.max_skips} steps in a row were left out.'
@@ -255,6 +260,14 @@ class NumericalFaultHook(Hook):
         except OSError as error:
             return f"It could not be stored in '{path}' ({error})."
         return f'Look at it with tools/replay_step.py CONFIG {path}'
+
+
+def _on_all_ranks(good: torch.Tensor) -> bool:
+    """Whether something holds on all ranks: they act together, or not."""
+    if dist.is_available() and dist.is_initialized():
+        good = good.float()
+        dist.all_reduce(good, dist.ReduceOp.MIN)
+    return bool(good)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
+from orsa.utils.data_workers import ShieldedWorker
 from orsa.utils.fileio import write_text
 from .checkpoint_hook import PREEMPTED
 
@@ -53,7 +54,12 @@ class PreemptionHook(Hook):
         self._saved_at: Optional[int] = None
 
     def before_train(self, runner: Runner) -> None:
-        """Listen for the signal."""
+        """Listen for the signal, which workers leave to this process."""
+        for loop in (runner._train_loop, runner._val_loop):
+            loader = getattr(loop, 'dataloader', None)
+            loader = getattr(loader, '_dataloader', loader)  # --max-iters
+            if hasattr(loader, 'worker_init_fn'):
+                loader.worker_init_fn = ShieldedWorker(loader.worker_init_fn)
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._ask)
 
@@ -117,7 +123,7 @@ class PreemptionHook(Hook):
         meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
         if by_epoch:
             if not hasattr(loop, 'skip_batches'):
-                self._exit(runner, None)
+                self._exit(runner, runner.iter + 1, None)
             meta['within_epoch'] = dict(
                 done=batch_idx + 1, of=len(loop.dataloader))
         self._save(runner, meta)
@@ -141,7 +147,7 @@ class PreemptionHook(Hook):
     def _save_epoch(self, runner: Runner, epoch: int) -> None:
         last = osp.join(runner.work_dir, f'epoch_{epoch}.pth')
         if osp.isfile(last):
-            self._exit(runner, last)
+            self._exit(runner, runner.iter, last)
         self._save(runner, dict(epoch=epoch, iter=runner.iter))
 
     def _save(self, runner: Runner, meta: dict) -> None:
@@ -151,14 +157,14 @@ class PreemptionHook(Hook):
         path = osp.join(runner.work_dir, name)
         if is_main_process():
             write_text(osp.join(runner.work_dir, 'last_checkpoint'), path)
-        self._exit(runner, path)
+        self._exit(runner, meta['iter'], path)
 
-    def _exit(self, runner: Runner, path: Optional[str]) -> None:
+    def _exit(self, runner: Runner, done: int, path: Optional[str]) -> None:
         barrier()  # a rank that ended early would have the others killed
         saved = f"the training is saved in '{path}'" if path else (
             f'{type(runner.train_loop).__name__} cannot go on within an '
             'epoch, and the last checkpoint stands')
         runner.logger.warning(
-            f'SIGTERM after iteration {runner.iter + 1}: {saved}; --resume '
+            f'SIGTERM after iteration {done}: {saved}; --resume '
             f'goes on. Exit code {EXIT_CODE}')
         raise Preempted

@@ -104,8 +104,10 @@ class FERMetric(BaseMetric):
             outputs. A checkpoint that carries them sets them when it is
             tested (:class:`orsa.ModelCheckHook`). Defaults to None: those of
             the data set, in its order.
-        collect_device (str): Where results of several ranks are collected,
-            'cpu' or 'gpu'. Defaults to 'cpu'.
+        collect_device (str): How results of several ranks are collected:
+            'gpu', through the process group, whatever its device; or 'cpu',
+            as files in the current folder, which all ranks have to share.
+            Defaults to 'gpu'.
         prefix (str, optional): Put before the names. Defaults to None.
 
     Examples:
@@ -142,7 +144,7 @@ class FERMetric(BaseMetric):
                  out_file: Optional[str] = None,
                  predictions_file: Optional[str] = None,
                  model_classes: Optional[Sequence[str]] = None,
-                 collect_device: str = 'cpu',
+                 collect_device: str = 'gpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         unknown = set(log_per_class) - set(PER_CLASS)

@@ -1,0 +1,87 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What several ranks evaluate is what one process does, bit for bit."""
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler, pseudo_collate
+from mmengine.dist import is_main_process
+from mmengine.evaluator import Evaluator
+from mmpretrain.structures import DataSample
+from torch.utils.data import DataLoader, Dataset
+
+from orsa.apis.predictions import DumpPredictions
+from orsa.evaluation import FERMetric
+
+sys.path.append(str(Path(__file__).parents[1] / 'test_engine'))
+from ranks import on_ranks  # noqa: E402 isort: skip
+
+CLASSES = ('a', 'b', 'c', 'd')
+BATCH = 2
+
+
+class Answers(Dataset):
+    """Samples that carry what a model would say of them."""
+
+    def __init__(self, length):
+        generator = torch.Generator().manual_seed(length)
+        self.scores = torch.randn(length, 4, generator=generator).softmax(1)
+        self.labels = torch.randint(4, (length, ), generator=generator)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        sample = DataSample(metainfo=dict(sample_idx=index))
+        sample.set_field(f'{index:03}.jpg', 'img_path', field_type='metainfo')
+        sample.set_gt_label(int(self.labels[index]))
+        return sample.set_pred_score(self.scores[index])
+
+
+def evaluate(rank, world, lengths, folder):
+    """All that FERMetric says of data sets of these lengths."""
+    found = []
+    for length in lengths:
+        for round_up in (True, False):
+            files = [
+                str(folder / f'{kind}_{world}_{length}_{round_up}.json')
+                for kind in ('report', 'predictions', 'dump')
+            ]
+            metrics = [
+                FERMetric(out_file=files[0], predictions_file=files[1]),
+                # the model has one class more than the data, in another order
+                FERMetric(
+                    model_classes=('d', 'b', 'x', 'a'), prefix='by_name'),
+                DumpPredictions(files[2]),
+            ]
+            evaluator = Evaluator(metrics)
+            evaluator.dataset_meta = dict(classes=CLASSES)
+            data = Answers(length)
+            sampler = DefaultSampler(data, shuffle=False, round_up=round_up)
+            for batch in DataLoader(
+                    data, BATCH, sampler=sampler, collate_fn=pseudo_collate):
+                evaluator.process(batch)
+            scalars = evaluator.evaluate(length)
+            assert scalars, 'every rank has the metrics'
+            found.append(scalars)
+            if is_main_process():
+                found.append([json.loads(Path(f).read_text()) for f in files])
+                found.append([m.report() for m in metrics[:2]])
+    return found
+
+
+@pytest.mark.parametrize('world', [2, 3])
+def test_every_remainder(tmp_path, world):
+    # from fewer samples than ranks to two full rounds of batches and more
+    lengths = range(1, 2 + 2 * BATCH * world)
+    single = on_ranks(evaluate, 1, lengths, tmp_path)[0]
+    several = on_ranks(evaluate, world, lengths, tmp_path)
+    assert several[0] == single
+    for other in several[1:]:
+        assert other == [s for s in single if isinstance(s, dict)]
+    report, predictions, dump = single[-2]
+    assert report['num_samples'] == lengths[-1] == len(predictions['samples'])
+    assert len({s['name'] for s in predictions['samples']}) == lengths[-1]
+    assert len(dump['predictions']) == lengths[-1]
