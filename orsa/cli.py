@@ -17,6 +17,7 @@ exit codes:
   1    some inputs failed; the others are done
   2    wrong usage: an argument, a model, weights or a detector
   3    something is missing in this installation: see orsa doctor
+  75   a training was told to end and has saved: --resume goes on
   130  stopped by Ctrl-C; what was done before is kept
 """
 
@@ -97,6 +98,15 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'{text} is not 1 or more')
+    return value
+
+
+def _camera(text: str) -> int:
+    value = int(text)
+    # OpenCV takes others, and crashes
+    if not 0 <= value < 100:
+        raise argparse.ArgumentTypeError(f'{text} is no number of a camera, '
+                                         '0 to 99')
     return value
 
 
@@ -283,7 +293,7 @@ def _video(args: argparse.Namespace) -> int:
 def _add_webcam(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--camera',
-        type=int,
+        type=_camera,
         default=0,
         metavar='N',
         help='its number (default: 0)')
@@ -533,6 +543,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run the command, and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     chosen = next((a for a in argv if not a.startswith('-')), None)
+    if hasattr(sys.stdout, 'reconfigure'):  # names of files may be no text
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         args = build_parser(chosen).parse_args(argv)
         return COMMANDS[args.command].run(args)

@@ -6,7 +6,6 @@ with how often it is right. It is fitted on faces that the model has not been
 trained on and is not tested on, and stored beside its weights.
 """
 import dataclasses
-import json
 import math
 import os.path as osp
 from typing import Dict, Optional, Sequence, Tuple, Union
@@ -15,7 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from orsa.utils.checkpoint import zoo_path
-from orsa.utils.fileio import dump_json
+from orsa.utils.fileio import dump_json, load_json
 from orsa.utils.prior_cache import file_hash
 
 # A temperature beyond this, or below its inverse, is no temperature.
@@ -230,8 +229,7 @@ def read_calibration(path: str) -> Tuple[Calibration, Optional[str]]:
         ValueError: If the file is none.
     """
     try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
+        content = load_json(path)
         return (Calibration(**content['calibration']),
                 content.get('weights_sha256'))
     except (ValueError, KeyError, TypeError) as error:

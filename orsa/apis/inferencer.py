@@ -17,8 +17,8 @@ from .faces import align_faces, align_five, crop_face
 from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
 from .model import init_model
-from .pictures import (MAX_PIXELS, Picture, is_video, list_pictures,
-                       read_picture)
+from .pictures import (MAX_PIXELS, Picture, PictureError, is_video,
+                       list_pictures, read_picture)
 from .results import FaceResult, ImageResult
 from .zoo import looks_like_name, resolve_model
 
@@ -231,12 +231,20 @@ class FERInferencer(BaseInferencer):
                 continue
             yield from self._stream_pictures(pictures, batch_size, aligned)
             pictures = []
-            from .video import VideoReader, stream_video
-            with VideoReader(one) as reader:
-                yield from stream_video(self, reader)
-            if reader.error:
-                yield ImageResult(str(one), error=reader.error)
+            yield from self._stream_video(one)
         yield from self._stream_pictures(pictures, batch_size, aligned)
+
+    def _stream_video(self, path: Picture) -> Iterator[ImageResult]:
+        from .video import VideoReader, stream_video
+        try:
+            reader = VideoReader(path)
+        except PictureError as error:
+            yield ImageResult(str(path), error=str(error))
+            return
+        with reader:
+            yield from stream_video(self, reader)
+        if reader.error:
+            yield ImageResult(str(path), error=reader.error)
 
     def _stream_pictures(self, pictures: Sequence[Picture], batch_size: int,
                          aligned: bool) -> Iterator[ImageResult]:

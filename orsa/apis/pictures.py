@@ -8,6 +8,8 @@ from typing import Iterator, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
+from orsa.utils.image_files import MISSING, file_fault, picture_fault
+
 # Pillow's own bound, from which on it warns of a decompression bomb. A file
 # of some kilobytes can unpack to gigabytes.
 MAX_PIXELS = 89_478_485
@@ -15,8 +17,14 @@ MAX_PIXELS = 89_478_485
 PICTURE_SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg',
                     '.jp2', '.pbm', '.pgm', '.png', '.ppm', '.tif', '.tiff',
                     '.webp')
+# What Pillow may take a file for, whatever it is called: to read an EPS it
+# runs a program.
+_FORMATS = ('AVIF', 'BMP', 'DIB', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM',
+            'TIFF', 'WEBP')
 VIDEO_SUFFIXES = ('.3gp', '.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4',
                   '.mpeg', '.mpg', '.mts', '.ogv', '.ts', '.webm', '.wmv')
+
+_MAX_STEM = 190  # bytes
 
 Picture = Union[str, os.PathLike, np.ndarray]
 
@@ -77,8 +85,10 @@ def list_pictures(
 def _list_path(path: str) -> Iterator[Source]:
     if osp.isdir(path):
         found = sorted(
-            entry.path for entry in os.scandir(path) if entry.is_file()
-            and osp.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES)
+            entry.path for entry in os.scandir(path)
+            if osp.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES
+            # not of the entry, which raises for a link in a circle
+            and not osp.isdir(entry.path))
         if not found:
             yield Source(
                 path, path, 'there is no picture in this folder; for folders '
@@ -93,9 +103,22 @@ def _list_path(path: str) -> Iterator[Source]:
     yield from (Source(p, p) for p in found)
 
 
+def shown_name(path: str) -> str:
+    """The name of a file as text that can be drawn and written.
+
+    Names are bytes on some systems. Python carries those that are no UTF-8 as
+    lone surrogates, with which every function of OpenCV ends the process.
+    """
+    return os.fsencode(osp.basename(path)).decode('utf-8', 'replace')
+
+
 def stem_of(path: str) -> str:
-    """What files about a picture or video begin with."""
-    return osp.splitext(osp.basename(path))[0].replace(' ', '_')
+    """What files about a picture or video begin with.
+
+    It leaves room for what is added, where names have 255 bytes.
+    """
+    stem = osp.splitext(shown_name(path))[0].replace(' ', '_')
+    return stem.encode()[:_MAX_STEM].decode(errors='ignore')
 
 
 def read_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -121,12 +144,11 @@ def read_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if isinstance(picture, np.ndarray):
         return _from_array(picture)
     path = os.fspath(picture)
-    if osp.isdir(path):
-        raise PictureError('this is a folder')
-    if not osp.exists(path):
-        if '://' in path:
-            raise PictureError('addresses are not read: download it first')
-        raise PictureError('there is no such file')
+    fault = file_fault(path)
+    if fault == MISSING and '://' in path:
+        fault = 'addresses are not read: download it first'
+    if fault:
+        raise PictureError(fault)
     if is_video(path):
         raise PictureError("this is a video: use 'orsa video'")
     try:
@@ -151,7 +173,7 @@ def read_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 def _one_line(error: Exception, path: str) -> str:
     if type(error).__name__ == 'UnidentifiedImageError':
-        return 'Pillow knows no such format'
+        return f"it is in none of the formats {', '.join(_FORMATS)}"
     text = str(error).replace(repr(path), 'it').split('\n')[0]
     return text or type(error).__name__
 
@@ -161,14 +183,19 @@ def _decode(path: str, max_pixels: int) -> np.ndarray:
     with warnings.catch_warnings():
         # the bound is our own, and damaged EXIF data are no reason to stop
         warnings.simplefilter('ignore')
+        Image.init()
         try:
-            image = Image.open(path)
+            # a format that Pillow was built without is a KeyError there
+            image = Image.open(
+                path, formats=[f for f in _FORMATS if f in Image.OPEN])
         except Image.DecompressionBombError as error:
             raise PictureError(
                 f'it unpacks to too many pixels ({error}); make it '
                 'smaller') from error
         with image:
             width, height = image.size
+            if image.format in ('JPEG', 'MPO'):
+                _check_bytes(path)
             if width * height > max_pixels:
                 raise PictureError(
                     f'it unpacks to {width}x{height} pixels, more than '
@@ -180,6 +207,13 @@ def _decode(path: str, max_pixels: int) -> np.ndarray:
             except Exception:  # what is not understood does not turn it
                 pass
             return _to_bgr(image)
+
+
+def _check_bytes(path: str) -> None:
+    with open(path, 'rb') as file:
+        fault = picture_fault(file.read())
+    if fault:
+        raise PictureError(fault)
 
 
 def _to_bgr(image) -> np.ndarray:

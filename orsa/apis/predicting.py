@@ -12,7 +12,7 @@ import numpy as np
 
 from orsa.utils.fileio import atomic_path, dump_json
 from .inferencer import FERInferencer
-from .pictures import stem_of
+from .pictures import shown_name, stem_of
 from .results import ImageResult
 
 
@@ -60,12 +60,16 @@ def write_picture(image: np.ndarray, path: str) -> None:
     Raises:
         OSError: If OpenCV cannot write it.
     """
-    options = []
-    if path.lower().endswith(('.jpg', '.jpeg')):
+    options, suffix = [], osp.splitext(path)[1].lower()
+    if suffix in ('.jpg', '.jpeg'):
         options = [cv2.IMWRITE_JPEG_QUALITY, 92]
+    # by its bytes: OpenCV takes no path that is not UTF-8
+    good, data = cv2.imencode(suffix, image, options)
+    if not good:
+        raise OSError(f"OpenCV cannot write '{path}'")
     with atomic_path(path) as temporary:
-        if not cv2.imwrite(temporary, image, options):
-            raise OSError(f"OpenCV cannot write '{path}'")
+        with open(temporary, 'wb') as file:
+            file.write(data)
 
 
 def predict_to_files(
@@ -114,7 +118,9 @@ def predict_to_files(
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(
             atomic_path(osp.join(out_dir, 'predictions.jsonl')))
-        lines = stack.enter_context(open(path, 'w', encoding='utf-8'))
+        # what is no UTF-8 in a name is escaped, as JSON has it
+        lines = stack.enter_context(
+            open(path, 'w', encoding='utf-8', errors='backslashreplace'))
         try:
             for result in inferencer.stream(inputs, batch_size, aligned):
                 name = names.of(result.name)
@@ -191,5 +197,5 @@ def draw_card(result: ImageResult, k: int, path: str) -> None:
         path,
         face.parsing,
         face.crop_landmarks,
-        title=f'{osp.basename(result.name)}, face {k + 1} of '
+        title=f'{shown_name(result.name)}, face {k + 1} of '
         f'{len(result.faces)}: {said}')

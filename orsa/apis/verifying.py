@@ -14,11 +14,12 @@ import numpy as np
 from mmengine.utils import ProgressBar
 
 from orsa.datasets import RAFDB, AffectNet, FERPlus, ImageFolder, OccluFER
-from orsa.datasets.fer_dataset import MISSING, FERDataset
+from orsa.datasets.fer_dataset import FERDataset
 from orsa.datasets.ferplus import VOTE_RULES
 from orsa.datasets.published import PUBLISHED, Published
 from orsa.datasets.subset_list import IMG_SUFFIXES
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
+from orsa.utils.image_files import MISSING
 from orsa.visualization import draw_class_sheet, thumbnail
 
 NAMES = ('rafdb', 'affectnet7', 'affectnet8', 'ferplus', 'occlufer',

@@ -8,19 +8,26 @@ import math
 import os
 import os.path as osp
 import time as clock
-from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import cv2
 import numpy as np
 
 from orsa.utils.fileio import atomic_path
-from .pictures import PictureError, stem_of
+from orsa.utils.image_files import file_fault
+from .pictures import MAX_PIXELS, PictureError, stem_of
 from .results import ImageResult
 from .tracking import FaceTracker
 
 # FFmpeg's own messages, hundreds of a damaged file; -8 is quiet. OpenCV reads
 # it with the first video.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+
+# FFmpeg knows texts that name other files or addresses to be played, and
+# looks at what a file holds, not at what it is called. These hold videos.
+_CONTAINERS = ('avi,flv,matroska,mov,mpeg,mpegts,mpegvideo,ogg,asf,mxf,'
+               'h264,hevc,m4v,gif')
+_OPTIONS = 'OPENCV_FFMPEG_CAPTURE_OPTIONS'
 
 # Of a video that does not say; most have it.
 _USUAL_FPS = 25.
@@ -41,22 +48,24 @@ class VideoReader:
         error (str, optional): After the last frame, what was wrong.
 
     Raises:
-        PictureError: In one line, if it cannot be opened.
+        PictureError: In one line, if it cannot be opened, or its frames are
+            of more than 89 million pixels.
     """
 
     def __init__(self, source: Union[str, os.PathLike, int]):
         self.is_camera = isinstance(source, int)
         self.name = f'camera {source}' if self.is_camera else os.fspath(source)
         if not self.is_camera:
-            source = osp.expanduser(self.name)
-            if not osp.isfile(source):
-                raise PictureError('there is no such file')
-            if not osp.getsize(source):
-                raise PictureError('the file is empty')
-        with _quiet():
-            self._capture = cv2.VideoCapture(source)
+            source = osp.abspath(osp.expanduser(self.name))
+            fault = file_fault(source)
+            if fault or not osp.getsize(source):
+                raise PictureError(fault or 'the file is empty')
+            if not _is_text(source):
+                raise PictureError('its name is no UTF-8, which OpenCV needs: '
+                                   'rename it')
+        self._capture = _open(source)
         if not self._capture.isOpened():
-            self._capture.release()
+            self.close()
             raise PictureError(
                 f'there is no camera {source}, or another program has it'
                 if self.is_camera else 'it is no video that OpenCV reads, or '
@@ -69,13 +78,15 @@ class VideoReader:
         total = get(cv2.CAP_PROP_FRAME_COUNT)
         self.total = int(total) if 0 < total < 1e9 else 0
         self.error: Optional[str] = None
+        if _too_large(self.size):
+            self.close()
+            raise PictureError(_too_large(self.size))
 
     def __iter__(self) -> Iterator[ImageResult]:
         """Frames without faces, with ``image``, ``frame`` and ``time``."""
         start, last, count = clock.monotonic(), -1., 0
         while True:
-            with _quiet():
-                good, image = self._capture.read()
+            good, image, self.error = self._read()
             if not good or image is None:
                 break
             if self.is_camera:
@@ -92,7 +103,18 @@ class VideoReader:
                 time=time,
                 image=_three_channels(image))
             count += 1
-        self.error = self._missing(count)
+        self.error = self.error or self._missing(count)
+
+    def _read(self) -> Tuple[bool, Optional[np.ndarray], Optional[str]]:
+        """The next frame, and what is wrong with it."""
+        try:
+            with _quiet():
+                good, image = self._capture.read()
+        except cv2.error as error:  # of a size that it cannot convert
+            return False, None, f'OpenCV cannot go on ({error.err or error})'
+        # it may change on the way
+        large = good and image is not None and _too_large(image.shape[1::-1])
+        return (False, None, large) if large else (good, image, None)
 
     def _missing(self, count: int) -> Optional[str]:
         if self.is_camera:
@@ -152,6 +174,9 @@ class VideoWriter:
     def _open(self, image: np.ndarray) -> None:
         # MPEG-4 has even sides
         self._size = tuple(n + n % 2 for n in image.shape[1::-1])
+        if not _is_text(self.path):
+            raise OSError(f'OpenCV writes no video to {self.path!a}, whose '
+                          'name is no UTF-8: choose another folder')
         temporary = self._stack.enter_context(atomic_path(self.path))
         with _quiet():
             writer = cv2.VideoWriter(temporary,
@@ -366,7 +391,12 @@ class _Tables:
         for kind in ('csv', 'jsonl'):
             path = self._stack.enter_context(atomic_path(self.paths[kind]))
             files[kind] = self._stack.enter_context(
-                open(path, 'w', newline='', encoding='utf-8'))
+                open(
+                    path,
+                    'w',
+                    newline='',
+                    encoding='utf-8',
+                    errors='backslashreplace'))
         self._lines, self._rows = files['jsonl'], csv.writer(files['csv'])
         self._rows.writerow([
             'frame', 'time', 'track', 'x0', 'y0', 'x1', 'y1', 'expression',
@@ -401,6 +431,46 @@ def _with_bar(results: Iterator[ImageResult], frames: VideoReader,
         limit = math.ceil(max_seconds * frames.fps)
         total = min(total, limit) if total else limit
     return track(results, osp.basename(frames.name), total=total)
+
+
+def _too_large(size: Tuple[int, int]) -> Optional[str]:
+    width, height = size
+    if width * height <= MAX_PIXELS:
+        return None
+    return (f'its frames are {width}x{height} pixels, more than {MAX_PIXELS}; '
+            'make it smaller')
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _open(source: Union[str, int]) -> cv2.VideoCapture:
+    """Open a camera, or a file as a video and as nothing else."""
+    with _quiet():
+        if isinstance(source, int):
+            return cv2.VideoCapture(source)
+        has_ffmpeg = cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends()
+        backend = cv2.CAP_FFMPEG if has_ffmpeg else cv2.CAP_ANY
+        with _option(f'format_whitelist;{_CONTAINERS}'):
+            return cv2.VideoCapture(source, backend)
+
+
+@contextlib.contextmanager
+def _option(value: str):
+    """Give FFmpeg an option, unless the user has given some."""
+    if _OPTIONS in os.environ:
+        yield
+        return
+    os.environ[_OPTIONS] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(_OPTIONS, None)
 
 
 def _three_channels(image: np.ndarray) -> np.ndarray:

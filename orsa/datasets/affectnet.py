@@ -1,14 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import csv
 import os
 import os.path as osp
 from typing import Iterator, List, Optional, Tuple
 
-import numpy as np
-
 from orsa.registry import DATASETS
 from orsa.utils.classes import AFFECTNET_CLASSES
+from orsa.utils.fileio import load_npy
 from .fer_dataset import FERDataset
+from .subset_list import read_rows, whole_number
 
 # The release numbers what is no expression as well; it is never a class.
 _LABELS = dict(enumerate((*AFFECTNET_CLASSES, 'none', 'uncertain', 'no-face')))
@@ -140,6 +139,7 @@ class AffectNet(FERDataset):
         records, repeated = {}, 0
         for number, entry, label in self._rows(path):
             expression = self._expression(label, path, number)
+            self.check_inside(entry, f'{path}:{number}')
             image, name = self._place(entry, records)
             known = records.get(name)
             if known is None:
@@ -150,11 +150,13 @@ class AffectNet(FERDataset):
                     where=number)
             elif known['expression'] != expression:
                 raise ValueError(
-                    f"{path}:{number}: '{entry}' is {expression}, but "
+                    f"{path}:{number}: '{entry[:100]}' is {expression}, but "
                     f"{known['expression']} in line {known['where']}. Remove "
                     'one of the lines')
             else:
                 repeated += 1
+        if not records:
+            raise ValueError(f"'{path}' lists no image")
         if repeated:
             self._log(f'{repeated} lines of {path} repeat another one')
         return list(records.values())
@@ -168,26 +170,20 @@ class AffectNet(FERDataset):
 
     @staticmethod
     def _rows(path: str) -> Iterator[Tuple[int, str, str]]:
-        with open(path, newline='', encoding='utf-8-sig') as f:
-            reader = csv.reader(f)
-            columns = None
-            for row in reader:
-                if not row:
+        columns = None
+        for number, row in read_rows(path):
+            if columns is None:
+                header = {_COLUMNS[0], 'expression'} <= set(row)
+                columns = row if header else list(_COLUMNS)
+                image = columns.index(_COLUMNS[0])
+                label = columns.index('expression')
+                if header:
                     continue
-                if columns is None:
-                    columns = [name.strip() for name in row]
-                    header = {_COLUMNS[0], 'expression'} <= set(columns)
-                    if not header:
-                        columns = list(_COLUMNS)
-                    image = columns.index(_COLUMNS[0])
-                    label = columns.index('expression')
-                    if header:
-                        continue
-                if len(row) != len(columns):
-                    raise ValueError(
-                        f'{path}:{reader.line_num}: expected the columns '
-                        f"{', '.join(columns)}, got '{','.join(row)[:80]}'")
-                yield reader.line_num, row[image].strip(), row[label].strip()
+            if len(row) != len(columns):
+                raise ValueError(
+                    f'{path}:{number}: expected the columns '
+                    f"{', '.join(columns)[:500]}, got '{','.join(row)[:80]}'")
+            yield number, row[image], row[label]
 
     def _read_npy(self, folder: str) -> List[dict]:
         annotations = osp.join(folder, 'annotations')
@@ -199,12 +195,12 @@ class AffectNet(FERDataset):
         records = []
         for name in names:
             path = osp.join(annotations, f'{name}_exp.npy')
-            try:
-                # an array of one, a string in the release
-                label = str(np.load(path, allow_pickle=False).reshape(())[()])
-            except (OSError, ValueError, EOFError) as error:
-                raise ValueError(f"'{path}' is no array of numpy, or is cut "
-                                 f'off: {error}') from error
+            label = load_npy(path)
+            if label.size != 1:
+                raise ValueError(f"'{path}' holds {label.size} values, "
+                                 'expected one label')
+            # a string in the release
+            label = str(label.reshape(())[()])
             records.append(
                 dict(
                     img_path=osp.join(folder, 'images', f'{name}.jpg'),
@@ -215,11 +211,12 @@ class AffectNet(FERDataset):
 
     @staticmethod
     def _expression(label: str, path: str, line: Optional[int] = None) -> str:
-        if not label.isdigit() or int(label) not in _LABELS:
+        expression = _LABELS.get(whole_number(label))
+        if expression is None:
             where = path if line is None else f'{path}:{line}'
             raise ValueError(f"{where}: the label must be 0-10 (0 is "
-                             f"{_LABELS[0]}), got '{label}'")
-        return _LABELS[int(label)]
+                             f"{_LABELS[0]}), got '{label[:100]}'")
+        return expression
 
     def sample_name(self, entry: str) -> str:
         """Read '1/<hash>.jpg' and RAN's 'val/0/<hash>/' as the hash."""

@@ -1,7 +1,68 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import List
+from typing import Any, List
+
+import numpy as np
+from mmengine.dataset import BaseDataset
 
 from orsa.registry import DATASETS
+from .fer_dataset import read_image
+
+# In pixels; what lies further away is damage, and OpenCV counts to 32,767.
+_FARTHEST = 1e6
+
+
+class NamingDataset(BaseDataset):
+    """A data set whose errors say which sample they are about."""
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on a sample.
+
+        Raises:
+            OSError: If its picture or mask cannot be read.
+        """
+        try:
+            return super().prepare_data(idx)
+        except Exception as error:
+            info = self.get_data_info(idx)
+            for key in ('img_path', 'seg_map_path'):
+                path = info.get(key)
+                reason = path and read_image(path)[1]
+                if reason:
+                    raise OSError(
+                        f"{type(self).__name__}: cannot read '{path}' "
+                        f'({key} of sample {idx}): {reason}. Restore it from '
+                        'the original archive') from error
+            error.add_note(f'{type(self).__name__}: at sample {idx}, '
+                           f"'{info.get('img_path') or info.get('name')}'")
+            raise
+
+
+def check_points(values: Any, where: str) -> np.ndarray:
+    """Make an array of the 68 landmarks of a face.
+
+    Args:
+        values (Any): What a file says, 68 pairs of x and y in pixels.
+        where (str): The file and the place in it, for the message.
+
+    Returns:
+        np.ndarray: (68, 2) float32.
+
+    Raises:
+        ValueError: If they are not 68 pairs of numbers, or not of a picture.
+    """
+    try:
+        points = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'{where}: expected 68 points [x, y], got something '
+                         f'else ({str(error)[:100]})') from error
+    if points.shape != (68, 2):
+        raise ValueError(f'{where}: expected 68 points [x, y], got shape '
+                         f'{points.shape}')
+    far = ~(np.abs(points) < _FARTHEST).all(1)
+    if far.any():
+        raise ValueError(f'{where}: point {far.argmax() + 1} is at '
+                         f'{points[far][0].tolist()}, in no picture')
+    return points.astype(np.float32)
 
 
 def annotated_records(faces: dict, key: str, what: str,

@@ -4,14 +4,14 @@ import os.path as osp
 from typing import List, Sequence
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.face_parts import FLIP_68
-from .annotated_records import annotated_records
+from .annotated_records import NamingDataset, annotated_records, check_points
+from .subset_list import read_lines
 
 
-class _LandmarkDataset(BaseDataset):
+class _LandmarkDataset(NamingDataset):
     """What mmpose's pipelines expect of a record, without needing mmpose."""
 
     METAINFO = dict(
@@ -91,7 +91,8 @@ class Face300WDataset(_LandmarkDataset):
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If a ``.pts`` file has not 68 points.
+        ValueError: If a ``.pts`` file has not 68 points, or no image has
+            any.
     """
 
     def __init__(self,
@@ -125,6 +126,10 @@ class Face300WDataset(_LandmarkDataset):
                         self._record(
                             osp.join(path, images[stem]), osp.join(path,
                                                                    name)))
+        if not records:
+            raise ValueError(f'300-W: no image with a .pts file beside it is '
+                             f"in {list(self.folders)} below "
+                             f"'{self.data_root}'")
         return records
 
     def _record(self, image: str, pts: str) -> dict:
@@ -150,11 +155,10 @@ def read_pts(path: str) -> np.ndarray:
     Raises:
         ValueError: If there are not 68 points in it.
     """
-    with open(path, encoding='utf-8') as file:
-        text = file.read()
+    text = '\n'.join(line for _, line in read_lines(path))
     inside = text.partition('{')[2].partition('}')[0]
     values = inside.split()
     if len(values) != 136:
         raise ValueError(f"'{path}': expected 68 points between braces, found "
                          f'{len(values)} numbers')
-    return np.array(values, np.float32).reshape(68, 2) - 1
+    return check_points(list(zip(values[::2], values[1::2])), f"'{path}'") - 1

@@ -3,14 +3,12 @@ import os
 import os.path as osp
 from typing import List
 
-from mmengine.dataset import BaseDataset
-
 from orsa.registry import DATASETS
 from orsa.utils.face_parts import LAPA_CLASSES, LAPA_PALETTE
-from .annotated_records import annotated_records
+from .annotated_records import NamingDataset, annotated_records
 
 
-class _ParsingDataset(BaseDataset):
+class _ParsingDataset(NamingDataset):
     """What mmseg's pipelines expect of a record, without needing mmseg."""
 
     METAINFO = dict(classes=LAPA_CLASSES, palette=LAPA_PALETTE)

@@ -16,12 +16,13 @@ from mmpretrain.datasets import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
+from orsa.utils.image_files import file_fault, picture_fault
 from orsa.utils.packed_files import BACKEND, PackedFiles
 from orsa.utils.seeding import SharedEpoch, seeded
-from .subset_list import IMG_SUFFIXES, listed_label, read_lines, read_subset
+from .subset_list import (IMG_SUFFIXES, listed_label, read_lines, read_subset,
+                          whole_number)
 
 EXPRESSIONS = (*RAFDB_CLASSES, 'contempt')
-MISSING = 'there is no such file'
 
 
 def read_image(path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
@@ -32,24 +33,56 @@ def read_image(path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
 
     Returns:
         tuple: The image, BGR uint8 of shape (H, W, 3), and None; or None and
-        the reason, :data:`MISSING` where there is no file.
+        the reason, :data:`orsa.utils.image_files.MISSING` where there is no
+        file.
     """
-    if not osp.isfile(path):
-        return None, MISSING
-    return _decode(np.fromfile(path, dtype=np.uint8))
-
-
-def _decode(data: np.ndarray) -> Tuple[Optional[np.ndarray], Optional[str]]:
-    if not data.size:
-        return None, 'the file is empty'
+    fault = file_fault(path)
+    if fault:
+        return None, fault
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        with open(path, 'rb') as file:
+            return _decode(file.read())
+    except OSError as error:
+        return None, f'it cannot be read ({error.strerror})'
+
+
+def _decode(data: bytes) -> Tuple[Optional[np.ndarray], Optional[str]]:
+    if not data:
+        return None, 'the file is empty'
+    fault = picture_fault(data)
+    if fault:
+        return None, fault
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # a size beyond all measure, or none
         return None, f'OpenCV refuses it ({error.err or error})'
     if image is None:
-        return None, (f'its {data.size} bytes do not decode (cut off, or no '
+        return None, (f'its {len(data)} bytes do not decode (cut off, or no '
                       'image)')
     return image, None
+
+
+def check_inside(path: str, root: str, where: str) -> None:
+    """Refuse a path of a list that leads out of a folder.
+
+    Links are not followed: what lies in the folder was put there by its
+    owner.
+
+    Args:
+        path (str): As it is listed. Absolute ones are taken where ``root`` is
+            empty.
+        root (str): The folder.
+        where (str): File and line, for the message.
+
+    Raises:
+        ValueError: If it does, or cannot be a path.
+    """
+    first = osp.normpath(path).split(osp.sep, 1)[0]
+    outside = root and (osp.isabs(path) or first == osp.pardir)
+    if outside or len(path) > 4096 or '\0' in path:
+        raise ValueError(
+            f"{where}: '{path[:100]}' is no path below '{root}', where the "
+            'images are')
 
 
 def _rank(name: str, seed: int) -> bytes:
@@ -241,6 +274,10 @@ class FERDataset(BaseDataset):
                  seed: Optional[int] = None,
                  lazy_init: bool = False,
                  **kwargs):
+        source = ''
+        if isinstance(classes, str):
+            source = f" ('{classes}')"
+            classes = [line for _, line in read_lines(osp.expanduser(classes))]
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -249,7 +286,7 @@ class FERDataset(BaseDataset):
             classes=classes,
             lazy_init=True,
             **kwargs)
-        self._metainfo['classes'] = self._check_classes(self.CLASSES)
+        self._metainfo['classes'] = self._check_classes(self.CLASSES, source)
         self.subset_file = subset_file
         self.skip_unreadable = skip_unreadable
         self.pack = pack and PackedFiles(pack, self.data_root)
@@ -277,15 +314,17 @@ class FERDataset(BaseDataset):
                     db_path=self.pack.db_path,
                     root=self.pack.root)
 
-    def _check_classes(self, classes: Sequence[str]) -> Tuple[str, ...]:
+    def _check_classes(self, classes: Sequence[str],
+                       source: str) -> Tuple[str, ...]:
         known = dict.fromkeys((*self.METAINFO['classes'], *EXPRESSIONS))
         unknown = [c for c in classes if c not in known]
         if unknown or not classes:
-            raise ValueError(f'{type(self).__name__}: unknown classes '
-                             f'{unknown}, expected some of {list(known)}')
+            raise ValueError(f'{type(self).__name__}{source}: unknown classes '
+                             f'{str(unknown)[:500]}, expected some of '
+                             f'{list(known)}')
         if len(set(classes)) < len(classes):
-            raise ValueError(f'{type(self).__name__}: a class is named twice '
-                             f'in {list(classes)}')
+            raise ValueError(f'{type(self).__name__}{source}: a class is named'
+                             f' twice in {str(list(classes))[:500]}')
         return tuple(classes)
 
     @property
@@ -341,13 +380,15 @@ class FERDataset(BaseDataset):
                     f"{where}: expected '<image> <expression>' with one of "
                     f"{list(known)}, got '{line[:100]}'")
             self.check_inside(path, where)
-            if first.setdefault(path, number) != number:
-                raise ValueError(f"{where}: '{path}' is listed twice, first "
-                                 f'in line {first[path]}')
+            name = self.sample_name(path)
+            if first.setdefault(name, number) != number:
+                raise ValueError(f"{where}: '{path[:100]}' is listed twice, "
+                                 f'or has the name of another sample: first '
+                                 f'in line {first[name]}')
             data_list.append(
                 dict(
                     img_path=osp.join(self.img_prefix, path),
-                    name=self.sample_name(path),
+                    name=name,
                     expression=expression))
         if not data_list:
             raise ValueError(f"'{self.ann_file}' lists no sample")
@@ -364,13 +405,7 @@ class FERDataset(BaseDataset):
         Raises:
             ValueError: If it does, or cannot be a path.
         """
-        root = self.img_prefix
-        inside = not root or not osp.isabs(path) and not osp.relpath(
-            osp.normpath(osp.join(root, path)), root).startswith(osp.pardir)
-        if not inside or len(path) > 4096 or '\0' in path:
-            raise ValueError(
-                f"{where}: '{path[:100]}' is no path below '{root}', where "
-                'the images are')
+        check_inside(path, self.img_prefix, where)
 
     def read_image(self,
                    info: dict) -> Tuple[Optional[np.ndarray], Optional[str]]:
@@ -388,7 +423,8 @@ class FERDataset(BaseDataset):
         data = self.pack.find(path)
         if data is None:
             return None, f"it is not in '{self.pack.db_path}'"
-        return _decode(np.frombuffer(data, np.uint8))
+        image, reason = _decode(data)
+        return image, reason and f"in '{self.pack.db_path}' {reason}"
 
     def check_present(self,
                       records: List[dict],
@@ -472,12 +508,13 @@ class FERDataset(BaseDataset):
         lines = read_subset(path)
         index = {info['name']: i for i, info in enumerate(data_list)}
         found = [self.look_up(line, index) for _, line in lines]
-        if None in found and all(line.isdigit() for _, line in lines):
-            found = [int(line) for _, line in lines]
+        numbers = [whole_number(line) for _, line in lines]
+        if None in found and None not in numbers:
+            found = numbers
         for (number, line), i in zip(lines, found):
             if i is None or i >= len(data_list):
                 raise ValueError(
-                    f"{path}:{number}: '{line}' is not among the "
+                    f"{path}:{number}: '{line[:100]}' is not among the "
                     f'{len(data_list)} samples of this data set. Expected a '
                     f"name such as '{data_list[0]['name']}', or an index in "
                     'every line')
@@ -500,8 +537,8 @@ class FERDataset(BaseDataset):
             self._log(
                 f'{len(other)} of {len(lines)} lines of the list name another '
                 'class than this data set, whose labels are used. The first: '
-                f"{path}:{number}: '{line}' is {expression} here (the list's "
-                f'indices are read as {list(names.values())})',
+                f"{path}:{number}: '{line[:100]}' is {expression} here (the "
+                f"list's indices are read as {list(names.values())})",
                 logging.WARNING)
 
     def look_up(self, line: str, index: Dict[str, int]) -> Optional[int]:
@@ -576,6 +613,8 @@ class FERDataset(BaseDataset):
                 raise  # it says what to do
             reason = path and self.read_image(dict(info, img_path=path))[1]
             if not reason:
+                error.add_note(f"{type(self).__name__}: at sample {idx}, "
+                               f"'{path or info.get('name')}'")
                 raise
             raise OSError(
                 f"{type(self).__name__}: cannot read '{path}' (sample {idx}): "

@@ -1,5 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import csv
 import os.path as osp
 import re
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
@@ -10,7 +9,8 @@ from mmcv.transforms import LoadImageFromFile
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import FERPLUS_CLASSES
-from .fer_dataset import FERDataset
+from .fer_dataset import FERDataset, check_inside
+from .subset_list import read_rows, whole_number
 
 VOTES = (*FERPLUS_CLASSES, 'unknown', 'NF')
 SIDE = 48
@@ -44,6 +44,15 @@ def filtered(votes: Sequence[int]) -> str:
     votes = [v if v > 1 else 0 for v in votes]
     best = max(votes)
     return VOTES[votes.index(best)] if 2 * best > sum(votes) else 'unknown'
+
+
+def _numbers(text: str) -> np.ndarray:
+    """The numbers of a text, none if it has anything else."""
+    try:
+        return np.array(text.split(), np.int64) if re.fullmatch(
+            r'[0-9\s]*', text) else np.empty(0)
+    except (OverflowError, ValueError):  # one of them is too large
+        return np.empty(0)
 
 
 VOTE_RULES = dict(majority=majority, filtered=filtered)
@@ -147,6 +156,7 @@ class FERPlus(FERDataset):
         elif images is not None:
             self.layout = f'folder of images ({folder})'
             for r in records:
+                check_inside(r['file'], images, r['where'])
                 r['img_path'] = osp.join(images, r['file'])
         else:
             self.require(
@@ -171,20 +181,17 @@ class FERPlus(FERDataset):
     def _rows(path: str,
               columns: Sequence[str]) -> Iterator[Tuple[int, List[str]]]:
         """The values of ``columns`` of every row, with the row's number."""
-        with open(path, newline='', encoding='utf-8-sig') as f:
-            reader = csv.reader(f)
-            header = [name.strip() for name in next(reader, [])]
-            lacking = [name for name in columns if name not in header]
-            if lacking:
-                raise ValueError(f'{path}:1: expected the columns '
-                                 f'{list(columns)}, found {header}')
-            places = [header.index(name) for name in columns]
-            for row in reader:
-                if len(row) != len(header):
-                    raise ValueError(
-                        f'{path}:{reader.line_num}: expected {len(header)} '
-                        f'columns, got {len(row)}')
-                yield reader.line_num, [row[i].strip() for i in places]
+        rows = read_rows(path)
+        number, header = next(rows, (1, []))
+        if not set(columns) <= set(header):
+            raise ValueError(f'{path}:{number}: expected the columns '
+                             f'{list(columns)}, found {str(header)[:500]}')
+        places = [header.index(name) for name in columns]
+        for number, row in rows:
+            if len(row) != len(header):
+                raise ValueError(f'{path}:{number}: expected {len(header)} '
+                                 f'columns, got {len(row)}')
+            yield number, [row[i] for i in places]
 
     def _read_votes(self) -> List[dict]:
         rule = VOTE_RULES[self.vote_rule]
@@ -195,18 +202,19 @@ class FERPlus(FERDataset):
         rows = self._rows(self.ann_file, columns)
         for row, (number, (usage, file, *votes)) in enumerate(rows):
             where = f'{self.ann_file}:{number}'
-            if usage not in usages or not all(v.isdigit() for v in votes):
+            counts = [whole_number(v) for v in votes]
+            if usage not in usages or None in counts:
                 raise ValueError(
-                    f'{where}: expected one of {usages} and ten '
-                    f"numbers of votes, got '{usage}' and {votes}")
+                    f'{where}: expected one of {usages} and ten numbers of '
+                    f"votes, got '{usage[:100]}' and {str(votes)[:200]}")
             if usage != self.SPLITS[self.split][0]:
                 continue
             # a row without a face has no file's name either
             name = self.sample_name(file) if file else f'row_{row}'
             if name in names:
-                raise ValueError(f'{where}: {name} is listed twice')
+                raise ValueError(f'{where}: {name[:100]} is listed twice')
             names.add(name)
-            expression = rule([int(v) for v in votes]) if file else 'NF'
+            expression = rule(counts) if file else 'NF'
             records.append(
                 dict(
                     name=name,
@@ -225,16 +233,13 @@ class FERPlus(FERDataset):
             count += used == usage
             if (row in places) != (used == usage):
                 raise ValueError(
-                    f"{path}:{number}: the row is of '{used}', but "
+                    f"{path}:{number}: the row is of '{used[:100]}', but "
                     f"{self.ann_file} has {'' if row in places else 'no '}"
                     f"row of '{usage}' there: the rows of the two files are "
                     'not the same faces. Take both as they were released')
             if row not in places:
                 continue
-            values = np.array(
-                pixels.split(), dtype=np.int64) if re.fullmatch(
-                    r'[\d\s]*', pixels) else np.empty(0)
-            place = places[row]
+            values, place = _numbers(pixels), places[row]
             if values.size != SIDE * SIDE or values.max() > 255:
                 reason = (f'{path}:{number}: expected {SIDE * SIDE} numbers '
                           f"of 0-255, got {values.size}, '{pixels[:20]}...'")

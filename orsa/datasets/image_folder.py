@@ -6,6 +6,7 @@ from typing import Dict, List, Optional
 from orsa.registry import DATASETS
 from orsa.utils.classes import CONVENTIONS, RAFDB_CLASSES, expression_of
 from .fer_dataset import IMG_SUFFIXES, FERDataset
+from .subset_list import whole_number
 
 
 def find_classes(root: str,
@@ -33,7 +34,7 @@ def find_classes(root: str,
     numbers = CONVENTIONS[convention] if convention else {}
     found = {}
     for folder in folders:
-        number = int(folder) if folder.isdigit() else None
+        number = whole_number(folder)
         expression = numbers.get(number) or expression_of(folder)
         if expression is None:
             known = (f"{min(numbers)}-{max(numbers)} or a class's name"

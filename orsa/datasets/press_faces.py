@@ -8,6 +8,7 @@ import os.path as osp
 import re
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
@@ -15,11 +16,16 @@ import cv2
 import numpy as np
 
 from orsa.utils.classes import RAFDB_CLASSES
+from orsa.utils.face_parts import LAPA_CLASSES
+from .annotated_records import check_points
+from .fer_dataset import read_image
 
 ANNOTATIONS = Path(__file__).parents[1] / (
     'zoo/press_faces/annotations.json.gz')
 SOURCE = 'https://github.com/muxspace/facial_expressions'
 SIZE = 128
+# of the unpacked annotations: twenty times what those that ship have
+_MAX_BYTES = 1 << 27
 KEYS = ('name', 'source', 'expression', 'affine', 'landmarks68', 'parsing_rle')
 
 
@@ -44,27 +50,45 @@ def load_annotations(path: Optional[str] = None) -> List[dict]:
     if not osp.isfile(path):
         raise FileNotFoundError(f"there are no annotations at '{path}'")
     try:
-        with gzip.open(path, 'rt', encoding='utf-8') as f:
-            faces = json.load(f)
-    except (EOFError, OSError, ValueError) as error:
+        with gzip.open(path) as f:
+            content = f.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f'it unpacks to more than {_MAX_BYTES} bytes')
+        faces = json.loads(content.decode())
+    except (EOFError, OSError, ValueError, zlib.error,
+            RecursionError) as error:
         raise ValueError(f"'{path}' is no gzipped JSON, or is cut off: "
                          f'{error}') from error
     if not isinstance(faces, list) or not faces:
         raise ValueError(f"'{path}' should hold a list of faces")
     for i, face in enumerate(faces):
-        lacking = [key for key in KEYS if key not in face]
-        if lacking:
-            raise ValueError(f"'{path}': face {i} has no {lacking}")
-        name, source = face['name'], face['source']
-        # they become paths: nothing may lead out of the folder
-        if not re.fullmatch(r'(train|test)_\d+', name) or (osp.basename(source)
-                                                           != source):
-            raise ValueError(f"'{path}': face {i} has a bad name '{name}' or "
-                             f"source '{source}'")
-        if face['expression'] not in RAFDB_CLASSES:
-            raise ValueError(f"'{path}': {name} is of the unknown expression "
-                             f"'{face['expression']}'")
+        _check_face(face, f"'{path}': face {i}")
     return faces
+
+
+def _check_face(face: dict, where: str) -> None:
+    if not isinstance(face, dict):
+        raise ValueError(f'{where} is no object, but {str(face)[:100]}')
+    lacking = [key for key in KEYS if key not in face]
+    if lacking:
+        raise ValueError(f'{where} has no {lacking}')
+    name, source = str(face['name']), str(face['source'])
+    # they become paths: nothing may lead out of the folder
+    if not re.fullmatch('(train|test)_[0-9]+', name) or osp.basename(
+            source) != source or source in ('', '.', '..') or '\0' in source:
+        raise ValueError(f"{where} has a bad name '{name[:100]}' or source "
+                         f"'{source[:100]}'")
+    if face['expression'] not in RAFDB_CLASSES:
+        raise ValueError(f'{where} is of the unknown expression '
+                         f"'{str(face['expression'])[:100]}'")
+    check_points(face['landmarks68'], where)
+    try:
+        affine = np.array(face['affine'], np.float64)
+        if affine.shape != (2, 3) or not np.isfinite(affine).all():
+            raise ValueError(f'affine is {face["affine"]}'[:100])
+        decode_mask(face['parsing_rle'])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'{where} is damaged: {str(error)[:200]}') from error
 
 
 def decode_mask(runs: Sequence, size: int = SIZE) -> np.ndarray:
@@ -77,11 +101,20 @@ def decode_mask(runs: Sequence, size: int = SIZE) -> np.ndarray:
 
     Returns:
         np.ndarray: Classes, uint8 of shape (size, size).
+
+    Raises:
+        ValueError: If they are not ``size`` x ``size`` pixels of classes.
     """
     values, lengths = np.array(runs, dtype=np.int64).T
-    if lengths.sum() != size * size:
+    # one by one too: a sum can come round
+    within = ((0 <= lengths) & (lengths <= size * size)).all()
+    if not within or lengths.sum() != size * size:
         raise ValueError(f'the runs cover {lengths.sum()} pixels, not {size} x'
-                         f' {size}')
+                         f' {size}, or some of them less than none')
+    if not ((0 <= values) & (values < len(LAPA_CLASSES))).all():
+        raise ValueError(f'the classes of the runs are {values.min()} to '
+                         f'{values.max()}, expected 0 to '
+                         f'{len(LAPA_CLASSES) - 1}')
     return np.repeat(values, lengths).astype(np.uint8).reshape(size, size)
 
 
@@ -185,13 +218,8 @@ def rebuild(clone: str,
 def _missing(faces: List[dict], images: str) -> List[str]:
     return [
         face['source'] for face in faces
-        if _read(osp.join(images, face['source'])) is None
+        if read_image(osp.join(images, face['source']))[0] is None
     ]
-
-
-def _read(path: str) -> Optional[np.ndarray]:
-    data = np.fromfile(path, np.uint8) if osp.isfile(path) else np.empty(0)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
 
 
 def _describe(missing: List[str], total: int, images: str) -> str:
@@ -214,7 +242,7 @@ def _write(faces: List[dict], images: str, out: str) -> None:
     lines, rows = [], [('name', 'source_image', 'identity', 'expression')]
     for face in faces:
         name, source = face['name'], face['source']
-        image = align(_read(osp.join(images, source)), face['affine'])
+        image = align(read_image(osp.join(images, source))[0], face['affine'])
         _save(osp.join(aligned, f'{name}_aligned.jpg'), image)
         _save(
             osp.join(parsing, f'{name}.png'), decode_mask(face['parsing_rle']))

@@ -1,6 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import csv
-import json
 import os
 import os.path as osp
 import re
@@ -9,9 +7,32 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from orsa.registry import DATASETS
+from orsa.utils.fileio import load_json
+from .annotated_records import check_points
 from .fer_dataset import FERDataset, assign_folds, hold_out
 from .image_folder import find_classes, list_class_folders
-from .subset_list import read_lines
+from .subset_list import read_lines, read_rows
+
+
+def _read_identities(path: str) -> Dict[str, str]:
+    """The person of each name in a csv file."""
+    rows = read_rows(path)
+    number, header = next(rows, (1, []))
+    if not {'name', 'identity'} <= set(header):
+        raise ValueError(f"{path}:{number}: expected the columns 'name' and "
+                         f"'identity', found {str(header)[:500]}")
+    name_at, person_at = header.index('name'), header.index('identity')
+    found: Dict[str, str] = {}
+    for number, row in rows:
+        if len(row) != len(header):
+            raise ValueError(f'{path}:{number}: expected {len(header)} '
+                             f'columns, got {len(row)}')
+        name, person = row[name_at], row[person_at]
+        if found.setdefault(name, person) != person:
+            raise ValueError(
+                f"{path}:{number}: '{name[:100]}' is '{person[:100]}', but "
+                f"'{found[name][:100]}' in a line before. Remove one of them")
+    return found
 
 
 @DATASETS.register_module()
@@ -245,11 +266,11 @@ class RAFDB(FERDataset):
             match = self._LINE.fullmatch(line)
             if match is None:
                 raise ValueError(f"{where}: expected a line such as "
-                                 f"'train_00001.jpg 5', got '{line}'")
+                                 f"'train_00001.jpg 5', got '{line[:100]}'")
             name, part, label = match.groups()
             if label not in tuple('1234567'):
                 raise ValueError(f"{where}: the label of {name} must be 1-7 "
-                                 f"(1 is {classes[0]}), got '{label}'")
+                                 f"(1 is {classes[0]}), got '{label[:100]}'")
             if name in records:
                 first = records[name]['where'].rpartition(':')[2]
                 raise ValueError(f'{where}: {name} is listed twice, first in '
@@ -303,13 +324,7 @@ class RAFDB(FERDataset):
                 return None
         if path is None:
             return None
-        with open(osp.expanduser(path), newline='', encoding='utf-8') as f:
-            reader = csv.DictReader(f)
-            lacking = {'name', 'identity'} - set(reader.fieldnames or ())
-            if lacking:
-                raise ValueError(f"{path}:1: expected the columns 'name' and "
-                                 f"'identity', found {reader.fieldnames}")
-            identity = {row['name']: row['identity'] for row in reader}
+        identity = _read_identities(osp.expanduser(path))
         unknown = [name for name in names if not identity.get(name)]
         if unknown:
             raise ValueError(
@@ -345,14 +360,12 @@ class RAFDB(FERDataset):
         path = osp.join(self.data_root, 'landmarks68.json')
         if not osp.isfile(path):
             return None
-        with open(path, encoding='utf-8') as f:
-            points = json.load(f)
-        points = {k: np.array(v, dtype=np.float32) for k, v in points.items()}
-        for name, value in points.items():
-            if value.shape != (68, 2):
-                raise ValueError(f"{path}: expected 68 points [x, y] for "
-                                 f"'{name}', got shape {value.shape}")
-        return {name: value[None] for name, value in points.items()}
+        content = load_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f"'{path}' should be an object of names and "
+                             f'points, but is a {type(content).__name__}')
+        return {k: check_points(v, f"{path}: '{k[:100]}'")[None]
+                for k, v in content.items()}  # yapf: disable
 
     def extra_repr(self) -> List[str]:
         """The extra repr information of the dataset."""

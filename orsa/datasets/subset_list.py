@@ -16,10 +16,11 @@ a format of its own:
 Beside some of them is a file of labels alone, one a line, below a header of
 two counts such as ``1247 7``.
 """
+import csv
 import os
 import os.path as osp
 import re
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
@@ -35,10 +36,48 @@ def read_lines(path: str) -> List[Tuple[int, str]]:
         with open(path, encoding='utf-8-sig') as f:
             lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"'{path}' is no text in UTF-8 ({error.reason} at byte "
-            f'{error.start}): save it as UTF-8') from error
+        raise _no_text(path, error) from error
     return [(i, line) for i, line in lines if line]
+
+
+def _no_text(path: str, error: UnicodeDecodeError) -> ValueError:
+    return ValueError(f"'{path}' is no text in UTF-8 ({error.reason} at byte "
+                      f'{error.start}): save it as UTF-8')
+
+
+def read_rows(path: str) -> Iterator[Tuple[int, List[str]]]:
+    """Read the rows of a csv file, without blank lines.
+
+    Args:
+        path (str): The file, in UTF-8.
+
+    Yields:
+        tuple[int, list[str]]: The number of the row's last line, from 1, and
+        its fields without blanks around them.
+
+    Raises:
+        ValueError: If it is not in UTF-8, or no csv.
+    """
+    with open(path, newline='', encoding='utf-8-sig') as f:
+        reader = csv.reader(f)
+        try:
+            for row in reader:
+                if row:
+                    yield reader.line_num, [field.strip() for field in row]
+        except UnicodeDecodeError as error:
+            raise _no_text(path, error) from error
+        except csv.Error as error:
+            raise ValueError(
+                f'{path}:{reader.line_num}: this is no csv ({error}), or a '
+                'quotation mark is not closed') from error
+
+
+def whole_number(text: str) -> Optional[int]:
+    """The number that a text of ASCII digits is, otherwise None.
+
+    ``str.isdigit`` holds of more than ``int`` takes.
+    """
+    return int(text) if re.fullmatch('[0-9]{1,18}', text) else None
 
 
 def list_images(folder: str) -> List[str]:
@@ -72,10 +111,10 @@ def read_subset(path: str) -> List[Tuple[int, str]]:
     else:
         lines = [(i, s) for i, s in read_lines(path) if not s.startswith('#')]
     # a header counts the lines that follow it
-    header = lines and re.fullmatch(r'(\d+)\s+\d+', lines[0][1])
-    if header and int(header[1]) == len(lines) - 1:
+    header = lines and re.fullmatch(r'([0-9]+)\s+[0-9]+', lines[0][1])
+    if header and whole_number(header[1]) == len(lines) - 1:
         lines = lines[1:]
-        if all(line.isdigit() for _, line in lines):
+        if all(whole_number(line) is not None for _, line in lines):
             raise ValueError(
                 f"{path}:1: '{header[0]}' is the header of a file of labels, "
                 'which names no sample. Give the list that stands beside it, '
@@ -91,7 +130,7 @@ def listed_label(line: str) -> Optional[int]:
     It is the folder or the prefix of the name, otherwise the second column.
     """
     entry, *columns = line.split()
-    prefix = re.findall(r'(?:^|/)(\d)(?:/|_(?=fer))', entry)
+    prefix = re.findall(r'(?:^|/)([0-9])(?:/|_(?=fer))', entry)
     if prefix:
         return int(prefix[-1])
-    return int(columns[0]) if columns and columns[0].isdigit() else None
+    return whole_number(columns[0]) if columns else None

@@ -14,6 +14,8 @@ from typing import Any, Dict, Iterable, Iterator, Sequence
 import numpy as np
 from mmengine.fileio import LocalBackend, register_backend
 
+from .image_files import read_bytes
+
 TEMPORARY = '.tmp_'
 # what a disk says when it takes no more, or never did
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
@@ -55,7 +57,21 @@ def check_writable(folder: str) -> None:
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's access to local files, writing whole or not at all."""
+    """MMEngine's access to local files, writing whole or not at all.
+
+    All loaders of pictures read by it: what would make a decoder take memory
+    or time without end is refused, see
+    :func:`orsa.utils.image_files.picture_fault`.
+    """
+
+    def get(self, filepath: str) -> bytes:
+        """Read bytes.
+
+        Raises:
+            OSError: If it is no ordinary file, or a picture that no decoder
+                should be given.
+        """
+        return read_bytes(filepath)
 
     def put(self, obj: bytes, filepath: str) -> None:
         """Write bytes."""
@@ -126,9 +142,14 @@ def _flush_folder(folder: str) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, whole or not at all.
+
+    What is no UTF-8, as names of files can be, is escaped as JSON does.
+    """
     with atomic_path(path) as temporary:
-        with open(temporary, 'w', encoding='utf-8') as file:
+        with open(
+                temporary, 'w', encoding='utf-8',
+                errors='backslashreplace') as file:
             file.write(text)
 
 
@@ -185,7 +206,8 @@ def load_npy(path: str) -> np.ndarray:
     try:
         with open(path, 'rb') as file:
             _check_header(file, os.path.getsize(path))
-        return np.load(path, allow_pickle=False)
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise
     except Exception as error:  # of numpy, ast, zipfile, ...
@@ -216,6 +238,22 @@ def load_npz(path: str) -> Dict[str, np.ndarray]:
         raise
     except Exception as error:  # of numpy, ast, zipfile, zlib, ...
         raise ValueError(f"'{path}' is no file of numpy's arrays, or damaged "
+                         f'({error})') from error
+
+
+def load_json(path: str) -> Any:
+    """Read JSON in UTF-8, with the mark of Windows' editors or without.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, with the place.
+    """
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            return json.load(file)
+    # a RecursionError comes of what is nested too deep
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' is no JSON in UTF-8, or damaged "
                          f'({error})') from error
 
 

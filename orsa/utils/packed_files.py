@@ -75,13 +75,31 @@ def _open(path: str):
     except lmdb.Error as error:
         raise ValueError(f"'{path}' cannot be opened as packed images "
                          f'({error}). {REMEDY} {path}') from error
-    with environment.begin() as read:
-        about = read.get(ABOUT)
-    if about is None or json.loads(about).get('format') != FORMAT:
+    problem = _problem(environment, osp.getsize(path))
+    if problem:
         environment.close()
-        raise ValueError(f"'{path}' is an LMDB, but not packed images of this "
-                         f'version. {REMEDY} {path}')
+        raise ValueError(f"'{path}' {problem}. {REMEDY} {path}")
     return environment
+
+
+def _problem(environment, size: int) -> Optional[str]:
+    """What is wrong with a file, as far as can be seen from its header.
+
+    LMDB maps the file and trusts it: of one that is cut off, a page that is
+    not there would end the process.
+    """
+    pages = environment.info()['last_pgno'] + 1
+    needed = pages * environment.stat()['psize']
+    if size < needed:
+        return f'is cut off: it has {size} of {needed} bytes'
+    try:
+        with environment.begin() as read:
+            about = json.loads(read.get(ABOUT) or 'null')
+        if about['format'] == FORMAT and isinstance(about['files'], int):
+            return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    return 'is an LMDB, but not packed images of this version'
 
 
 @register_backend(BACKEND)

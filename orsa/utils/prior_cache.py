@@ -1,14 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Outputs of frozen priors on the disk: the format, and reading it."""
 import hashlib
-import json
 import os.path as osp
 import zlib
 from typing import Dict, Tuple
 
 import numpy as np
 
-from .fileio import load_npy
+from .fileio import load_json, load_npy
 
 FORMAT = 1
 MANIFEST = 'manifest.json'
@@ -70,11 +69,11 @@ class PriorCache:
             raise CacheError(f"'{self.folder}' is not whole: it has no "
                              f'{MANIFEST}, which is written last')
         try:
-            with open(path, encoding='utf-8') as file:
-                self.manifest = json.load(file)
+            self.manifest = load_json(path)
             self._check()
-        except (json.JSONDecodeError, KeyError, TypeError,
-                AttributeError) as error:
+        except CacheError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CacheError(f"'{path}' is damaged "
                              f'({type(error).__name__}: {error})') from error
 
@@ -82,17 +81,23 @@ class PriorCache:
         manifest = self.manifest
         if manifest['format'] != FORMAT or manifest['complete'] is not True:
             raise CacheError(
-                f"'{self.folder}' is of format {manifest['format']} "
-                f'(complete: {manifest["complete"]}), this version of orsa '
+                f"'{self.folder}' is of format "
+                f"{str(manifest['format'])[:50]} (complete: "
+                f"{str(manifest['complete'])[:50]}), this version of orsa "
                 f'reads format {FORMAT}')
         for name, prior in manifest['priors'].items():
+            if name not in PRIOR_KEYS:
+                raise CacheError(f"'{osp.join(self.folder, MANIFEST)}' names "
+                                 f"a prior '{name[:100]}', expected some of "
+                                 f'{list(PRIOR_KEYS)}')
             array = self._open(name)
             if (list(array.shape), str(array.dtype)) != (prior['shape'],
                                                          prior['dtype']):
                 raise CacheError(
                     f"'{self._file(name)}' is damaged: it holds {array.dtype} "
                     f'of shape {array.shape}, the manifest says '
-                    f'{prior["dtype"]} of {tuple(prior["shape"])}')
+                    f'{str(prior["dtype"])[:50]} of '
+                    f'{str(tuple(prior["shape"]))[:100]}')
             self._require_hash(f'{name}.crc.npy', prior['crc_sha256'])
         self._require_hash(SAMPLES, manifest['samples_sha256'])
 
@@ -113,16 +118,31 @@ class PriorCache:
             raise CacheError(f"'{path}' is missing")
         try:
             return np.load(path, mmap_mode='r', allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # of numpy, ast, tokenize, ...
             raise CacheError(f"'{path}' is damaged ({error})") from error
 
     def samples(self) -> Dict[str, Tuple[int, int]]:
         """File size and fold (-1: none) of every image by its name, in the
-        order of the rows."""
-        with open(osp.join(self.folder, SAMPLES), encoding='utf-8') as file:
-            content = json.load(file)
-        return dict(
-            zip(content['names'], zip(content['sizes'], content['folds'])))
+        order of the rows.
+
+        Raises:
+            CacheError: If the file is damaged, or has not a name for each row.
+        """
+        path = osp.join(self.folder, SAMPLES)
+        try:
+            content = load_json(path)
+            names, sizes, folds = (
+                content[k] for k in ('names', 'sizes', 'folds'))
+            found = dict(zip(names, zip(sizes, folds)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CacheError(f"'{path}' is damaged "
+                             f'({type(error).__name__}: {error})') from error
+        rows = {p['shape'][0] for p in self.manifest['priors'].values()}
+        if not len(found) == len(names) == len(sizes) == len(folds) or (
+                rows - {len(found)}):
+            raise CacheError(f"'{path}' is damaged: it has {len(found)} names,"
+                             f' and the priors have {sorted(rows)} rows')
+        return found
 
     def open(self, name: str) -> Tuple[np.ndarray, np.ndarray]:
         """The rows of a prior, not read yet, and their check sums.
@@ -136,8 +156,16 @@ class PriorCache:
         if name not in self.manifest['priors']:
             raise CacheError(f"'{self.folder}' has no prior '{name}', only "
                              f'{sorted(self.manifest["priors"])}')
-        return self._open(name), load_npy(
-            osp.join(self.folder, f'{name}.crc.npy'))
+        path = osp.join(self.folder, f'{name}.crc.npy')
+        try:
+            sums = load_npy(path)
+        except ValueError as error:
+            raise CacheError(str(error)) from error
+        array = self._open(name)
+        if sums.shape != array.shape[:2] or sums.shape[1:] != (2, ):
+            raise CacheError(f"'{path}' is damaged: it has check sums of shape"
+                             f' {sums.shape} for {array.shape}')
+        return array, sums
 
     def row(self, name: str, arrays: Tuple[np.ndarray, np.ndarray], i: int,
             flip: int) -> np.ndarray:

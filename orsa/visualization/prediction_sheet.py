@@ -105,6 +105,8 @@ def put_text(picture: np.ndarray,
         scale (float): Of the letters. Defaults to .42.
     """
     font = cv2.FONT_HERSHEY_SIMPLEX
+    # OpenCV ends the process at a name of a file that is no UTF-8
+    text = text.encode(errors='replace').decode()
     taken = cv2.getTextSize(text, font, scale, 1)[0][0]
     scale *= min(1., width / max(taken, 1))
     cv2.putText(picture, text, tuple(place), font, scale, colour, 1,

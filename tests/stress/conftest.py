@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 LONG = 'ORSA_STRESS' in os.environ
-sys.path.append(str(Path(__file__).parents[1] / 'test_engine'))
+for _room in ('test_engine', 'test_docs'):
+    sys.path.append(str(Path(__file__).parents[1] / _room))
 
 
 @pytest.fixture(scope='session')

@@ -142,7 +142,7 @@ def test_npy_errors(npy_tree):
     with pytest.raises(ValueError, match="10_exp.npy: the label .* '12'"):
         AffectNet(str(npy_tree))
     path.write_bytes(path.read_bytes()[:30])
-    with pytest.raises(ValueError, match='10_exp.npy.*cut off'):
+    with pytest.raises(ValueError, match='10_exp.npy.*damaged'):
         AffectNet(str(npy_tree))
     np.save(path, np.array(['1', '2']))
     with pytest.raises(ValueError, match='10_exp.npy'):

@@ -56,7 +56,7 @@ class PasteOccluder(BaseTransform):
         if choice is None:
             return results
         check_square(results, type(self).__name__)
-        image = np.ascontiguousarray(results['img'])
+        image = np.array(results['img'], order='C')  # never the caller's
         points = face_points(results, len(image))
         cover = paint_held(image, (points + .5) * (BOX / len(image)),
                            choice[0],

@@ -49,7 +49,8 @@ class RandomFaceAffine(BaseTransform):
     Raises:
         ValueError: For a probability or range that makes no sense, or
             landmarks whose sides are unknown (another number than 68) when
-            they should be flipped.
+            they should be flipped, or a mask of another size than the
+            picture.
     """
 
     def __init__(self,
@@ -142,6 +143,10 @@ class RandomFaceAffine(BaseTransform):
             results['gt_keypoints'] = points.astype(np.float32)
         for key in ('gt_seg_map', 'visible_mask'):
             if key in results:
+                if results[key].shape != shape:
+                    raise ValueError(
+                        f"'{key}' is {results[key].shape} and the picture "
+                        f'{shape}: they belong to different pictures')
                 results[key] = self._warp_mask(results[key], matrix)
         if flip and 'gt_seg_map' in results:
             results['gt_seg_map'] = self._swap(results['gt_seg_map'])

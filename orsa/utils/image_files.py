@@ -1,0 +1,120 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What a picture's file says of itself, held against its bytes."""
+import os
+import os.path as osp
+import stat
+import struct
+from typing import Optional
+
+MISSING = 'there is no such file'
+_PNG = b'\x89PNG\r\n\x1a\n'
+_JPEG, _SCAN = b'\xff\xd8\xff', b'\xff\xda'
+# The markers of a JPEG's frame; SOF2, 6, 10 and 14 are progressive.
+_FRAMES = {*range(0xc0, 0xd0)} - {0xc4, 0xc8, 0xcc}
+_PROGRESSIVE = {0xc2, 0xc6, 0xca, 0xce}
+# A progressive JPEG has ten or so. Each is a walk over all pixels, and takes
+# 14 bytes: a file of 1 MB could keep a decoder busy for a quarter of an hour.
+_MAX_SCANS = 100
+
+
+def picture_fault(data: bytes) -> Optional[str]:
+    """Why the bytes of a picture should not be given to a decoder.
+
+    Decoders believe what a file says: OpenCV takes up to 4 GB for a PNG of
+    some bytes whose chunk claims to be as long, and libjpeg goes over all
+    pixels of a JPEG as often as it has scans. The formats are known by their
+    first bytes; others pass.
+
+    Args:
+        data (bytes): The file. Not copied.
+
+    Returns:
+        str | None: What is wrong, None if nothing is.
+    """
+    if data.startswith(_PNG):
+        return _long_chunk(data)
+    if data.startswith(_JPEG) and len(data) > 8 * _MAX_SCANS:
+        return _many_scans(data)
+    return None
+
+
+def _many_scans(data: bytes) -> Optional[str]:
+    if not _has_scans(data):
+        return None
+    # within a scan 0xff is followed by 0
+    scans = data.count(_SCAN)
+    return None if scans <= _MAX_SCANS else (
+        f'it is a JPEG of {scans} scans, more than the {_MAX_SCANS} that are '
+        'read')
+
+
+def _has_scans(data: bytes) -> bool:
+    """Whether a JPEG may have more scans than one, by its header: to look
+    for them in all of the file would be felt."""
+    at, size, components = 2, len(data), 0
+    while at + 10 <= size:
+        if data[at] != 0xff:
+            at += 1  # a decoder looks for the next marker, too
+            continue
+        marker = data[at + 1]
+        if marker in (0, 0xff) or 0xd0 <= marker <= 0xd8:
+            at += 2 - (marker == 0xff)
+            continue
+        if marker in _PROGRESSIVE:
+            return True
+        if marker in _FRAMES:
+            components = data[at + 9]
+        if marker == 0xda:
+            return data[at + 4] < components
+        at += 2 + (data[at + 2] << 8 | data[at + 3])
+    return False
+
+
+def _long_chunk(data: bytes) -> Optional[str]:
+    at, size = len(_PNG), len(data)
+    while at + 8 <= size:
+        length, kind = struct.unpack_from('>I4s', data, at)
+        if length > size:
+            return (f'it is a PNG, damaged or cut off: at byte {at} a chunk '
+                    f'{kind} claims {length} bytes, the file has {size}')
+        at += length + 12
+    return None
+
+
+def file_fault(path: str) -> Optional[str]:
+    """Why a path cannot be read as a file, None if it can be tried.
+
+    Args:
+        path (str): What to look at; opening a pipe would wait for ever.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return MISSING
+    if stat.S_ISREG(mode):
+        return None
+    return ('it is a folder' if stat.S_ISDIR(mode) else
+            'it is no file, but a pipe, socket or device')
+
+
+def _open(path: str, flags: int) -> int:
+    # a pipe that nobody writes to is opened at once
+    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
+
+
+def read_bytes(path: str) -> bytes:
+    """Read a file that may be a picture.
+
+    Raises:
+        OSError: If it is no ordinary file, or a picture that no decoder
+            should be given, see :func:`picture_fault`.
+    """
+    with open(path, 'rb', buffering=0, opener=_open) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"'{path}' cannot be read: {file_fault(path)}")
+        data = file.read()
+    fault = picture_fault(data)
+    if fault:
+        raise OSError(f"'{osp.abspath(path)}' is not read: {fault}. Restore "
+                      'it from the original archive, or remove it')
+    return data
