@@ -213,15 +213,18 @@ def _count(number: int, name: str) -> str:
 
 
 def _describe(result) -> str:
+    name = result.name
+    if result.frame is not None:
+        name += f', frame {result.frame}'
     if not result.faces:
-        return (f'{result.name}: no face was found; if it is one, cut out as '
+        return (f'{name}: no face was found; if it is one, cut out as '
                 'the training data are, add --aligned')
     said = [
         f'{f.expression} {f.confidence:.2f}' +
         (f' (abstains: {"; ".join(f.reasons)})' if f.abstain else '')
         for f in result.faces
     ]
-    return f'{result.name}: {", ".join(said)}'
+    return f'{name}: {", ".join(said)}'
 
 
 def _add_video(parser: argparse.ArgumentParser) -> None:

@@ -172,6 +172,19 @@ def test_video(photo, one_model, tmp_path, capsys):
     assert code == cli.SOME_FAILED
     said, errors = capsys.readouterr()
     assert '2 faces in 6 frames' in said and 'bad.mp4: it is no' in errors
+    # as for a file, so for a folder; and where a folder should be
+    assert cli.main(['video', str(tmp_path)]) == cli.SOME_FAILED
+    assert cli.main(['predict', str(clip), '--out', str(clip)]) == cli.USAGE
+    errors = capsys.readouterr()[1]
+    assert 'it is a folder, name the videos' in errors
+    assert "clip.avi' is a file: name a folder" in errors
+    # the frames of a video as pictures
+    assert cli.main([
+        'predict',
+        str(clip), '--no-pictures', '--out',
+        str(tmp_path / 'frames')
+    ]) == cli.OK
+    assert 'clip.avi, frame 5: ' in capsys.readouterr()[0]
     with open(out / 'clip_faces.jsonl') as file:
         rows = [json.loads(line) for line in file]
     assert {(r['frame'], r['track'])
@@ -185,6 +198,10 @@ def test_webcam_that_is_not_there(one_model, capsys):
     code = cli.main(['webcam', '--camera', '97'])
     assert code == cli.SOME_FAILED
     assert 'no camera 97' in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        cli.main(['webcam', '--camera', '-3'])
+    assert end.value.code == cli.USAGE
+    assert '-3 is no number of a camera' in capsys.readouterr().err
 
 
 def test_models(capsys):

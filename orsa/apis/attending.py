@@ -72,7 +72,7 @@ def cross_attention(model: nn.Module,
         ValueError: If the model has no such part, or its tokens are no
             places.
     """
-    name, part, (height, width) = _find_part(model)
+    name, part, (height, width) = find_cross_attention(model)
     fusion = part.levels[0].fusions[0]
     kept: List[torch.Tensor] = []
     handle = fusion.register_forward_pre_hook(
@@ -94,8 +94,16 @@ def cross_attention(model: nn.Module,
     return CrossAttentionMap(places, weights[..., 0], logits)
 
 
-def _find_part(model: nn.Module) -> Tuple[str, nn.Module, Tuple[int, int]]:
-    """The cross-interaction of a model, and the grid of its image tokens."""
+def find_cross_attention(
+        model: nn.Module) -> Tuple[str, nn.Module, Tuple[int, int]]:
+    """The cross-interaction of a model, and the grid of its image tokens.
+
+    Returns:
+        tuple: The name of the module, itself, and rows and columns.
+
+    Raises:
+        ValueError: If the model has none, or its tokens are no places.
+    """
     found = [(name, m) for name, m in model.named_modules()
              if isinstance(m, MultiScaleCrossInteraction)]
     if not found or not isinstance(found[0][1].levels[0].fusions[0],

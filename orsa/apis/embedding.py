@@ -97,29 +97,77 @@ def features(cfg: Config,
         list(model.dataset_meta['classes']), covers, kinds)
 
 
-def draw_tsne(cfg: Config,
-              checkpoint: str,
-              out: str,
-              count: int = 1000,
-              perplexity: float = 30.,
-              seed: int = 0,
-              by: str = 'class',
-              occluders: Sequence[str] = ('hand', ),
-              severity: int = 3,
-              listed: Optional[str] = None) -> np.ndarray:
-    """Draw the features of test faces in the plane, by scikit-learn's t-SNE.
+def to_plane(values: np.ndarray,
+             method: str = 'tsne',
+             neighbours: float = 30.,
+             seed: int = 0) -> np.ndarray:
+    """Lay features out in the plane, near ones near each other.
 
-    `Visualizing Data using t-SNE
-    <https://www.jmlr.org/papers/v9/vandermaaten08a.html>`_.
+    Args:
+        values (np.ndarray): (N, D), 4 or more.
+        method (str): 'tsne', scikit-learn's `Visualizing Data using t-SNE
+            <https://www.jmlr.org/papers/v9/vandermaaten08a.html>`_, or 'umap',
+            umap-learn's `UMAP <https://arxiv.org/abs/1802.03426>`_, which has
+            to be installed. Defaults to 'tsne'.
+        neighbours (float): How many count: perplexity of t-SNE,
+            ``n_neighbors`` of UMAP; less for a few faces. Defaults to 30.
+        seed (int): Defaults to 0.
+
+    Returns:
+        np.ndarray: The places (N, 2).
+
+    Raises:
+        ValueError: If there is no such method, or there are too few features.
+        ImportError: If umap-learn is needed and not installed.
+    """
+    total = len(values)
+    if total < 4:
+        raise ValueError(f'{total} faces are too few to be laid out in the '
+                         'plane, 4 or more are needed')
+    if method == 'tsne':
+        from sklearn.manifold import TSNE
+        return TSNE(
+            perplexity=min(neighbours, (total - 1) / 3),
+            init='pca',
+            random_state=seed).fit_transform(values)
+    if method != 'umap':
+        raise ValueError(f"method should be 'tsne' or 'umap', got '{method}'")
+    # one thread, which a seed needs
+    return _umap()(
+        n_neighbors=max(2, min(round(neighbours), total - 1)),
+        random_state=seed,
+        n_jobs=1).fit_transform(values)
+
+
+def _umap() -> type:
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError('UMAP needs umap-learn, which is not installed: '
+                          'pip install umap-learn') from error
+    return UMAP
+
+
+def draw_features(cfg: Config,
+                  checkpoint: str,
+                  out: str,
+                  count: int = 1000,
+                  neighbours: float = 30.,
+                  seed: int = 0,
+                  by: str = 'class',
+                  occluders: Sequence[str] = ('hand', ),
+                  severity: int = 3,
+                  listed: Optional[str] = None,
+                  method: str = 'tsne') -> np.ndarray:
+    """Draw the features of test faces in the plane.
 
     Args:
         cfg (Config): The experiment.
         checkpoint (str): Of the whole model.
         out (str): The PNG to write.
         count (int): Faces at most. Defaults to 1000.
-        perplexity (float): How many neighbours count; less for a few faces.
-            Defaults to 30.
-        seed (int): Of scikit-learn. Defaults to 0.
+        neighbours (float): See :func:`to_plane`. Defaults to 30.
+        seed (int): Defaults to 0.
         by (str): 'class', or 'occlusion', where the same places are drawn
             twice, by class and by what is in front of the face.
             Defaults to 'class'.
@@ -128,37 +176,38 @@ def draw_tsne(cfg: Config,
         severity (int): Of these. Defaults to 3.
         listed (str, optional): By occlusion, see :func:`features`.
             Defaults to None.
+        method (str): See :func:`to_plane`. Defaults to 'tsne'.
 
     Returns:
         np.ndarray: The places (N, 2).
 
     Raises:
-        ValueError: If ``by`` is another, or there are fewer than 4 faces.
+        ValueError: If ``by`` or ``method`` is another, or there are fewer
+            than 4 faces.
+        ImportError: As :func:`to_plane`.
     """
-    from sklearn.manifold import TSNE
     if by not in ('class', 'occlusion'):
         raise ValueError(f"by should be 'class' or 'occlusion', got '{by}'")
+    if method == 'umap':
+        _umap()  # said before the faces are looked at
     extra: Dict = {}
     if by == 'occlusion':
         extra = dict(listed=listed) if listed else dict(
             occluders=occluders, severity=severity)
     found = features(cfg, checkpoint, count, **extra)
-    total = len(found.values)
-    if total < 4:
-        raise ValueError(f't-SNE needs 4 faces or more, got {total}')
-    perplexity = min(perplexity, (total - 1) / 3)
-    places = TSNE(
-        perplexity=perplexity, init='pca',
-        random_state=seed).fit_transform(found.values)
+    neighbours = min(neighbours, (len(found.values) - 1) / 3)
+    places = to_plane(found.values, method, neighbours, seed)
     panels: Dict[str, Tuple] = {'': (found.labels, found.classes)}
     if by == 'occlusion':
         panels = {
             'by expression': panels[''],
             'by what is in front': (found.covers, found.kinds)
         }
-    plot_embeddings(
-        places, panels, out, f'{_count(found)} before the classifier, t-SNE, '
-        f'perplexity {perplexity:g}')
+    name = dict(
+        tsne=f't-SNE, perplexity {neighbours:g}',
+        umap=f'UMAP of {neighbours:.0f} neighbours')[method]
+    plot_embeddings(places, panels, out,
+                    f'{_count(found)} before the classifier, {name}')
     return places
 
 

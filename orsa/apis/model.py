@@ -131,7 +131,8 @@ def init_model(config: Union[str, Config],
 
     Raises:
         ValueError: If the checkpoint does not fit, its classes are not
-            those of the config, or there is no model of that name.
+            those of the config, or there is no model of that name or no such
+            device.
         FileNotFoundError: If the weights that should ship are missing.
 
     Examples:
@@ -164,7 +165,11 @@ def init_model(config: Union[str, Config],
     model.dataset_meta = dict(
         classes=tuple(classes or _default_classes(num_classes) or ()))
     model.cfg = cfg
-    return model.to(device).eval()
+    try:
+        return model.to(device).eval()
+    except (AssertionError, RuntimeError) as error:  # torch knows both
+        raise ValueError(f"the model cannot be put on '{device}': {error}; "
+                         "'cpu' is always there") from error
 
 
 def _default_classes(num_classes: Optional[int]) -> Optional[Sequence[str]]:

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 import cv2
 import numpy as np
 
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.fileio import atomic_path, check_writable, dump_json
 from .inferencer import FERInferencer
 from .pictures import shown_name, stem_of
 from .results import ImageResult
@@ -114,6 +114,7 @@ def predict_to_files(
     Raises:
         OSError: If something cannot be written.
     """
+    check_writable(out_dir)
     summary, names = PredictSummary(), Names()
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(

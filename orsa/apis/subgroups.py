@@ -188,18 +188,19 @@ def _sources(dataset, names: Sequence[str]) -> dict:
                          f'{len(lacking) - 1} other faces')
     persons = [rows[name]['identity'] for name in names]
     counts = {p: persons.count(p) for p in set(persons)}
-    return {
-        'source': {
+    found = {}
+    if all('source_image' in rows[name] for name in names):
+        found['source'] = {
             name:
             'other' if identity_of(rows[name]['source_image'])
             == rows[name]['source_image'] else 'press photograph'
             for name in names
-        },
-        'pictures of the person': {
-            name: _PERSONS[(counts[p] > 1) + (counts[p] > 4)]
-            for name, p in zip(names, persons)
         }
+    found['pictures of the person'] = {
+        name: _PERSONS[(counts[p] > 1) + (counts[p] > 4)]
+        for name, p in zip(names, persons)
     }
+    return found
 
 
 def divide(answers: Answers, groups: Dict[str, Dict[str, str]]) -> List[Group]:

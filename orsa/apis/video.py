@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 import cv2
 import numpy as np
 
-from orsa.utils.fileio import atomic_path
+from orsa.utils.fileio import atomic_path, check_writable
 from orsa.utils.image_files import file_fault
 from .pictures import MAX_PIXELS, PictureError, stem_of
 from .results import ImageResult
@@ -58,6 +58,8 @@ class VideoReader:
         if not self.is_camera:
             source = osp.abspath(osp.expanduser(self.name))
             fault = file_fault(source)
+            if osp.isdir(source):
+                fault = 'it is a folder, name the videos in it'
             if fault or not osp.getsize(source):
                 raise PictureError(fault or 'the file is empty')
             if not _is_text(source):
@@ -69,7 +71,7 @@ class VideoReader:
             raise PictureError(
                 f'there is no camera {source}, or another program has it'
                 if self.is_camera else 'it is no video that OpenCV reads, or '
-                'is cut off before its index')
+                'is cut off before its index; pictures are for orsa predict')
         get = self._capture.get
         fps = get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps < 1000 else _USUAL_FPS
@@ -338,6 +340,7 @@ def annotate_video(inferencer,
             results = _with_bar(results, frames, max_seconds)
         sinks = []
         if out_dir is not None:
+            check_writable(out_dir)
             paths = {
                 kind: osp.join(out_dir, f'{stem}_faces.{suffix}')
                 for kind, suffix in (('video', 'mp4'), ('csv', 'csv'),

@@ -418,7 +418,9 @@ def write_state(state: State,
     meta = dict(dataset_meta=dict(
         classes=tuple(classes))) if classes else dict()
     with atomic_path(path) as temporary:
-        torch.save(dict(meta=meta, state_dict=state), temporary)
+        # by a path torch refuses a name without an ending
+        with open(temporary, 'wb') as file:
+            torch.save(dict(meta=meta, state_dict=state), file)
 
 
 def publish(src: str, dst: str, half: bool = True) -> int:

@@ -49,6 +49,8 @@ def check_writable(folder: str) -> None:
     Raises:
         OSError: If not; the message names it and says why.
     """
+    if osp.exists(folder) and not osp.isdir(folder):
+        raise NotADirectoryError(f"'{folder}' is a file: name a folder")
     with plain_disk_errors(folder):
         with atomic_path(osp.join(folder, '.writable')):
             pass

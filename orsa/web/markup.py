@@ -124,9 +124,29 @@ def note(text: str) -> str:
 HINT = note('The faces in it appear here, each with what it shows. No '
             'picture at hand? Let the program draw some faces.')
 
-HEAT_NOTE = note('Where it looks: Grad-CAM of the image branch for the '
-                 'expression that it names, yellow is much. It shows what '
-                 'the score hangs on, not why.')
+# what the page calls the maps of Viewer.looks_at
+MAPS = dict(
+    image='image branch', fused='image and masks', landmarks='landmarks')
+
+
+def heat_note(of: str, shares: Optional[Tuple[float, float]] = None) -> str:
+    """What a map of where the model looks shows.
+
+    Args:
+        of (str): One of ``MAPS``.
+        shares (tuple[float, float], optional): Of 'landmarks', the least and
+            the most that a place gets.
+    """
+    if of == 'landmarks':
+        lowest, highest = shares
+        return note('Where it looks: what the landmark tokens take from each '
+                    f'place of the image, {lowest:.1%} (blue) to '
+                    f'{highest:.1%} (yellow), on average.')
+    which = 'image branch' if of == 'image' else (
+        'map that the parts of the face have steered')
+    return note(f'Where it looks: Grad-CAM of the {which} for the expression '
+                'that it names, yellow is much. It shows what the score '
+                'hangs on, not why.')
 
 
 def legend(parsing: Optional[np.ndarray]) -> str:

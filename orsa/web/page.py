@@ -92,14 +92,14 @@ class Steps:
 
         Returns:
             tuple: HTML of the scores, the face with landmarks, with its
-            parts, where the model looks, and HTML of the colours.
+            parts, and HTML of the colours.
         """
         if look is None:
-            return '', None, None, None, ''
+            return '', None, None, ''
         try:
             return self._face(look.faces[index or 0])
         except Exception as error:
-            return _failure(error), None, None, None, ''
+            return _failure(error), None, None, ''
 
     def _face(self, face) -> Tuple:
         points = face.crop_landmarks
@@ -112,13 +112,26 @@ class Steps:
                     face.crop, seg_map=face.parsing, size=_SIDE))
         scores = markup.verdict(face) + markup.bars('Scores',
                                                     [('score', face.scores)])
-        heat, note = None, markup.HEAT_NOTE
+        return scores, _rgb(marked), parts, markup.legend(face.parsing)
+
+    def heat(self, look: Optional[Look], index: Optional[int],
+             of: str) -> Tuple:
+        """See where the model looks.
+
+        Returns:
+            tuple: The map over the face, and HTML of what it is.
+        """
+        if look is None:
+            return None, ''
         try:
-            heat = _large(cam.overlay_heat(*self.viewer.attention(face.crop)))
+            found = self.viewer.attention(look.faces[index or 0].crop, of)
         except ValueError as error:  # not every backbone has such a map
-            note = markup.note(f'There is no map for this model: {error}')
-        return (scores, _rgb(marked), parts, heat,
-                markup.legend(face.parsing) + note)
+            return None, markup.note(
+                f'There is no map for this model: {error}')
+        except Exception as error:
+            return None, _failure(error)
+        return (_large(cam.overlay_heat(found.picture, found.heat)),
+                markup.heat_note(of, found.shares))
 
     def cover(self, look: Optional[Look], index: Optional[int], kind: str,
               severity: float, variant: float, second: str) -> Tuple:
@@ -219,7 +232,7 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
                     visible=False,
                     elem_id='orsa-faces')
         with gr.Column(visible=False) as below:
-            face_outputs = _face_section()
+            face_outputs, of, heat_outputs = _face_section(viewer)
             controls, cover_outputs = _cover_section(viewer)
         example.click(_drawn, None, upload, **_event())
         looked = gr.on([upload.change, aligned.change], steps.look,
@@ -229,8 +242,11 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
         for event in (looked.then, clicked.then, chosen.input):
             shown = event(steps.face, [state, chosen], face_outputs,
                           **_event())
+            shown = shown.then(steps.heat, [state, chosen, of], heat_outputs,
+                               **_event())
             shown.then(steps.cover, [state, chosen, *controls], cover_outputs,
                        **_event())
+        of.input(steps.heat, [state, chosen, of], heat_outputs, **_event())
         gr.on([control.change for control in controls], steps.cover,
               [state, chosen, *controls], cover_outputs, **_event())
     return page
@@ -260,7 +276,7 @@ def _caption(text: str) -> None:
     gr.HTML(f'<p class="orsa-key">{text}</p>')
 
 
-def _face_section() -> list:
+def _face_section(viewer: Viewer) -> Tuple[list, gr.Radio, list]:
     _heading('What the model sees in it')
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
@@ -276,8 +292,16 @@ def _face_section() -> list:
                 with gr.Column(min_width=90):
                     heat = _picture('Where it looks', 'heat')
                     _caption('Where it looks')
-            notes = gr.HTML()
-    return [scores, points, parts, heat, notes]
+            colours = gr.HTML()
+            maps = [(markup.MAPS[name], name) for name in viewer.looks_at]
+            of = gr.Radio(
+                maps,
+                value=maps[0][1],
+                label='Where it looks: the map of',
+                visible=len(maps) > 1,
+                elem_id='orsa-map')
+            note = gr.HTML(elem_id='orsa-note')
+    return [scores, points, parts, colours], of, [heat, note]
 
 
 def _cover_section(viewer: Viewer) -> Tuple[list, list]:

@@ -4,15 +4,18 @@ import os.path as osp
 import threading
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 
 from orsa.apis import FaceResult, FERInferencer, ImageResult
 from orsa.apis.analysing import batches_of, picture_of
+from orsa.apis.attending import cross_attention, find_cross_attention
 from orsa.apis.inference import packed_crops
 
 # more are drawn, but not offered for a closer look
 MOST_FACES = 24
 VARIANTS = 12
+_FUSED = 'neck.semantic_guidance'
 
 
 class Refusal(Exception):
@@ -51,6 +54,20 @@ class Covered(NamedTuple):
     """
     image: np.ndarray
     share: float
+
+
+class Attention(NamedTuple):
+    """Where a model looks in a face.
+
+    Attributes:
+        picture (np.ndarray): (H, W, 3), BGR uint8, what the model sees.
+        heat (np.ndarray): (H, W), in [0, 1].
+        shares (tuple[float, float], optional): What 0 and 1 are as shares of
+            the attention; None of Grad-CAM, which has no unit.
+    """
+    picture: np.ndarray
+    heat: np.ndarray
+    shares: Optional[Tuple[float, float]]
 
 
 class Viewer:
@@ -173,25 +190,54 @@ class Viewer:
                     f'The model “{name}” does not load: {error}') from error
         return self.others[name]
 
-    def attention(self, crop: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Where the first model looks, for the expression that it names.
+    @property
+    def looks_at(self) -> List[str]:
+        """The maps of where the first model looks that it has.
+
+        'image' is Grad-CAM of the image branch, 'fused' of the map that the
+        parsing prior has steered, 'landmarks' the attention of landmark
+        tokens to image tokens.
+        """
+        model, found = self.inferencer.model, ['image']
+        if _FUSED in dict(model.named_modules()):
+            found.append('fused')
+        try:
+            find_cross_attention(model)
+        except ValueError:
+            return found
+        return [*found, 'landmarks']
+
+    def attention(self, crop: np.ndarray, of: str = 'image') -> Attention:
+        """Where the first model looks.
 
         Args:
             crop (np.ndarray): (S, S, 3), BGR uint8, an aligned face.
-
-        Returns:
-            tuple[np.ndarray, np.ndarray]: What the model sees, (H, W, 3) BGR
-            uint8, and the map (H, W) in [0, 1].
+            of (str): One of :attr:`looks_at`. Defaults to 'image'.
 
         Raises:
-            ValueError: If the model's backbone has no map with gradients.
+            ValueError: If the model has no such map.
         """
         from orsa.visualization.cam import grad_cam
+        if of not in ('image', 'fused', 'landmarks'):
+            raise ValueError(f"there is no map '{of}'")
         model = self.inferencer.model
         with self._lock:
             rows = packed_crops(model, [crop])
-            heat, _ = grad_cam(model, None, next(batches_of(model, rows)))
-        return picture_of(rows[0]), heat[0]
+            inputs = next(batches_of(model, rows))
+            if of == 'landmarks':
+                shares = cross_attention(model, inputs).weights[0].mean(0)
+                return _spread(picture_of(rows[0]), shares.cpu().numpy())
+            heat, _ = grad_cam(model, _FUSED if of == 'fused' else None,
+                               inputs)
+        return Attention(picture_of(rows[0]), heat[0], None)
+
+
+def _spread(picture: np.ndarray, shares: np.ndarray) -> Attention:
+    """Shares of places (h, w) as a map of the picture's size."""
+    lowest, highest = float(shares.min()), float(shares.max())
+    heat = (shares - lowest) / max(highest - lowest, 1e-12)
+    heat = cv2.resize(heat.astype(np.float32), picture.shape[1::-1])
+    return Attention(picture, heat, (lowest, highest))
 
 
 def drawn_people() -> np.ndarray:

@@ -154,6 +154,11 @@ def test_names_that_are_not_there(named):
         init_model('nowhere/tiny_one.py')
 
 
+def test_a_device_that_is_not_there(named):
+    with pytest.raises(ValueError, match="put on 'abacus': .*'cpu' is always"):
+        init_model('tiny_one', device='abacus')
+
+
 def test_shipped_weights_that_are_missing(named):
     named.unlink()
     with pytest.raises(FileNotFoundError) as error:

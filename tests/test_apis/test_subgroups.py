@@ -157,3 +157,12 @@ def test_a_face_without_a_line_in_the_sources(root):
     path.write_text('\n'.join(path.read_text().splitlines()[:-1]))
     with pytest.raises(ValueError, match='sources.csv.*test_0005'):
         _groups(root)
+
+
+def test_sources_may_name_the_persons_alone(root):
+    """RAFDB asks for no other columns."""
+    persons = [f'test_{i:04},{i % 3}' for i in range(6)]
+    (root / 'sources.csv').write_text('\n'.join(['name,identity', *persons]))
+    found = _groups(root)
+    assert set(found['pictures of the person'].values()) == {'2 to 4'}
+    assert 'source' not in found

@@ -10,6 +10,10 @@ PAGES = ('README.md', 'configs/baselines/README.md', 'orsa/zoo/README.md',
          *sorted(
              p.relative_to(ROOT).as_posix()
              for p in (ROOT / 'docs').glob('*.md')))
+# what a folder has to have to look like the checkout
+LINKED = ('tools', 'configs', 'orsa', 'demo', 'docs', 'model-index.yml')
+# pages whose Python needs what their commands write: they are run together
+WHOLE = ('docs/deploy.md', 'docs/occlusion_benchmark.md')
 
 _BLOCK = re.compile(
     r'(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n\s*)?'

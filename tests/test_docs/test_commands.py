@@ -5,30 +5,32 @@ Three levels. Every command of README.md and docs/*.md is *parsed*: its script
 exists, takes these arguments by its own parser, and the configs that it names
 exist and load. Python is *executed*, a page's blocks one after the other;
 configs are loaded, and the parts that they name exist and take these
-arguments. The commands of the tour, and those for faces of one's own, are
-*run*. What can be none of these is marked on the page, with the reason:
-``<!-- not run: needs RAF-DB -->``; orsa's own commands in it are parsed.
+arguments. Commands are *run*, made small, by
+``tests/stress/test_documented_commands.py``. What can be none of these is
+marked on the page, with the reason: ``<!-- not run: needs a cluster -->``;
+orsa's own commands in it are parsed.
 """
 import argparse
 import inspect
-import json
 import os
 import re
 import runpy
 import subprocess
 import sys
 
+import cv2
 import pytest
-from doc_blocks import PAGES, ROOT, blocks, words_of
+from doc_blocks import LINKED, PAGES, ROOT, WHOLE, blocks, words_of
 from mmengine.config import Config, ConfigDict
+from tiny_data import photograph
 
 from orsa import cli, registry
 from orsa.apis import load_config
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [b for b in BLOCKS if b.commands]
-PYTHON = sorted({b.page for b in BLOCKS if b.is_python and not b.reason})
-LINKED = ('tools', 'configs', 'orsa', 'demo', 'docs', 'model-index.yml')
+PYTHON = sorted({b.page
+                 for b in BLOCKS if b.is_python and not b.reason} - set(WHOLE))
 # pages whose Python reads real faces
 NEED_FACES = {'docs/responsible_use.md'}
 
@@ -182,7 +184,7 @@ def test_python_runs(page, checkout, request, capsys):
         faces = request.getfixturevalue('faces_dir')
         (checkout / 'data').mkdir()
         (checkout / 'data/press_faces').symlink_to(faces)
-    _draw_photo(checkout / 'photo.jpg')
+    cv2.imwrite(str(checkout / 'photo.jpg'), photograph())
     scope: dict = {}
     for block in blocks(page):
         if not block.is_python or block.reason:
@@ -199,19 +201,6 @@ def test_python_runs(page, checkout, request, capsys):
         _check_tints(capsys.readouterr().out)
 
 
-def _draw_photo(path) -> None:
-    """A drawn face in the middle of a picture."""
-    import cv2
-
-    from orsa.datasets import SyntheticFaces
-    from orsa.datasets.transforms import DrawSyntheticFace
-    faces = SyntheticFaces(num_samples=2, split='test', size=128)
-    image = DrawSyntheticFace().transform(dict(faces.get_data_info(0)))['img']
-    image = cv2.resize(image, (384, 384), interpolation=cv2.INTER_CUBIC)
-    cv2.imwrite(
-        str(path), cv2.copyMakeBorder(image, *[100] * 4, cv2.BORDER_REPLICATE))
-
-
 def _check_tints(printed: str) -> None:
     """What docs/responsible_use.md says that its block prints."""
     text = ' '.join((ROOT / 'docs/responsible_use.md').read_text().split())
@@ -223,106 +212,8 @@ def _check_tints(printed: str) -> None:
         assert abs(float(value) - float(quoted)) < .5
 
 
-# In a process of its own: a training leaves loggers and scopes behind.
-RUN = """
-import json, runpy, sys
-from orsa import cli
-for words in json.load(open('commands.json')):
-    print('$', *words, flush=True)
-    try:
-        if words[0] == 'orsa':
-            code = cli.main(words[1:])
-        else:
-            sys.argv = words[1:]
-            code = runpy.run_path(words[1], run_name='__main__') and 0
-    except SystemExit as error:
-        code = error.code
-    if code:
-        sys.exit(f'{words}: {code}')
-"""
-
-
-def _commands(page: str) -> list:
-    return [
-        words for block in blocks(page)
-        for words in map(words_of, block.commands)
-        if words[0] in ('orsa', 'python')
-    ]
-
-
-def _commands_for_own_faces() -> list:
-    """Those of docs/training.md, with one step for the whole training."""
-    found = [
-        words for words in _commands('docs/training.md')
-        if 'mine.py' in words or 'data/mine' in words
-    ]
-    whole = ['python', 'tools/train.py', 'mine.py']
-    assert whole in found
-    found.remove(whole + ['--dry-run'])
-    return [w + ['--max-iters', '1'] if w == whole else w for w in found]
-
-
-def _draw_own_faces(folder, classes) -> None:
-    """Some faces of each class in the folders that docs/training.md draws."""
-    import cv2
-
-    from orsa.datasets import SyntheticFaces
-    from orsa.datasets.transforms import DrawSyntheticFace
-    faces = SyntheticFaces(num_samples=50, split='train', size=64)
-    for i in range(50):
-        info = faces.get_data_info(i)
-        name = faces.METAINFO['classes'][info['gt_label']]
-        path = folder / ('train', 'val')[i % 3 == 0] / name / f'{i}.png'
-        if name in classes:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(
-                str(path),
-                DrawSyntheticFace().transform(dict(info))['img'])
-
-
-@pytest.fixture(scope='module')
-def ran(tmp_path_factory):
-    """A checkout in which the tour and one's own faces have been run."""
-    folder = tmp_path_factory.mktemp('ran')
-    for name in LINKED:
-        (folder / name).symlink_to(ROOT / name)
-    _draw_photo(folder / 'photo.jpg')
-    _write_configs('docs/training.md', folder)
-    classes = Config.fromfile(folder / 'mine.py').classes
-    _draw_own_faces(folder / 'data/mine', classes)
-    (folder / 'commands.json').write_text(
-        json.dumps(_commands('docs/tour.md') + _commands_for_own_faces()))
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', RUN],
-                          cwd=folder,
-                          env=dict(os.environ, PYTHONPATH=str(ROOT)),
-                          capture_output=True,
-                          text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder
-
-
-def test_the_tour(ran):
-    lines = (ran / 'results/predictions.jsonl').read_text().splitlines()
-    assert len(lines) == 1 and json.loads(lines[0])['scores']
-    pictures = [*ran.glob('results/**/*.jpg'), *ran.glob('results/**/*.png')]
-    assert pictures and (ran / 'results/summary.json').is_file()
-    assert (ran / 'work_dirs/tour/last_checkpoint').is_file()
-    metrics = json.loads(
-        (ran / 'work_dirs/tour_test/metrics.json').read_text())
-    assert metrics['num_samples'] == 64
-    assert (ran / 'work_dirs/tour_test/confusion.png').is_file()
-
-
-def test_faces_of_ones_own(ran):
-    assert (ran / 'work_dirs/mine/last_checkpoint').is_file()
-    said = json.loads((ran / 'work_dirs/mine/validation.json').read_text())
-    assert said
-    assert list((ran / 'work_dirs/verify_imagefolder').glob('*.png'))
-
-
 def test_the_table_of_subgroups(faces_dir):
     """docs/responsible_use.md has what the model that ships does."""
-    import cv2
     import numpy as np
 
     from orsa.apis import init_model, predict_faces

@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from mmengine.config import Config
 
 from orsa.apis import build_model, load_config
 from orsa.apis.analysing import browse, read_config
-from orsa.apis.embedding import draw_tsne, features
+from orsa.apis.embedding import draw_features, features, to_plane
 from orsa.visualization.annotations import draw_annotations
 from orsa.visualization.cam import grad_cam
 from orsa.visualization.embedding import plot_embedding
@@ -216,7 +217,7 @@ def test_features_by_a_list(folder):
     with pytest.raises(ValueError, match='is 0, expected 1 or more'):
         features(cfg, weights, 0)
     with pytest.raises(ValueError, match="'class' or 'occlusion', got 'x'"):
-        draw_tsne(cfg, weights, 'none.png', by='x')
+        draw_features(cfg, weights, 'none.png', by='x')
 
 
 def test_vis_tsne_by_occlusion(call, folder, tmp_path, capsys):
@@ -228,6 +229,35 @@ def test_vis_tsne_by_occlusion(call, folder, tmp_path, capsys):
     with pytest.raises(SystemExit):
         call('vis_tsne.py', *paths, two, '--list', 'occlusion_test.txt')
     assert 'add --by occlusion' in capsys.readouterr().err
+
+
+def test_umap_is_asked_for_or_missed(monkeypatch):
+    """By a stand-in: the package takes 200 MB, and ours is the asking."""
+    asked = []
+
+    class UMAP:
+
+        def __init__(self, **kwargs):
+            asked.append(kwargs)
+
+        def fit_transform(self, values):
+            return values[:, :2]
+
+    values = np.arange(30.).reshape(10, 3)
+    monkeypatch.setitem(sys.modules, 'umap', SimpleNamespace(UMAP=UMAP))
+    assert np.array_equal(to_plane(values, 'umap', 4., 7), values[:, :2])
+    to_plane(values, 'umap', 30.)
+    assert asked == [
+        dict(n_neighbors=4, random_state=7, n_jobs=1),
+        dict(n_neighbors=9, random_state=0, n_jobs=1)
+    ]
+    monkeypatch.setitem(sys.modules, 'umap', None)
+    with pytest.raises(ImportError, match='pip install umap-learn'):
+        to_plane(values, 'umap')
+    with pytest.raises(ValueError, match="'tsne' or 'umap', got 'pca'"):
+        to_plane(values, 'pca')
+    with pytest.raises(ValueError, match='3 faces are too few'):
+        to_plane(values[:3])
 
 
 def test_embedding_has_a_colour_for_each_class(tmp_path):

@@ -221,6 +221,14 @@ def test_what_is_missing_or_of_another_shape_is_an_error(
     assert not dst.exists()
 
 
+def test_a_file_without_an_ending(tmp_path):
+    path = str(tmp_path / 'weights')
+    convert.write_state({'a': torch.ones(2)}, path, RAFDB)
+    found = torch.load(path)
+    assert found['state_dict']['a'].tolist() == [1, 1]
+    assert found['meta']['dataset_meta']['classes'] == RAFDB
+
+
 def test_files_of_another_kind_and_wrong_classes(tmp_path):
     src, dst = str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')
     torch.save(dict(epoch=3), src)

@@ -83,6 +83,8 @@ def test_a_disk_that_takes_no_more(tmp_path):
     assert path.read_text() == 'old' and os.listdir(tmp_path) == ['x.txt']
     with pytest.raises(OSError, match='x.txt/work.*cannot be written.*--work'):
         check_writable(str(path / 'work'))
+    with pytest.raises(OSError, match="x.txt' is a file: name a folder"):
+        check_writable(str(path))
     check_writable(str(tmp_path / 'new'))
     assert os.listdir(tmp_path / 'new') == []
     # other errors stay what they are

@@ -121,6 +121,14 @@ def test_a_picture_is_named_covered_and_compared(visitor, served, people):
                      box['y'] + y * box['height'] / 320)
     visitor.wait(f'{face.expression}, {face.confidence:.0%}', '#orsa-scores')
     assert visitor.shown('#orsa-scores') == _percents([face])
+    # other maps of where it looks
+    heat = page.locator('#orsa-heat img')
+    for label, said in (('image and masks', 'steered'),
+                        ('landmarks', 'landmark tokens take')):
+        was = heat.get_attribute('src')
+        page.click(f'#orsa-map label:has-text("{label}")')
+        visitor.wait(said, '#orsa-note')
+        sync_api.expect(heat).not_to_have_attribute('src', was)
     before = visitor.shown('#orsa-first')
     # something else in front of it, and more of it
     page.click('#orsa-kind input')

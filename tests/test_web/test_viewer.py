@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import itertools
 import re
 from unittest import mock
 
@@ -6,6 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from orsa.apis.analysing import batches_of
+from orsa.apis.attending import cross_attention
+from orsa.apis.inference import packed_crops
 from orsa.datasets import OccludeFace, SyntheticFaces
 from orsa.web import Viewer, markup
 from orsa.web.viewer import Refusal, drawn_people
@@ -155,12 +159,44 @@ def test_what_cannot_be_looked_at_is_refused(viewer, people, tmp_path):
 
 
 def test_the_map_of_where_it_looks(viewer, look):
-    seen, heat = viewer.attention(look.faces[0].crop)
-    assert seen.shape[:2] == heat.shape and seen.dtype == np.uint8
-    assert heat.min() >= 0 and heat.max() == pytest.approx(1)
+    crop, maps = look.faces[0].crop, {}
+    assert viewer.looks_at == list(markup.MAPS)
+    for of in viewer.looks_at:
+        seen, heat, shares = viewer.attention(crop, of)
+        assert seen.shape[:2] == heat.shape and seen.dtype == np.uint8
+        assert heat.min() >= 0 and heat.max() == pytest.approx(1)
+        assert (shares is None) == (of != 'landmarks')
+        maps[of] = heat
+    # they are three maps, not one under three names
+    for one, other in itertools.combinations(maps.values(), 2):
+        assert np.abs(one - other).mean() > .05
     # the model sees the crop, of another size
-    small = cv2.resize(look.faces[0].crop, seen.shape[1::-1])
+    small = cv2.resize(crop, seen.shape[1::-1])
     assert np.abs(small.astype(int) - seen).mean() < 8
+
+
+def test_the_map_of_landmarks_is_that_of_the_tool(viewer, look):
+    crop = look.faces[0].crop
+    model = viewer.inferencer.model
+    inputs = next(batches_of(model, packed_crops(model, [crop])))
+    shares = cross_attention(model, inputs).weights[0].mean(0).numpy()
+    _, heat, (lowest, highest) = viewer.attention(crop, 'landmarks')
+    assert (lowest, highest) == pytest.approx((shares.min(), shares.max()))
+    # the yellowest place of the map lies in the place with the largest share
+    place = np.unravel_index(shares.argmax(), shares.shape)
+    spot = np.unravel_index(heat.argmax(), heat.shape)
+    assert tuple(
+        s * n // side
+        for s, n, side in zip(spot, shares.shape, heat.shape)) == place
+    assert f'{highest:.1%}' in markup.heat_note('landmarks', (lowest, highest))
+
+
+def test_other_models_have_fewer_maps(second, look):
+    viewer = Viewer('baseline', second)
+    assert viewer.looks_at == ['image']
+    for of in ('fused', 'landmarks', 'x'):
+        with pytest.raises(ValueError):
+            viewer.attention(look.faces[0].crop, of)
 
 
 def test_no_step_raises(steps, viewer, look, people):
@@ -176,14 +212,17 @@ def test_no_step_raises(steps, viewer, look, people):
     assert 'IndexError' in steps.face(look, 9)[0]
     assert 'no model' in steps.cover(look, 0, 'hand', 2, 1, '/etc/x.py')[1]
     assert 'unknown occluders' in steps.cover(look, 0, 'x', 2, 1, 'none')[1]
+    assert 'IndexError' in steps.heat(look, 9, 'image')[1]
+    assert steps.heat(None, 0, 'image') == (None, '')
     assert steps.face(None, 0)[0] == '' and steps.look(None, False)[0] is None
 
 
 def test_a_model_without_a_map_says_so(steps, viewer, look):
     with mock.patch.object(
             viewer, 'attention', side_effect=ValueError('it is frozen')):
-        scores, points, parts, heat, notes = steps.face(look, 0)
-    assert heat is None and 'it is frozen' in notes
+        heat, note = steps.heat(look, 0, 'image')
+        scores, points, parts, _ = steps.face(look, 0)
+    assert heat is None and 'it is frozen' in note
     assert 'table' in scores and points.shape == parts.shape[:2] + (3, ) or (
         points.ndim == parts.ndim == 3)
 

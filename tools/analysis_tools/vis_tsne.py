@@ -1,14 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw the features before the classifier in the plane (t-SNE).
+"""Draw the features before the classifier in the plane (t-SNE or UMAP).
 
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --out tsne.png
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
       --occluders hand mask --severity 3
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
       --list occlusion_test.txt
+  python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --method umap
 """
 from orsa.apis.analysing import analysis_parser, read_config
-from orsa.apis.embedding import draw_tsne
+from orsa.apis.embedding import draw_features
 from orsa.datasets.drawing.occluders import KINDS
 
 
@@ -17,10 +18,16 @@ def main():
     parser.add_argument(
         '-n', type=int, default=1000, help='faces (default: %(default)s)')
     parser.add_argument(
+        '--method',
+        choices=('tsne', 'umap'),
+        default='tsne',
+        help='umap needs umap-learn (default: %(default)s)')
+    parser.add_argument(
         '--perplexity',
         type=float,
         default=30.,
-        help='how many neighbours count (default: %(default)s)')
+        help='how many neighbours count, n_neighbors of UMAP (default: '
+        '%(default)s)')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--by',
@@ -48,9 +55,10 @@ def main():
     args = parser.parse_args()
     if args.list and args.by != 'occlusion':
         parser.error('--list says what covers a face: add --by occlusion')
-    draw_tsne(
+    draw_features(
         read_config(args), args.checkpoint, args.out, args.n, args.perplexity,
-        args.seed, args.by, args.occluders, args.severity, args.list)
+        args.seed, args.by, args.occluders, args.severity, args.list,
+        args.method)
     print(f'wrote {args.out}')
 
 
