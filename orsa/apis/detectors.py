@@ -189,7 +189,7 @@ class MMDetDetector:
                  device: str = 'cpu',
                  label: Optional[str] = None,
                  score_threshold: float = 0.5):
-        _require('mmdet', 'mmdet>=3.2.0,<3.4')
+        _require('mmdet', 'mmdet>=3.2.0')
         from mmdet.apis import init_detector
         with _scope('mmdet'):
             self.model = init_detector(

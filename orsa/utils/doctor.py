@@ -71,7 +71,7 @@ def report(findings: List[Finding]) -> str:
 
 
 def _python() -> Iterator[Finding]:
-    good = sys.version_info >= (3, 11)
+    good = (3, 11) <= sys.version_info[:2] <= (3, 12)
     yield Finding('Python', platform.python_version(),
                   '' if good else 'install Python 3.11 or 3.12', True)
 

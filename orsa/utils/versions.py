@@ -5,17 +5,18 @@ from typing import Iterable, List, Optional, Tuple
 
 from packaging.version import Version
 
-# name, lowest, below (None: open), what to install
+# name, lowest, below (None: open), as in requirements/{runtime,priors}.txt,
+# where the reasons are
 REQUIRED = (
-    ('torch', '2.5', None),
-    ('numpy', '1.24', None),
-    ('opencv-python', '4.5', '5'),
+    ('torch', '2.10', None),
+    ('numpy', '1.26.0', None),
+    ('opencv-python', '4.8.1.78', '5'),
     ('mmengine', '0.10.4', None),
     ('mmpretrain', '1.2.0', None),
 )
 # Needed by priors and configs of these libraries only.
 PRIORS = (
-    ('mmsegmentation', '1.2.0', None),
+    ('mmsegmentation', '1.2.2', None),
     ('mmpose', '1.3.0', None),
     ('mmdet', '3.2.0', None),
 )
@@ -61,7 +62,7 @@ def problems(packages: Iterable[Tuple] = REQUIRED) -> List[str]:
     found = [_problem(*package) for package in packages]
     if installed('mmcv') is None:
         found.append('mmcv is missing: pip install mmcv-lite==2.1.0')
-    elif (installed('mmcv') == '2.2.0' and installed('mmsegmentation')):
+    elif installed('mmcv') == '2.2.0' and installed('mmsegmentation'):
         found.append('mmcv 2.2.0 is refused by mmsegmentation and mmdet: pip '
                      'install mmcv-lite==2.1.0')
     return [line for line in found if line]

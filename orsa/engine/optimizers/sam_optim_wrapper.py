@@ -223,13 +223,14 @@ class SAMOptimWrapper(OptimWrapper):
     @staticmethod
     def _climb(params: List[torch.Tensor], steps: List[torch.Tensor],
                scale: torch.Tensor, finite: torch.Tensor) -> None:
+        torch._foreach_mul_(steps, scale)
         if finite.device.type != 'cpu':
-            # not `if finite`: no wait for the device to learn the norm
+            # not `if finite`: no wait for the device to learn the norm. After
+            # the scale, which is NaN if the norm is.
             for step in steps:
                 step.masked_fill_(~finite, 0.)
         elif not finite:
             return
-        torch._foreach_mul_(steps, scale)
         torch._foreach_add_(params, steps)
 
     @torch.no_grad()

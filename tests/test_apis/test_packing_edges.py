@@ -1,0 +1,96 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""How much room a pack takes, what is told, and splits that are absent."""
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from orsa.apis import packing
+from orsa.apis.packing import find_images, pack_files
+from orsa.utils.packed_files import PackedFiles
+
+pytest.importorskip('lmdb')
+
+
+def write(folder, names, size):
+    files = {}
+    for i, name in enumerate(names):
+        path = folder / str(i)
+        path.write_bytes(bytes([i % 251]) * size)
+        files[name] = str(path)
+    return files
+
+
+def test_there_is_room_for_what_fills_its_pages_badly(tmp_path, monkeypatch):
+    """The worst case: one byte more than a page, and keys as long as may be.
+
+    What is held in memory is made small, so that nothing else has room to
+    spare, and is written in several pieces.
+    """
+    monkeypatch.setattr(packing, '_BATCH', 16 << 10)
+    keys = [f'{i:0510}x'[:511] for i in range(300)]
+    files = write(tmp_path, keys, 4090)
+    out = str(tmp_path / 'out.lmdb')
+    pack_files(files, out)
+    pack = PackedFiles(out)
+    assert pack.count() == 300 and len(keys[0]) == 511
+
+
+def test_it_is_told_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, '_TELL', 2)
+    told = []
+    pack_files(
+        write(tmp_path, 'abcde', 10), str(tmp_path / 'out.lmdb'), told.append)
+    assert told == [
+        f'{done} {n} of 5' for done in ('wrote', 'compared') for n in (2, 4)
+    ]
+
+
+def test_keys_longer_than_lmdb_takes(tmp_path):
+    files = write(tmp_path, ['x' * 512], 10)
+    with pytest.raises(ValueError, match='512 bytes, LMDB takes 511'):
+        pack_files(files, str(tmp_path / 'out.lmdb'))
+    assert not (tmp_path / 'out.lmdb').exists()
+
+
+@pytest.fixture
+def data(tmp_path):
+    root = tmp_path / 'data'
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    # what is no picture is packed as it is
+    (root / 'a.png').write_bytes(rng.bytes(700_000))
+    (root / 'test.txt').write_text('a.png anger\n')
+    return dict(
+        type='orsa.FERDataset',
+        data_root=str(root),
+        ann_file='test.txt',
+        test_mode=True,
+        pipeline=[])
+
+
+def test_a_config_with_some_of_the_splits(data):
+    for absent in ({}, dict(train_dataloader=None)):
+        cfg = Config(dict(test_dataloader=dict(dataset=data), **absent))
+        assert list(find_images(cfg)) == ['a.png']
+        with pytest.raises(ValueError, match="any of .'train', 'val'."):
+            find_images(cfg, ['train', 'val'])
+
+
+def test_the_command_tells_size_and_use(data, tmp_path, repo_root, capsys,
+                                        monkeypatch):
+    Config(dict(test_dataloader=dict(dataset=data))).dump(tmp_path / 'c.py')
+    out = tmp_path / 'out.lmdb'
+    tool = str(repo_root / 'tools/dataset_converters/pack_images.py')
+    monkeypatch.setattr(sys, 'argv', [
+        tool,
+        str(tmp_path / 'c.py'), '--out',
+        str(out), '--splits', 'test', '--cfg-options',
+        'test_dataloader.dataset.pipeline=[]'
+    ])
+    runpy.run_path(tool, run_name='__main__')
+    told = capsys.readouterr().out
+    assert f'1 files, {out.stat().st_size / 1048576:.1f} MiB: {out}' in told
+    assert f'--cfg-options test_dataloader.dataset.pack={out}\n' in told
