@@ -40,7 +40,8 @@ setup(
         ]
     },
     include_package_data=False,
-    python_requires='>=3.11',
+    # xtcocotools 1.14.3, which mmpose needs, does not build on 3.13
+    python_requires='>=3.11,<3.13',
     entry_points={'console_scripts': ['orsa=orsa.cli:main']},
     install_requires=requirements('runtime'),
     extras_require={

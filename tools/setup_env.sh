@@ -29,9 +29,10 @@ sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2> /dev/null; then
         "$base" -m venv "$ROOT/.venv"
     fi
 fi
+# On 3.13 xtcocotools 1.14.3, which mmpose needs, does not build.
 if ! "$PYTHON" -c 'import sys
-sys.exit(not (3, 11) <= sys.version_info[:2])' 2> /dev/null; then
-    echo "setup_env: $PYTHON is not a Python of version 3.11 or later" >&2
+sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2> /dev/null; then
+    echo "setup_env: $PYTHON is not a Python of version 3.11 or 3.12" >&2
     exit 1
 fi
 
@@ -45,26 +46,21 @@ if [ "$(cat "$STAMP" 2> /dev/null)" != "$WANTED" ]; then
     pip() {
         "$PYTHON" -m pip --disable-pip-version-check "$@"
     }
-    with() {
-        pip install -q -c "$ROOT/requirements/constraints.txt" "$@"
+    apart() {
+        pip install -q --no-deps --require-hashes --no-build-isolation "$@"
     }
     echo "setup_env: installing the requirements (a few minutes)"
     rm -f "$STAMP"
+    # Wheels, but for one that has none (cosmic-ray asks for it).
+    pip install -q --require-hashes --only-binary :all: --no-binary yattag \
+        -r "$ROOT/requirements/lock.txt"
     pip install -q -r "$ROOT/requirements/torch.txt"
-    pip install -q -r "$ROOT/requirements/build.txt"
-    with -r "$ROOT/requirements/runtime.txt" -r "$ROOT/requirements/priors.txt" \
-        -r "$ROOT/requirements/tests.txt" -r "$ROOT/requirements/optional.txt" \
-        -r "$ROOT/requirements/deploy.txt" -r "$ROOT/requirements/docs.txt" \
-        -r "$ROOT/requirements/web.txt"
     # Lite where there is none: a compiled mmcv is left alone.
-    "$PYTHON" -c 'import mmcv' 2> /dev/null || pip install -q mmcv-lite==2.1.0
-    # Its wheel is built for numpy 1.
-    "$PYTHON" -c 'import xtcocotools.mask' 2> /dev/null \
-        || pip install -q --no-build-isolation --no-binary xtcocotools \
-            --force-reinstall --no-deps xtcocotools==1.14.3
-    # Its requirement chumpy does not build.
-    "$PYTHON" -c 'import importlib.metadata as m; m.version("mmpose")' \
-        2> /dev/null || pip install -q --no-deps mmpose==1.3.2
+    "$PYTHON" -c 'import mmcv' 2> /dev/null \
+        || apart -r "$ROOT/requirements/mmcv.txt"
+    "$PYTHON" -c 'import importlib.metadata as m, xtcocotools.mask
+m.version("mmpose")' 2> /dev/null \
+        || apart --force-reinstall -r "$ROOT/requirements/apart.txt"
     pip install -q --no-deps --no-build-isolation -e "$ROOT"
     "$PYTHON" -c 'from orsa.utils.versions import PRIORS, REQUIRED
 from orsa.utils.versions import check_environment
