@@ -7,15 +7,26 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
 
+# With the whole suite every core is busy: each process has one thread.
+WORKERS="$("$PYTHON" -c 'import os; print(min(4, os.cpu_count() or 1))')"
+share_the_work() {
+    export OMP_NUM_THREADS=1
+    exec "$PYTHON" -m pytest -n "$WORKERS" --dist loadfile \
+        --no-loadscope-reorder "$@"
+}
+
 if [ "${1:-}" = --stress ]; then
     shift
-    export ORSA_STRESS=1 OMP_NUM_THREADS=1
-    exec "$PYTHON" -m pytest tests/stress tests/test_utils/test_hostile_files.py \
-        tests/test_engine/test_resume.py \
-        tests/test_engine/test_numerical_faults.py \
-        tests/test_engine/test_degenerate_batches.py \
+    export ORSA_STRESS=1
+    # the longest first
+    share_the_work tests/stress/test_{kills,distributed_faults}.py \
+        tests/stress/test_{documented_commands,mutants,bad_data}.py \
+        tests/stress/test_properties.py \
+        tests/test_utils/test_hostile_files.py \
+        tests/test_engine/test_{resume,world_size,rank_checks,distributed}.py \
+        tests/test_engine/test_{numerical_faults,degenerate_batches}.py \
         tests/test_engine/test_determinism.py \
-        tests/test_engine/test_distributed.py "$@"
+        tests/test_evaluation/test_several_ranks.py "$@"
 fi
 
 files=$(git ls-files '*.py' 2> /dev/null || find orsa configs tools tests \
@@ -23,4 +34,7 @@ files=$(git ls-files '*.py' 2> /dev/null || find orsa configs tools tests \
 "$PYTHON" -m isort --check-only --diff $files
 "$PYTHON" -m yapf --diff --parallel $files
 "$PYTHON" -m flake8 $files
+if [ $# = 0 ]; then
+    share_the_work
+fi
 exec "$PYTHON" -m pytest "$@"

@@ -213,6 +213,8 @@ def serve(viewer: Viewer,
             import uvicorn
             config = uvicorn.Config(
                 build_app(viewer),
+                # its own would close the log files of this process
+                log_config=None,
                 log_level='warning',
                 lifespan='on',
                 # open pages would keep it waiting
