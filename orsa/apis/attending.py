@@ -7,9 +7,6 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 
-from orsa.models.backbones.orsanet import TokenAdapter
-from orsa.models.necks.cross_interaction import (CrossFusion,
-                                                 MultiScaleCrossInteraction)
 from orsa.visualization.attention import draw_attention_sheet
 from .analysing import batches_of, samples_of, words_of
 from .model import init_model
@@ -104,6 +101,11 @@ def find_cross_attention(
     Raises:
         ValueError: If the model has none, or its tokens are no places.
     """
+    # not before init_model has hidden what the libraries say when imported
+    from orsa.models.backbones.orsanet import TokenAdapter
+    from orsa.models.necks.cross_interaction import (CrossFusion,
+                                                     MultiScaleCrossInteraction
+                                                     )
     found = [(name, m) for name, m in model.named_modules()
              if isinstance(m, MultiScaleCrossInteraction)]
     if not found or not isinstance(found[0][1].levels[0].fusions[0],

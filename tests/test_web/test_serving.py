@@ -6,6 +6,8 @@ import importlib.util
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import uuid
 
@@ -163,3 +165,14 @@ def test_settings_are_as_they_were_afterwards(monkeypatch):
     assert not os.path.exists(folder)
     assert os.environ['GRADIO_ANALYTICS_ENABLED'] == 'mine'
     assert 'GRADIO_TEMP_DIR' not in os.environ
+
+
+def test_importing_it_says_nothing():
+    """OpenMMLab's models are imported once what they say is hidden."""
+    done = subprocess.run([
+        sys.executable, '-W', 'error::UserWarning', '-c',
+        'import orsa.web.serving'
+    ],
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
