@@ -265,13 +265,25 @@ def _end(error: Exception) -> None:
     write_error_file(f'{line}. {summary}', f'{line}\n{detail}', delay=5)
 
 
+def _leave() -> None:
+    """Leave the other ranks, with whom all is done.
+
+    A process that exits within its group may be aborted by gloo's threads,
+    and the launcher then takes a training that was done for one that failed.
+    """
+    stop_watching()
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def guarded(function: Callable) -> Callable:
     """Let the rank at fault be the one that is shown, where there are several.
 
     For functions of parsed arguments with ``launcher``; with 'none' nothing
     is changed. An error is told to the other ranks and written where
     ``torchrun`` looks for it. A rank whose connection broke says which one
-    failed, and nothing else.
+    failed, and nothing else. When the function is done the process group is
+    left.
 
     Args:
         function (Callable): Takes an ``argparse.Namespace``.
@@ -290,10 +302,10 @@ def guarded(function: Callable) -> Callable:
             # the guard goes on, and sees that the process ends
             _end(error)
             raise
-        except SystemExit:
-            stop_watching()
+        except SystemExit:  # of all ranks together, see PreemptionHook
+            _leave()
             raise
-        stop_watching()
+        _leave()
         return result
 
     return wrapper

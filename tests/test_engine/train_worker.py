@@ -92,6 +92,9 @@ def main(out, launcher, batch_size, work_dir, sync, accumulate):
             randomness=dict(seed=3)))
     prepare_cpu_distribution(cfg)
     Runner.from_cfg(cfg).train()
+    if torch.distributed.is_initialized():
+        # gloo's threads may abort a process that exits within its group
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == '__main__':
