@@ -18,6 +18,8 @@ from .rank_faults import (FaultBoard, fault_board, follow, lost_a_peer,
 
 # How long a rank whose connection broke waits to be told why, in seconds.
 GRACE = 10.
+# How long the threads of a group that was left are given, in seconds.
+MOMENT = 0.5
 # Where the main thread is while it waits for other ranks: in the process
 # group, in DDP, or in a backward pass that DDP has hooks in.
 _FILES = ('torch/distributed/', 'torch/nn/parallel/distributed.py')
@@ -265,15 +267,19 @@ def _end(error: Exception) -> None:
     write_error_file(f'{line}. {summary}', f'{line}\n{detail}', delay=5)
 
 
-def _leave() -> None:
-    """Leave the other ranks, with whom all is done.
+def leave_ranks() -> None:
+    """Leave the process group, if there is one, when all is done.
 
-    A process that exits within its group may be aborted by gloo's threads,
-    and the launcher then takes a training that was done for one that failed.
+    A thread of gloo that is still putting away the last collective while the
+    interpreter ends aborts the process ("terminate called without an active
+    exception"), and the launcher takes a training that was done for one that
+    failed. Models hold on to the group, so that leaving it does not end its
+    threads: they are given a moment.
     """
     stop_watching()
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+        time.sleep(MOMENT)
 
 
 def guarded(function: Callable) -> Callable:
@@ -303,9 +309,9 @@ def guarded(function: Callable) -> Callable:
             _end(error)
             raise
         except SystemExit:  # of all ranks together, see PreemptionHook
-            _leave()
+            leave_ranks()
             raise
-        _leave()
+        leave_ranks()
         return result
 
     return wrapper

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from orsa.utils.compat import setup_stack
 from orsa.utils.dist import prepare_cpu_distribution
+from orsa.utils.rank_guard import leave_ranks
 
 
 @MODELS.register_module()
@@ -92,9 +93,7 @@ def main(out, launcher, batch_size, work_dir, sync, accumulate):
             randomness=dict(seed=3)))
     prepare_cpu_distribution(cfg)
     Runner.from_cfg(cfg).train()
-    if torch.distributed.is_initialized():
-        # gloo's threads may abort a process that exits within its group
-        torch.distributed.destroy_process_group()
+    leave_ranks()
 
 
 if __name__ == '__main__':
