@@ -103,13 +103,12 @@ def find_cross_attention(
     """
     # not before init_model has hidden what the libraries say when imported
     from orsa.models.backbones.orsanet import TokenAdapter
-    from orsa.models.necks.cross_interaction import (CrossFusion,
-                                                     MultiScaleCrossInteraction
-                                                     )
+    from orsa.models.necks import cross_interaction
+    whole = cross_interaction.MultiScaleCrossInteraction
+    fusion = cross_interaction.CrossFusion
     found = [(name, m) for name, m in model.named_modules()
-             if isinstance(m, MultiScaleCrossInteraction)]
-    if not found or not isinstance(found[0][1].levels[0].fusions[0],
-                                   CrossFusion):
+             if isinstance(m, whole)]
+    if not found or not isinstance(found[0][1].levels[0].fusions[0], fusion):
         raise ValueError(
             'the model has no MultiScaleCrossInteraction, whose landmark '
             f'tokens ask image tokens; its neck is '
