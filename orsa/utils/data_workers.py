@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 
 def _end_with_parent() -> None:
@@ -21,6 +21,20 @@ def _obey_parent_alone() -> None:
         info = signal.sigwaitinfo({signal.SIGTERM})
         if info.si_pid == parent:
             os._exit(0)
+
+
+def loader_of(loop: Any) -> Any:
+    """The DataLoader of a loop, itself where ``--max-iters`` cuts it short.
+
+    Args:
+        loop (Any): A loop of MMEngine's Runner, one that is not built yet, or
+            None.
+
+    Returns:
+        Any: None, if it has none.
+    """
+    loader = getattr(loop, 'dataloader', None)
+    return getattr(loader, '_dataloader', loader)
 
 
 class ShieldedWorker:

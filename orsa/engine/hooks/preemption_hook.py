@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
-from orsa.utils.data_workers import ShieldedWorker
+from orsa.utils.data_workers import ShieldedWorker, loader_of
 from orsa.utils.fileio import write_text
 from .checkpoint_hook import PREEMPTED
 
@@ -56,8 +56,7 @@ class PreemptionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Listen for the signal, which workers leave to this process."""
         for loop in (runner._train_loop, runner._val_loop):
-            loader = getattr(loop, 'dataloader', None)
-            loader = getattr(loader, '_dataloader', loader)  # --max-iters
+            loader = loader_of(loop)
             if hasattr(loader, 'worker_init_fn'):
                 loader.worker_init_fn = ShieldedWorker(loader.worker_init_fn)
         if threading.current_thread() is threading.main_thread():

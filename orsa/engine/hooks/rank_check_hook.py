@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from orsa.registry import HOOKS
+from orsa.utils.data_workers import loader_of
 from orsa.utils.rank_guard import beat, tell_place
 
 
@@ -51,8 +52,7 @@ class RankCheckHook(Hook):
         for name, loop in (('training', runner._train_loop),
                            ('validation',
                             runner._val_loop), ('test', runner._test_loop)):
-            loader = getattr(loop, 'dataloader', None)
-            loader = getattr(loader, '_dataloader', loader)  # --max-iters
+            loader = loader_of(loop)
             if isinstance(loader, DataLoader):
                 self._compare_data(name, loader)
 
