@@ -116,7 +116,9 @@ run_row() {
         echo "$WANTED" > "$folder/.installed"
     fi
     rm -f "$folder.xml"
-    "$PYTHON" -m pytest --junitxml "$folder.xml" "${ARGS[@]}" \
+    # as in run_tests.sh: every core is busy, each process has one thread
+    OMP_NUM_THREADS=1 "$PYTHON" -m pytest --junitxml "$folder.xml" \
+        -n "$WORKERS" --dist loadfile --no-loadscope-reorder "${ARGS[@]}" \
         > "$folder.log" 2>&1 || true
     "$PYTHON" tests/matrix_results.py record "$RESULTS" "$folder.xml" \
         "$row" "$COMMIT" "$NAME"
@@ -153,6 +155,7 @@ if [ -n "$LIST" ]; then
 fi
 
 mkdir -p "$MATRIX"
+WORKERS="$(python3 -c 'import os; print(min(4, os.cpu_count() or 1))')"
 COMMIT="$(git rev-parse --short HEAD 2> /dev/null || echo none)"
 WANTED="$(cat requirements/*.txt setup.py tools/setup_env.sh \
     "${BASH_SOURCE[0]}" | cksum)"
