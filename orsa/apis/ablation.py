@@ -8,7 +8,6 @@ its own whose result is stored as it ends; what is stored is not run again.
 import argparse
 import copy
 import hashlib
-import json
 import os.path as osp
 import sys
 import time
@@ -24,7 +23,7 @@ from mmengine.runner import find_latest_checkpoint
 from orsa.evaluation import FERMetric
 from orsa.utils.configs import named_checkpoints
 from orsa.utils.convert import publish
-from orsa.utils.fileio import dump_json, save_npz, write_text
+from orsa.utils.fileio import dump_json, load_json, save_npz, write_text
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
 from .jobs import run_all, run_logged
@@ -222,8 +221,7 @@ class Study:
         path = self.result_file(run)
         if not osp.isfile(path):
             return None
-        with open(path, encoding='utf-8') as f:
-            result = json.load(f)
+        result = load_json(path)
         if result['fingerprint'] != self.fingerprint(run):
             print(f'{path} belongs to another config or prior: it is run '
                   'again')

@@ -2,7 +2,6 @@
 """Looking into models and data: ``tools/analysis_tools``."""
 import argparse
 import copy
-import json
 import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -16,6 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from orsa.evaluation import FERMetric
 from orsa.utils.configs import type_name
 from orsa.utils.face_parts import LAPA_PALETTE
+from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_class_sheet, draw_prediction_sheet,
                                 plot_confusion_matrix, spread)
 from orsa.visualization.annotations import draw_annotations
@@ -191,8 +191,7 @@ def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
     """
     report: Dict = {}
     if path.endswith('.json') and osp.isfile(path):
-        with open(path, encoding='utf-8') as file:
-            report = json.load(file)
+        report = load_json(path)
     if 'confusion_matrix' not in report:
         answers = read_answers(path)
         labels = [answers.classes.index(name) for name in answers.labels]

@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Pictures of what a model said: ``reliability.py``, ``worst_mistakes.py``."""
-import json
 import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -8,6 +7,7 @@ import numpy as np
 from mmengine.config import Config
 
 from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+from orsa.utils.fileio import load_json
 from orsa.utils.pretrained import local_file
 from orsa.visualization.mistake_sheet import draw_mistake_sheet
 from orsa.visualization.reliability import Reliability, plot_reliability
@@ -135,8 +135,7 @@ def _calibration_of(path: str, checkpoint: Optional[str]) -> Calibration:
     for report in (path, osp.join(osp.dirname(path), 'metrics.json')):
         named = None
         if report.endswith('.json') and osp.isfile(report):
-            with open(report, encoding='utf-8') as file:
-                content = json.load(file)
+            content = load_json(report)
             if isinstance(content, dict):
                 named = content.get('checkpoint')
         # weights that are elsewhere by now are no reason not to draw

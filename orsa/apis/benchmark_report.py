@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The table and the picture of a benchmark, see :mod:`.benchmarking`."""
-import json
 import os.path as osp
 import platform
 from functools import partial
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.dataset import default_collate
 
-from orsa.utils.fileio import dump_json, write_csv, write_text
+from orsa.utils.fileio import dump_json, load_json, write_csv, write_text
 from orsa.utils.markdown import markdown_table
 from orsa.visualization.tradeoff import plot_tradeoff
 from .ablation import predict
@@ -118,8 +117,7 @@ def uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:
         bench (Benchmark): The benchmark.
         result (dict): As :func:`orsa.apis.benchmarking.execute` stores it.
     """
-    with open(bench.file(result['suite']), encoding='utf-8') as file:
-        cells = json.load(file)['cells']
+    cells = load_json(bench.file(result['suite']))['cells']
     return {
         kind: float(np.mean([cell['uar'] for cell in cells[kind].values()]))
         for kind in result['key']['kinds'] if cells.get(kind)

@@ -6,7 +6,6 @@ Every run, a (config, seed), is a process of its own that trains as
 stored as it ends; what is stored is not run again.
 """
 import argparse
-import json
 import os.path as osp
 import sys
 import time
@@ -19,7 +18,7 @@ from mmengine.runner import find_latest_checkpoint
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
 from orsa.utils.configs import config_hash, named_checkpoints
-from orsa.utils.fileio import dump_json
+from orsa.utils.fileio import dump_json, load_json
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
 from .jobs import run_all, run_logged
@@ -163,8 +162,7 @@ class Benchmark:
         path = self.result_file(run)
         if not osp.isfile(path):
             return None
-        with open(path, encoding='utf-8') as file:
-            result = json.load(file)
+        result = load_json(path)
         return result if result['key'] == self.key(run) else None
 
     def check_same_data(self) -> None:
@@ -210,8 +208,7 @@ def execute(bench: Benchmark, run: Run) -> dict:
     trained = osp.join(folder, 'trained.json')
     if not osp.isfile(trained):
         dump_json(_train(bench.configs[run.model], run.seed, folder), trained)
-    with open(trained, encoding='utf-8') as file:
-        training = json.load(file)
+    training = load_json(trained)
     suite = bench.suite(
         run.model,
         osp.join(folder, training['checkpoint']),
@@ -267,8 +264,7 @@ def _validations(folder: str) -> Dict[str, dict]:
     path = osp.join(folder, 'validation.json')
     if not osp.isfile(path):
         return {}
-    with open(path, encoding='utf-8') as file:
-        return json.load(file)['epochs']
+    return load_json(path)['epochs']
 
 
 def execute_all(bench: Benchmark, jobs: int) -> List[Run]:

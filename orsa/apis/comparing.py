@@ -1,7 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Runs side by side, face by face: what ``compare_results.py`` does."""
 import argparse
-import json
 import math
 import os.path as osp
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -9,7 +8,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from orsa.evaluation import FERMetric
-from orsa.utils.fileio import dump_json, load_npz, write_csv, write_text
+from orsa.utils.fileio import (dump_json, load_json, load_npz, write_csv,
+                               write_text)
 from orsa.utils.markdown import markdown_table
 from .ablation_report import paired_difference
 from .occlusion_figures import CLEAN, COMMON, FIGURES, WORN, group_of
@@ -69,11 +69,7 @@ def read_answers(path: str) -> Answers:
         raise FileNotFoundError(f"there is no file '{path}'")
     if path.endswith(('.pkl', '.pickle')):
         return _read_dump(path)  # says what to do
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"'{path}' is no JSON file: {error}") from error
+    content = load_json(path)
     try:
         return _read_content(path, content)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -141,8 +137,7 @@ def _read_dump(path: str) -> Answers:
     classes = list(map(str, range(scores.shape[1])))
     metrics = osp.join(osp.dirname(path), 'metrics.json')
     if osp.isfile(metrics):
-        with open(metrics, encoding='utf-8') as file:
-            content = json.load(file)
+        content = load_json(metrics)
         if 'model_classes' in content:
             raise ValueError(
                 f"'{path}' is of a model and data with other classes, which "

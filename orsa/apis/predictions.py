@@ -1,13 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What a model said of every face, written and read as JSON."""
-import json
 import os.path as osp
 from typing import List
 
 from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
 
-from orsa.utils.fileio import dump_json
+from orsa.utils.fileio import dump_json, load_json
 
 _HOW = ('make it with tools/test.py CONFIG CHECKPOINT --out FILE.json')
 
@@ -65,11 +64,7 @@ def read_predictions(path: str) -> List[dict]:
     if path.endswith(('.pkl', '.pickle')):
         raise ValueError(f"'{path}' is a pickle, which can run code where it "
                          f'is read, and is not read: {_HOW}')
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"'{path}' is no JSON file: {error}") from error
+    content = load_json(path)
     records = content.get('predictions') if isinstance(content, dict) else None
     good = isinstance(records, list) and all(map(_is_prediction, records))
     if not good or len({len(r['pred_score']) for r in records}) != 1:

@@ -1,12 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Pictures of a finished training, from the files that it left."""
-import json
 import os.path as osp
 from typing import List, Optional
 
 import torch
 from mmengine.registry import DATASETS, init_default_scope
 
+from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
                                 plot_curves, spread)
 from .model import load_config
@@ -48,8 +48,7 @@ def plot_results(config: str,
     except FileNotFoundError:
         pass
 
-    with open(osp.join(work_dir, 'metrics.json'), encoding='utf-8') as file:
-        metrics = json.load(file)
+    metrics = load_json(osp.join(work_dir, 'metrics.json'))
     plot_confusion_matrix(
         metrics['confusion_matrix'],
         metrics['classes'],

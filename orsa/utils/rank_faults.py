@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Optional
 
 import torch.distributed as dist
+from mmengine.dist import is_distributed
 
 # What gloo and torch's stores say when it is another rank that ended.
 _LOST = ('connection closed by peer', 'connection reset by peer',
@@ -113,7 +114,7 @@ _board: Optional[FaultBoard] = None
 def fault_board() -> Optional[FaultBoard]:
     """The board of this process; None without several ranks."""
     global _board
-    if _board is None and dist.is_available() and dist.is_initialized():
+    if _board is None and is_distributed():
         _board = FaultBoard.connect()
     return _board
 

@@ -11,6 +11,7 @@ import traceback
 from typing import Callable, List, Optional, Tuple
 
 import torch.distributed as dist
+from mmengine.dist import get_world_size, is_distributed
 from mmengine.logging import print_log
 
 from .rank_faults import (FaultBoard, fault_board, follow, lost_a_peer,
@@ -197,8 +198,7 @@ def watch_ranks(timeout: float) -> None:
     Args:
         timeout (float): That of the process group, in seconds.
     """
-    if _guards or not (dist.is_available()
-                       and dist.is_initialized()) or dist.get_world_size() < 2:
+    if _guards or get_world_size() < 2:
         return
     board = fault_board()
     if board is not None:
@@ -277,7 +277,7 @@ def leave_ranks() -> None:
     threads: they are given a moment.
     """
     stop_watching()
-    if dist.is_available() and dist.is_initialized():
+    if is_distributed():
         dist.destroy_process_group()
         time.sleep(MOMENT)
 

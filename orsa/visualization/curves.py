@@ -2,7 +2,7 @@
 import json
 import os
 import os.path as osp
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from orsa.utils.fileio import atomic_path
 
@@ -11,7 +11,8 @@ def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
     """Read what MMEngine's LocalVisBackend wrote during a training.
 
     A training that was resumed has several files; they are read in order of
-    time, and a later record replaces an earlier one of the same step.
+    time, and a later record replaces an earlier one of the same step. The
+    last line of a process that was killed may be cut off: it is passed over.
 
     Args:
         work_dir (str): Work dir of the training.
@@ -22,6 +23,7 @@ def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
 
     Raises:
         FileNotFoundError: If there is no record at all.
+        ValueError: If a line, not the last of its file, is damaged.
     """
     files = [
         osp.join(folder, 'scalars.json')
@@ -34,14 +36,27 @@ def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
     train: Dict[int, dict] = {}
     val: Dict[int, dict] = {}
     for file in files:
-        with open(file, encoding='utf-8') as lines:
-            for line in lines:
-                record = json.loads(line)
-                if 'loss' in record:
-                    train[record['iter']] = record
-                elif 'accuracy' in record and 'step' in record:
-                    val[record['step']] = record
+        for record in _records(file):
+            if 'loss' in record:
+                train[record['iter']] = record
+            elif 'accuracy' in record and 'step' in record:
+                val[record['step']] = record
     return [train[k] for k in sorted(train)], [val[k] for k in sorted(val)]
+
+
+def _records(path: str) -> Iterator[dict]:
+    """The objects of a file with one to a line."""
+    with open(path, encoding='utf-8') as file:
+        lines = file.readlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            # whoever writes a line ends it: what has no end was cut off
+            if number == len(lines) and not line.endswith('\n'):
+                return
+            raise ValueError(f"'{path}', line {number}, is no JSON "
+                             f'({error})') from error
 
 
 def plot_curves(work_dir: str, out: str) -> None:

@@ -44,6 +44,17 @@ def test_scalars_of_a_resumed_training(tmp_path):
         read_scalars(str(tmp_path / '1' / 'vis_data' / 'none'))
 
 
+def test_scalars_of_a_killed_training(tmp_path):
+    whole = [json.dumps(dict(iter=i, loss=float(i))) for i in (1, 2)]
+    path = tmp_path / 'scalars.json'
+    for cut in range(1, len(whole[1])):
+        path.write_text(whole[0] + '\n' + whole[1][:cut])
+        assert [r['iter'] for r in read_scalars(str(tmp_path))[0]] == [1]
+    path.write_text('\n'.join((whole[0], '{"iter": 2, "lo', whole[1])) + '\n')
+    with pytest.raises(ValueError, match=r'scalars\.json., line 2'):
+        read_scalars(str(tmp_path))
+
+
 def test_matrix_with_an_absent_class(tmp_path):
     out = tmp_path / 'matrix.png'
     plot_confusion_matrix([[3, 1], [0, 0]], ('a', 'b'), str(out))

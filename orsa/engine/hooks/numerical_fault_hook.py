@@ -5,8 +5,8 @@ import os.path as osp
 from typing import List, Optional, Tuple
 
 import torch
-import torch.distributed as dist
-from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.dist import (all_gather_object, all_reduce, get_rank,
+                           get_world_size)
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -264,9 +264,8 @@ class NumericalFaultHook(Hook):
 
 def _on_all_ranks(good: torch.Tensor) -> bool:
     """Whether something holds on all ranks: they act together, or not."""
-    if dist.is_available() and dist.is_initialized():
-        good = good.float()
-        dist.all_reduce(good, dist.ReduceOp.MIN)
+    good = good.float()
+    all_reduce(good, 'min')
     return bool(good)
 
 

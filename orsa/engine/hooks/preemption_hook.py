@@ -5,9 +5,8 @@ import threading
 from typing import Optional
 
 import torch
-import torch.distributed as dist
 from mmengine.device import get_device
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -95,12 +94,12 @@ class PreemptionHook(Hook):
         loop.skip_batches = done
 
     def _agreed(self, runner: Runner, ask: bool = False) -> bool:
-        if not (dist.is_available() and dist.is_initialized()):
+        if not is_distributed():
             return self.asked
         if not ask and (runner.iter + 1) % self.interval:
             return False
         flag = torch.tensor(float(self.asked), device=get_device())
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        all_reduce(flag, 'max')
         return bool(flag)
 
     def after_train_iter(self,
