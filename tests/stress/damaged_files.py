@@ -8,7 +8,10 @@ import zlib
 import cv2
 import numpy as np
 
-PICTURE_FORMATS = ('.jpg', '.png', '.webp', '.bmp', '.tiff', '.gif')
+# OpenCV 4.8 writes no GIF
+PICTURE_FORMATS = tuple(
+    suffix for suffix in ('.jpg', '.png', '.webp', '.bmp', '.tiff', '.gif')
+    if cv2.haveImageWriter(suffix))
 EXTREMES = (0, 1, 0xff, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000,
             0xffffffff)
 # what a field of a list may be instead of what it should be
