@@ -6,7 +6,7 @@ import numpy as np
 
 from orsa.utils.fileio import atomic_path
 from .cam import overlay_heat
-from .prediction_sheet import prediction_cell, put_text
+from .prediction_sheet import in_rows, prediction_cell, put_text
 
 _INK = (40, 40, 40)
 
@@ -37,14 +37,9 @@ def draw_attention_sheet(faces: Iterable[Tuple[np.ndarray, str, str, float,
     strips = [_strip(*face, size) for face in faces]
     if not strips:
         raise ValueError('there is no face to draw')
-    columns = min(columns, len(strips))
-    strips += [np.full_like(strips[0], 255)] * (-len(strips) % columns)
-    rows = [
-        np.hstack(strips[i:i + columns])
-        for i in range(0, len(strips), columns)
-    ]
+    sheet = in_rows(strips, min(columns, len(strips)))
     with atomic_path(out) as temporary:
-        cv2.imwrite(temporary, np.vstack(rows))
+        cv2.imwrite(temporary, sheet)
 
 
 def _strip(image: np.ndarray, truth: str, predicted: str, score: float,

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from orsa.utils.fileio import atomic_path
-from .prediction_sheet import prediction_cell, put_text
+from .prediction_sheet import in_rows, prediction_cell, put_text
 
 _INK, _HEIGHT = (40, 40, 40), 30
 
@@ -41,16 +41,7 @@ def draw_mistake_sheet(rows: Dict[str, Sequence[Tuple[np.ndarray, str, str,
         strip = np.full((_HEIGHT, width, 3), 255, np.uint8)
         put_text(strip, heading, (6, 21), _INK, width - 12, .55)
         strips.append(strip)
-        for start in range(0, len(cells), columns):
-            row = np.hstack(cells[start:start + columns])
-            strips.append(
-                cv2.copyMakeBorder(
-                    row,
-                    0,
-                    0,
-                    0,
-                    width - row.shape[1],
-                    cv2.BORDER_CONSTANT,
-                    value=(255, ) * 3))
+        if cells:
+            strips.append(in_rows(cells, columns))
     with atomic_path(out) as temporary:
         cv2.imwrite(temporary, np.vstack(strips))

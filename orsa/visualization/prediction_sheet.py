@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -45,9 +45,15 @@ def prediction_sheet(faces: Iterable[Tuple[np.ndarray, str, str, float]],
     cells = [prediction_cell(*face, size) for face in faces]
     if not cells:
         raise ValueError('there is no face to draw')
-    columns = min(columns, len(cells))
-    blank = np.full_like(cells[0], 255)
-    cells += [blank] * (-len(cells) % columns)
+    return in_rows(cells, min(columns, len(cells)))
+
+
+def in_rows(cells: List[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures of one size (h, w, 3) in rows, (H, columns * w, 3).
+
+    What the last row lacks is white.
+    """
+    cells = cells + [np.full_like(cells[0], 255)] * (-len(cells) % columns)
     return np.vstack([
         np.hstack(cells[i:i + columns]) for i in range(0, len(cells), columns)
     ])
