@@ -484,7 +484,7 @@ def _three_channels(image: np.ndarray) -> np.ndarray:
 @contextlib.contextmanager
 def _quiet():
     """Without OpenCV's own messages: the errors here say the same."""
-    # OpenCV 4.8 has it at the top, 4.12 in a module of its own
+    # OpenCV 4.12 has it at the top, 4.14 in a module of its own
     logging = getattr(cv2.utils, 'logging', cv2)
     level = logging.setLogLevel(0)
     try:
