@@ -58,6 +58,55 @@ def write_zip(path, pickled, data=b'\1' * 16, compress=zipfile.ZIP_STORED):
         archive.writestr('archive/data/0', data)
 
 
+def _op(name, *args):
+    return b'c' + name.replace(' ', '\n').encode() + b'\n' + b''.join(args)
+
+
+def nested(depth):
+    """A pickle's tuple of two that are the same, of two that are the same..:
+    a few bytes, which are 2 ** depth elements when written out."""
+    return b')' + b''.join(b'q%ch%c\x86' % (i, i) for i in range(depth))
+
+
+def _nested(path, made):
+    """What hangs whoever hashes or prints it."""
+    write_zip(path, b'\x80\x02}X\1\0\0\0a' + made + b's.', bytes(4))
+
+
+def write_poison(folder):
+    """Files that give the stand-ins of whoever looks at them another state.
+
+    Returns:
+        list[Path]: The files.
+    """
+    paths = []
+    for name in ('mmengine.logging.history_buffer HistoryBuffer',
+                 'collections OrderedDict', 'numpy dtype', 'numpy ndarray',
+                 'torch Size', 'builtins getattr'):
+        for key in ('__init__', '__setstate__'):
+            paths.append(folder / f'poison{len(paths)}.pth')
+            state = b'X' + len(key).to_bytes(4, 'little') + key.encode()
+            state = b'N}' + state + _op('torch Size') + b's\x86'
+            write_zip(paths[-1], b'\x80\x02' + _op(name) + state + b'b.')
+    return paths
+
+
+def write_two_readings(path, order=1):
+    """torch finds ``DATA.PKL`` when it looks for ``data.pkl``: a tensor that
+    takes a gigabyte as soon as somebody adds up its elements."""
+    names = dict(good='archive/data.pkl', bad='archive/DATA.PKL')
+    wide = tensor(4, (1 << 27, ), (0, ))
+    made = dict(
+        good=dumps(dict(state_dict=dict(w=tensor(4, (4, ), (1, ))))),
+        bad=dumps(dict(state_dict=dict(w=wide))))
+    with zipfile.ZipFile(path, 'w') as archive:
+        for kind in ('good', 'bad')[::order]:
+            archive.writestr(names[kind], made[kind])
+        archive.writestr('archive/version', '3\n')
+        archive.writestr('archive/byteorder', 'little')
+        archive.writestr('archive/data/0', bytes(16))
+
+
 def _cut(path, content, keep):
     torch.save(content, path)
     data = path.read_bytes()
@@ -155,6 +204,40 @@ def write_all(folder, trace):
             })), bytes(4 * 4096))
     write_zip(new('memo'), b'\x80\x02r\xff\xff\xff\x7f.')
     write_zip(new('endless number'), b'\x80\x02\x8b\xff\xff\xff\x7f.')
+    for order in (1, -1):
+        write_two_readings(new(f'two readings, order {order}'), order)
+    for name, key, shape in (('shape', b'X\1\0\0\0000', nested(26)),
+                             ('place', nested(26), b'K\1\x85')):
+        storage = b'(X\7\0\0\0storage' + _op('torch FloatStorage')
+        storage += key + b'X\3\0\0\0cpuK\1tQ'
+        _nested(
+            new(f'nested {name}'),
+            _op('torch._utils _rebuild_tensor_v2', b'(', storage, b'K\0',
+                shape, b')\x89NtR'))
+    _nested(new('nested key'), b'}' + nested(26) + b'Ns')
+    _nested(new('nested value'), nested(26))
+    _nested(new('nested name'), _op('numpy dtype', nested(26), b'\x85R'))
+    _nested(
+        new('nested counter'),
+        _op('collections Counter', b'K\1', nested(26), b'\x86\x85\x85R'))
+    number, state = dumps(np.array([1.])), b'J\xff\xff\xff\xff' * 2 + b'K'
+    assert state + b'\0' in number
+    # which say that the elements are objects
+    _nested(
+        new('flags of a number'), number[2:-1].replace(state + b'\0',
+                                                       state + b'\x3f'))
+    _nested(new('deep'), b']' * 30000 + b'a' * 29999)
+    _nested(new('endless'), b']q\0h\0a')
+    text = b'X\0\0\1\0' + b'x' * (1 << 16)
+    _nested(
+        new('a text again and again'), b']' + text + b'q\0' +
+        (_op('_codecs encode') + b'h\0X\6\0\0\0latin1\x86R') * 4000 + b'e')
+    for name, code in (('frame', b'\x95'), ('bytes8', b'\x8e'), ('unicode8',
+                                                                 b'\x8d')):
+        data = b'\x80\4' + code + (1 << 62).to_bytes(8, 'little') + b'K\1.'
+        new(f'{name}, old format').write_bytes(data)
+        write_zip(new(name), data)
+    new('unicode').write_bytes(b'\x80\2X\xff\xff\xff\xff.')
     with zipfile.ZipFile(new('another zip'), 'w') as archive:
         archive.writestr('hello.txt', 'hello')
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(new('program')))

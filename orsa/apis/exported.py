@@ -2,7 +2,8 @@
 """Models in a file of their own, without config and checkpoint.
 
 ``tools/deployment/export.py`` writes them (:mod:`orsa.apis.exporting`), here
-they are read and asked. ONNX is data: reading it runs nothing of the file. A
+they are read and asked. ONNX is data: reading it runs nothing of the file, and
+asking it computes what its graph says, in whatever memory that takes. A
 TorchScript or ``torch.export`` file is a program.
 """
 import dataclasses
@@ -33,6 +34,8 @@ IMAGES, LOGITS, LANDMARKS, PARSING = 'images', 'logits', 'landmarks', 'parsing'
 # path of any function, so that those in a file are held against this list.
 TRANSFORMS = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge',
               'orsa.RandomFaceAffine')
+# More pixels to a side, and more transforms, no model needs
+_LARGEST, _MOST = 4096, 16
 # what an array is in memory, (N, H, W, 3), to outputs by name
 Run = Callable[[np.ndarray], Dict[str, np.ndarray]]
 
@@ -45,7 +48,7 @@ class ExportInfo:
         classes (tuple[str]): The expressions, in the order of the outputs.
         image_size (tuple[int, int]): Height and width of the input.
         pipeline (tuple[dict]): Transforms that bring a crop to this size, of
-            :data:`TRANSFORMS`.
+            :data:`TRANSFORMS`; no number in them is beyond 4096.
         precision (str): 'fp32', 'fp16' or 'int8'.
         mean (tuple[float]): What is subtracted inside, RGB; for people.
         std (tuple[float]): What it is divided by inside; for people.
@@ -79,14 +82,21 @@ class ExportInfo:
             self.classes and all(isinstance(c, str) for c in self.classes),
             'classes', self.classes, 'names')
         _demand(
-            len(self.image_size) == 2
-            and all(type(s) is int and 0 < s < 4096 for s in self.image_size),
+            len(self.image_size) == 2 and all(
+                type(s) is int and 0 < s < _LARGEST for s in self.image_size),
             'image_size', self.image_size, 'height and width')
+        _demand(
+            len(self.pipeline) <= _MOST, 'pipeline', self.pipeline,
+            f'at most {_MOST} transforms')
         for one in self.pipeline:
             _demand(
                 isinstance(one, dict) and one.get('type') in TRANSFORMS
                 and not _has_dict(list(one.values())), 'pipeline', one,
                 f'one of {", ".join(TRANSFORMS)} with plain arguments')
+            _demand(
+                _is_bounded(list(one.values()))
+                and one.get('scale_factor') is None, 'pipeline', one,
+                f'of sizes up to {_LARGEST}, without scale_factor')
 
     def dumps(self) -> str:
         """As JSON."""
@@ -116,6 +126,13 @@ def _has_dict(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_has_dict(v) for v in value)
     return isinstance(value, dict)
+
+
+def _is_bounded(value: Any) -> bool:
+    """Whether no number makes a picture that takes the machine's memory."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_bounded(v) for v in value)
+    return not isinstance(value, (int, float)) or abs(value) <= _LARGEST
 
 
 class ExportedModel:

@@ -9,11 +9,13 @@ import os.path as osp
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
 from orsa.datasets import FERDataset
+from orsa.utils.configs import OptionsAction
 from orsa.utils.fileio import atomic_path
+from orsa.utils.image_files import read_bytes
 from orsa.utils.packed_files import ABOUT, FORMAT, file_key, import_lmdb
 from orsa.version import __version__
 from .model import load_config
@@ -41,7 +43,7 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='changes to the config, as key=value')
 
 
@@ -162,7 +164,8 @@ def pack_files(files: Dict[str, str],
         tell (Callable): Told now and then how far it is. Defaults to silence.
 
     Raises:
-        OSError: If a file cannot be read, or ``out`` not be written.
+        OSError: If a file cannot be read, is a picture that no decoder should
+            be given, or if ``out`` cannot be written.
         ValueError: If a key is longer than LMDB takes (511 bytes).
         RuntimeError: If a copy is not its file, which was changed meanwhile
             or whose disk is not sound.
@@ -226,8 +229,7 @@ def _write(environment, files: Dict[str, str], tell: Callable[[str],
 
 
 def _read(path: str) -> bytes:
-    with open(path, 'rb') as file:
-        content = file.read()
+    content = read_bytes(path)
     if not content:
         raise OSError(
             errno.EINVAL, f"'{path}' is empty. Restore it from the "

@@ -370,7 +370,7 @@ class FERDataset(BaseDataset):
             list[dict]: Records with ``img_path``, ``name``, ``expression``.
         """
         self.require(self.ann_file, 'the list of samples')
-        known = (*self.METAINFO['classes'], *EXPRESSIONS)
+        known = dict.fromkeys((*self.METAINFO['classes'], *EXPRESSIONS))
         data_list, first = [], {}
         for number, line in read_lines(self.ann_file):
             path, _, expression = line.rpartition(' ')
@@ -381,10 +381,11 @@ class FERDataset(BaseDataset):
                     f"{list(known)}, got '{line[:100]}'")
             self.check_inside(path, where)
             name = self.sample_name(path)
-            if first.setdefault(name, number) != number:
+            known_in = first.setdefault(osp.normpath(name), number)
+            if known_in != number:
                 raise ValueError(f"{where}: '{path[:100]}' is listed twice, "
                                  f'or has the name of another sample: first '
-                                 f'in line {first[name]}')
+                                 f'in line {known_in}')
             data_list.append(
                 dict(
                     img_path=osp.join(self.img_prefix, path),

@@ -22,6 +22,8 @@ import os.path as osp
 import re
 from typing import Iterator, List, Optional, Tuple
 
+from orsa.utils.image_files import open_ordinary
+
 IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
@@ -29,11 +31,12 @@ def read_lines(path: str) -> List[Tuple[int, str]]:
     """Read the non-blank lines of a text file with their numbers, from 1.
 
     Raises:
+        OSError: If it is no ordinary file, or cannot be opened.
         ValueError: If it is not in UTF-8.
     """
     # utf-8-sig drops the mark that Windows editors put first
     try:
-        with open(path, encoding='utf-8-sig') as f:
+        with open_ordinary(path, encoding='utf-8-sig') as f:
             lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
     except UnicodeDecodeError as error:
         raise _no_text(path, error) from error
@@ -56,9 +59,10 @@ def read_rows(path: str) -> Iterator[Tuple[int, List[str]]]:
         its fields without blanks around them.
 
     Raises:
+        OSError: If it is no ordinary file, or cannot be opened.
         ValueError: If it is not in UTF-8, or no csv.
     """
-    with open(path, newline='', encoding='utf-8-sig') as f:
+    with open_ordinary(path, newline='', encoding='utf-8-sig') as f:
         reader = csv.reader(f)
         try:
             for row in reader:

@@ -1,10 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Loading checkpoints without running the code that a pickle may carry."""
 import contextlib
+import hashlib
 import math
 import os
 import os.path as osp
 import pickle
+import re
 import zipfile
 from typing import Any, Dict, Optional, Union
 from urllib.parse import urlparse
@@ -18,6 +20,7 @@ from mmengine.runner import checkpoint as tables
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from .inspection import inspect
+from .prior_cache import file_hash
 
 # The methods that a pickled HistoryBuffer refers to by name.
 _STATISTICS = ('current', 'mean', 'max', 'min')
@@ -213,21 +216,58 @@ def load_checkpoint_file(filename: str,
     return content
 
 
+# -<SHA-256 prefix>.pth as torch has it, or with OpenMMLab's date after it
+_NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})(?:_[0-9]{8})?\.\w+$')
+
+
+def cached_path(address: str, folder: Optional[str] = None) -> str:
+    """Where the file of an address is kept once it was downloaded.
+
+    Two addresses may end in the same name. If this says what its file's hash
+    is (``resnet18-5c106cde.pth``), and such a file is there, it is that one,
+    as for torch hub; otherwise the name gets a hash of the address.
+
+    Args:
+        address (str): Of http or https.
+        folder (str, optional): Defaults to None, that of torch hub.
+
+    Returns:
+        str: A path, whether there is a file or not.
+    """
+    folder = folder or osp.join(torch.hub.get_dir(), 'checkpoints')
+    name = osp.basename(urlparse(address).path)
+    shared = osp.join(folder, name)
+    if _NAMED_HASH.search(name) and osp.isfile(shared):
+        return shared
+    stem, suffix = osp.splitext(name)
+    own = hashlib.sha256(address.encode()).hexdigest()[:8]
+    return osp.join(folder, f'{stem}.{own}{suffix}')
+
+
+def _download(address: str, path: str, progress: bool) -> None:
+    """Get a file; where its name says its hash, and rightly so, under this
+    name, which all addresses share."""
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    # under a temporary name, then moved
+    torch.hub.download_url_to_file(address, path, progress=progress)
+    name = osp.basename(urlparse(address).path)
+    said = _NAMED_HASH.search(name)
+    if said and file_hash(path).startswith(said[1]):
+        os.replace(path, osp.join(osp.dirname(path), name))
+
+
 def _load_from_http(filename: str,
                     map_location: Optional[str] = None,
                     model_dir: Optional[str] = None,
                     progress: bool = True) -> dict:
     """Download once (rank 0 first), then load like a local file."""
-    folder = model_dir or osp.join(torch.hub.get_dir(), 'checkpoints')
-    path = osp.join(folder, osp.basename(urlparse(filename).path))
+    path = cached_path(filename, model_dir)
     rank, world_size = get_dist_info()
     if rank == 0 and not osp.isfile(path):
-        os.makedirs(folder, exist_ok=True)
-        # under a temporary name, then moved
-        torch.hub.download_url_to_file(filename, path, progress=progress)
+        _download(filename, path, progress)
     if world_size > 1:
         torch.distributed.barrier()
-    return load_checkpoint_file(path, map_location)
+    return load_checkpoint_file(cached_path(filename, model_dir), map_location)
 
 
 def _load_by_table(filename: str, map_location: Optional[str] = None) -> dict:

@@ -1,8 +1,23 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Small questions to a config."""
+import argparse
 import hashlib
 import json
 from typing import List
+
+from mmengine.config import DictAction
+
+
+class OptionsAction(DictAction):
+    """MMEngine's action for ``key=value``, which says what has no value."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Refuse words without ``=``."""
+        for value in values:
+            if '=' not in value:
+                raise argparse.ArgumentError(self,
+                                             f"'{value}' should be key=value")
+        super().__call__(parser, namespace, values, option_string)
 
 
 def type_name(cfg: dict) -> str:

@@ -7,14 +7,18 @@ import json
 import math
 import os
 import os.path as osp
+import re
+import shutil
+import stat
+import sys
 import tempfile
 import zipfile
-from typing import Any, Dict, Iterable, Iterator, Sequence
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence
 
 import numpy as np
 from mmengine.fileio import LocalBackend, register_backend
 
-from .image_files import read_bytes
+from .image_files import open_ordinary, read_bytes
 
 TEMPORARY = '.tmp_'
 # what a disk says when it takes no more, or never did
@@ -107,30 +111,84 @@ def atomic_path(path: str) -> Iterator[str]:
     never holds half of it. After an error the temporary file is removed and
     ``path`` stays as it was. The temporary name keeps the suffix.
 
+    A link is followed: it stays, and the file that it names is written. What
+    is there and is no file (``/dev/stdout``, ``/dev/null``, a pipe) gets the
+    whole content at the end.
+
     Args:
         path (str): Where the file shall be. Its folder is made if missing.
+
+    Raises:
+        OSError: If it cannot be written, is a folder, or a disk.
     """
     path = osp.abspath(osp.expanduser(str(path)))
-    folder, name = osp.split(path)
     with plain_disk_errors(path):
+        stream = _is_stream(path)
+        target = path if stream else osp.realpath(path)
+        folder = tempfile.gettempdir() if stream else osp.dirname(target)
         os.makedirs(folder, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
-            prefix=TEMPORARY, suffix='_' + name, dir=folder)
+            prefix=TEMPORARY, suffix='_' + osp.basename(path), dir=folder)
         os.close(handle)
     try:
         with plain_disk_errors(path):
             yield temporary
-            with open(temporary, 'rb+') as file:
-                os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 is for secrets
-        os.replace(temporary, path)
-        _flush_folder(folder)
+            if stream:
+                _pour(temporary, path)
+                os.remove(temporary)
+            else:
+                _rename(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
+
+
+def _is_stream(path: str) -> bool:
+    """Whether a path is no file, but something to write into.
+
+    Raises:
+        OSError: If it is neither.
+    """
+    if _open_number(path) is not None:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OSError(f"'{path}' is a folder, a disk or a socket: name a file "
+                      'to write')
+    return not stat.S_ISREG(mode)
+
+
+def _open_number(path: str) -> Optional[int]:
+    """The number of what is open already, if the path says so: to rename
+    another file to it would part the two."""
+    names = {'/dev/stdout': 1, '/dev/stderr': 2}
+    found = re.fullmatch('/(?:dev|proc/self)/fd/([0-9]{1,9})', path)
+    return int(found[1]) if found else names.get(path)
+
+
+def _pour(temporary: str, path: str) -> None:
+    number = _open_number(path)
+    if number in (1, 2):
+        (sys.stdout if number == 1 else sys.stderr).flush()
+    # its own descriptor goes on where it is, a second one of the file would
+    # write over what is there
+    with open(temporary, 'rb') as file, open(
+            path if number is None else os.dup(number), 'wb') as into:
+        shutil.copyfileobj(file, into)
+
+
+def _rename(temporary: str, target: str) -> None:
+    with open(temporary, 'rb+') as file:
+        os.fsync(file.fileno())
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 is for secrets
+    os.replace(temporary, target)
+    _flush_folder(osp.dirname(target))
 
 
 def _flush_folder(folder: str) -> None:
@@ -206,7 +264,7 @@ def load_npy(path: str) -> np.ndarray:
             than it has.
     """
     try:
-        with open(path, 'rb') as file:
+        with open_ordinary(path, 'rb') as file:
             _check_header(file, os.path.getsize(path))
             file.seek(0)
             return np.load(file, allow_pickle=False)
@@ -226,7 +284,8 @@ def load_npz(path: str) -> Dict[str, np.ndarray]:
             than 64 times its size.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_ordinary(path,
+                           'rb') as opened, zipfile.ZipFile(opened) as archive:
             entries = archive.infolist()
             grown = sum(e.file_size for e in entries)
             if grown > _GROWTH * os.path.getsize(path) + _SLACK:
@@ -248,10 +307,11 @@ def load_json(path: str) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it is no ordinary file.
         ValueError: If it is damaged, with the place.
     """
     try:
-        with open(path, encoding='utf-8-sig') as file:
+        with open_ordinary(path, encoding='utf-8-sig') as file:
             return json.load(file)
     # a RecursionError comes of what is nested too deep
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,7 @@ import os
 import os.path as osp
 import stat
 import struct
-from typing import Optional
+from typing import IO, Optional
 
 MISSING = 'there is no such file'
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -102,6 +102,26 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
 
 
+def open_ordinary(path: str, mode: str = 'r', **kwargs) -> IO:
+    """Open a file for reading, as ``open`` does, but no pipe and no device:
+    these have no end, or wait for one that may never come.
+
+    Args:
+        path (str): The file.
+        mode (str): Of ``open``. Defaults to 'r'.
+        **kwargs: Of ``open``.
+
+    Raises:
+        OSError: If it is no ordinary file, or cannot be opened.
+    """
+    file = open(path, mode, opener=_open, **kwargs)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"'{path}' cannot be read: {file_fault(path)}. Save "
+                      'what it gives as a file')
+    return file
+
+
 def read_bytes(path: str) -> bytes:
     """Read a file that may be a picture.
 
@@ -109,9 +129,7 @@ def read_bytes(path: str) -> bytes:
         OSError: If it is no ordinary file, or a picture that no decoder
             should be given, see :func:`picture_fault`.
     """
-    with open(path, 'rb', buffering=0, opener=_open) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"'{path}' cannot be read: {file_fault(path)}")
+    with open_ordinary(path, 'rb', buffering=0) as file:
         data = file.read()
     fault = picture_fault(data)
     if fault:

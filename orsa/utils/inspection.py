@@ -11,6 +11,8 @@ import math
 import os
 import pickle
 import re
+import struct
+import tarfile
 import zipfile
 from typing import Any, Callable, Dict, Optional
 
@@ -20,8 +22,19 @@ _MAGIC = 0x1950a86a20f9469cfc6c  # of torch's format before 1.6
 # them one by one would need that many times the file.
 _SHARING = 8
 _SLACK = 1 << 20
+_DEPTH = 100  # containers within one another
+_END, _END64, _LOCATOR64 = 22, 56, 20  # bytes of a zip's last records
 # numpy's short names of the types that MMEngine's records have
 _DTYPES = dict(f4=4, f8=8, i8=8)
+# what torch's own reader knows; others may claim sizes, or do what it does not
+_OPCODES = '''
+    PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT
+    BINUNICODE SHORT_BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
+    EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_SET GLOBAL
+    REDUCE NEWOBJ BUILD BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET'''
+# what numpy says of a type of number, after the version and order of bytes. It
+# takes the last, flags, on trust: others say that the elements are objects.
+_NUMBER = (None, None, None, -1, -1, 0)
 # bytes of an element by torch's names of storages
 _STORAGES = dict(
     DoubleStorage=8,
@@ -46,17 +59,18 @@ class Damage(RuntimeError):
     """A checkpoint is cut off, damaged, or a file of another kind."""
 
 
+# What a file holds can be nested so that to write it out, or to hash it, takes
+# for ever: neither is done with anything but texts and numbers.
 class _Dict(dict):
-    """For OrderedDict and Counter; takes attributes as they do."""
+    """For OrderedDict and Counter."""
 
-    def __init__(self, items=()):
-        if not isinstance(items, (dict, list, tuple)):
-            raise Refusal(f'a dict made from {type(items).__name__}')
-        super().__init__(items)
+    state = None
 
 
 class _Record:
     """For an object that is only given its state."""
+
+    state = None
 
 
 class _Storage:
@@ -72,43 +86,54 @@ class _StorageType:
 
 
 class _Tensor:
-
-    def __setstate__(self, state):
-        raise Refusal('a tensor that is given another content')
+    pass
 
 
 class _NumpyType:
 
     def __init__(self, name, align=False, copy=True):
-        if name not in _DTYPES:
-            raise Refusal(f'an array of type {str(name)[:20]!r}')
+        if type(name) is not str or name not in _DTYPES:
+            raise Refusal(f'an array of type {_brief(name)}')
         self.itemsize = _DTYPES[name]
-
-    def __setstate__(self, state):
-        pass
 
 
 class _Array:
+    pass
 
-    def __setstate__(self, state):
-        _, shape, dtype, _, raw = state
-        if not isinstance(dtype, _NumpyType) or not isinstance(raw, bytes):
-            raise Refusal('an array of objects')
-        if _product(shape) * dtype.itemsize != len(raw):
-            raise Refusal(f'an array that claims the shape {shape} and has '
-                          f'{len(raw)} bytes')
+
+def _brief(value) -> str:
+    """A value for a message."""
+    return repr(value)[:60] if type(value) in (str, int) else (
+        f'a {type(value).__name__}')
 
 
 def _product(shape) -> int:
-    if not isinstance(shape, tuple) or len(shape) > 64 or not all(
+    if type(shape) is not tuple or len(shape) > 64 or not all(
             type(n) is int and 0 <= n < 1 << 62 for n in shape):
-        raise Refusal(f'a shape that is none: {str(shape)[:60]}')
+        raise Refusal('a shape that is none')
     return math.prod(shape)
+
+
+def _size(shape) -> tuple:
+    shape = tuple(shape) if type(shape) is list else shape
+    _product(shape)
+    return shape
+
+
+def _plain_key(key) -> bool:
+    """Whether a key is of a kind that checkpoints have: texts, numbers of 64
+    bits, and tuples of them."""
+    if type(key) is tuple:
+        return len(key) <= 8 and all(
+            type(k) is not tuple and _plain_key(k) for k in key)
+    if type(key) is int:  # larger ones can all be given the same hash
+        return -1 << 63 <= key < 1 << 64
+    return type(key) in (str, float, bool, type(None))
 
 
 def _reconstruct(kind, shape, code) -> _Array:
     if kind is not _Array or shape != (0, ):
-        raise Refusal(f'an array of the shape {shape} without its bytes')
+        raise Refusal('an array without its bytes')
     return _Array()
 
 
@@ -119,15 +144,9 @@ def _scalar(dtype, raw) -> _Record:
     return _Record()
 
 
-def _encode(text, encoding) -> bytes:
-    if not isinstance(text, str) or encoding != 'latin1':
-        raise Refusal(f'a text encoded by {encoding!r}')
-    return text.encode('latin1')
-
-
 def _getattr(owner, name) -> _Record:
     if owner is not _Record or name not in ('current', 'mean', 'max', 'min'):
-        raise Refusal(f'getattr of {str(name)[:40]!r} is not allowed in a '
+        raise Refusal(f'getattr of {_brief(name)} is not allowed in a '
                       'checkpoint')
     return _Record()
 
@@ -139,13 +158,15 @@ def _parameter(data, requires_grad=True, hooks=()) -> Any:
 
 
 # Whatever else a pickle asks for is refused. The names are as narrow as what
-# MMEngine writes and published weights have.
-_ALLOWED: Dict[str, Callable] = {
-    'collections.OrderedDict': _Dict,
-    'collections.Counter': _Dict,  # milestones of a MultiStepLR
-    'torch.Size': tuple,
+# MMEngine writes and published weights have. A text is the reader's method.
+_ALLOWED: Dict[str, Any] = {
+    'collections.OrderedDict': 'make_dict',
+    'collections.Counter': 'make_counter',  # milestones of a MultiStepLR
+    'torch.Size': _size,
     'torch._utils._rebuild_parameter': _parameter,
-    '_codecs.encode': _encode,  # how bytes are written for Python 2
+    'torch._utils._rebuild_tensor': 'make_tensor',
+    'torch._utils._rebuild_tensor_v2': 'make_tensor',
+    '_codecs.encode': 'encode',  # how bytes are written for Python 2
     'mmengine.logging.history_buffer.HistoryBuffer': _Record,
     'builtins.getattr': _getattr,
     'numpy.dtype': _NumpyType,
@@ -157,78 +178,186 @@ _ALLOWED: Dict[str, Callable] = {
 }
 
 
+class _Opcodes(dict):
+
+    def __missing__(self, code):
+        raise Refusal(f'the opcode {code} is not allowed')
+
+
 class _Reader(pickle._Unpickler):
     """Read a pickle without building what it describes.
 
     The unpickler in Python, for the one in C makes room for whatever index a
-    file names.
+    file names. It knows the opcodes that torch's does, no others.
 
     Args:
         file (file): Where the pickle begins.
+        size (int): Bytes of the file, which bound what it may claim.
         size_of (Callable): Bytes of a storage by its key, None if unknown.
     """
 
-    def __init__(self, file, size_of: Callable[[str], Optional[int]]):
+    def __init__(self,
+                 file,
+                 size: int,
+                 size_of: Callable[[str], Optional[int]] = lambda key: None):
         super().__init__(file)
-        self.size_of = size_of
+        self.size, self.size_of = size, size_of
         self.storages: Dict[str, _Storage] = {}
-        self.tensor_bytes = 0
+        self.claimed = 0
+        self._file_read = lambda n: self._read(file, n)
+
+    def _read(self, file, number: int) -> bytes:
+        if number > self.size:  # Python would make room for it
+            raise EOFError
+        return file.read(number)
+
+    def claim(self, number: int, what: str) -> None:
+        """Count what is made out of the file's bytes: a name or a content
+        that is used again and again makes much out of few."""
+        self.claimed += number
+        if self.claimed > _SHARING * self.size + _SLACK:
+            raise Refusal(f'its {what} claim {self.claimed} bytes, the file '
+                          f'has {self.size}')
 
     def find_class(self, module, name):
         path = f'{module}.{name}'.replace('__builtin__', 'builtins')
-        if path == 'torch._utils._rebuild_tensor_v2':
-            return self._tensor
-        if path == 'torch._utils._rebuild_tensor':
-            return self._tensor
         found = re.fullmatch(r'torch\.(?:cuda\.|storage\.)?(\w+Storage)', path)
         if found and found[1] in _STORAGES:
             return _StorageType(_STORAGES[found[1]])
         if path not in _ALLOWED:
             raise Refusal(f'GLOBAL {path[:120]} is not allowed')
-        return _ALLOWED[path]
-
-    def get_extension(self, code):
-        raise Refusal(f'the extension {code} is not allowed')
-
-    def load_bytearray8(self):
-        # it makes room for whatever length is claimed
-        raise Refusal('a bytearray is not allowed')
-
-    dispatch = {
-        **pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray8
-    }
+        known = _ALLOWED[path]
+        return getattr(self, known) if isinstance(known, str) else known
 
     def persistent_load(self, pid):
-        if not isinstance(pid, tuple) or len(pid) not in (
-                5, 6) or pid[0] not in ('storage', b'storage'):
+        if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] not in (
+                'storage', b'storage'):
             raise Refusal('a reference to something that is no storage')
-        kind, key, numel = pid[1], str(pid[2]), pid[4]
+        _, kind, key, place, numel = pid[:5]
         if not isinstance(kind, _StorageType):
             raise Refusal('a storage of an unknown type')
+        if type(key) is not str or type(place) is not str:
+            raise Refusal('a storage whose name is no text')
         claimed = _product((numel, )) * kind.itemsize
         there = self.size_of(key)
         if there is not None and there != claimed:
-            raise Refusal(f'storage {key} claims {claimed} bytes and has '
-                          f'{there}')
-        view = pid[5] if len(pid) == 6 else None
-        if view is not None:
+            raise Refusal(f'storage {_brief(key)} claims {claimed} bytes and '
+                          f'has {there}')
+        if len(pid) == 6 and pid[5] is not None:
             raise Refusal('a view of a storage')
         storage = self.storages.setdefault(key,
                                            _Storage(claimed, kind.itemsize))
         if storage.nbytes != claimed:
-            raise Refusal(f'storage {key} claims two sizes')
+            raise Refusal(f'storage {_brief(key)} claims two sizes')
         return storage
 
-    def _tensor(self, storage, offset, size, stride, *rest) -> _Tensor:
+    def make_tensor(self, storage, offset, size, stride, *rest) -> _Tensor:
+        """Stand in for a tensor."""
         if not isinstance(storage, _Storage):
             raise Refusal('a tensor without a storage')
-        needed = _product(tuple(size)) * storage.itemsize
+        if rest[1:2] and rest[1]:
+            raise Refusal('a tensor with hooks')
+        size = _size(size)
+        _size(stride)
+        needed = _product(size) * storage.itemsize
         # a tensor whose elements are one (stride 0) is not what weights are
         if needed + _product((offset, )) * storage.itemsize > storage.nbytes:
-            raise Refusal(f'a tensor claims the shape {tuple(size)}, '
-                          f'{needed} bytes, of a storage of {storage.nbytes}')
-        self.tensor_bytes += needed
+            raise Refusal(f'a tensor claims the shape {size}, {needed} bytes, '
+                          f'of a storage of {storage.nbytes}')
+        self.claim(needed, 'tensors')
         return _Tensor()
+
+    def make_dict(self, items=()) -> _Dict:
+        """Stand in for an OrderedDict."""
+        if type(items) in (dict, _Dict):
+            pairs = list(items.items())
+        elif type(items) in (list, tuple):
+            pairs = items
+        else:
+            raise Refusal(f'a dict made from {_brief(items)}')
+        self.claim(len(pairs), 'dicts')
+        made = _Dict()
+        for pair in pairs:
+            if type(pair) not in (list, tuple) or len(pair) != 2:
+                raise Refusal('a dict that is not made from pairs')
+            self._set(made, pair)
+        return made
+
+    def make_counter(self, items) -> _Dict:
+        """Stand in for a Counter, which would hash what is in a list."""
+        if type(items) is not dict:
+            raise Refusal(f'a counter of {_brief(items)}')
+        return self.make_dict(items)
+
+    def encode(self, text, encoding) -> bytes:
+        """Bytes, as they are written for Python 2."""
+        if type(text) is not str or encoding != 'latin1':
+            raise Refusal(f'a text encoded by {_brief(encoding)}')
+        self.claim(len(text), 'texts')
+        return text.encode('latin1')
+
+    def _fill(self, array: _Array, state) -> None:
+        _, shape, dtype, _, raw = state
+        if not isinstance(dtype, _NumpyType) or type(raw) is not bytes:
+            raise Refusal('an array of objects')
+        if _product(shape) * dtype.itemsize != len(raw):
+            raise Refusal(f'an array that claims the shape {shape} and has '
+                          f'{len(raw)} bytes')
+        self.claim(len(raw), 'arrays')
+
+    def load_build(self):
+        """Give an object its state; never a class or function, which are
+        those of this module."""
+        state, made = self.stack.pop(), self.stack[-1]
+        if type(made) is _Array:
+            self._fill(made, state)
+        elif type(made) is _NumpyType:
+            if type(state) is not tuple or state[2:] != _NUMBER:
+                raise Refusal('an array of what are no numbers')
+        elif type(made) in (_Dict, _Record):
+            if made.state is not None or type(state) is not dict:
+                raise Refusal('an object whose state is none')
+            made.state = state
+        else:
+            raise Refusal(f'{_brief(made)} that is given another content')
+
+    def load_newobj(self):
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if kind is not _Record or arguments != ():
+            raise Refusal('an object that is not made as MMEngine does')
+        self.append(_Record())
+
+    def load_reduce(self):
+        if type(self.stack[-1]) is not tuple:
+            raise Refusal('a call without arguments')
+        super().load_reduce()
+
+    def load_append(self):
+        self._extend([self.stack.pop()])
+
+    def load_appends(self):
+        self._extend(self.pop_mark())
+
+    def _extend(self, items: list) -> None:
+        if type(self.stack[-1]) is not list:
+            raise Refusal('elements of something that is no list')
+        self.stack[-1].extend(items)
+
+    def load_setitem(self):
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set(self.stack[-1], [key, value])
+
+    def load_setitems(self):
+        items = self.pop_mark()
+        self._set(self.stack[-1], items)
+
+    def _set(self, holder, items: list) -> None:
+        if type(holder) not in (dict, _Dict):
+            raise Refusal('keys of something that is no dict')
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not _plain_key(key):
+                raise Refusal(f'a dict with {_brief(key)} as a key')
+            holder[key] = value
 
     def read_object(self) -> Any:
         """The object with stand-ins in it.
@@ -238,17 +367,70 @@ class _Reader(pickle._Unpickler):
             Damage: If it is no pickle.
         """
         try:
-            return self.load()
+            content = self.load()
+            _weigh(content, _SHARING * self.size + _SLACK, {})
+            return content
         except Refusal:
             raise
         except EOFError as error:
             raise Damage('the pickle ends too early') from error
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            raise Refusal('its pickle takes more memory than there is') \
+                from error
         except Exception as error:  # whatever a stand-in was abused for
             raise Refusal(
                 'its pickle does what a checkpoint does not '
                 f'({type(error).__name__}: {str(error)[:120]})') from error
+
+    dispatch = _Opcodes({
+        getattr(pickle, name)[0]:
+        pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
+        for name in _OPCODES.split()
+    })
+    dispatch.update({
+        pickle.BUILD[0]: load_build,
+        pickle.NEWOBJ[0]: load_newobj,
+        pickle.REDUCE[0]: load_reduce,
+        pickle.APPEND[0]: load_append,
+        pickle.APPENDS[0]: load_appends,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems
+    })
+
+
+def _weigh(node: Any,
+           limit: int,
+           known: Dict[int, int],
+           depth: int = 0) -> int:
+    """How long what was read is: what is named twice counts twice.
+
+    What reads or prints a checkpoint goes over it like this.
+
+    Args:
+        node (Any): Of what was read.
+        limit (int): The largest length.
+        known (dict[int, int]): Of what was counted before, by its identity.
+        depth (int): How deep it lies. Defaults to 0.
+
+    Raises:
+        Refusal: If there are more, or they are nested too deep.
+    """
+    if isinstance(node, dict):
+        parts = [*node, *node.values(), getattr(node, 'state', None)]
+    elif isinstance(node, (list, tuple)):
+        parts = node
+    elif isinstance(node, _Record):
+        parts = [node.state]
+    else:
+        return len(node) if isinstance(node, (str, bytes)) else 1
+    if id(node) not in known:
+        if depth == _DEPTH:
+            raise Refusal(f'its content is nested more than {_DEPTH} times')
+        known[id(node)] = 1 + sum(
+            _weigh(part, limit, known, depth + 1) for part in parts)
+    if known[id(node)] > limit:
+        raise Refusal('its content, written out, is without end')
+    return known[id(node)]
 
 
 def inspect(path: str) -> Any:
@@ -271,34 +453,26 @@ def inspect(path: str) -> Any:
     """
     size = os.path.getsize(path)
     with open(path, 'rb') as file:
-        if file.read(len(_ZIP)) == _ZIP:
-            try:
-                content, reader = _inspect_zip(path, size)
-            except (zipfile.BadZipFile, NotImplementedError, EOFError,
-                    UnicodeDecodeError, OSError) as error:
-                raise Damage(f'{type(error).__name__}: {error}') from error
-        else:
-            file.seek(0)
-            content, reader = _inspect_legacy(file, size)
-    if reader.tensor_bytes > _SHARING * size + _SLACK:
-        raise Refusal(f'its tensors claim {reader.tensor_bytes} bytes, the '
-                      f'file has {size}')
-    return content
+        if file.read(len(_ZIP)) != _ZIP:
+            return _inspect_legacy(file, size)
+        try:
+            return _inspect_zip(file, size)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError,
+                UnicodeDecodeError, OSError) as error:
+            raise Damage(f'{type(error).__name__}: {error}') from error
 
 
-def _inspect_zip(path: str, size: int):
-    with zipfile.ZipFile(path) as archive:
+def _inspect_zip(file, size: int) -> Any:
+    number = _read_end(file, size)
+    with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
-        deflated = [e for e in entries if e.compress_type]
-        if deflated:
-            raise Refusal(f'{deflated[0].filename!r} is compressed, which '
-                          'torch never does')
+        if not entries or len(entries) != number:
+            raise Refusal('it is empty, or miscounts its entries')
+        folder = entries[0].filename.split('/')[0]
+        _check_entries(entries, folder)
         if sum(e.file_size for e in entries) > size:
             raise Refusal('its entries claim more bytes than the file has')
         sizes = {e.filename: e.file_size for e in entries}
-        if not sizes or len(sizes) < len(entries):
-            raise Refusal('it is empty, or has an entry twice')
-        folder = entries[0].filename.split('/')[0]
         if f'{folder}/constants.pkl' in sizes:
             raise Refusal('it is a TorchScript program, no checkpoint')
         if f'{folder}/data.pkl' not in sizes:
@@ -306,34 +480,95 @@ def _inspect_zip(path: str, size: int):
         damaged = archive.testzip()
         if damaged:
             raise Damage(f'the check sum of {damaged!r} is wrong')
-        with archive.open(f'{folder}/data.pkl') as file:
-            reader = _Reader(file, lambda key: sizes.get(
-                f'{folder}/data/{key}', -1))  # yapf: disable
-            return reader.read_object(), reader
+        with archive.open(f'{folder}/data.pkl') as pickled:
+            return _Reader(pickled, size, lambda key: sizes.get(
+                f'{folder}/data/{key}', -1)).read_object()  # yapf: disable
 
 
-def _inspect_legacy(file, size: int):
+# torch has another reader of zips than Python: what both do not understand in
+# the same way is refused, or torch would read what was not looked at.
+def _read_end(file, size: int) -> int:
+    """The number of entries that a zip claims.
 
-    def none(key):
-        return None
+    Raises:
+        Damage: If it does not end as torch's do.
+        Refusal: If what lists the entries does not lie right before its end.
+    """
+    file.seek(max(0, size - _END - _LOCATOR64 - _END64))
+    tail = file.read()
+    start, locator = tail[-_END:], tail[-_END - _LOCATOR64:-_END]
+    if start[:4] != b'PK\5\6' or start[-2:] != b'\0\0':
+        raise Damage('the end of the zip is missing, or is a comment')
+    end = size - _END
+    number, length, begin = struct.unpack('<HLL', start[10:20])
+    if locator[:4] == b'PK\6\7':
+        end -= _LOCATOR64 + _END64
+        if tail[:4] != b'PK\6\6' or struct.unpack('<Q',
+                                                  locator[8:16])[0] != end:
+            raise Refusal('it has two lists of its entries')
+        number, length, begin = struct.unpack('<QQQ', tail[32:_END64])
+    if begin + length != end:
+        raise Refusal('it has bytes before or after its entries')
+    return number
 
-    start = file.read(2)
+
+def _check_entries(entries, folder: str) -> None:
+    seen = set()
+    for entry in entries:
+        name = entry.orig_filename
+        if entry.compress_type:
+            raise Refusal(f'{name[:60]!r} is compressed, which torch never '
+                          'does')
+        # torch compares names without regard of case
+        if name.lower() in seen:
+            raise Refusal(f'it has the entry {name[:60]!r} twice, by torch')
+        seen.add(name.lower())
+        if not name.startswith(folder + '/') or re.search(
+                r'[\\\0-\x1f]|[^\0-\x7f]', name[len(folder):]):
+            raise Refusal(f'{name[:60]!r} is no name that torch gives')
+        # flags of a folder, whose content torch leaves as it finds memory
+        if (entry.compress_size != entry.file_size
+                or entry.external_attr & 0x10 or name.endswith('/')
+                or _extended(entry.extra) > 1):
+            raise Refusal(f'{name[:60]!r} has two sizes')
+
+
+def _extended(extra: bytes) -> int:
+    """How many times an entry states sizes of more than 32 bits."""
+    found = 0
+    while extra:
+        kind, length = struct.unpack('<HH', extra[:4].ljust(4, b'\xff'))
+        found += kind == 1
+        extra = extra[4 + length:]
+    return found
+
+
+def _inspect_legacy(file, size: int) -> Any:
+    file.seek(0)
+    start = file.read(tarfile.BLOCKSIZE)
     file.seek(0)
     if start[:1] != b'\x80':
         raise Damage('it does not begin as a checkpoint does')
-    if _Reader(file, none).read_object() != _MAGIC:
+    try:  # which torch tries first
+        tarfile.TarInfo.frombuf(start, 'utf-8', 'surrogateescape')
+    except tarfile.TarError:
+        pass
+    else:
+        raise Refusal('it is a tar, which is not allowed')
+    if _Reader(file, size).read_object() != _MAGIC:
         raise Damage('it is a pickle of something else')
     for _ in range(2):  # the version of the format, facts of the machine
-        _Reader(file, none).read_object()
-    reader = _Reader(file, none)
+        _Reader(file, size).read_object()
+    reader = _Reader(file, size)
     content = reader.read_object()
-    keys = _Reader(file, none).read_object()
+    keys = _Reader(file, size).read_object()
     claimed = sum(s.nbytes for s in reader.storages.values())
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(
-            reader.storages):
+    if type(keys) is not list or not all(
+            type(key) is str
+            for key in keys) or sorted(keys) != sorted(reader.storages):
         raise Damage('its storages are not those that it lists')
     left = size - file.tell()
     if claimed + 8 * len(keys) != left:
         raise Damage(f'its tensors need {claimed + 8 * len(keys)} bytes, '
                      f'{left} follow')
-    return content, reader
+    return content

@@ -14,6 +14,8 @@ from typing import Dict, Optional, Tuple
 
 from mmengine.fileio import BaseStorageBackend, register_backend
 
+from .image_files import picture_fault
+
 BACKEND = 'orsa_lmdb'
 FORMAT = 1
 # what the file says of itself; no path begins with a zero byte
@@ -122,6 +124,8 @@ class PackedFiles(BaseStorageBackend):
         ImportError: On reading, if lmdb is not installed.
         FileNotFoundError: On reading, if there is no such LMDB, or the image
             is not in it.
+        OSError: On reading, if the image is one that no decoder should be
+            given.
         ValueError: On reading, if it is none, or of another kind.
     """
 
@@ -146,10 +150,17 @@ class PackedFiles(BaseStorageBackend):
 
         Raises:
             FileNotFoundError: If it is not here.
+            OSError: If it is a picture that no decoder should be given, see
+                :func:`orsa.utils.image_files.picture_fault`.
         """
         content = self.find(filepath)
         if content is None:
             raise FileNotFoundError(self._lacks(filepath))
+        fault = picture_fault(content)
+        if fault:
+            raise OSError(f"'{filepath}' in '{self.db_path}' is not read: "
+                          f'{fault}. Restore it from the original archive. '
+                          f'{REMEDY} {self.db_path}')
         return content
 
     def check(self, filepath: str) -> None:

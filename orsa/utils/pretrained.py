@@ -5,13 +5,12 @@ import os.path as osp
 import warnings
 from http.client import HTTPException
 from typing import Optional, Union
-from urllib.parse import urlparse
 
-import torch
 import torch.nn as nn
 from mmengine.logging import print_log
 
-from .checkpoint import load_checkpoint, load_checkpoint_file, zoo_path
+from .checkpoint import (cached_path, load_checkpoint, load_checkpoint_file,
+                         zoo_path)
 
 # What a part does without its pretrained file: an error (False), a loud
 # warning (True), or nothing, as a whole checkpoint is loaded later ('quiet').
@@ -74,8 +73,7 @@ def local_file(checkpoint: str) -> Optional[str]:
     """
     path = osp.expanduser(zoo_path(checkpoint))
     if not is_local(path):
-        path = osp.join(torch.hub.get_dir(), 'checkpoints',
-                        osp.basename(urlparse(path).path))
+        path = cached_path(path)
     return path if osp.isfile(path) else None
 
 
@@ -132,8 +130,8 @@ def _download(checkpoint: str, name: str) -> dict:
         raise ConnectionError(
             f"the {name} needs pretrained weights, and '{checkpoint}' cannot "
             f'be downloaded ({error}). Download it by hand and put its path '
-            "into the part's checkpoint, or the file into "
-            f"'{osp.join(torch.hub.get_dir(), 'checkpoints')}'") from error
+            "into the part's checkpoint, or save the file as "
+            f"'{cached_path(checkpoint)}'") from error
 
 
 def load_pretrained(module: nn.Module,

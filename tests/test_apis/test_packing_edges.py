@@ -1,8 +1,11 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """How much room a pack takes, what is told, and splits that are absent."""
 import runpy
+import struct
 import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -53,6 +56,22 @@ def test_keys_longer_than_lmdb_takes(tmp_path):
     with pytest.raises(ValueError, match='512 bytes, LMDB takes 511'):
         pack_files(files, str(tmp_path / 'out.lmdb'))
     assert not (tmp_path / 'out.lmdb').exists()
+
+
+def test_pictures_that_lie_are_not_packed_nor_read(tmp_path, monkeypatch):
+    """A chunk of 2 GB, for which OpenCV would make room."""
+    png = cv2.imencode('.png', np.zeros((2, 2, 3), np.uint8))[1].tobytes()
+    lie = png[:33] + struct.pack('>I', 2**31 - 1) + png[37:]
+    path, out = tmp_path / 'a.png', str(tmp_path / 'out.lmdb')
+    path.write_bytes(lie)
+    with pytest.raises(OSError, match='a.png.*claims 2147483647'):
+        pack_files({'a.png': str(path)}, out)
+    assert not Path(out).exists()
+    monkeypatch.setattr(packing, '_read', lambda path: lie)  # as before
+    pack_files({'a.png': str(path)}, out)
+    pack = PackedFiles(out, str(tmp_path))
+    with pytest.raises(OSError, match='a.png.*out.lmdb.*claims 2147483647'):
+        pack.get(str(path))
 
 
 @pytest.fixture

@@ -120,6 +120,14 @@ def test_subset_file_selects_by_index(tree):
         build(tree, subset_file='nowhere.txt')
 
 
+@pytest.mark.parametrize('path', ['2.png', './2.png', 'x/../2.png'])
+def test_an_image_is_listed_once(tree, path):
+    with open(tree / 'list.txt', 'a') as f:
+        f.write(f'{path} fear\n')
+    with pytest.raises(ValueError, match=r'list.txt:8: .*first in line 3'):
+        build(tree).full_init()
+
+
 def test_malformed_list_and_missing_list(tree):
     with open(tree / 'list.txt', 'a') as f:
         f.write('7.png joy\n')

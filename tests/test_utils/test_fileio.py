@@ -2,14 +2,21 @@
 import errno
 import json
 import os
+import socket
+import stat
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from subprocess import run
 
 import numpy as np
 import pytest
 
+from orsa.datasets.subset_list import read_lines, read_rows
 from orsa.utils.fileio import (atomic_path, check_writable, dump_json,
-                               load_npy, load_npz, plain_disk_errors,
-                               register_atomic_backend, save_npz)
+                               load_json, load_npy, load_npz,
+                               plain_disk_errors, register_atomic_backend,
+                               save_npz, write_text)
 
 
 def test_an_error_leaves_the_old_file_and_no_litter(tmp_path):
@@ -25,6 +32,60 @@ def test_an_error_leaves_the_old_file_and_no_litter(tmp_path):
             raise RuntimeError
     assert path.read_text() == 'old'
     assert os.listdir(path.parent) == ['file.txt']
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / 'real').mkdir()
+    link = tmp_path / 'link.txt'
+    link.symlink_to('real/x.txt')
+    for text in ('into nowhere yet', 'over a file'):
+        write_text(link, text)
+        assert link.is_symlink()
+        assert (tmp_path / 'real/x.txt').read_text() == text
+    assert os.listdir(tmp_path / 'real') == ['x.txt']
+    around = tmp_path / 'around'
+    around.symlink_to('around')
+    with pytest.raises(OSError, match='around'):
+        write_text(around, 'x')
+
+
+def test_what_is_no_file_is_written_into(tmp_path):
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        # the pipe holds what is written before it is read
+        handle = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        pool.submit(write_text, pipe, 'whole').result(timeout=20)
+        assert os.read(handle, 99) == b'whole'
+        os.close(handle)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ['pipe']
+    with pytest.raises(OSError, match='is a folder.*name a file'):
+        write_text(tmp_path, 'x')
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.bind(str(tmp_path / 'plug'))
+        with pytest.raises(OSError, match='plug.*socket.*name a file'):
+            write_text(tmp_path / 'plug', 'x')
+
+
+def test_what_is_open_goes_on(tmp_path):
+    """As ``--out /dev/stdout > FILE``: what is printed before and after."""
+    path = tmp_path / 'x.txt'
+    code = ('from orsa.utils.fileio import write_text; print("before");'
+            'write_text("/dev/stdout", "out\\n"); print("after")')
+    with open(path, 'w') as file:
+        run([sys.executable, '-c', code], stdout=file, check=True)
+    assert path.read_text() == 'before\nout\nafter\n'
+
+
+def test_pipes_and_devices_are_not_read(tmp_path):
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    for path in (pipe, '/dev/zero'):
+        for read in (load_json, load_npy, load_npz, read_lines,
+                     lambda path: next(read_rows(path))):
+            with pytest.raises((OSError, ValueError), match='pipe, socket or'):
+                read(path)
 
 
 def test_json_is_strict(tmp_path):

@@ -3,21 +3,26 @@
 import os
 import pickle
 import resource
+import struct
+import tarfile
 import zipfile
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn as nn
-from hostile_files import write_all, write_zip
+from hostile_files import (write_all, write_poison, write_two_readings,
+                           write_zip)
 from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 
 from orsa.apis import init_model
 from orsa.apis.caching import build_priors
 from orsa.apis.converting import convert_ir50, convert_official
-from orsa.utils.checkpoint import load_checkpoint_file
+from orsa.utils.checkpoint import cached_path, load_checkpoint_file
 from orsa.utils.convert import publish
 from orsa.utils.pretrained import load_pretrained
 
@@ -46,7 +51,12 @@ def _pretrained(path):
 
 
 def _address(path):
-    CheckpointLoader.load_checkpoint(f'https://example.invalid/{path}')
+    """What hub has downloaded before."""
+    address = f'https://example.invalid/{Path(path).name}'
+    kept = Path(cached_path(address))
+    kept.parent.mkdir(exist_ok=True)
+    kept.symlink_to(path)
+    CheckpointLoader.load_checkpoint(address)
 
 
 def _convert(path):
@@ -93,19 +103,15 @@ def memory():
 @pytest.mark.parametrize('read', READERS)
 def test_refused_without_running_anything(hostile, read, monkeypatch, tried):
     trace, files = hostile
-    # what hub has downloaded before
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(trace.parent))
-    if not (trace.parent / 'checkpoints').exists():
-        (trace.parent / 'checkpoints').symlink_to(trace.parent / 'files')
-    before = memory()
+    before = 0
     if read in BUILDERS and 'ORSA_STRESS' not in os.environ:
         files = {name: files[name] for name in FEW}
     for name, path in files.items():
-        path = path.name if read is _address else str(path)
         with pytest.raises(REFUSED) as raised:
-            read(path)
+            read(str(path))
         # the message is ours: it names the file and says what is wrong
-        assert Path(path).name in str(raised.value), name
+        assert f'/{path.stem}.' in str(raised.value), name
         assert len(str(raised.value)) > len(str(path)) + 30, name
         assert not trace.exists(), name
         assert not os.path.exists(str(path) + '.out'), name
@@ -124,6 +130,103 @@ def test_they_would_work_elsewhere(hostile, tmp_path):
     assert files['zip bomb'].stat().st_size < 2**21
     wide = torch.load(files['repeated elements'], weights_only=True)
     assert wide['state_dict']['w'].numel() == 1 << 40
+
+
+def test_torch_and_python_read_zips_differently(tmp_path):
+    """What is looked at must be what torch reads."""
+    path = tmp_path / 'x.pth'
+    found = []
+    for order in (1, -1):
+        write_two_readings(path, order)
+        with zipfile.ZipFile(path) as archive:
+            assert len(archive.read('archive/data.pkl')) < 1000
+        content = torch.load(path, weights_only=True)
+        found.append(content['state_dict']['w'].numel())
+        with pytest.raises(pickle.UnpicklingError, match='x.pth.*twice'):
+            load_checkpoint_file(path)
+    assert max(found) == 1 << 27  # torch took the other one
+
+
+def _good_zip(path):
+    torch.save(dict(state_dict=dict(w=torch.ones(3))), path)
+    return path.read_bytes()
+
+
+def test_zips_of_other_shapes(tmp_path):
+    path = tmp_path / 'x.pth'
+    data = _good_zip(path)
+    end = len(data) - 22
+    first = data.index(b'PK\1\2')  # the first entry of the list
+    head, tail = data[:end - 76], data[end - 76:]
+
+    def changed(at, new):
+        return data[:at] + new + data[at + len(new):]
+
+    shapes = dict(
+        comment=data[:-2] + b'\4\0PKPK',
+        prefix=data[:4] + data,
+        between=head + b'xxxx' + tail,
+        count=changed(end - 76 + 24, struct.pack('<QQ', 3, 3)),
+        elsewhere=changed(end - 20 + 8, struct.pack('<Q', 100)),
+        folder=changed(first + 38, struct.pack('<L', 0x10)),
+        sizes=changed(first + 20, struct.pack('<L', 1)),
+        zero=data.replace(b'archive', b'arch\0ve').replace(
+            b'x/version', b'x/ver\0ion').replace(b'/version', b'/ver\0ion'),
+        backslash=data.replace(b'/version', b'\\version'),
+        other=data.replace(b'x/version', b'y/version'))
+    for name, made in shapes.items():
+        assert made != data, name
+        path.write_bytes(made)
+        with pytest.raises(REFUSED, match='x.pth'):
+            load_checkpoint_file(path)
+    path.write_bytes(data)
+    assert load_checkpoint_file(path)
+
+
+def test_a_tar_is_refused(tmp_path):
+    """torch tries a file as a tar before it reads it as a pickle."""
+    path = tmp_path / 'x.pth'
+    with tarfile.open(
+            path, 'w', format=tarfile.GNU_FORMAT,
+            encoding='latin1') as archive:
+        archive.addfile(tarfile.TarInfo('\x80\2K\1.'))
+    assert path.read_bytes()[:1] == b'\x80'
+    with pytest.raises(pickle.UnpicklingError, match='x.pth.*a tar'):
+        load_checkpoint_file(path)
+
+
+SAID = {
+    'nested shape': 'shape that is none',
+    'nested place': 'whose name is no text',
+    'nested key': 'dict with a tuple as a key',
+    'nested value': 'written out, is without end',
+    'nested name': 'array of type a tuple',
+    'nested counter': 'a counter of a tuple',
+    'flags of a number': 'what are no numbers',
+    'deep': 'nested more than 100',
+    'endless': 'nested more than 100',
+    'a text again and again': 'texts claim',
+    'frame, old format': 'opcode 149 is not',
+    'unicode': 'ends too early'
+}
+
+
+@pytest.mark.parametrize('name', SAID)
+def test_what_is_wrong_is_said(hostile, name):
+    with pytest.raises(REFUSED, match=SAID[name]):
+        load_checkpoint_file(hostile[1][name])
+
+
+def test_a_refused_file_changes_nothing(tmp_path):
+    good = tmp_path / 'good.pth'
+    content = dict(
+        state_dict=nn.Linear(2, 2).state_dict(),
+        message_hub=dict(loss=HistoryBuffer([1.], [1]), n=np.arange(3)))
+    torch.save(content, good)
+    for path in write_poison(tmp_path):
+        with pytest.raises(pickle.UnpicklingError, match='another content'):
+            load_checkpoint_file(path)
+        assert load_checkpoint_file(good)['message_hub']['loss'].mean() == 1.
 
 
 def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
@@ -173,12 +276,25 @@ def test_an_honest_file_passes(tmp_path):
         brain=base.bfloat16(),
         counts=torch.arange(5, dtype=torch.int32),
         parameter=nn.Parameter(base.clone(), requires_grad=False))
+    meta = dict(
+        milestones=Counter([5, 5, 8]),
+        keys={
+            0: 'a',
+            -1: 'b',
+            (1, 'c'): 'd',
+            2.5: 'e',
+            None: 'f'
+        },
+        ordered=OrderedDict(a=torch.Size([2, 3])),
+        nested=[[[('x', )] * 9] * 9] * 9)
     for new in (True, False):
         torch.save(
-            dict(state_dict=state),
+            dict(state_dict=state, meta=meta),
             tmp_path / 'x.pth',
             _use_new_zipfile_serialization=new)
-        loaded = load_checkpoint_file(tmp_path / 'x.pth')['state_dict']
+        loaded = load_checkpoint_file(tmp_path / 'x.pth')
+        assert loaded['meta'] == meta
+        loaded = loaded['state_dict']
         assert loaded.keys() == state.keys()
         for key in state:
             assert torch.equal(loaded[key], state[key]), key

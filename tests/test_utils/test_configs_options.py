@@ -1,0 +1,16 @@
+# Copyright (c) orsa contributors. All rights reserved.
+import argparse
+
+import pytest
+
+from orsa.utils.configs import OptionsAction
+
+
+def test_options_are_mmengines_and_need_a_value(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction)
+    args = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[x,2]', 'd=e=f'])
+    assert args.cfg_options == {'a.b': 1, 'c': ['x', 2], 'd': 'e=f'}
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', 'a=1', 'b'])
+    assert "'b' should be key=value" in capsys.readouterr().err
