@@ -8,12 +8,12 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 import torch.nn as nn
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DATASETS, init_default_scope
 
 from orsa.evaluation import FERMetric
-from orsa.utils.configs import type_name
+from orsa.utils.configs import OptionsAction, type_name
 from orsa.utils.face_parts import LAPA_PALETTE
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_class_sheet, draw_prediction_sheet,
@@ -49,7 +49,7 @@ def analysis_parser(description: str,
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override settings of the config, as key=value')
     return parser
 

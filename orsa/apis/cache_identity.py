@@ -49,7 +49,7 @@ def clean_pipeline(pipeline: Sequence[dict],
 
     Raises:
         CacheError: If the pipeline flips otherwise than horizontally, or
-            more than once.
+            more than once; or if it draws its pictures.
     """
     mirror = dict(type='RandomFlip', prob=1.)
     kept, changed, flips = [], [], 0
@@ -66,6 +66,10 @@ def clean_pipeline(pipeline: Sequence[dict],
             if cfg.get('prob', 0.9):
                 changed.append(kind)
             kept.append(dict(cfg, prob=0., flip_prob=float(flip)))
+        elif kind == 'DrawSyntheticFace':
+            raise CacheError('DrawSyntheticFace draws each face when it is '
+                             'asked for: there is no picture on the disk '
+                             'whose priors a cache could keep')
         elif kind in _EXACT:
             kept.append(copy.deepcopy(dict(cfg)))
         else:

@@ -15,13 +15,13 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 import torch.nn as nn
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.utils import ProgressBar
 
-from orsa.utils.configs import type_name
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.configs import OptionsAction, type_name
+from orsa.utils.fileio import atomic_path, dump_json, plain_disk_errors
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
                                     CacheError, PriorCache, file_hash)
 from orsa.utils.same_batch import provide
@@ -101,14 +101,21 @@ class _Writer:
         return self.stack.enter_context(
             atomic_path(osp.join(self.folder, name)))
 
+    def _create(self, name: str, dtype: np.dtype, shape: tuple) -> np.memmap:
+        path = self._path(name)
+        with plain_disk_errors(osp.join(self.folder, name)):
+            array = np.lib.format.open_memmap(path, 'w+', dtype, shape)
+            # A map that finds no room when it is written to ends the process.
+            if hasattr(os, 'posix_fallocate'):
+                with open(path, 'r+b') as file:
+                    os.posix_fallocate(file.fileno(), 0, osp.getsize(path))
+        return array
+
     def write(self, name: str, indices: Sequence[int], flip: int,
               rows: np.ndarray) -> None:
         if name not in self.arrays:
-            self.arrays[name] = np.lib.format.open_memmap(
-                self._path(f'{name}.npy'),
-                mode='w+',
-                dtype=rows.dtype,
-                shape=(self.count, 2, *rows.shape[1:]))
+            self.arrays[name] = self._create(f'{name}.npy', rows.dtype,
+                                             (self.count, 2, *rows.shape[1:]))
             self.sums[name] = np.zeros((self.count, 2), np.uint32)
         array = self.arrays[name]
         if rows.shape[1:] != array.shape[2:]:
@@ -266,7 +273,7 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override settings of the config, as key=value')
 
 

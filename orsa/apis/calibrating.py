@@ -7,11 +7,12 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch.nn as nn
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+from orsa.utils.configs import OptionsAction
 from .calibration import (Calibration, apply_temperature, coverage_table,
                           fit_temperature, fit_temperature_by_cover, mean_nll,
                           read_calibration, save_calibration)
@@ -52,7 +53,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         'which may be test faces')
     parser.add_argument('--device', default='cpu')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='key=value')
+        '--cfg-options', nargs='+', action=OptionsAction, help='key=value')
 
 
 def held_out_faces(cfg: Config,

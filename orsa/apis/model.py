@@ -11,6 +11,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from orsa.utils.classes import check_classes
 from orsa.utils.compat import setup_stack
 from orsa.utils.config_scope import config_path
+from orsa.utils.state_fit import bare_keys, misfits
 from .zoo import looks_like_name, resolve_model
 
 
@@ -62,29 +63,12 @@ def build_model(cfg: Config, pretrained: bool = True) -> nn.Module:
 
 
 def _load(model: nn.Module, checkpoint: dict, name: str, strict: bool) -> None:
-    state = checkpoint.get('state_dict', checkpoint)
-    state = {k.removeprefix('module.'): v for k, v in state.items()}
-    own = model.state_dict()
-    wrong = [
-        f'{k} {tuple(state[k].shape)} instead of {tuple(v.shape)}'
-        for k, v in own.items()
-        if k in state and tuple(state[k].shape) != tuple(v.shape)
-    ]
-    missing = [k for k in own if k not in state]
-    # What a data preprocessor keeps is in the config, not in checkpoints.
-    unknown = [
-        k for k in state
-        if k not in own and not k.startswith('data_preprocessor.')
-    ]
-    problems = [
-        f'{len(keys)} {what}: {", ".join(keys[:4])}'
-        f'{", ..." if len(keys) > 4 else ""}'
-        for what, keys in (('of another shape', wrong), ('missing', missing),
-                           ('unknown', unknown)) if keys
-    ]
+    state = bare_keys(checkpoint.get('state_dict', checkpoint))
+    problems = misfits(model, state)
     if problems and strict:
         raise ValueError(f"'{name}' does not fit the model of this config: "
                          f'{"; ".join(problems)}')
+    own = model.state_dict()
     model.load_state_dict(
         {
             k: v

@@ -53,6 +53,9 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
 
 def merge_test_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     """Put the command line into the config."""
+    if not cfg.get('test_dataloader'):
+        raise ValueError(f"'{args.config}' has no test data: it needs "
+                         'test_dataloader, test_evaluator and test_cfg')
     cfg.launcher = args.launcher
     cfg.load_from = args.checkpoint
     cfg.resume = False

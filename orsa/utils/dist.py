@@ -13,10 +13,16 @@ from .rank_guard import watch_ranks
 # Seconds that ranks wait for each other; torch's own is 30 minutes for gloo
 # and 10 for NCCL.
 TIMEOUT = 600
+_SLURM = ('SLURM_NODELIST', 'SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID')
 
 
 def _slurm_environment(port: int = 29500) -> None:
     """Translate SLURM's variables into those of torch's launcher."""
+    lacking = [name for name in _SLURM if name not in os.environ]
+    if lacking:
+        raise ValueError(f'launcher slurm: {", ".join(lacking)} are not set: '
+                         'start it with srun, or take --launcher pytorch and '
+                         'torchrun')
     nodes = os.environ['SLURM_NODELIST']
     if 'MASTER_ADDR' not in os.environ:
         import subprocess
@@ -67,7 +73,8 @@ def prepare_cpu_distribution(cfg: Config) -> None:
             ``env_cfg.dist_cfg`` are set in place.
 
     Raises:
-        ValueError: If ``env_cfg.dist_cfg.timeout`` is no positive number.
+        ValueError: If ``env_cfg.dist_cfg.timeout`` is no positive number, or
+            the launcher is SLURM's and srun has not started this.
     """
     if cfg.get('launcher', 'none') == 'none':
         return

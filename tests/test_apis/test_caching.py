@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -433,6 +434,38 @@ model = dict(backbone=dict(parsing_prior=dict(
     with pytest.raises(FileNotFoundError, match='parsing.pth'):
         cache(mine / 'tiny.py', *out)
     assert not (mine / 'other/train/manifest.json').exists()
+
+
+def test_drawn_faces_have_nothing_to_cache():
+    with pytest.raises(CacheError, match='DrawSyntheticFace draws'):
+        clean_pipeline([dict(type='orsa.DrawSyntheticFace')])
+
+
+def test_a_full_disk_is_found_before_it_is_written_to(mine, repo_root):
+    """Writing to a map for which there is no room would be a SIGBUS."""
+    script = mine / 'full.py'
+    script.write_text(
+        'import argparse, resource\n'
+        'from orsa.apis import caching\n'
+        'parser = argparse.ArgumentParser()\n'
+        'caching.add_cache_arguments(parser)\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n'
+        'caching.cache_priors(parser.parse_args())\n')
+    done = subprocess.run([
+        sys.executable,
+        str(script),
+        str(mine / 'tiny.py'), '--split', 'train', '--out',
+        str(mine / 'other')
+    ],
+                          env=dict(
+                              os.environ,
+                              OMP_NUM_THREADS='1',
+                              PYTHONPATH=str(repo_root)),
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 1
+    assert re.search(r"other/train/\w+\.npy' cannot be written", done.stderr)
+    assert not list((mine / 'other/train').iterdir())
 
 
 def test_killed_half_way_leaves_nothing_that_is_whole(mine, repo_root):

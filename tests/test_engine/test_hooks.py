@@ -41,7 +41,13 @@ def test_order_of_classes():
 def test_checkpoint_of_another_order_is_refused():
     dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
-    runner = SimpleNamespace(_train_loop=loop, _val_loop={}, _test_loop=None)
+    runner = SimpleNamespace(
+        _train_loop=loop,
+        _val_loop={},
+        _test_loop=None,
+        _resume=False,
+        _load_from='x.pth',
+        model=torch.nn.Identity())
     hook = ModelCheckHook()
     good = dict(meta=dict(dataset_meta=dict(classes=('a', 'b'))))
     hook.after_load_checkpoint(runner, good)
@@ -122,7 +128,10 @@ def test_checkpoint_of_other_classes_is_tested_by_name(monkeypatch):
         runner = SimpleNamespace(
             _train_loop=loop if train else dict(max_epochs=1),
             _val_loop={},
-            _test_loop=loop)
+            _test_loop=loop,
+            _resume=False,
+            _load_from='x.pth',
+            model=torch.nn.Identity())
         meta = dict(dataset_meta=dict(classes=names)) if names else {}
         ModelCheckHook().after_load_checkpoint(runner, dict(meta=meta))
         return metrics[0].model_classes

@@ -54,6 +54,13 @@ def test_what_is_said_comes_before_what_is_found(job, monkeypatch):
     assert os.environ['MASTER_PORT'] == '1234'
 
 
+def test_srun_has_to_start_it(job, monkeypatch):
+    monkeypatch.delenv('SLURM_PROCID')
+    with pytest.raises(ValueError, match='SLURM_PROCID are not set.*srun'):
+        prepare_cpu_distribution(Config(dict(launcher='slurm')))
+    assert not job
+
+
 def test_without_a_launcher_nothing_happens(job):
     cfg = Config(dict(launcher='none'))
     prepare_cpu_distribution(cfg)

@@ -9,9 +9,8 @@ of ``tools/train.py``, and ``metrics.json`` and ``predictions.json`` of
 import argparse
 import os.path as osp
 
-from mmengine.config import DictAction
-
 from orsa.apis.reporting import plot_results
+from orsa.utils.configs import OptionsAction
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(
@@ -23,7 +22,10 @@ if __name__ == '__main__':
     parser.add_argument(
         '--faces', type=int, default=56, help='faces on the sheet')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='as for testing')
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        help='as for testing')
     args = parser.parse_args()
     predictions = args.predictions or osp.join(args.work_dir,
                                                'predictions.json')

@@ -2,9 +2,8 @@
 """Samples a second: ``python tools/benchmarks/data.py CONFIG``."""
 import argparse
 
-from mmengine.config import DictAction
-
 from orsa.apis.speed.report import add_speed_arguments, run
+from orsa.utils.configs import OptionsAction
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(
@@ -18,12 +17,12 @@ if __name__ == '__main__':
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='changes to every config, as key=value')
     parser.add_argument(
         '--against',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='time the first config with these changes as well, as key=value')
     add_speed_arguments(parser)
     args = parser.parse_args()

@@ -8,7 +8,7 @@ from typing import List
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from orsa.registry import HOOKS
 from orsa.utils.fileio import TEMPORARY
@@ -52,21 +52,27 @@ class CheckpointHook(_CheckpointHook):
             self._clear_up(runner)
         loop = runner.val_loop
         if loop is not None and self._validation_is_due(runner):
-            runner.logger.info(
-                f'The validation of epoch {runner.epoch} is run again: the '
-                'checkpoint was saved before it')
+            place = (f'iteration {runner.iter}' if isinstance(
+                runner.train_loop, IterBasedTrainLoop) else
+                     f'epoch {runner.epoch}')
+            runner.logger.info(f'The validation of {place} is run again: the '
+                               'checkpoint was saved before it')
             loop.run()
 
     @staticmethod
     def _validation_is_due(runner: Runner) -> bool:
-        loop, epoch = runner.train_loop, runner.epoch
-        if not hasattr(loop, 'val_interval') or epoch < 1 or (hasattr(
-                loop, 'dataloader_iterator')):
+        loop = runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop):
+            done, end = loop.iter, loop.max_iters
+        elif isinstance(loop, EpochBasedTrainLoop):
+            done, end = loop.epoch, loop.max_epochs
+        else:
             return False
-        if getattr(loop, 'skip_batches', 0):
+        if done < 1 or getattr(loop, 'skip_batches', 0):
             return False  # it was judged before this epoch began
-        return epoch >= loop.val_begin and (epoch % loop.val_interval == 0
-                                            or epoch == loop.max_epochs)
+        loop._decide_current_val_interval()
+        return done >= loop.val_begin and (done % loop.val_interval == 0
+                                           or done == end)
 
     def _clear_up(self, runner: Runner) -> None:
         for path in glob.glob(osp.join(self.out_dir, TEMPORARY + '*.pth')):

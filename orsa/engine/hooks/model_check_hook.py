@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
 from orsa.utils.classes import check_classes, common_classes
+from orsa.utils.state_fit import bare_keys, misfits
 
 
 @HOOKS.register_module()
@@ -19,6 +20,10 @@ class ModelCheckHook(Hook):
     - A frozen prior re-normalises what the classifier was given: the mean and
       std that it assumes (``input_mean``, ``input_std``) have to be those of
       the data preprocessor.
+    - MMEngine loads what fits of a checkpoint and leaves the rest as it is.
+      For a test, and to resume, all of the model has to be in it; to begin
+      from one, what was to begin from a file of its own (frozen priors, the
+      image encoder) has to, for that file is not read then.
     - A checkpoint carries the names of its classes: loading it for a dataset
       with other names, or another order of the same names, is an error. In a
       test, metrics that can match classes by name (``model_classes`` of
@@ -26,7 +31,7 @@ class ModelCheckHook(Hook):
       is logged.
 
     Raises:
-        ValueError: If either does not agree; both values are named.
+        ValueError: If one of these does not agree; it is named.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -50,7 +55,10 @@ class ModelCheckHook(Hook):
                         'normalised images. Set both to the same values')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the checkpoint's class names with the dataset's."""
+        """Compare its keys with the model's, its classes with the data's."""
+        self._check_keys(runner, checkpoint)
+        if runner._resume:
+            self._check_optimizer(runner, checkpoint)
         meta = checkpoint.get('meta') or {}
         classes = (meta.get('dataset_meta') or {}).get('classes')
         expected = self._dataset_classes(runner)
@@ -66,6 +74,59 @@ class ModelCheckHook(Hook):
             metric.model_classes = classes
         if classes and expected and list(classes) != list(expected):
             self._tell(classes, expected)
+
+    @staticmethod
+    def _check_keys(runner: Runner, checkpoint: dict) -> None:
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        state = bare_keys(checkpoint.get('state_dict', checkpoint))
+        name = runner._load_from or 'the checkpoint'
+        begins = hasattr(runner._train_loop, 'dataloader')
+        if not begins or runner._resume:
+            problems = misfits(model, state, unknown=False)
+            if problems:
+                raise ValueError(f"'{name}' does not fit the model of this "
+                                 f'config: {"; ".join(problems)}')
+        for prefix, part in model.named_modules():
+            # it was built without its own file, since this one follows
+            if getattr(part, 'allow_untrained', None) != 'quiet':
+                continue
+            lacking = [
+                key for key in part.state_dict()
+                if f'{prefix}.{key}' not in state
+            ]
+            if lacking:
+                raise ValueError(
+                    f"'{name}' lacks {len(lacking)} weights of {prefix}, "
+                    f'{lacking[0]} first, which would stay random: begin from '
+                    'a checkpoint of the whole model, or give the part that '
+                    'it is for its own file (init_cfg or checkpoint) instead '
+                    'of load_from')
+
+    @staticmethod
+    def _check_optimizer(runner: Runner, checkpoint: dict) -> None:
+        saved = (checkpoint.get('optimizer') or {}).get('param_groups')
+        # of several optimizers each has its own, under its name
+        own = getattr(
+            getattr(runner.optim_wrapper, 'optimizer', None), 'param_groups',
+            None)
+        if not isinstance(saved, list) or own is None:
+            return
+        # flags, which versions of torch add, have a default when loaded
+        lacking = {
+            key
+            for group, other in zip(own, saved)
+            for key, value in group.items()
+            if key not in other and key != 'initial_lr' and value is not None
+            and not isinstance(value, bool)
+        }
+        if lacking or len(own) != len(saved):
+            what = (f'has no {", ".join(sorted(lacking))}' if lacking else
+                    f'has {len(saved)} groups of parameters, not {len(own)}')
+            raise ValueError(
+                f"the optimizer of '{runner._load_from}' {what}: resume with "
+                'the one of the beginning, or begin anew from its weights '
+                '(load_from, without --resume)')
 
     @staticmethod
     def _matching_metrics(runner: Runner) -> list:
