@@ -23,9 +23,9 @@ if [ "${1:-}" = --stress ]; then
         tests/stress/test_{documented_commands,mutants,bad_data}.py \
         tests/stress/test_properties.py \
         tests/test_utils/test_hostile_files.py \
-        tests/test_engine/test_{resume,world_size,rank_checks,distributed}.py \
-        tests/test_engine/test_{numerical_faults,degenerate_batches}.py \
-        tests/test_engine/test_determinism.py \
+        tests/test_engine/test_{resume,preemption,world_size,rank_checks}.py \
+        tests/test_engine/test_{distributed,numerical_faults}.py \
+        tests/test_engine/test_{degenerate_batches,determinism}.py \
         tests/test_evaluation/test_several_ranks.py "$@"
 fi
 

@@ -1,9 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/replay_step.py`` does: a step that went wrong, again."""
 import argparse
+import contextlib
 import pickle
 import sys
-from typing import Optional, Tuple, Union
+from typing import Iterator, Optional, Tuple, Union
 
 import torch
 from mmengine.config import Config
@@ -13,7 +14,7 @@ from mmengine.registry import MODELS
 from orsa.engine.hooks.numerical_fault_hook import names_at_fault, replay
 from orsa.utils.batches import decode_batch
 from orsa.utils.checkpoint import load_checkpoint_file
-from orsa.utils.configs import type_name
+from orsa.utils.configs import OptionsAction, type_name
 from orsa.utils.tracing import Origin
 from .model import build_model, load_config
 
@@ -26,6 +27,50 @@ def _switch_losses(model, cfg: Config, epoch: int) -> None:
         for item in sorted(hook.schedule, key=lambda i: i.action_epoch):
             if item.action_epoch <= epoch + 1 and item.get('loss'):
                 model.head.loss_module = MODELS.build(item.loss)
+
+
+def _check_stored(content: dict, fault: str) -> None:
+    """See that a file holds all of a stored step.
+
+    Raises:
+        ValueError: If not; the message says what of it is missing or wrong.
+    """
+    stored = content.get('fault')
+    if not isinstance(stored, dict) or 'batches' not in stored:
+        raise ValueError(f"'{fault}' is no stored step of training: they are "
+                         'in the folder faults of the work dir')
+    meta, batches = content.get('meta') or {}, stored['batches']
+    wrong = [
+        f'its {key} is missing or no dict'
+        for key in ('state_dict', 'optimizer')
+        if not isinstance(content.get(key), dict)
+    ]
+    wrong += [
+        f'its meta.{key} is missing or no whole number'
+        for key in ('epoch', 'seed', 'rank')
+        if not isinstance(meta.get(key), int)
+    ]
+    if not isinstance(batches, (list, tuple)) or not batches or not all(
+            isinstance(item, (list, tuple)) and len(item) == 2
+            and isinstance(item[0], int) and isinstance(item[1], dict)
+            for item in batches):
+        wrong.append('its fault.batches are not pairs of an iteration and a '
+                     'batch')
+    if wrong:
+        raise ValueError(f"the stored step '{fault}' is damaged: {wrong[0]}. "
+                         'Take another one of its folder')
+
+
+@contextlib.contextmanager
+def _named(fault: str, what: str) -> Iterator[None]:
+    """Say of which file and part of it an error is."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError,
+            ValueError) as error:
+        raise ValueError(f"{what} of the stored step '{fault}' cannot be "
+                         'used: it is damaged, or of another kind '
+                         f'({type(error).__name__}: {error})') from error
 
 
 def replay_step(
@@ -50,16 +95,15 @@ def replay_step(
         the names of the images; None and None if all is finite.
 
     Raises:
-        ValueError: If the file is no stored step, or of another model.
+        ValueError: If the file is no stored step, a damaged one, or of
+            another model.
     """
     cfg = load_config(config)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
     content = load_checkpoint_file(fault, finite=False)
-    stored, meta = content.get('fault'), content.get('meta') or {}
-    if not isinstance(stored, dict) or 'batches' not in stored:
-        raise ValueError(f"'{fault}' is no stored step of training: they are "
-                         'in the folder faults of the work dir')
+    _check_stored(content, fault)
+    meta = content['meta']
     model = build_model(cfg, pretrained=False)
     _switch_losses(model, cfg, meta['epoch'])
     try:
@@ -69,8 +113,11 @@ def replay_step(
                          f'config: {error}') from error
     model.to(device)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    wrapper.load_state_dict(content['optimizer'])
-    batches = [(i, decode_batch(batch)) for i, batch in stored['batches']]
+    with _named(fault, 'the optimizer'):
+        wrapper.load_state_dict(content['optimizer'])
+    with _named(fault, 'a batch'):
+        batches = [(i, decode_batch(batch))
+                   for i, batch in content['fault']['batches']]
     origin, iteration = replay(model, wrapper, batches, meta['seed'],
                                meta['rank'])
     return origin, iteration, names_at_fault(batches, origin, iteration)
@@ -78,7 +125,6 @@ def replay_step(
 
 def main() -> None:
     """The command line of ``tools/replay_step.py``."""
-    from mmengine.config import DictAction
     parser = argparse.ArgumentParser(
         description='Run a step of training again whose loss or gradient was '
         'not finite, and say which part gave the first NaN or Inf')
@@ -86,7 +132,10 @@ def main() -> None:
     parser.add_argument('fault', help='a file of WORK_DIR/faults')
     parser.add_argument('--device', default='cpu')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='as for training')
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        help='as for training')
     args = parser.parse_args()
     try:
         origin, iteration, names = replay_step(args.config, args.fault,

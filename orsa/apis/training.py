@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/train.py`` does, for use from Python and other commands."""
 import argparse
+import contextlib
 import logging
 import math
 import os
@@ -8,17 +9,21 @@ import os.path as osp
 import pickle
 import re
 from collections import OrderedDict
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from orsa.utils.checkpoint import load_checkpoint_file
+from orsa.engine.hooks.preemption_hook import sigterm_heard
+from orsa.utils.checkpoint import check_finite, load_checkpoint_file
+from orsa.utils.configs import OptionsAction
 from orsa.utils.dist import guard_ranks, prepare_cpu_distribution
 from orsa.utils.fileio import check_writable, plain_disk_errors
+from orsa.utils.folder_lock import locked_folder
+from orsa.utils.rank_faults import rank_from_environment
 from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
 from .model import load_config
@@ -37,7 +42,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override settings of the config, as key=value; a list is '
         'key="[a,b]" or key=a,b')
     parser.add_argument(
@@ -78,7 +83,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='start the dataloader workers anew every epoch')
     parser.add_argument(
-        '--max-iters', type=int, metavar='N', help='stop after N iterations')
+        '--max-iters',
+        type=int,
+        metavar='N',
+        help='for a try: stop after N iterations; the epoch that is cut off '
+        'counts as done')
     parser.add_argument(
         '--dry-run',
         action='store_true',
@@ -167,15 +176,31 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        if args.resume != 'auto':
+            cfg.load_from = args.resume
     return cfg
+
+
+def resume_latest(cfg: Config) -> None:
+    """Set ``load_from`` and ``resume`` to go on from the latest checkpoint.
+
+    Where there is none yet, the training begins as the config says, with the
+    weights of its ``load_from`` if it has one.
+
+    Raises:
+        RuntimeError: If there are checkpoints, and none is whole.
+    """
+    latest = latest_checkpoint(cfg.work_dir)
+    cfg.resume = latest is not None
+    if latest is not None:
+        cfg.load_from = latest
 
 
 def build_runner(cfg: Config) -> Runner:
     """Build a Runner, ready for what the stack and the machine need."""
     prepare_cpu_distribution(cfg)
     guard_ranks(cfg)
-    if whole_checkpoint(cfg):
+    if cfg.get('load_from'):
         from orsa.models.priors import skip_pretrained
         skip_pretrained(cfg.model)
     runner = (
@@ -201,7 +226,25 @@ def _resumable(path: str) -> Tuple[Optional[str], int]:
     place = [content['meta'].get(key) for key in ('epoch', 'iter')]
     if not all(isinstance(n, int) for n in place):
         return f"'{path}' does not say its epoch and iteration", -1
+    try:
+        for key in ('optimizer', 'ema_state_dict'):  # it goes on with these
+            check_finite(_named_tensors(content.get(key), key), path)
+    except ValueError as error:
+        return str(error), -1
     return None, place[1]
+
+
+def _named_tensors(content: Any, name: str) -> Dict[str, torch.Tensor]:
+    """All tensors in dicts and lists, by the way to them."""
+    if isinstance(content, torch.Tensor):
+        return {name: content}
+    items = (
+        content.items() if isinstance(content, dict) else
+        enumerate(content) if isinstance(content, (list, tuple)) else ())
+    found = {}
+    for key, value in items:
+        found.update(_named_tensors(value, f'{name}.{key}'))
+    return found
 
 
 def latest_checkpoint(work_dir: str) -> Optional[str]:
@@ -258,15 +301,6 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
     return best
 
 
-def whole_checkpoint(cfg: Config) -> Optional[str]:
-    """The checkpoint that a run will start from, None if there is none."""
-    if cfg.get('load_from'):
-        return cfg.load_from
-    if cfg.get('resume') and osp.isdir(cfg.work_dir):
-        return latest_checkpoint(cfg.work_dir)
-    return None
-
-
 class _CutShort:
     """A dataloader that ends with the iteration budget of its loop."""
 
@@ -291,8 +325,9 @@ class _CutShort:
 def cut_short(runner: Runner, max_iters: int) -> None:
     """Make a Runner stop after ``max_iters`` iterations.
 
-    Checkpoint and validation follow as at the end of an epoch; schedules
-    keep their length.
+    Checkpoint and validation follow as at the end of an epoch, and the epoch
+    that is cut off counts as done, also for who resumes; schedules keep their
+    length.
     """
     if max_iters < 1:
         raise ValueError(f'--max-iters should be positive, but got '
@@ -385,20 +420,31 @@ def train(args: argparse.Namespace) -> Runner:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_train_arguments(load_config(args.config), args)
-    if not args.dry_run:
-        check_writable(cfg.work_dir)
-    # of several that there may be, the last one that is whole
-    cfg.load_from = whole_checkpoint(cfg)
-    use_prior_cache(cfg, ('train', 'val'), cfg.load_from)
+    if args.dry_run:
+        runner = _prepare(cfg, args)
+        print(describe(runner))
+        return runner
+    check_writable(cfg.work_dir)
+    first = rank_from_environment() in (-1, 0)
+    alone = locked_folder(cfg.work_dir) if first else contextlib.nullcontext()
+    with sigterm_heard(cfg), alone, plain_disk_errors(cfg.work_dir):
+        runner = _prepare(cfg, args)
+        runner.train()
+    print_log(f'results are in {runner.work_dir}', logger='current')
+    return runner
+
+
+def _prepare(cfg: Config, args: argparse.Namespace) -> Runner:
+    """A Runner that knows what it starts from and where it ends."""
+    if cfg.get('resume') and (args.resume == 'auto'
+                              or not cfg.get('load_from')):
+        resume_latest(cfg)
+    use_prior_cache(cfg, ('train', 'val'), cfg.get('load_from'))
     runner = build_runner(cfg)
     if args.dry_run:
-        print(describe(runner))
         return runner
     if args.max_iters is not None:
         cut_short(runner, args.max_iters)
     loader = runner.train_loop.dataloader
     check_batches(cfg, len(loader.dataset), len(loader))
-    with plain_disk_errors(runner.work_dir):
-        runner.train()
-    print_log(f'results are in {runner.work_dir}', logger='current')
     return runner

@@ -2,6 +2,7 @@
 """NaN and Inf: caught at their step, named, stored, and gone on from."""
 import json
 import math
+import resource
 
 import cv2
 import numpy as np
@@ -84,7 +85,14 @@ def faces(tmp_path_factory):
     return root
 
 
-def config(faces, work_dir, fails='nan', wrapper='sam', clean=False, **hook):
+def config(faces,
+           work_dir,
+           fails='nan',
+           wrapper='sam',
+           clean=False,
+           epochs=1,
+           accumulate=1,
+           **hook):
     loop = dict(sam='orsa.SAMTrainLoop', plain='EpochBasedTrainLoop')[wrapper]
     return Config(
         dict(
@@ -111,8 +119,9 @@ def config(faces, work_dir, fails='nan', wrapper='sam', clean=False, **hook):
                         dict(type='LoadImageFromFile'),
                         dict(type='PackInputs')
                     ])),
-            train_cfg=dict(type=loop, max_epochs=1),
-            optim_wrapper=WRAPPERS[wrapper],
+            train_cfg=dict(type=loop, max_epochs=epochs),
+            optim_wrapper=dict(
+                WRAPPERS[wrapper], accumulative_counts=accumulate),
             default_hooks=dict(
                 checkpoint=None,
                 reseed=dict(type='orsa.ReseedHook'),
@@ -192,6 +201,106 @@ def test_too_many_skips_stop(faces, tmp_path):
     runner = runner_of(faces, tmp_path, action='skip', max_skips=0)
     with pytest.raises(NumericalFault, match='0 steps in a row'):
         runner.train()
+
+
+@pytest.mark.parametrize('wrapper', ['sam', 'plain'])
+def test_a_step_of_several_batches_is_looked_at_as_a_whole(
+        faces, tmp_path, wrapper):
+    """The fault is in the second of three batches."""
+    kwargs = dict(wrapper=wrapper, accumulate=3)
+    runner = runner_of(faces, tmp_path / 'a', **kwargs)
+    with pytest.raises(NumericalFault) as raised:
+        runner.train()
+    message = str(raised.value)
+    assert message.startswith('iteration 2:') and "'backbone.poison'" in (
+        message)
+    assert '7.png, in the batch of iteration 1' in message
+    path = str(tmp_path / 'a' / 'faults' / 'iter_2_rank_0.pth')
+    origin, iteration, names = replay_step(
+        config(faces, tmp_path, **kwargs), path)
+    assert origin.part == 'backbone.poison' and iteration == 1
+    assert [n.split('/')[-1] for n in names] == ['7.png']
+    # what the norm has seen of the three is taken back, too
+    runner = runner_of(faces, tmp_path / 'b', action='skip', **kwargs)
+    start = {}
+
+    class Look(Hook):
+
+        def before_train(self, runner):
+            state = runner.model.state_dict()
+            start.update({k: v.clone() for k, v in state.items()})
+
+    runner.register_hook(Look())
+    runner.train()
+    for key, value in runner.model.state_dict().items():
+        assert torch.equal(value, start[key]), key
+    log = runner.message_hub.get_scalar('train/loss').data[0]
+    assert len(log) == 2 and all(map(math.isfinite, log))
+
+
+def test_a_full_disk_hides_no_fault(faces, tmp_path, monkeypatch):
+    real = NumericalFaultHook._store
+
+    def store(*args):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        try:
+            return real(*args)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(NumericalFaultHook, '_store', store)
+    with pytest.raises(
+            NumericalFault,
+            match="7.png.*could not be stored in '"
+            '.*iter_1_rank_0.pth.*File too large'):
+        runner_of(faces, tmp_path).train()
+    runner_of(faces, tmp_path, action='skip').train()
+    assert not list((tmp_path / 'faults').iterdir())
+
+
+def test_the_first_faults_alone_are_stored(faces, tmp_path):
+    runner_of(faces, tmp_path, epochs=3, action='skip', max_stored=2).train()
+    assert sorted(p.name for p in (tmp_path / 'faults').glob('*.pth')) == [
+        'iter_1_rank_0.pth', 'iter_4_rank_0.pth'
+    ]
+
+
+def test_damaged_files_of_faults(faces, tmp_path):
+    with pytest.raises(NumericalFault):
+        runner_of(faces, tmp_path).train()
+    cfg = config(faces, tmp_path)
+    good = torch.load(
+        tmp_path / 'faults' / 'iter_1_rank_0.pth', weights_only=True)
+    (number, batch), = good['fault']['batches']
+    sample = dict(orsa_element='DataSample')
+    for change, message in (
+        (dict(meta=None), 'damaged: its meta.epoch is missing'),
+        (dict(meta=dict(good['meta'], rank='x')), 'its meta.rank is missing'),
+        (dict(optimizer=None), 'damaged: its optimizer is missing'),
+        (dict(optimizer=dict(state={})), "optimizer of .* 'param_groups'"),
+        (dict(state_dict=None), 'damaged: its state_dict is missing'),
+        (dict(state_dict={}), 'is of another model'),
+        (dict(fault=7), 'is no stored step'),
+        (dict(fault=dict(batches=7)), 'its fault.batches are not pairs'),
+        (dict(fault=dict(batches=[])), 'its fault.batches are not pairs'),
+        (dict(fault=dict(batches=[(batch, number)])), 'are not pairs'),
+        (dict(
+            fault=dict(batches=[(number,
+                                 dict(batch, data_samples=[sample]))])),
+         "a batch of .* cannot be used.*'metainfo'"),
+    ):
+        content = {
+            k: v
+            for k, v in {
+                **good,
+                **change
+            }.items() if v is not None
+        }
+        torch.save(content, tmp_path / 'bad.pth')
+        with pytest.raises(ValueError, match=message) as raised:
+            replay_step(cfg, str(tmp_path / 'bad.pth'))
+        assert 'bad.pth' in str(raised.value)
 
 
 class Toy(nn.Module):

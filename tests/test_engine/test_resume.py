@@ -218,6 +218,10 @@ def test_sigterm_saves_within_the_epoch(config, unbroken, tmp_path, repo_root):
     # the disk was full, or the copy was broken off
     data = (tmp_path / 'epoch_3.pth').read_bytes()
     (tmp_path / 'epoch_3.pth').write_bytes(data[:-100])
+    # in the validation that is made up for, before anything is trained
+    ended = train(config, tmp_path, repo_root, '--resume', TERM_IN_VAL=2)
+    assert ended.returncode == 75, ended.stderr[-3000:]
+    assert 'nothing was trained yet' in ended.stdout + ended.stderr
     resumed = train(config, tmp_path, repo_root, '--resume')
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     said = resumed.stdout + resumed.stderr

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
+from orsa.apis.training import cut_short
 from orsa.engine import SAMOptimWrapper
+from orsa.engine.loops.steps import step_is_open
 
 
 class Net(BaseModel):
@@ -157,6 +160,58 @@ def test_last_partial_group_steps(tmp_path):
     steps = runner.optim_wrapper.optimizer.state[model.layers[0].weight]
     assert int(steps['step']) == 2
     assert not runner.optim_wrapper.perturbed
+
+
+def test_an_epoch_ends_with_a_step(tmp_path):
+    """4 batches in groups of 3: the last step is that of a batch alone."""
+    torch.manual_seed(5)
+    ours = Net(batch_norm=False, dropout=0.)
+    theirs = copy.deepcopy(ours)
+    runner = make_runner(
+        tmp_path, ours,
+        dict(optimizer=dict(type='SGD', lr=.1), accumulative_counts=3), 2)
+    seen = []
+
+    class Look(Hook):
+
+        def after_train_iter(self, runner, **kwargs):
+            seen.append((runner.train_loop.step_is_open, step_is_open(runner)))
+
+    runner.register_hook(Look())
+    runner.train()
+    assert seen == 2 * [(True, True), (True, True), (False, False),
+                        (False, False)]
+    optimizer, data = torch.optim.SGD(theirs.parameters(), lr=.1), Data()
+    for part in 2 * (slice(0, 18), slice(18, 24)):
+        reference_step(
+            theirs, optimizer,
+            dict(
+                inputs=torch.tensor(data.x[part]),
+                labels=torch.tensor(data.y[part])))
+    for a, b in zip(ours.parameters(), theirs.parameters()):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_without_sam_the_wrapper_is_asked(tmp_path):
+    """Also where the training is cut short within an epoch."""
+    for loop, expected in (('orsa.EpochTrainLoop', [1, 1, 0, 0, 1, 0]),
+                           ('EpochBasedTrainLoop', [1, 1, 0, 1, 1, 0])):
+        seen = []
+
+        class Look(Hook):
+
+            def after_train_iter(self, runner, **kwargs):
+                seen.append(step_is_open(runner))
+
+        runner = make_runner(
+            tmp_path,
+            Net(),
+            dict(type='OptimWrapper', accumulative_counts=3),
+            loop=dict(type=loop, max_epochs=2))
+        cut_short(runner, 6)
+        runner.register_hook(Look())
+        runner.train()
+        assert seen == expected
 
 
 def test_rho_zero_is_the_plain_optimizer(tmp_path):

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import contextlib
+import io
 import math
 import os.path as osp
 from typing import List, Optional, Tuple
@@ -17,6 +18,7 @@ from orsa.utils.batches import encode_batch, names_of
 from orsa.utils.fileio import atomic_path, dump_json
 from orsa.utils.seeding import seed_iteration
 from orsa.utils.tracing import Origin, find_origin
+from ..loops.steps import step_is_open
 
 ACTIONS = ('stop', 'skip', 'lower_scale')
 
@@ -47,6 +49,8 @@ class NumericalFaultHook(Hook):
             same and halves the loss scale. Defaults to 'stop'.
         max_skips (int): So many steps may be left out one after another.
             Defaults to 10.
+        max_stored (int): So many steps are stored in a run, the first ones:
+            each has the size of a checkpoint. Defaults to 3.
 
     Raises:
         ValueError: If ``action`` is unknown.
@@ -55,13 +59,17 @@ class NumericalFaultHook(Hook):
     # Before RuntimeInfoHook, which would log what is not finite.
     priority = 'HIGHEST'
 
-    def __init__(self, action: str = 'stop', max_skips: int = 10) -> None:
+    def __init__(self,
+                 action: str = 'stop',
+                 max_skips: int = 10,
+                 max_stored: int = 3) -> None:
         if action not in ACTIONS:
             raise ValueError(f'NumericalFaultHook: action should be one of '
                              f'{ACTIONS}, but got {action!r}')
         self.action = action
         self.max_skips = max_skips
-        self.skips = 0
+        self.max_stored = max_stored
+        self.skips = self.stored = 0
         self._handles: list = []
         self._forget()
 
@@ -146,20 +154,15 @@ class NumericalFaultHook(Hook):
                          data_batch=None,
                          outputs: Optional[dict] = None) -> None:
         """Keep what is not finite out of the log; look at the loss scale."""
-        wrapper = runner.optim_wrapper
-        complete = (
-            self._stepped or getattr(wrapper, '_inner_count', 0) %
-            getattr(wrapper, '_accumulative_counts', 1) == 0)
-        if not complete:
+        if step_is_open(runner):
+            _drop_not_finite(outputs)  # looked at when the step is complete
             return
         if not self._stepped and self._scaler is not None:
             self._left_out_by_scaler()
         if self._bad:
             if self.action == 'lower_scale':
                 self._scaler.update(self._scaler.get_scale() / 2)
-            for key, value in list((outputs or {}).items()):
-                if not math.isfinite(float(value)):
-                    del outputs[key]
+            _drop_not_finite(outputs)
         self._forget()
 
     def _left_out_by_scaler(self) -> None:
@@ -181,7 +184,10 @@ class NumericalFaultHook(Hook):
         files = names_at_fault(self._batches, origin, iteration)
         stored = self._store(origin, files)
         self.skips += 1
-        where = f'first in {origin}{self._named(origin, files)}. {stored}'
+        where = f'first in {origin}{self._named(origin, files)}'
+        if len(self._batches) > 1:
+            where += f', in the batch of iteration {iteration}'
+        where = f'{where}. {stored}'
         # gradients are averaged: every rank sees what one has caused
         found = {
             rank: text
@@ -231,13 +237,30 @@ class NumericalFaultHook(Hook):
         """Write the batches and the state before the step."""
         runner = self._runner
         self._restore()
+        if self.stored >= self.max_stored:
+            return (f'It is not stored: {self.stored} before it are '
+                    f'(max_stored={self.max_stored}).')
         name = f'iter_{runner.iter}_rank_{get_rank()}'
         path = osp.join(runner.work_dir, 'faults', name + '.pth')
         found = dict(
             phase=origin.phase if origin else None,
             part=origin.part if origin else None,
             files=files)
-        content = dict(
+        try:
+            with atomic_path(path) as temporary:
+                _write(self._content(found), temporary)
+            dump_json(
+                dict(found, iter=runner.iter, epoch=runner.epoch),
+                path.replace('.pth', '.json'))
+        except OSError as error:
+            return f"It could not be stored in '{path}' ({error})."
+        self.stored += 1
+        return f'Look at it with tools/replay_step.py CONFIG {path}'
+
+    def _content(self, found: dict) -> dict:
+        """What :func:`orsa.apis.replaying.replay_step` reads."""
+        runner = self._runner
+        return dict(
             meta=dict(
                 epoch=runner.epoch,
                 iter=runner.iter,
@@ -251,15 +274,25 @@ class NumericalFaultHook(Hook):
             fault=dict(
                 found,
                 batches=[(i, encode_batch(b)) for i, b in self._batches]))
-        try:
-            with atomic_path(path) as temporary:
-                torch.save(content, temporary)
-            dump_json(
-                dict(found, iter=runner.iter, epoch=runner.epoch),
-                path.replace('.pth', '.json'))
-        except OSError as error:
-            return f"It could not be stored in '{path}' ({error})."
-        return f'Look at it with tools/replay_step.py CONFIG {path}'
+
+
+def _write(content: dict, path: str) -> None:
+    """Save by ``torch.save``, which itself would hide what the disk says.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with open(path, 'wb') as file:
+        file.write(buffer.getbuffer())
+
+
+def _drop_not_finite(outputs: Optional[dict]) -> None:
+    """Take out what would be logged."""
+    for key, value in list((outputs or {}).items()):
+        if not torch.isfinite(torch.as_tensor(value).detach()).all():
+            del outputs[key]
 
 
 def _on_all_ranks(good: torch.Tensor) -> bool:

@@ -63,7 +63,7 @@ class WorldSizeHook(Hook):
         place = meta.get('within_epoch')
         if isinstance(place, dict):
             done = convert_place(
-                int(place['done']), old, new, meta['iter'],
+                int(place['done']), old, new,
                 getattr(wrapper, '_accumulative_counts', 1))
             meta['within_epoch'] = dict(done=done, of=new['batches'])
             meta['iter'] += done
@@ -97,19 +97,15 @@ def _tell(old: dict, new: dict) -> str:
             f'{step}. Iterations are counted as if it had always been so')
 
 
-def convert_place(done: int,
-                  old: dict,
-                  new: dict,
-                  begun: int = 0,
-                  accumulate: int = 1) -> int:
+def convert_place(done: int, old: dict, new: dict, accumulate: int = 1) -> int:
     """How many batches of an epoch are done, in another division.
 
     Args:
         done (int): Batches that were done.
         old (dict): ``count``, ``batch_size`` and ``batches`` of then.
         new (dict): The same of now.
-        begun (int): Iterations before this epoch. Defaults to 0.
-        accumulate (int): Iterations in a step. Defaults to 1.
+        accumulate (int): Iterations in a step, the first of which begins with
+            the epoch. Defaults to 1.
 
     Returns:
         int: The batches that cover no sample that was not seen. Less than
@@ -123,7 +119,7 @@ def convert_place(done: int,
     """
     samples = done * old['count'] * old['batch_size']
     done = min(samples // (new['count'] * new['batch_size']), new['batches'])
-    return max(done - (begun + done) % accumulate, 0)
+    return done - done % accumulate
 
 
 def _convert_schedules(saved: List[dict], built: Iterable, before: int,

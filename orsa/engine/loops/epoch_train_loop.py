@@ -2,6 +2,7 @@
 from mmengine.runner import EpochBasedTrainLoop
 
 from orsa.registry import LOOPS
+from .steps import begin_epoch
 
 
 class ResumesWithinEpoch:
@@ -9,6 +10,8 @@ class ResumesWithinEpoch:
 
     Batches that were trained on are read again and passed over: what a
     :class:`orsa.FERDataset` gives depends on seed, epoch and index alone.
+    With gradient accumulation the last step of an epoch has the batches that
+    remain, so that none is open when it is saved.
     """
 
     # set by PreemptionHook when a checkpoint was saved within an epoch
@@ -17,6 +20,10 @@ class ResumesWithinEpoch:
     def run_epoch(self) -> None:
         """Iterate one epoch, or what is left of it."""
         skip, runner = self.skip_batches, self.runner
+        batches = len(self.dataloader) - skip
+        if 0 < self._max_iters - self._iter < batches:  # --max-iters
+            batches = self._max_iters - self._iter
+        begin_epoch(runner.optim_wrapper, batches)
         if not skip:
             super().run_epoch()
             return

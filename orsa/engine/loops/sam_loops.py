@@ -26,6 +26,11 @@ class _SAMStep:
                 f"'orsa.SAMOptimWrapper', but got {type(wrapper).__name__}")
         return super().run()
 
+    @property
+    def step_is_open(self) -> bool:
+        """bool: Whether batches wait for others of the same step."""
+        return bool(self._pending)
+
     def sam_step(self, data_batch) -> dict:
         """Both passes on a batch.
 

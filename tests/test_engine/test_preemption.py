@@ -1,0 +1,223 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""SIGTERM: once or often, early, within a step of several batches."""
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from ranks import on_ranks
+from test_resume import CONFIG, make_faces
+
+from orsa.apis import training
+from orsa.engine import Preempted
+from orsa.engine.hooks import preemption_hook
+from orsa.engine.hooks.preemption_hook import _Request, sigterm_heard
+from orsa.utils.checkpoint import load_checkpoint_file
+from orsa.utils.compat import setup_stack
+from orsa.utils.dist import prepare_cpu_distribution
+
+
+def config(work_dir, world=1, accumulate=3, every=1, loop='orsa.SAMTrainLoop'):
+    by_epoch = 'Iter' not in loop
+    length = dict(max_epochs=2) if by_epoch else dict(max_iters=8)
+    return Config(
+        dict(
+            model=dict(type='TinyNet'),
+            work_dir=str(work_dir),
+            launcher='pytorch' if world > 1 else 'none',
+            train_dataloader=dict(
+                dataset=dict(type='TinyData'),
+                batch_size=6,
+                sampler=dict(type='DefaultSampler', shuffle=by_epoch),
+                collate_fn=dict(type='default_collate')),
+            train_cfg=dict(type=loop, **length),
+            optim_wrapper=dict(
+                type='orsa.SAMOptimWrapper'
+                if 'SAM' in loop else 'OptimWrapper',
+                accumulative_counts=accumulate,
+                optimizer=dict(type='SGD', lr=0.3, momentum=0.9)),
+            default_hooks=dict(
+                reseed=dict(type='orsa.ReseedHook'),
+                checkpoint=dict(
+                    type='orsa.CheckpointHook',
+                    interval=every,
+                    by_epoch=by_epoch),
+                preemption=dict(type='orsa.PreemptionHook', interval=2),
+                logger=None),
+            custom_hooks=[dict(type='Terms')],
+            experiment_name=os.path.basename(str(work_dir)),
+            randomness=dict(seed=3)))
+
+
+def train(rank, world, cfg, term_at=(), resume=None):
+    """SIGTERMs on the last rank, each in an iteration; how it ended."""
+    import train_worker  # noqa: F401 registers TinyNet and TinyData
+
+    class Terms(Hook):
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            for _ in range(term_at.count(runner.iter)):
+                if rank == world - 1:
+                    signal.raise_signal(signal.SIGTERM)
+
+    HOOKS.register_module(module=Terms, force=True)
+    setup_stack()
+    if resume:
+        cfg.resume, cfg.load_from = True, str(resume)
+    prepare_cpu_distribution(cfg)
+    runner = Runner.from_cfg(cfg)
+    ended = 'to the end'
+    try:
+        runner.train()
+    except Preempted:
+        ended = 'preempted'
+    weights = [
+        p.detach().flatten().tolist() for p in runner.model.parameters()
+    ]
+    return ended, sum(weights, [])
+
+
+# 8 batches in an epoch make steps of 3, 3 and 2
+@pytest.mark.parametrize(
+    'loop',
+    ['orsa.SAMTrainLoop', 'orsa.EpochTrainLoop', 'orsa.SAMIterBasedTrainLoop'])
+def test_a_step_of_several_batches_is_not_torn(tmp_path, loop):
+    every = 6 if 'Iter' in loop else 1
+    whole, = on_ranks(train, 1, config(tmp_path / 'a', every=every, loop=loop))
+    cfg = config(tmp_path / 'b', every=every, loop=loop)
+    assert on_ranks(train, 1, cfg, [3])[0][0] == 'preempted'
+    saved = tmp_path / 'b' / 'preempted_iter_6.pth'
+    place = load_checkpoint_file(saved)['meta'].get('within_epoch')
+    assert place == (None if 'Iter' in loop else dict(done=6, of=8))
+    assert on_ranks(train, 1, cfg, [], saved) == [whole]
+    # and from what was saved at the end of an epoch, after a kill
+    saved = tmp_path / 'a' / ('iter_6.pth'
+                              if 'Iter' in loop else 'epoch_1.pth')
+    assert on_ranks(train, 1, cfg, [], saved) == [whole]
+
+
+def test_ranks_ask_in_a_step_and_end_after_it(tmp_path):
+    """They ask after 2 iterations, and a step has 3."""
+    cfg = config(tmp_path, world=2)
+    ends = on_ranks(train, 2, cfg, [0])
+    assert [e[0] for e in ends] == ['preempted'] * 2
+    assert (tmp_path / 'preempted_iter_3.pth').exists()
+
+
+def test_a_repeated_signal_is_one_request(tmp_path):
+    """As torchrun and a batch system send it."""
+    cfg = config(tmp_path, accumulate=1)
+    assert on_ranks(train, 1, cfg, [2, 2, 2])[0][0] == 'preempted'
+    assert (tmp_path / 'preempted_iter_3.pth').exists()
+
+
+def test_a_late_repeat_ends_the_process(monkeypatch):
+    for seconds, ends in ((30., False), (0.05, True)):
+        monkeypatch.setattr(preemption_hook, 'SAME_REQUEST', seconds)
+        child = os.fork()
+        if not child:
+            signal.signal(signal.SIGTERM, _Request())
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(0.1)
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(7)
+        status = os.waitpid(child, 0)[1]
+        assert (os.WIFSIGNALED(status)
+                and os.WTERMSIG(status) == signal.SIGTERM) is ends
+        assert ends or os.WEXITSTATUS(status) == 7
+
+
+def test_a_file_of_an_older_run_is_not_this_ones(tmp_path):
+    (tmp_path / 'epoch_1.pth').write_bytes(b'of another run')
+    cfg = config(tmp_path, every=5)
+    assert on_ranks(train, 1, cfg, [7])[0][0] == 'preempted'
+    saved = tmp_path / 'preempted_iter_8.pth'
+    assert load_checkpoint_file(saved)['meta']['epoch'] == 1
+    assert (tmp_path / 'last_checkpoint').read_text() == str(saved)
+    # what this run has saved is not saved again
+    cfg = config(tmp_path / 'b')
+    assert on_ranks(train, 1, cfg, [7])[0][0] == 'preempted'
+    assert [p.name for p in (tmp_path / 'b').glob('*.pth')] == ['epoch_1.pth']
+
+
+@pytest.mark.parametrize('change, heard', [
+    ({}, True),
+    (dict(launcher='pytorch'), False),
+    (dict(default_hooks=dict(preemption=None)), False),
+    (dict(default_hooks=None, custom_hooks=[dict(type='orsa.PreemptionHook')
+                                            ]), True),
+])
+def test_heard_before_a_runner_is_built(tmp_path, change, heard):
+    before = signal.getsignal(signal.SIGTERM)
+    cfg = config(tmp_path)
+    cfg.merge_from_dict(change)
+    with sigterm_heard(cfg):
+        assert (signal.getsignal(signal.SIGTERM) is not before) is heard
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(KeyError):
+        with sigterm_heard(cfg):
+            raise KeyError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_while_it_is_built(tmp_path, monkeypatch):
+    (tmp_path /
+     'config.py').write_text(f'_base_ = []\n{config(tmp_path).pretty_text}')
+
+    def build(cfg):
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError('it went on')
+
+    monkeypatch.setattr(training, 'build_runner', build)
+    parser = argparse.ArgumentParser()
+    training.add_train_arguments(parser)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as raised:
+            training.train(parser.parse_args([str(tmp_path / 'config.py')]))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert raised.value.code == 75
+
+
+@pytest.mark.skipif('ORSA_STRESS' not in os.environ, reason='takes a while')
+@pytest.mark.parametrize('turn', range(5))
+def test_to_every_process_of_a_job(tmp_path, repo_root, turn):
+    """The ranks, then torchrun, which forwards its own."""
+    make_faces(tmp_path)
+    (tmp_path / 'config.py').write_text(
+        CONFIG.replace('{root}', str(tmp_path)))
+    path = [str(repo_root / 'tests' / 'test_engine'), str(repo_root)]
+    env = dict(
+        os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(path))
+    job = subprocess.Popen([
+        sys.executable, '-m', 'torch.distributed.run', '--standalone',
+        '--nproc_per_node=2',
+        str(repo_root / 'tools' / 'train.py'),
+        str(tmp_path / 'config.py'), '--launcher', 'pytorch', '--work-dir',
+        str(tmp_path / 'work'), '--cfg-options', 'train_cfg.max_epochs=40'
+    ],
+                           env=env,
+                           stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    while not (tmp_path / 'work' / 'epoch_1.pth').exists():
+        assert job.poll() is None
+        time.sleep(0.1)
+    ranks = subprocess.run(['pgrep', '-P', str(job.pid)],
+                           capture_output=True,
+                           text=True).stdout.split()
+    assert len(ranks) == 2
+    for process in (*map(int, ranks), job.pid):
+        os.kill(process, signal.SIGTERM)
+    job.wait(60)
+    pointer = (tmp_path / 'work' / 'last_checkpoint').read_text()
+    assert training.latest_checkpoint(str(tmp_path / 'work')) == pointer
+    log = next((tmp_path / 'work').glob('2*/*.log')).read_text()
+    assert f"the training is saved in '{pointer}'" in log
