@@ -1,18 +1,26 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Workers of a DataLoader that a signal to the whole job does not end."""
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 from typing import Any, Callable, Optional
 
 
 def _end_with_parent() -> None:
-    """Linux: a worker that hangs does not outlive its process."""
+    """Linux: a worker does not outlive its process, even where it hangs."""
     import ctypes
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     except (OSError, AttributeError):
         pass
+    # It may have ended before that was asked for; DataLoader's own watch,
+    # which begins later, would not notice. A fork server is no such parent.
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid and (
+            'multiprocessing.forkserver' not in sys.modules):
+        os._exit(1)
 
 
 def _obey_parent_alone() -> None:

@@ -1,7 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -52,3 +55,31 @@ def test_workers_heed_their_own_process_alone(inner):
     worker.join(10)
     assert worker.exitcode == 0
     batches._shutdown_workers()
+
+
+def work(end, parent):
+    """A worker that begins when its process has been killed."""
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    ShieldedWorker()(0)
+    os.write(end, b'it works for nobody')
+
+
+def begin(end):
+    context = multiprocessing.get_context('fork')
+    context.Process(target=work, args=(end, os.getpid())).start()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, 'sigwaitinfo'), reason='needs to know who sent it')
+def test_a_worker_whose_process_is_gone_does_not_begin():
+    read, write = os.pipe()
+    process = multiprocessing.get_context('fork').Process(
+        target=begin, args=(write, ))
+    process.start()
+    os.close(write)
+    process.join(20)
+    assert process.exitcode == -signal.SIGKILL
+    with open(read, 'rb') as pipe:  # ends when nobody is left
+        assert pipe.read() == b''
