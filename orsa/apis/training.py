@@ -17,7 +17,6 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from orsa.engine.hooks.preemption_hook import sigterm_heard
 from orsa.utils.checkpoint import check_finite, load_checkpoint_file
 from orsa.utils.configs import OptionsAction
 from orsa.utils.dist import guard_ranks, prepare_cpu_distribution
@@ -420,6 +419,8 @@ def train(args: argparse.Namespace) -> Runner:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_train_arguments(load_config(args.config), args)
+    # hooks import OpenMMLab's models, which speak until they are set up
+    from orsa.engine.hooks.preemption_hook import sigterm_heard
     if args.dry_run:
         runner = _prepare(cfg, args)
         print(describe(runner))
