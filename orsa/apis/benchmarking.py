@@ -260,11 +260,12 @@ def _train(config: str, seed: int, folder: str) -> dict:
 
 
 def _validations(folder: str) -> Dict[str, dict]:
-    """What ``orsa.ValidationRecordHook`` recorded, by epoch."""
+    """What ``orsa.ValidationRecordHook`` recorded, by epoch; nothing of a
+    training that is counted in iterations."""
     path = osp.join(folder, 'validation.json')
     if not osp.isfile(path):
         return {}
-    return load_json(path)['epochs']
+    return load_json(path).get('epochs', {})
 
 
 def execute_all(bench: Benchmark, jobs: int) -> List[Run]:
