@@ -11,17 +11,13 @@ import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 from ranks import on_ranks
 from test_resume import CONFIG, make_faces
 
 from orsa.apis import training
-from orsa.engine import Preempted
 from orsa.engine.hooks import preemption_hook
 from orsa.engine.hooks.preemption_hook import _Request, sigterm_heard
 from orsa.utils.checkpoint import load_checkpoint_file
-from orsa.utils.compat import setup_stack
-from orsa.utils.dist import prepare_cpu_distribution
 
 
 def config(work_dir, world=1, accumulate=3, every=1, loop='orsa.SAMTrainLoop'):
@@ -58,7 +54,7 @@ def config(work_dir, world=1, accumulate=3, every=1, loop='orsa.SAMTrainLoop'):
 
 def train(rank, world, cfg, term_at=(), resume=None):
     """SIGTERMs on the last rank, each in an iteration; how it ended."""
-    import train_worker  # noqa: F401 registers TinyNet and TinyData
+    import train_worker  # registers TinyNet and TinyData
 
     class Terms(Hook):
 
@@ -68,20 +64,8 @@ def train(rank, world, cfg, term_at=(), resume=None):
                     signal.raise_signal(signal.SIGTERM)
 
     HOOKS.register_module(module=Terms, force=True)
-    setup_stack()
-    if resume:
-        cfg.resume, cfg.load_from = True, str(resume)
-    prepare_cpu_distribution(cfg)
-    runner = Runner.from_cfg(cfg)
-    ended = 'to the end'
-    try:
-        runner.train()
-    except Preempted:
-        ended = 'preempted'
-    weights = [
-        p.detach().flatten().tolist() for p in runner.model.parameters()
-    ]
-    return ended, sum(weights, [])
+    ended, _, weights = train_worker.run(cfg, resume)
+    return ended, weights
 
 
 # 8 batches in an epoch make steps of 3, 3 and 2

@@ -11,13 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.optim import (CosineAnnealingLR, LinearLR, MultiStepLR,
                             OptimWrapper)
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 from ranks import on_ranks
 
-from orsa.engine import Preempted
 from orsa.engine.hooks.world_size_hook import _convert_schedules, convert_place
-from orsa.utils.compat import setup_stack
-from orsa.utils.dist import prepare_cpu_distribution
 
 EPOCHS, SAMPLES = 4, 48
 
@@ -55,7 +51,7 @@ def config(world, batch_size, work_dir, **kwargs):
 
 
 def train(rank, world, batch_size, work_dir, term_at=None, resume=None):
-    import train_worker  # noqa: F401 registers TinyNet and TinyData
+    import train_worker  # registers TinyNet and TinyData
 
     class Term(Hook):
         """SIGTERM on the last rank alone; keeps the learning rates."""
@@ -69,22 +65,10 @@ def train(rank, world, batch_size, work_dir, term_at=None, resume=None):
                  runner.optim_wrapper.get_lr()['lr'][0]))
 
     HOOKS.register_module(module=Term, force=True)
-    setup_stack()
     cfg = config(world, batch_size, work_dir)
     cfg.custom_hooks = [dict(type='Term')]
-    if resume:
-        cfg.resume, cfg.load_from = True, str(resume)
-    prepare_cpu_distribution(cfg)
-    runner = Runner.from_cfg(cfg)
-    ended = 'to the end'
-    try:
-        runner.train()
-    except Preempted:
-        ended = 'preempted'
-    weights = [
-        p.detach().flatten().tolist() for p in runner.model.parameters()
-    ]
-    return ended, runner.iter, sum(weights, []), Term.rates
+    ended, runner, weights = train_worker.run(cfg, resume)
+    return ended, runner.iter, weights, Term.rates
 
 
 @pytest.fixture(scope='module')

@@ -69,6 +69,29 @@ class Recorder(Hook):
             json.dump(dict(losses=self.losses, weights=weights), file)
 
 
+def run(cfg, resume=None):
+    """Train from the beginning, or from a checkpoint.
+
+    Returns:
+        tuple[str, Runner, list[float]]: How it ended, the runner, the weights.
+    """
+    setup_stack()
+    from orsa.engine import Preempted
+    if resume:
+        cfg.resume, cfg.load_from = True, str(resume)
+    prepare_cpu_distribution(cfg)
+    runner = Runner.from_cfg(cfg)
+    ended = 'to the end'
+    try:
+        runner.train()
+    except Preempted:
+        ended = 'preempted'
+    weights = [
+        p.detach().flatten().tolist() for p in runner.model.parameters()
+    ]
+    return ended, runner, sum(weights, [])
+
+
 def main(out, launcher, batch_size, work_dir, sync, accumulate):
     setup_stack()
     cfg = Config(
