@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.runner import find_latest_checkpoint
 
 from orsa.evaluation import FERMetric
 from orsa.utils.configs import named_checkpoints
@@ -30,7 +29,7 @@ from .jobs import run_all, run_logged
 from .model import init_model, load_config
 from .occlusion_faces import with_occluder
 from .occlusion_figures import CLEAN
-from .training import build_runner
+from .training import build_runner, latest_checkpoint, resume_latest
 
 
 class Run(NamedTuple):
@@ -154,7 +153,7 @@ class Study:
         cfg.randomness = dict(seed=run.seed)
         cfg.work_dir = self.file('runs', run.name)
         cfg.default_hooks.checkpoint = dict(
-            type='CheckpointHook', interval=1, max_keep_ckpts=1)
+            type='orsa.CheckpointHook', interval=1, max_keep_ckpts=1)
         return cfg
 
     def _set_data(self, cfg: Config, run: Run) -> None:
@@ -268,7 +267,8 @@ def execute(study: Study, run: Run) -> dict:
     marker = osp.join(cfg.work_dir, 'fingerprint')
     if osp.isfile(marker):
         with open(marker, encoding='utf-8') as f:
-            cfg.resume = f.read() == fingerprint
+            if f.read() == fingerprint:
+                resume_latest(cfg)
     write_text(marker, fingerprint)
 
     start = time.time()
@@ -282,7 +282,7 @@ def execute(study: Study, run: Run) -> dict:
         epochs=runner.max_epochs,
         seconds=round(time.time() - start),
         threads=torch.get_num_threads())
-    checkpoint = find_latest_checkpoint(cfg.work_dir)
+    checkpoint = latest_checkpoint(cfg.work_dir)
     if run.variant in study.cfg.priors:
         publish(checkpoint, study.prior_file(run.variant, run.fold))
         result['metrics'] = _last_validation(runner)

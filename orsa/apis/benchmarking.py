@@ -13,7 +13,6 @@ from functools import partial
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
@@ -25,7 +24,7 @@ from .jobs import run_all, run_logged
 from .model import load_config
 from .occlusion_figures import FIGURES
 from .occlusion_suite import SEVERITIES, OcclusionSuite
-from .training import add_train_arguments, train
+from .training import add_train_arguments, latest_checkpoint, train
 
 # of a config, what a training depends on
 _FIELDS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
@@ -247,12 +246,12 @@ def _train(config: str, seed: int, folder: str) -> dict:
     add_train_arguments(parser)
     args = parser.parse_args([config, '--work-dir', folder])
     args.cfg_options = {'randomness.seed': seed}
-    if osp.isdir(folder) and find_latest_checkpoint(folder):
+    if latest_checkpoint(folder):
         args.resume = 'auto'
     start = time.time()
     runner = train(args)
     return dict(
-        checkpoint=osp.basename(find_latest_checkpoint(folder)),
+        checkpoint=osp.basename(latest_checkpoint(folder)),
         epochs=runner.epoch,
         iterations=runner.iter,
         # of one that was stopped nobody knows

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -169,6 +170,23 @@ def test_runs_are_stored_and_not_run_again(study, folder):
     torch.save({k: v * 2 for k, v in state.items()}, path)
     assert study.stored(runs[1]) is None
     assert study.stored(runs[0]) is not None
+
+
+def test_a_half_run_goes_on(study, folder):
+    run, path = Run('plain', 5), folder / 'plain.py'
+    text = path.read_text()
+    path.write_text(text.replace('max_epochs=1', 'max_epochs=2'))
+    try:
+        first = execute(study, run)
+        trained = Path(study.load(run).work_dir)
+        # as if it had been killed before it knew the last checkpoint's name
+        (trained / 'last_checkpoint').unlink()
+        before = (trained / 'epoch_2.pth').stat().st_mtime_ns
+        again = execute(study, run)
+    finally:
+        path.write_text(text)
+    assert (trained / 'epoch_2.pth').stat().st_mtime_ns == before
+    assert again['metrics'] == first['metrics']
 
 
 def test_a_failed_run_is_named_and_the_others_go_on(study, capfd, folder):
