@@ -27,15 +27,15 @@ class Call:
 class Storage:
     """Pickles as a storage that claims a number of elements."""
 
-    def __init__(self, numel, kind=torch.FloatStorage):
-        self.numel, self.kind = numel, kind
+    def __init__(self, numel, kind=torch.FloatStorage, more=()):
+        self.numel, self.kind, self.more = numel, kind, more
 
 
 class _Pickler(pickle.Pickler):
 
     def persistent_id(self, obj):
         if isinstance(obj, Storage):
-            return 'storage', obj.kind, '0', 'cpu', obj.numel
+            return 'storage', obj.kind, '0', 'cpu', obj.numel, *obj.more
 
 
 def dumps(content) -> bytes:

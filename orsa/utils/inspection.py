@@ -58,12 +58,12 @@ def _inspect_zip(file, size: int) -> Any:
         if not entries or len(entries) != number:
             raise Refusal('it is empty, or miscounts its entries')
         folder = entries[0].filename.split('/')[0]
-        _check_entries(entries, folder)
-        if sum(e.file_size for e in entries) > size:
-            raise Refusal('its entries claim more bytes than the file has')
         sizes = {e.filename: e.file_size for e in entries}
         if f'{folder}/constants.pkl' in sizes:
             raise Refusal('it is a TorchScript program, no checkpoint')
+        _check_entries(entries, folder)
+        if sum(e.file_size for e in entries) > size:
+            raise Refusal('its entries claim more bytes than the file has')
         if f'{folder}/data.pkl' not in sizes:
             raise Damage('it is a zip of something else')
         damaged = archive.testzip()
