@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The lock file is whole, and the files of requirements agree."""
 import re
+from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 from packaging.requirements import Requirement
@@ -52,8 +53,8 @@ def test_every_entry_has_a_hash(folder, name):
     for line in lines:
         # and nothing else: no index, no link, no option
         assert re.fullmatch(
-            r'[\w.-]+==[\w.!+]+( ;.+?)?(\s+--hash=sha256:[0-9a-f]{64})+',
-            line), line
+            r'[\w.-]+(\[[\w,-]+\])?==[\w.!+]+( ;.+?)?'
+            r'(\s+--hash=sha256:[0-9a-f]{64})+', line), line
 
 
 @pytest.mark.parametrize('name', LISTS)
@@ -70,6 +71,31 @@ def test_the_lock_is_made_from_all_lists(folder):
     command = (folder / 'lock.txt').read_text().splitlines()[1]
     for name in LISTS:
         assert f'requirements/{name}.txt' in command
+
+
+def test_the_lock_has_the_extras_that_are_asked_for(folder):
+    """pip 23.2, which comes with Python 3.11, takes ``x[y]`` for another
+    package than ``x``: as soon as a newer version is out it finds that one,
+    unlocked, and stops."""
+    entries = [
+        Requirement(line.split('--hash')[0])
+        for line in lines_of(folder / 'lock.txt')
+    ]
+    extras = {canonicalize_name(r.name): r.extras for r in entries}
+    found = 0
+    for name in extras:
+        try:
+            needs = distribution(name).requires or ()
+        except PackageNotFoundError:  # of another system, or not installed
+            continue
+        for need in map(Requirement, needs):
+            key = canonicalize_name(need.name)
+            if need.marker and not need.marker.evaluate(dict(extra='')):
+                continue
+            if need.extras and key in extras:
+                assert need.extras <= extras[key], f'{name} needs {need}'
+                found += 1
+    assert found  # pytest-cov's coverage[toml]
 
 
 def test_torch_is_not_locked_but_pinned_within_the_range(folder):
