@@ -188,8 +188,14 @@ def assert_same_end(unbroken, work_dir):
 
 # 5 iterations an epoch: within the third, where the loss switches
 def test_resumes_bit_for_bit(config, unbroken, tmp_path, repo_root):
-    killed = train(config, tmp_path, repo_root, KILL_AT=12)
+    killed = train(config, tmp_path, repo_root, KILL_AT=2)
     assert killed.returncode == -signal.SIGKILL
+    # as if it had been killed while it wrote its first checkpoint
+    for name in ('epoch_1.pth', 'validation.json', 'last_checkpoint', 'mine'):
+        (tmp_path / f'.tmp_abc_{name}').write_bytes(b'PK')
+    killed = train(config, tmp_path, repo_root, '--resume', KILL_AT=12)
+    assert killed.returncode == -signal.SIGKILL
+    assert [p.name for p in tmp_path.glob('.tmp_*')] == ['.tmp_abc_mine']
     assert not (tmp_path / 'epoch_4.pth').exists()
     # as if it had been killed while it wrote, and before its validation
     (tmp_path / '.tmp_abc_epoch_3.pth').write_bytes(b'PK')

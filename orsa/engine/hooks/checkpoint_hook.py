@@ -14,6 +14,9 @@ from orsa.registry import HOOKS
 from orsa.utils.fileio import TEMPORARY
 
 PREEMPTED = 'preempted_iter_{}.pth'
+# What a training alone writes into its work dir. Other temporary files there
+# may be somebody's who is at work.
+_WRITTEN = ('.pth', '_validation.json', '_last_checkpoint')
 
 
 class _Later:
@@ -37,19 +40,24 @@ class CheckpointHook(_CheckpointHook):
 
     MMEngine removes the oldest checkpoint, and the best one so far, before it
     writes the new one. Here they stay until the new one is whole. On
-    resuming, files that a killed process left half-written are removed, and a
-    validation that was due but may not have been judged is run again, so that
-    the best checkpoint is that of an unbroken run. The arguments are
-    MMEngine's.
+    beginning, files that a killed process left half-written are removed. On
+    resuming, a validation that was due but may not have been judged is run
+    again, so that the best checkpoint is that of an unbroken run. The
+    arguments are MMEngine's.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Clear up after a killed process, and catch up on its validation."""
         super().before_train(runner)
+        if is_main_process() and '://' not in str(self.out_dir):
+            # also of one that was killed before its first checkpoint
+            for path in glob.glob(osp.join(self.out_dir, TEMPORARY + '*')):
+                if path.endswith(_WRITTEN):
+                    os.remove(path)
+            if runner._resume:
+                self._remove_passed()
         if not runner._resume:
             return
-        if is_main_process() and '://' not in str(self.out_dir):
-            self._clear_up(runner)
         loop = runner.val_loop
         if loop is not None and self._validation_is_due(runner):
             place = (f'iteration {runner.iter}' if isinstance(
@@ -74,9 +82,7 @@ class CheckpointHook(_CheckpointHook):
         return done >= loop.val_begin and (done % loop.val_interval == 0
                                            or done == end)
 
-    def _clear_up(self, runner: Runner) -> None:
-        for path in glob.glob(osp.join(self.out_dir, TEMPORARY + '*.pth')):
-            os.remove(path)
+    def _remove_passed(self) -> None:
         if self.max_keep_ckpts < 1 or not self.keep_ckpt_ids:
             return
         # one that was about to be removed when the process was killed
