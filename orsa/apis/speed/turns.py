@@ -137,10 +137,12 @@ class _Worker:
         return content
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process: one that waits for an order sees that there will
+        be none, one that is at work is given a second."""
+        self.pipe.close()
+        self.process.join(1)
         self.process.terminate()
         self.process.join()
-        self.pipe.close()
 
 
 def _serve(pipe, make: str, arguments: dict, threads: int,
