@@ -289,7 +289,7 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
     if not found:
         raise RuntimeError(
             f"no checkpoint in '{work_dir}' is whole: {'; '.join(reasons)}. "
-            'Begin anew without --resume')
+            'Begin anew without --resume, or remove them')
     best = max(found)[1]
     if reasons:
         print_log(
