@@ -246,8 +246,7 @@ def _train(config: str, seed: int, folder: str) -> dict:
     add_train_arguments(parser)
     args = parser.parse_args([config, '--work-dir', folder])
     args.cfg_options = {'randomness.seed': seed}
-    if latest_checkpoint(folder):
-        args.resume = 'auto'
+    args.resume = 'auto'  # if there is something to go on from
     start = time.time()
     runner = train(args)
     return dict(
@@ -255,7 +254,7 @@ def _train(config: str, seed: int, folder: str) -> dict:
         epochs=runner.epoch,
         iterations=runner.iter,
         # of one that was stopped nobody knows
-        seconds=None if args.resume else round(time.time() - start))
+        seconds=None if runner._resume else round(time.time() - start))
 
 
 def _validations(folder: str) -> Dict[str, dict]:

@@ -50,12 +50,7 @@ class CheckpointHook(_CheckpointHook):
         """Clear up after a killed process, and catch up on its validation."""
         super().before_train(runner)
         if is_main_process() and '://' not in str(self.out_dir):
-            # also of one that was killed before its first checkpoint
-            for path in glob.glob(osp.join(self.out_dir, TEMPORARY + '*')):
-                if path.endswith(_WRITTEN):
-                    os.remove(path)
-            if runner._resume:
-                self._remove_passed()
+            self._clear_up(runner)
         if not runner._resume:
             return
         loop = runner.val_loop
@@ -82,8 +77,13 @@ class CheckpointHook(_CheckpointHook):
         return done >= loop.val_begin and (done % loop.val_interval == 0
                                            or done == end)
 
-    def _remove_passed(self) -> None:
-        if self.max_keep_ckpts < 1 or not self.keep_ckpt_ids:
+    def _clear_up(self, runner: Runner) -> None:
+        # also of one that was killed before its first checkpoint
+        for path in glob.glob(osp.join(self.out_dir, TEMPORARY + '*')):
+            if path.endswith(_WRITTEN):
+                os.remove(path)
+        if (not runner._resume or self.max_keep_ckpts < 1
+                or not self.keep_ckpt_ids):
             return
         # one that was about to be removed when the process was killed
         pattern = re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)')

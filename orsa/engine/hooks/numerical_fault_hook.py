@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
 from orsa.utils.batches import encode_batch, names_of
-from orsa.utils.fileio import atomic_path, dump_json
+from orsa.utils.fileio import AtomicBackend, dump_json
 from orsa.utils.seeding import seed_iteration
 from orsa.utils.tracing import Origin, find_origin
 from ..loops.steps import step_is_open
@@ -247,8 +247,10 @@ class NumericalFaultHook(Hook):
             part=origin.part if origin else None,
             files=files)
         try:
-            with atomic_path(path) as temporary:
-                _write(self._content(found), temporary)
+            # torch.save itself would hide what the disk says
+            buffer = io.BytesIO()
+            torch.save(self._content(found), buffer)
+            AtomicBackend().put(buffer.getbuffer(), path)
             dump_json(
                 dict(found, iter=runner.iter, epoch=runner.epoch),
                 path.replace('.pth', '.json'))
@@ -274,18 +276,6 @@ class NumericalFaultHook(Hook):
             fault=dict(
                 found,
                 batches=[(i, encode_batch(b)) for i, b in self._batches]))
-
-
-def _write(content: dict, path: str) -> None:
-    """Save by ``torch.save``, which itself would hide what the disk says.
-
-    Raises:
-        OSError: If the disk is full.
-    """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    with open(path, 'wb') as file:
-        file.write(buffer.getbuffer())
 
 
 def _drop_not_finite(outputs: Optional[dict]) -> None:

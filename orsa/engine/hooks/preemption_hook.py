@@ -83,7 +83,7 @@ def sigterm_heard(cfg: Config) -> Iterator[None]:
                 and type_name(hook) == 'PreemptionHook' for hook in hooks)):
         yield
         return
-    request = _Request(at_once=True)
+    request, stays = _Request(at_once=True), False
     before = signal.signal(signal.SIGTERM, request)
     try:
         yield
@@ -95,11 +95,11 @@ def sigterm_heard(cfg: Config) -> Iterator[None]:
                 logger='current',
                 level=30)
         request.at_once = False
-        raise  # and stay: a repeat may not change the exit code
-    except BaseException:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        stays = True  # a repeat may not change the exit code
         raise
-    signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    finally:
+        if not stays:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _shield_workers(loop: Any) -> None:
@@ -197,17 +197,11 @@ class PreemptionHook(Hook):
         """The workers of a validation begin after this."""
         self._hold()
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch=None) -> None:
-        """They have given a batch."""
-        self._release()
-
-    def before_val_iter(self,
-                        runner: Runner,
-                        batch_idx: int,
-                        data_batch=None) -> None:
+    def _before_iter(self,
+                     runner: Runner,
+                     batch_idx: int,
+                     data_batch=None,
+                     mode: str = 'train') -> None:
         """They have given a batch."""
         self._release()
 
