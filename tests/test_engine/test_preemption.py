@@ -4,15 +4,14 @@ import argparse
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-from mmengine.config import Config
+import train_worker
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from ranks import on_ranks
-from test_resume import CONFIG, make_faces
+from test_resume import CONFIG, command_of, make_faces
 
 from orsa.apis import training
 from orsa.engine.hooks import preemption_hook
@@ -23,38 +22,27 @@ from orsa.utils.checkpoint import load_checkpoint_file
 def config(work_dir, world=1, accumulate=3, every=1, loop='orsa.SAMTrainLoop'):
     by_epoch = 'Iter' not in loop
     length = dict(max_epochs=2) if by_epoch else dict(max_iters=8)
-    return Config(
-        dict(
-            model=dict(type='TinyNet'),
-            work_dir=str(work_dir),
-            launcher='pytorch' if world > 1 else 'none',
-            train_dataloader=dict(
-                dataset=dict(type='TinyData'),
-                batch_size=6,
-                sampler=dict(type='DefaultSampler', shuffle=by_epoch),
-                collate_fn=dict(type='default_collate')),
-            train_cfg=dict(type=loop, **length),
-            optim_wrapper=dict(
-                type='orsa.SAMOptimWrapper'
-                if 'SAM' in loop else 'OptimWrapper',
-                accumulative_counts=accumulate,
-                optimizer=dict(type='SGD', lr=0.3, momentum=0.9)),
-            default_hooks=dict(
-                reseed=dict(type='orsa.ReseedHook'),
-                checkpoint=dict(
-                    type='orsa.CheckpointHook',
-                    interval=every,
-                    by_epoch=by_epoch),
-                preemption=dict(type='orsa.PreemptionHook', interval=2),
-                logger=None),
-            custom_hooks=[dict(type='Terms')],
-            experiment_name=os.path.basename(str(work_dir)),
-            randomness=dict(seed=3)))
+    return train_worker.tiny_config(
+        work_dir,
+        'pytorch' if world > 1 else 'none',
+        batch_size=6,
+        shuffle=by_epoch,
+        train_cfg=dict(type=loop, **length),
+        optim_wrapper=dict(
+            type='orsa.SAMOptimWrapper' if 'SAM' in loop else 'OptimWrapper',
+            accumulative_counts=accumulate,
+            optimizer=dict(type='SGD', lr=0.3, momentum=0.9)),
+        default_hooks=dict(
+            reseed=dict(type='orsa.ReseedHook'),
+            checkpoint=dict(
+                type='orsa.CheckpointHook', interval=every, by_epoch=by_epoch),
+            preemption=dict(type='orsa.PreemptionHook', interval=2),
+            logger=None),
+        custom_hooks=[dict(type='Terms')])
 
 
 def train(rank, world, cfg, term_at=(), resume=None):
     """SIGTERMs on the last rank, each in an iteration; how it ended."""
-    import train_worker  # registers TinyNet and TinyData
 
     class Terms(Hook):
 
@@ -178,19 +166,15 @@ def test_to_every_process_of_a_job(tmp_path, repo_root, turn):
     make_faces(tmp_path)
     (tmp_path / 'config.py').write_text(
         CONFIG.replace('{root}', str(tmp_path)))
-    path = [str(repo_root / 'tests' / 'test_engine'), str(repo_root)]
-    env = dict(
-        os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(path))
-    job = subprocess.Popen([
-        sys.executable, '-m', 'torch.distributed.run', '--standalone',
-        '--nproc_per_node=2',
-        str(repo_root / 'tools' / 'train.py'),
-        str(tmp_path / 'config.py'), '--launcher', 'pytorch', '--work-dir',
-        str(tmp_path / 'work'), '--cfg-options', 'train_cfg.max_epochs=40'
-    ],
-                           env=env,
-                           stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
+    command, env = command_of(
+        tmp_path / 'config.py',
+        tmp_path / 'work',
+        repo_root,
+        '--cfg-options',
+        'train_cfg.max_epochs=40',
+        processes=2)
+    job = subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (tmp_path / 'work' / 'epoch_1.pth').exists():
         assert job.poll() is None
         time.sleep(0.1)

@@ -91,7 +91,8 @@ def config(tmp_path_factory):
     return path
 
 
-def train(config, work_dir, repo_root, *args, processes=1, **faults):
+def command_of(config, work_dir, repo_root, *args, processes=1, **faults):
+    """What starts a training, and the environment with its faults."""
     env = dict(os.environ, OMP_NUM_THREADS='1')
     env.update({k: str(v) for k, v in faults.items()})
     env['PYTHONPATH'] = os.pathsep.join(
@@ -104,16 +105,19 @@ def train(config, work_dir, repo_root, *args, processes=1, **faults):
             f'--nproc_per_node={processes}'
         ]
         launcher = ['--launcher', 'pytorch']
-    return subprocess.run([
+    return [
         *launch,
         str(repo_root / 'tools' / 'train.py'),
         str(config), '--work-dir',
         str(work_dir), *launcher, *args
-    ],
-                          env=env,
-                          capture_output=True,
-                          text=True,
-                          timeout=600)
+    ], env
+
+
+def train(*args, **kwargs):
+    """Run what :func:`command_of` is given, to its end."""
+    command, env = command_of(*args, **kwargs)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=600)
 
 
 def read_log(work_dir):

@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+import train_worker
 from mmengine.hooks import Hook
 from mmengine.optim import (CosineAnnealingLR, LinearLR, MultiStepLR,
                             OptimWrapper)
@@ -26,32 +26,23 @@ def config(world, batch_size, work_dir, **kwargs):
         checkpoint=dict(type='orsa.CheckpointHook', interval=1),
         preemption=dict(type='orsa.PreemptionHook', interval=1),
         logger=None)
-    return Config(
-        dict(
-            model=dict(type='TinyNet'),
-            work_dir=str(work_dir),
-            launcher='pytorch' if world > 1 else 'none',
-            train_dataloader=dict(
-                dataset=dict(type='TinyData'),
-                batch_size=batch_size,
-                sampler=dict(type='DefaultSampler', shuffle=True),
-                collate_fn=dict(type='default_collate')),
-            train_cfg=dict(type='orsa.SAMTrainLoop', max_epochs=EPOCHS),
-            optim_wrapper=dict(
-                type='orsa.SAMOptimWrapper',
-                optimizer=dict(type='SGD', lr=0.3, momentum=0.9)),
-            param_scheduler=dict(
-                type='CosineAnnealingLR',
-                T_max=EPOCHS,
-                convert_to_iter_based=True),
-            default_hooks=hooks,
-            experiment_name=os.path.basename(str(work_dir)),
-            randomness=dict(seed=3),
-            **kwargs))
+    return train_worker.tiny_config(
+        work_dir,
+        'pytorch' if world > 1 else 'none',
+        batch_size,
+        shuffle=True,
+        train_cfg=dict(type='orsa.SAMTrainLoop', max_epochs=EPOCHS),
+        optim_wrapper=dict(
+            type='orsa.SAMOptimWrapper',
+            optimizer=dict(type='SGD', lr=0.3, momentum=0.9)),
+        param_scheduler=dict(
+            type='CosineAnnealingLR', T_max=EPOCHS,
+            convert_to_iter_based=True),
+        default_hooks=hooks,
+        **kwargs)
 
 
 def train(rank, world, batch_size, work_dir, term_at=None, resume=None):
-    import train_worker  # registers TinyNet and TinyData
 
     class Term(Hook):
         """SIGTERM on the last rank alone; keeps the learning rates."""

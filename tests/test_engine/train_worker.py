@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """A small training, run by test_distributed.py in one or more processes."""
 import json
+import os
 import sys
 
 import numpy as np
@@ -69,6 +70,23 @@ class Recorder(Hook):
             json.dump(dict(losses=self.losses, weights=weights), file)
 
 
+def tiny_config(work_dir, launcher, batch_size, shuffle, **more):
+    """A training of TinyNet; ``more`` says how."""
+    return Config(
+        dict(
+            model=dict(type='TinyNet'),
+            work_dir=str(work_dir),
+            launcher=launcher,
+            train_dataloader=dict(
+                dataset=dict(type='TinyData'),
+                batch_size=batch_size,
+                sampler=dict(type='DefaultSampler', shuffle=shuffle),
+                collate_fn=dict(type='default_collate')),
+            experiment_name=os.path.basename(str(work_dir)),
+            randomness=dict(seed=3),
+            **more))
+
+
 def run(cfg, resume=None):
     """Train from the beginning, or from a checkpoint.
 
@@ -94,26 +112,20 @@ def run(cfg, resume=None):
 
 def main(out, launcher, batch_size, work_dir, sync, accumulate):
     setup_stack()
-    cfg = Config(
-        dict(
-            model=dict(type='TinyNet'),
-            work_dir=work_dir,
-            launcher=launcher,
-            train_dataloader=dict(
-                dataset=dict(type='TinyData'),
-                batch_size=int(batch_size),
-                sampler=dict(type='DefaultSampler', shuffle=False),
-                collate_fn=dict(type='default_collate')),
-            train_cfg=dict(type='orsa.SAMTrainLoop', max_epochs=3),
-            optim_wrapper=dict(
-                type='orsa.SAMOptimWrapper',
-                rho=0.5,
-                sync_perturbation=sync == 'sync',
-                accumulative_counts=int(accumulate),
-                optimizer=dict(type='Adam', lr=1e-2)),
-            default_hooks=dict(checkpoint=None),
-            custom_hooks=[dict(type='Recorder', out=out)],
-            randomness=dict(seed=3)))
+    cfg = tiny_config(
+        work_dir,
+        launcher,
+        int(batch_size),
+        shuffle=False,
+        train_cfg=dict(type='orsa.SAMTrainLoop', max_epochs=3),
+        optim_wrapper=dict(
+            type='orsa.SAMOptimWrapper',
+            rho=0.5,
+            sync_perturbation=sync == 'sync',
+            accumulative_counts=int(accumulate),
+            optimizer=dict(type='Adam', lr=1e-2)),
+        default_hooks=dict(checkpoint=None),
+        custom_hooks=[dict(type='Recorder', out=out)])
     prepare_cpu_distribution(cfg)
     Runner.from_cfg(cfg).train()
     leave_ranks()
