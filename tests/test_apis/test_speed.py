@@ -11,6 +11,7 @@ from mmengine.config import Config
 from orsa.apis.model import build_model, load_config
 from orsa.apis.preparing import prepare_for_inference
 from orsa.apis.speed.clock import Clock, use_processor_time
+from orsa.apis.speed.infer import make_forward
 from orsa.apis.speed.plain import PlainSAM, attention, make_plain, unfuse
 from orsa.apis.speed.report import add_speed_arguments, run, table
 from orsa.apis.speed.step import make_step
@@ -152,11 +153,15 @@ def test_make_plain_switches_off():
     assert backbone.parsing_prior.prepare is None
 
 
-def test_step_tells_its_parts(repo_root, monkeypatch):
-    # these are replaced for good otherwise
+@pytest.fixture()
+def restored(monkeypatch):
+    """What ``plain`` replaces for good otherwise."""
     monkeypatch.setattr(F, 'scaled_dot_product_attention',
                         F.scaled_dot_product_attention)
     monkeypatch.setattr(orsa_linear, 'enabled', orsa_linear.enabled)
+
+
+def test_step_tells_its_parts(repo_root, restored):
     for kind in (dict(), dict(cached=True), dict(plain=True)):
         step = make_step(
             str(repo_root / 'configs/orsanet_demo.py'),
@@ -170,11 +175,22 @@ def test_step_tells_its_parts(repo_root, monkeypatch):
         assert min(seconds.values()) > 0
 
 
-def test_plain_and_fast_answer_alike(repo_root, monkeypatch):
+@pytest.mark.parametrize('kind', [
+    dict(),
+    dict(plain=True),
+    dict(dtype='bfloat16'),
+])
+def test_forward_tells_its_parts(repo_root, restored, kind):
+    work = make_forward(
+        str(repo_root / 'configs/orsanet_demo.py'), 2, size=64, **kind)
+    for _ in range(2):
+        seconds = work()
+        assert set(seconds) == {'priors', 'rest'}
+        assert min(seconds.values()) > 0
+
+
+def test_plain_and_fast_answer_alike(repo_root, restored, monkeypatch):
     """The yardstick and what it measures compute the same."""
-    monkeypatch.setattr(F, 'scaled_dot_product_attention',
-                        F.scaled_dot_product_attention)
-    monkeypatch.setattr(orsa_linear, 'enabled', orsa_linear.enabled)
     monkeypatch.setattr(orsa_linear, 'MIN_PRODUCTS', 1)
     cfg = load_config(str(repo_root / 'configs/orsanet_demo.py'))
     for name in ('parsing_prior', 'landmark_prior'):

@@ -4,36 +4,15 @@ import argparse
 
 import cv2
 import pytest
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from orsa.apis import init_model, predict_faces
 from orsa.apis.speed import export
 from orsa.apis.speed.data import make_samples
-from orsa.apis.speed.infer import make_forward
 from orsa.apis.speed.turns import take_turns
-from orsa.utils import linear as orsa_linear
 
 FACES = 24
-
-
-@pytest.mark.parametrize('kind', [
-    dict(),
-    dict(plain=True),
-    dict(dtype='bfloat16'),
-])
-def test_forward_tells_its_parts(repo_root, monkeypatch, kind):
-    # these are replaced for good otherwise
-    monkeypatch.setattr(F, 'scaled_dot_product_attention',
-                        F.scaled_dot_product_attention)
-    monkeypatch.setattr(orsa_linear, 'enabled', orsa_linear.enabled)
-    work = make_forward(
-        str(repo_root / 'configs/orsanet_demo.py'), 2, size=64, **kind)
-    for _ in range(2):
-        seconds = work()
-        assert set(seconds) == {'priors', 'rest'}
-        assert min(seconds.values()) > 0
 
 
 def test_samples_tell_their_transforms(repo_root):
