@@ -9,6 +9,7 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 
 from orsa.registry import MODELS
+from .dare_head import class_indices
 
 
 def _conv_norm(in_channels: int, out_channels: int,
@@ -259,6 +260,5 @@ class DANHead(ClsHead):
     @staticmethod
     def _labels(data_samples: List[DataSample]) -> torch.Tensor:
         if 'gt_score' in data_samples[0]:
-            # which the loss refuses, and says why
-            return torch.stack([i.gt_score for i in data_samples])
+            return class_indices(data_samples)
         return torch.cat([i.gt_label for i in data_samples])

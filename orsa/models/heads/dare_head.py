@@ -10,6 +10,36 @@ from mmpretrain.structures import DataSample
 from orsa.registry import MODELS
 
 
+def class_indices(data_samples: List[DataSample]) -> torch.Tensor:
+    """The class indices of samples that have soft targets too.
+
+    Args:
+        data_samples (list[DataSample]): N samples with ``gt_score`` and
+            ``gt_label``.
+
+    Returns:
+        Tensor: Of shape (N,).
+
+    Raises:
+        ValueError: If there are no indices, or they are not what is largest
+            in the soft targets, which Mixup and CutMix have mixed then.
+    """
+    score = torch.stack([i.gt_score for i in data_samples])
+    mixed = len(score)
+    if all('gt_label' in i for i in data_samples):
+        label = torch.cat([i.gt_label for i in data_samples])
+        own = score.gather(1, label[:, None])[:, 0]
+        mixed = int((own < score.amax(1)).sum())
+    if mixed:
+        raise ValueError(
+            f'Soft targets of shape {tuple(score.shape)} without the class '
+            f'index that a loss or cal_acc needs: in {mixed} samples gt_label '
+            'is missing, or not what is largest in gt_score. Leave such '
+            'losses (DARELoss, AffinityLoss) and cal_acc out with label '
+            'smoothing, Mixup or CutMix')
+    return label
+
+
 @MODELS.register_module()
 class DAREHead(ClsHead):
     """A gated linear classifier whose losses are logged term by term.
@@ -82,19 +112,26 @@ class DAREHead(ClsHead):
 
     def _get_loss(self, cls_score: torch.Tensor,
                   data_samples: List[DataSample], **kwargs) -> dict:
-        """As ``ClsHead``, with the terms of a composite loss passed on."""
+        """As ``ClsHead``, with the terms of a composite loss passed on.
+
+        Soft targets go to the losses that take them, the class indices to
+        the others.
+        """
         if 'gt_score' in data_samples[0]:
             target = torch.stack([i.gt_score for i in data_samples])
         else:
             target = torch.cat([i.gt_label for i in data_samples])
+        label = target
+        needs_index = getattr(self.loss_module, 'needs_index', False)
+        if target.ndim > 1 and (needs_index or self.cal_acc):
+            label = class_indices(data_samples)
+            if needs_index:
+                kwargs['gt_label'] = label
         loss = self.loss_module(
             cls_score, target, avg_factor=cls_score.size(0), **kwargs)
         losses = dict(loss) if isinstance(loss, dict) else dict(loss=loss)
         if self.cal_acc:
-            if target.ndim != 1:
-                raise ValueError('cal_acc needs class indices: switch it off '
-                                 'where batch augments mix the labels')
-            accuracy = Accuracy.calculate(cls_score, target, topk=self.topk)
+            accuracy = Accuracy.calculate(cls_score, label, topk=self.topk)
             for k, value in zip(self.topk, accuracy):
                 losses[f'accuracy_top-{k}'] = value
         return losses

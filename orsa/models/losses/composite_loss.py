@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Dict
+from typing import Dict, Optional
 
 import torch
 import torch.nn as nn
@@ -44,7 +44,17 @@ class CompositeLoss(nn.Module):
             for name, loss in losses.items()
         })
 
-    def forward(self, cls_score: torch.Tensor, label: torch.Tensor,
+    @property
+    def needs_index(self) -> bool:
+        """Whether one of the losses takes class indices alone."""
+        return any(
+            getattr(loss, 'needs_index', False)
+            for loss in self.losses.values())
+
+    def forward(self,
+                cls_score: torch.Tensor,
+                label: torch.Tensor,
+                gt_label: Optional[torch.Tensor] = None,
                 **kwargs) -> Dict[str, torch.Tensor]:
         """Compute every term.
 
@@ -52,12 +62,19 @@ class CompositeLoss(nn.Module):
             cls_score (Tensor): Logits of shape (N, C).
             label (Tensor): What the losses take, class indices (N,) or soft
                 targets (N, C).
+            gt_label (Tensor, optional): Class indices (N,) beside soft
+                targets, for the losses that take nothing else
+                (:class:`orsa.DARELoss`). Defaults to None.
             **kwargs: Passed to every loss (``avg_factor`` above all).
 
         Returns:
             dict[str, Tensor]: The terms by name, weighted.
         """
+        index = {} if gt_label is None else dict(gt_label=gt_label)
         return {
-            name: loss(cls_score, label, **kwargs)
+            name:
+            loss(cls_score, label,
+                 **(index if getattr(loss, 'needs_index', False) else {}),
+                 **kwargs)
             for name, loss in self.losses.items()
         }

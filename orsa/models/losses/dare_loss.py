@@ -38,6 +38,9 @@ class DARELoss(nn.Module):
         tensor(0.4170)
     """
 
+    # heads give it ``gt_label`` beside soft targets
+    needs_index = True
+
     def __init__(self,
                  temperature: float = 1.0,
                  reduction: str = 'mean',
@@ -58,6 +61,7 @@ class DARELoss(nn.Module):
                 weight: Optional[torch.Tensor] = None,
                 avg_factor: Optional[int] = None,
                 reduction_override: Optional[str] = None,
+                gt_label: Optional[torch.Tensor] = None,
                 **kwargs) -> torch.Tensor:
         """Compute the loss.
 
@@ -68,6 +72,8 @@ class DARELoss(nn.Module):
             avg_factor (int, optional): What the sum is divided by; with
                 ignored samples it is taken as it is given.
             reduction_override (str, optional): In place of ``reduction``.
+            gt_label (Tensor, optional): The class indices where ``label``
+                holds soft targets for other losses. Defaults to None.
 
         Returns:
             Tensor: A scalar, or (N,) without reduction.
@@ -75,6 +81,7 @@ class DARELoss(nn.Module):
         Raises:
             ValueError: If the labels are no class indices in range.
         """
+        label = label if gt_label is None else gt_label
         self._check(cls_score, label)
         kept = label != self.ignore_index
         target = torch.where(kept, label, 0)[:, None]
