@@ -522,17 +522,33 @@ class FERDataset(BaseDataset):
         if self.LISTS_NAME_CLASSES:
             self._compare_labels(path, lines, [data_list[i] for i in found])
         chosen = sorted(set(found))
-        self._log(f'{len(chosen)} of {len(data_list)} samples are selected by '
-                  f"'{path}' ({len(found)} lines)")
+        self._report_lines(path, [data_list[i] for i in chosen], len(found))
         return [data_list[i] for i in chosen]
+
+    def _report_lines(self, path: str, chosen: List[dict],
+                      num_lines: int) -> None:
+        dropped = Counter(info['expression'] for info in chosen
+                          if info['expression'] not in self.CLASSES)
+        without = [
+            f"{n} of '{expression}', which is none of the classes"
+            for expression, n in dropped.items()
+        ]
+        if num_lines > len(chosen):
+            without.append(f'{num_lines - len(chosen)} repeated')
+        self._log(
+            f"{num_lines} lines of '{path}' select "
+            f'{len(chosen) - sum(dropped.values())} samples' +
+            (f"; without one are {', '.join(without)}" if without else ''))
 
     def _compare_labels(self, path: str, lines: List[Tuple[int, str]],
                         selected: List[dict]) -> None:
         names = dict(enumerate(self.METAINFO['classes']))
-        other = [(number, line, info['expression'])
-                 for (number, line), info in zip(lines, selected)
-                 if listed_label(line) is not None
-                 and names.get(listed_label(line)) != info['expression']]
+        other = [
+            (number, line, info['expression'])
+            for (number, line), info in zip(lines, selected)
+            if listed_label(line) is not None and info['expression'] in self.
+            CLASSES and names.get(listed_label(line)) != info['expression']
+        ]
         if other:
             number, line, expression = other[0]
             self._log(

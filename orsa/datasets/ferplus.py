@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os.path as osp
 import re
+from collections import defaultdict
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
@@ -46,6 +47,28 @@ def filtered(votes: Sequence[int]) -> str:
     return VOTES[votes.index(best)] if 2 * best > sum(votes) else 'unknown'
 
 
+def distribution(votes: Sequence[int], vote_rule: str,
+                 classes: Sequence[str]) -> np.ndarray:
+    """The share of each class in the votes that go to one of the classes.
+
+    The training target of the cross-entropy loss of `Barsoum et al. 2016
+    <https://arxiv.org/abs/1608.01041>`_. As in the authors' code, the rule
+    'filtered' removes single votes first.
+
+    Args:
+        votes (Sequence[int]): Of the ten columns :data:`VOTES`.
+        vote_rule (str): 'majority' or 'filtered'.
+        classes (Sequence[str]): The classes, in the order of the result.
+
+    Returns:
+        np.ndarray: float32 (C, ) with a sum of 1; 0 if no class has a vote.
+    """
+    if vote_rule == 'filtered':
+        votes = [v if v > 1 else 0 for v in votes]
+    shares = np.array([votes[VOTES.index(c)] for c in classes], np.float32)
+    return shares / max(shares.sum(), 1)
+
+
 def _numbers(text: str) -> np.ndarray:
     """The numbers of a text, none if it has anything else."""
     try:
@@ -56,6 +79,7 @@ def _numbers(text: str) -> np.ndarray:
 
 
 VOTE_RULES = dict(majority=majority, filtered=filtered)
+TARGETS = ('classes', 'votes')
 
 
 @DATASETS.register_module()
@@ -81,6 +105,11 @@ class FERPlus(FERDataset):
     split's faces are kept as uint8 of 48x48, 66 MB for training; samples come
     with their image, and the pipeline's ``LoadImageFromFile`` is left out.
 
+    A name that stands on several rows (four do in the release) belongs to
+    samples of its own: the first is called by the name, the others by it and
+    their row, 'fer0006953_row_6968'. In folders such rows have one file, that
+    of the last row.
+
     ``vote_rule`` makes a label of the votes, and changes the number of
     samples: what is 'unknown' or 'NF' (no face) by the rule is dropped, which
     is logged with the rule.
@@ -93,18 +122,23 @@ class FERPlus(FERDataset):
             the first), or 'filtered', the rule of the authors' code: single
             votes are removed, and more than half of the rest is needed.
             Defaults to 'filtered'.
+        targets (str): 'classes', the class index ``gt_label`` alone; or
+            'votes', also ``gt_score``, float32 (C, ), the distribution of the
+            votes over ``classes`` (:func:`distribution`), for soft targets.
+            Defaults to 'classes'.
         ann_file (str): The votes. Defaults to 'fer2013new.csv'.
         test_mode (bool, optional): Defaults to None: False for 'train'.
         **kwargs: Other arguments of :class:`FERDataset`.
 
     Raises:
         FileNotFoundError: If the votes or the faces are missing.
-        ValueError: For an unknown split or rule, a malformed row, or files
-            whose rows do not belong together.
+        ValueError: For an unknown split, rule or kind of targets, a malformed
+            row, or files whose rows do not belong together.
 
     Examples:
         >>> from orsa.datasets import FERPlus
         >>> FERPlus(split='test', vote_rule='majority')
+        >>> FERPlus(split='train', targets='votes')[0]['gt_score']
     """
 
     METAINFO = {'classes': FERPLUS_CLASSES}
@@ -124,6 +158,7 @@ class FERPlus(FERDataset):
                  data_root: str = 'data/ferplus',
                  split: str = 'train',
                  vote_rule: str = 'filtered',
+                 targets: str = 'classes',
                  ann_file: str = 'fer2013new.csv',
                  test_mode: Optional[bool] = None,
                  **kwargs):
@@ -133,8 +168,12 @@ class FERPlus(FERDataset):
         if vote_rule not in VOTE_RULES:
             raise ValueError('FERPlus: vote_rule must be one of '
                              f"{list(VOTE_RULES)}, got '{vote_rule}'")
+        if targets not in TARGETS:
+            raise ValueError('FERPlus: targets must be one of '
+                             f"{list(TARGETS)}, got '{targets}'")
         self.split = split
         self.vote_rule = vote_rule
+        self.targets = targets
         self._pixels: Optional[np.ndarray] = None
         self._bad_pixels: Dict[int, str] = {}
         super().__init__(
@@ -198,7 +237,7 @@ class FERPlus(FERDataset):
         usages = [usage for usage, _ in self.SPLITS.values()]
         # the file has a space in the name of this column
         columns = ('Usage', 'Image name', *VOTES)
-        records, names = [], set()
+        records, rows_of = [], defaultdict(list)
         rows = self._rows(self.ann_file, columns)
         for row, (number, (usage, file, *votes)) in enumerate(rows):
             where = f'{self.ann_file}:{number}'
@@ -211,18 +250,30 @@ class FERPlus(FERDataset):
                 continue
             # a row without a face has no file's name either
             name = self.sample_name(file) if file else f'row_{row}'
-            if name in names:
-                raise ValueError(f'{where}: {name[:100]} is listed twice')
-            names.add(name)
-            expression = rule(counts) if file else 'NF'
-            records.append(
-                dict(
-                    name=name,
-                    expression=expression,
-                    file=file,
-                    row=row,
-                    where=where))
+            rows_of[name].append(row)
+            if len(rows_of[name]) > 1:
+                name += f'_row_{row}'
+            record = dict(
+                name=name,
+                expression=rule(counts) if file else 'NF',
+                file=file,
+                row=row,
+                where=where)
+            if self.targets == 'votes':
+                record['gt_score'] = distribution(counts, self.vote_rule,
+                                                  self.CLASSES)
+            records.append(record)
+        self._report_repeated(rows_of)
         return records
+
+    def _report_repeated(self, rows_of: Dict[str, List[int]]) -> None:
+        repeated = [
+            f'{name} {rows}' for name, rows in rows_of.items() if len(rows) > 1
+        ]
+        if repeated:
+            self._log(f"names on several rows of '{self.ann_file}': "
+                      f"{', '.join(repeated)[:500]}. Each row is a sample, "
+                      'the later ones as NAME_row_ROW')
 
     def _read_pixels(self, path: str, records: List[dict]) -> None:
         faces = np.zeros((len(records), SIDE, SIDE), np.uint8)
@@ -287,5 +338,6 @@ class FERPlus(FERDataset):
     def extra_repr(self) -> List[str]:
         """The extra repr information of the dataset."""
         return super().extra_repr() + [
-            f'Split: \t{self.split}', f'Vote rule: \t{self.vote_rule}'
+            f'Split: \t{self.split}', f'Vote rule: \t{self.vote_rule}',
+            f'Targets: \t{self.targets}'
         ]

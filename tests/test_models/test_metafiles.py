@@ -45,7 +45,7 @@ def test_every_experiment_has_a_row(repo_root):
 @pytest.mark.parametrize('name', [
     'resnet18_rafdb', 'swin-tiny_rafdb', 'ir50_ce_rafdb', 'dan_rafdb',
     'posterv2_rafdb', 'dan_lite_rafdb', 'poster_lite_rafdb',
-    'posterv2_lite_rafdb', 'orsanet_lite_rafdb'
+    'posterv2_lite_rafdb', 'orsanet_lite_rafdb', 'orsanet_lite_ferplus'
 ])
 def test_parameters(repo_root, name):
     row, = (r for r in read_rows(repo_root)[1] if r['Name'] == name)
