@@ -2,6 +2,7 @@
 """What ``tools/test.py`` does, for use from Python and other commands."""
 import argparse
 import copy
+import logging
 import os
 import os.path as osp
 from typing import Optional, Sequence
@@ -10,8 +11,10 @@ import mmengine
 import numpy as np
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 
+from orsa.evaluation import FERMetric
 from orsa.utils.configs import type_name
 from orsa.utils.fileio import dump_json
 from orsa.utils.rank_guard import guarded
@@ -153,6 +156,8 @@ def test(args: argparse.Namespace) -> dict:
         return run_suite(cfg, args)
     use_prior_cache(cfg, ('test', ), args.checkpoint)
     runner = build_runner(cfg)
+    if is_main_process():
+        _find_duplicates(runner)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(
             DumpPredictions(out_file_path=args.out))
@@ -168,6 +173,31 @@ def test(args: argparse.Namespace) -> dict:
         if args.out and args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)
     return metrics
+
+
+def _find_duplicates(runner) -> None:
+    """Tell the metrics which test faces stand in the training data too."""
+    dataset = runner.test_loop.dataloader.dataset
+    where = getattr(dataset, 'duplicates_of', None)
+    if not where:
+        return
+    try:
+        names = dataset.duplicates()
+    except FileNotFoundError as error:
+        print_log(
+            f'whether test samples stand in {dict(where)} too is not known: '
+            f'{error}',
+            logger='current',
+            level=logging.WARNING)
+        return
+    print_log(
+        f'{len(names)} of {len(dataset)} test samples stand in {dict(where)} '
+        'too, byte for byte' +
+        (': every figure is given without them too' if names else ''),
+        logger='current')
+    for metric in runner.test_evaluator.metrics:
+        if isinstance(metric, FERMetric):
+            metric.duplicates = names
 
 
 def _report(runner, metrics: dict) -> dict:

@@ -16,7 +16,7 @@ from mmpretrain.datasets import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.image_files import file_fault, picture_fault
+from orsa.utils.image_files import file_fault, picture_fault, read_bytes
 from orsa.utils.packed_files import BACKEND, PackedFiles
 from orsa.utils.seeding import SharedEpoch, seeded
 from .subset_list import (IMG_SUFFIXES, listed_label, read_lines, read_subset,
@@ -236,6 +236,11 @@ class FERDataset(BaseDataset):
             in ``skipped``. In test mode ``metainfo['num_skipped']`` tells the
             metric. Otherwise an unreadable image is an error when it is
             loaded. Defaults to False.
+        duplicates_of (dict, optional): Another data set, usually that of
+            training, in which :meth:`duplicates` looks for this one's
+            pictures: what differs from this data set's type and
+            ``data_root``, such as ``dict(split='train')``. ``tools/test.py``
+            then gives every figure without them too. Defaults to None.
         pack (str, optional): A file of packed images, written by
             ``tools/dataset_converters/pack_images.py``: the pipeline reads
             them from it, and they need not be on the disk; lists of samples
@@ -270,6 +275,7 @@ class FERDataset(BaseDataset):
                  classes: Union[Sequence[str], str, None] = None,
                  subset_file: Optional[str] = None,
                  skip_unreadable: bool = False,
+                 duplicates_of: Optional[dict] = None,
                  pack: Optional[str] = None,
                  seed: Optional[int] = None,
                  lazy_init: bool = False,
@@ -289,6 +295,7 @@ class FERDataset(BaseDataset):
         self._metainfo['classes'] = self._check_classes(self.CLASSES, source)
         self.subset_file = subset_file
         self.skip_unreadable = skip_unreadable
+        self.duplicates_of = duplicates_of
         self.pack = pack and PackedFiles(pack, self.data_root)
         if self.pack:
             self._read_from_pack()
@@ -426,6 +433,40 @@ class FERDataset(BaseDataset):
             return None, f"it is not in '{self.pack.db_path}'"
         image, reason = _decode(data)
         return image, reason and f"in '{self.pack.db_path}' {reason}"
+
+    def picture_bytes(self, info: dict) -> bytes:
+        """What is stored of a sample's picture, as :meth:`duplicates` compares.
+
+        Args:
+            info (dict): As of :meth:`get_data_info`.
+        """
+        path = info['img_path']
+        return self.pack.get(path) if self.pack else read_bytes(path)
+
+    def _digests(self) -> Dict[str, bytes]:
+        infos = (self.get_data_info(i) for i in range(len(self)))
+        return {
+            info['name']: hashlib.blake2b(self.picture_bytes(info)).digest()
+            for info in infos
+        }
+
+    def duplicates(self) -> List[str]:
+        """The samples whose picture is in ``duplicates_of``, byte for byte.
+
+        Returns:
+            list[str]: Their names.
+
+        Raises:
+            FileNotFoundError: If the other data set is not there.
+        """
+        other = dict(type=type(self), data_root=self.data_root, pipeline=[])
+        if self.pack:
+            other.update(pack=self.pack.db_path)
+        other = DATASETS.build({**other, **self.duplicates_of})
+        seen = set(other._digests().values())
+        return [
+            name for name, digest in self._digests().items() if digest in seen
+        ]
 
     def check_present(self,
                       records: List[dict],

@@ -128,7 +128,9 @@ class FERPlus(FERDataset):
             Defaults to 'classes'.
         ann_file (str): The votes. Defaults to 'fer2013new.csv'.
         test_mode (bool, optional): Defaults to None: False for 'train'.
-        **kwargs: Other arguments of :class:`FERDataset`.
+        **kwargs: Other arguments of :class:`FERDataset`. The test split has
+            ``duplicates_of`` the training split, unless it is given: 259 of
+            its faces by the rule 'filtered' stand there too.
 
     Raises:
         FileNotFoundError: If the votes or the faces are missing.
@@ -176,6 +178,10 @@ class FERPlus(FERDataset):
         self.targets = targets
         self._pixels: Optional[np.ndarray] = None
         self._bad_pixels: Dict[int, str] = {}
+        if split == 'test':
+            kwargs.setdefault(
+                'duplicates_of',
+                dict(split='train', vote_rule=vote_rule, ann_file=ann_file))
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
@@ -321,6 +327,12 @@ class FERPlus(FERDataset):
             return None, self._bad_pixels[info['row']]
         return cv2.cvtColor(self._pixels[info['row']],
                             cv2.COLOR_GRAY2BGR), None
+
+    def picture_bytes(self, info: dict) -> bytes:
+        """The content of the file, or the pixels of the csv layout."""
+        if self._pixels is None:
+            return super().picture_bytes(info)
+        return self._pixels[info['row']].tobytes()
 
     def get_data_info(self, idx: int) -> dict:
         """A record, in the csv layout with ``img``, BGR uint8 (48, 48, 3)."""

@@ -104,6 +104,10 @@ class FERMetric(BaseMetric):
             outputs. A checkpoint that carries them sets them when it is
             tested (:class:`orsa.ModelCheckHook`). Defaults to None: those of
             the data set, in its order.
+        duplicates (Sequence[str], optional): Names of samples whose pictures
+            stand in the training data too: everything is given a second time
+            without them, as ``without_duplicates``. ``tools/test.py`` takes
+            them from ``duplicates_of`` of the data set. Defaults to None.
         collect_device (str): How results of several ranks are collected:
             'gpu', through the process group, whatever its device; or 'cpu',
             as files in the current folder, which all ranks have to share.
@@ -144,6 +148,7 @@ class FERMetric(BaseMetric):
                  out_file: Optional[str] = None,
                  predictions_file: Optional[str] = None,
                  model_classes: Optional[Sequence[str]] = None,
+                 duplicates: Optional[Sequence[str]] = None,
                  collect_device: str = 'gpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
@@ -156,6 +161,7 @@ class FERMetric(BaseMetric):
         self.out_file = out_file
         self.predictions_file = predictions_file
         self.model_classes = model_classes
+        self.duplicates = duplicates
         self.predictions: List[dict] = []
         self._report: Optional[dict] = None
 
@@ -210,6 +216,9 @@ class FERMetric(BaseMetric):
             classes = common_classes(self.model_classes, classes)
         report = self.calculate(pred, target, classes, self.num_bins)
         report.update(mapping)
+        if self.duplicates:
+            report['without_duplicates'] = self._without_duplicates(
+                [r['name'] for r in results], pred, target, classes)
         report['num_skipped'] = int(meta.get('num_skipped', 0))
         self._report = report
 
@@ -227,7 +236,29 @@ class FERMetric(BaseMetric):
             dump_json(
                 dict(classes=report['classes'], samples=self.predictions),
                 self.predictions_file)
-        return self._scalars(report)
+        scalars = self._scalars(report)
+        if self.duplicates:
+            scalars.update({
+                f'without_duplicates/{k}': v
+                for k, v in self._scalars(
+                    report['without_duplicates']).items()
+            })
+        return scalars
+
+    def _without_duplicates(self, names: Sequence[Optional[str]],
+                            pred: Sequence, target: Sequence[int],
+                            classes: Optional[Sequence[str]]) -> dict:
+        if None in names:
+            raise ValueError(
+                'FERMetric: duplicates are left out by name, but the samples '
+                "have none. Add 'name' to meta_keys of PackInputs")
+        duplicates = set(self.duplicates)
+        kept = [i for i, name in enumerate(names) if name not in duplicates]
+        report = self.calculate([pred[i] for i in kept],
+                                [target[i] for i in kept], classes,
+                                self.num_bins)
+        report['num_left_out'] = len(names) - len(kept)
+        return report
 
     @staticmethod
     def match_classes(
@@ -299,7 +330,9 @@ class FERMetric(BaseMetric):
 
         Returns:
             dict: As :meth:`calculate` returns it, and ``num_skipped``: images
-            that the data set could not read and left out. Where the model's
+            that the data set could not read and left out. With ``duplicates``
+            also ``without_duplicates``, the same of the other samples, and in
+            it ``num_left_out``. Where the model's
             classes are not those of the data, also what
             :meth:`match_classes` tells.
 
