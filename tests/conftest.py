@@ -41,6 +41,12 @@ def faces_dir() -> Path:
     return _shared('faces')
 
 
+@pytest.fixture(scope='session')
+def ferplus_dir() -> Path:
+    """FER+ as released, its faces in folders, with RAN's lists."""
+    return _shared('ferplus')
+
+
 _tried: Counter = Counter()
 
 

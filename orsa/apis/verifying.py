@@ -19,6 +19,7 @@ from orsa.datasets.ferplus import VOTE_RULES
 from orsa.datasets.published import PUBLISHED, Published
 from orsa.datasets.subset_list import IMG_SUFFIXES
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
+from orsa.utils.fileio import atomic_path
 from orsa.utils.image_files import MISSING
 from orsa.visualization import draw_class_sheet, thumbnail
 
@@ -49,7 +50,7 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         '--allow-duplicates',
         action='store_true',
         help='the same picture in two splits, or under two classes, is a '
-        'warning: for a data set that was published so')
+        'warning for imagefolder too, as it is for published data sets')
     parser.add_argument(
         '--num-workers', type=int, default=2, help='threads (default: 2)')
 
@@ -88,7 +89,8 @@ class Report:
         errors (list[str]): What makes training on it wrong.
         warnings (list[str]): What should be known.
         notes (list[str]): What is as it should be.
-        sheets (list[str]): The PNGs written, one a split.
+        written (list[str]): The files written: the list of pictures that are
+            there more than once, a PNG of samples for each split.
     """
     name: str
     root: str
@@ -96,7 +98,7 @@ class Report:
     errors: List[str] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
-    sheets: List[str] = field(default_factory=list)
+    written: List[str] = field(default_factory=list)
 
     def lines(self) -> List[str]:
         """The report as lines of text."""
@@ -113,7 +115,7 @@ class Report:
         for kind, texts in (('', self.notes), ('WARNING: ', self.warnings),
                             ('ERROR: ', self.errors)):
             lines += [kind + text for text in texts]
-        lines += [f'wrote {path}' for path in self.sheets]
+        lines += [f'wrote {path}' for path in self.written]
         lines.append('')
         found = (f'{_plural(len(self.errors), "error")}, '
                  f'{_plural(len(self.warnings), "warning")}')
@@ -231,13 +233,14 @@ def verify(name: str,
     Args:
         name (str): One of :data:`NAMES`.
         root (str): The folder that holds it; ``~`` is expanded.
-        out (str, optional): The folder of the sheets of samples. Defaults to
-            None: none are drawn.
+        out (str, optional): The folder of the sheets of samples and of
+            ``duplicates.txt``. Defaults to None: neither is written.
         convention (str, optional): What folders named by index mean, see
             :class:`orsa.datasets.ImageFolder`. Defaults to None.
         vote_rule (str): Of FERPlus. Defaults to 'filtered'.
         allow_duplicates (bool): Whether the same picture in two splits or
-            under two classes is no error. Defaults to False.
+            under two classes is no error in folders of one's own either.
+            Defaults to False.
         num_workers (int): Threads that read. Defaults to 2.
 
     Returns:
@@ -264,7 +267,7 @@ def verify(name: str,
     scan = _Scan(report, datasets, lists, draw=out is not None)
     scan.run(max(1, num_workers))
     scan.report_files()
-    scan.report_duplicates(allow_duplicates)
+    scan.report_duplicates(allow_duplicates, out)
     if len(lists) == len(datasets):
         _report_unlisted(report, lists)
     if out is not None:
@@ -477,8 +480,8 @@ class _Scan:
                                & (self.digests != 0))
         return [(int(firsts[i]), int(i)) for i in again]
 
-    def report_duplicates(self, allow: bool) -> None:
-        """Say which pictures are there more than once."""
+    def report_duplicates(self, allow: bool, out: Optional[str]) -> None:
+        """Say which pictures are there more than once, all in a file."""
         across, labels, within = [], [], []
         for a, b in self._pairs():
             names = [self.records[i]['expression'] for i in (a, b)]
@@ -490,11 +493,25 @@ class _Scan:
                                          for w, n in zip(where, names)))
             elif self.split_of[a] == self.split_of[b]:
                 within.append(' = '.join(where))
-        severe = self.report.warnings if allow else self.report.errors
-        _add(severe, 'the same picture in two splits', across)
-        _add(severe, 'the same picture under two classes, one of them wrong',
-             labels)
-        _add(self.report.warnings, 'the same picture twice in a split', within)
+        # what others published is known to be so, and figures are given on it
+        warn = allow or self.report.name != 'imagefolder'
+        severe = self.report.warnings if warn else self.report.errors
+        found = {
+            'the same picture in two splits': across,
+            'the same picture under two classes, one of them wrong': labels,
+            'the same picture twice in a split': within
+        }
+        for what, items in found.items():
+            _add(self.report.warnings if items is within else severe, what,
+                 items)
+        if out is not None and any(found.values()):
+            path = osp.join(out, 'duplicates.txt')
+            os.makedirs(out, exist_ok=True)
+            with atomic_path(path) as temporary, open(
+                    temporary, 'w', encoding='utf-8') as file:
+                for what, items in found.items():
+                    file.writelines(f'{what}: {item}\n' for item in items)
+            self.report.written.append(path)
 
     def draw_sheets(self, out: str) -> None:
         """Draw the samples of every split."""
@@ -506,7 +523,7 @@ class _Scan:
                 f'{osp.basename(osp.abspath(self.report.root))} as '
                 f'{self.report.name}, {split}: {report.total:,} images',
                 self.COLUMNS, self.SIZE)
-            self.report.sheets.append(path)
+            self.report.written.append(path)
 
 
 def run(args: argparse.Namespace) -> Report:

@@ -100,7 +100,7 @@ def test_missing_and_unreadable_files(tree, content, what):
     assert sum(report.splits[0].sizes.values()) == 20
 
 
-def test_pictures_that_are_there_twice(tree):
+def test_pictures_that_are_there_twice(tree, tmp_path):
 
     def copy(a, b):
         face(tree, b).write_bytes(face(tree, a).read_bytes())
@@ -110,21 +110,34 @@ def test_pictures_that_are_there_twice(tree):
     assert report.errors == []
     assert 'the same picture twice in a split (1)' in report.warnings[-1]
     copy(1, 8), copy(1, 9)  # fear, and once disgust
-    error, = verify('rafdb', str(tree)).errors
-    assert 'under two classes, one of them wrong (1)' in error
-    assert 'train_00009_aligned.jpg (disgust)' in error
+    warning = verify('rafdb', str(tree)).warnings[1]
+    assert 'under two classes, one of them wrong (1)' in warning
+    assert 'train_00009_aligned.jpg (disgust)' in warning
     copy(2, 23)  # disgust, in train and test
-    errors = verify('rafdb', str(tree)).errors
-    assert 'the same picture in two splits (1)' in errors[0] and len(
-        errors) == 2
-    assert 'train_00002_aligned.jpg = ' in errors[0]
-    report = verify('rafdb', str(tree), allow_duplicates=True)
+    report = verify('rafdb', str(tree), str(tmp_path / 'out'))
     assert not report.errors and len(report.warnings) == 4
+    assert 'the same picture in two splits (1)' in report.warnings[1]
+    assert 'train_00002_aligned.jpg = ' in report.warnings[1]
+    assert report.written[0] == str(tmp_path / 'out/duplicates.txt')
+    lines = (tmp_path / 'out/duplicates.txt').read_text().splitlines()
+    assert len(lines) == 4 and lines[0] == (
+        f'the same picture in two splits: {ALIGNED}/train_00002_aligned.jpg = '
+        f'{ALIGNED}/test_0023_aligned.jpg')
     # the pixels count, not the bytes of the file
     image = cv2.imread(str(face(tree, 3)))
     cv2.imwrite(str(tree / 'other.bmp'), image)
     face(tree, 24).write_bytes((tree / 'other.bmp').read_bytes())
-    assert 'in two splits (2)' in verify('rafdb', str(tree)).errors[0]
+    assert 'in two splits (2)' in verify('rafdb', str(tree)).warnings[1]
+
+
+def test_pictures_of_ones_own_that_are_there_twice(tmp_path):
+    for path in ('train/anger/0', 'train/fear/1', 'val/anger/2'):
+        write_face(tmp_path / f'{path}.png', 0)
+    errors = verify('imagefolder', str(tmp_path)).errors
+    assert ['in two splits (1)' in errors[0], 'two classes'
+            in errors[1]] == [True, True]
+    report = verify('imagefolder', str(tmp_path), allow_duplicates=True)
+    assert not report.errors and len(report.warnings) == 4
 
 
 def test_one_colour_is_no_picture(tree):
@@ -173,8 +186,8 @@ def test_image_folder_and_sheet(tmp_path):
         for c in AFFECTNET_CLASSES
     }
     assert len(report.splits[0].sizes) == 3
-    assert report.sheets == [str(tmp_path / 'train.png')]
-    sheet = cv2.imread(report.sheets[0])
+    assert report.written == [str(tmp_path / 'train.png')]
+    sheet = cv2.imread(report.written[0])
     # the happy ones are in the second row of eight, and not distorted
     top, left = 40 + 100, 12 + 116
     cell = sheet[top:top + 96, left:left + 96]
@@ -288,7 +301,7 @@ def test_command_on_real_faces(faces_dir, repo_root, tmp_path, monkeypatch,
 
 def test_command_fails_on_a_bad_tree(tree, repo_root, tmp_path, monkeypatch,
                                      capsys):
-    face(tree, 30).write_bytes(face(tree, 2).read_bytes())
+    face(tree, 30).write_bytes(b'no image')
     assert command(repo_root, monkeypatch, 'rafdb', tree, '--out',
                    tmp_path / 'out') == 1
     assert 'NOT fit for training: 1 error,' in capsys.readouterr().out

@@ -1,4 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import csv
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -6,7 +8,8 @@ import pytest
 from mmpretrain.registry import DATASETS
 
 from orsa.datasets import FERPlus
-from orsa.datasets.ferplus import filtered, majority
+from orsa.datasets.ferplus import distribution, filtered, majority
+from orsa.utils.classes import FERPLUS_CLASSES
 
 VOTES = ('Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,'
          'fear,contempt,unknown,NF')
@@ -200,7 +203,9 @@ def test_missing_files(tmp_path, image_tree):
 
 @pytest.mark.parametrize(
     'argument',
-    [dict(split='valid'), dict(vote_rule='most')])
+    [dict(split='valid'),
+     dict(vote_rule='most'),
+     dict(targets='labels')])
 def test_bad_arguments(argument):
     with pytest.raises(ValueError, match=str(*argument.values())):
         FERPlus(**argument)
@@ -222,3 +227,165 @@ def test_lists_of_ran(pixel_tree, text, logged):
     build()
     log = ' '.join(logged)
     assert 'name another class' in log and 'is fear here' in log
+
+
+@pytest.mark.parametrize(
+    'votes, by_majority, by_filter',
+    [
+        ([4, 0, 0, 1, 3, 2, 0, 0, 0, 0], [.4, 0, 0, .1, .3, .2, 0, 0],
+         [4 / 9, 0, 0, 0, 3 / 9, 2 / 9, 0, 0]),
+        # what goes to 'unknown' and 'NF' goes to none of the classes
+        ([0, 6, 0, 0, 1, 0, 0, 0, 2, 1], [0, 6 / 7, 0, 0, 1 / 7, 0, 0, 0
+                                          ], [0, 1, 0, 0, 0, 0, 0, 0]),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 10], [0] * 8, [0] * 8),
+    ])
+def test_distribution_of_votes(votes, by_majority, by_filter):
+    for rule, expected in (('majority', by_majority), ('filtered', by_filter)):
+        found = distribution(votes, rule, FERPLUS_CLASSES)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize('tree', ['pixel_tree', 'image_tree'])
+def test_votes_as_targets(tree, request):
+    """In the order of the classes, beside the index, as far as the model."""
+    dataset = FERPlus(
+        str(request.getfixturevalue(tree)),
+        split='val',
+        vote_rule='majority',
+        targets='votes',
+        classes=['fear', 'happiness', 'surprise'],
+        pipeline=[dict(type='LoadImageFromFile'),
+                  dict(type='PackInputs')])
+    sample, = (d['data_samples'] for d in dataset)
+    assert sample.gt_label.tolist() == [2]
+    np.testing.assert_allclose(sample.gt_score, [.4, 0, .6], rtol=1e-6)
+    assert 'Targets: \tvotes' in repr(dataset)
+    plain = FERPlus(str(request.getfixturevalue(tree)), split='val')
+    assert 'gt_score' not in plain.get_data_info(0)
+
+
+@pytest.mark.parametrize('tree', ['pixel_tree', 'image_tree'])
+def test_a_name_on_two_rows(tree, request, logged):
+    root = request.getfixturevalue(tree)
+    replace(root / 'fer2013new.csv', 'fer0000003', 'fer0000001')
+    dataset = FERPlus(str(root))
+    assert names(dataset) == ['fer0000001', 'fer0000001_row_3', 'fer0000005']
+    assert expressions(dataset)[:2] == ['neutral', 'happiness']
+    line, = (s for s in logged if 'several rows' in s)
+    assert 'fer0000001 [1, 3]' in line
+    # a file holds one face, the csv has both
+    first, second = (
+        dataset.read_image(dataset.get_data_info(i))[0] for i in range(2))
+    assert (first == second).all() == (tree == 'image_tree')
+
+
+@pytest.mark.parametrize('tree', ['pixel_tree', 'image_tree'])
+def test_test_faces_that_stand_in_training(tree, request):
+    root = request.getfixturevalue(tree)
+    if tree == 'image_tree':
+        copied = root / 'FER2013Train/fer0000003.png'
+        (root / 'FER2013Test/fer0000009.png').write_bytes(copied.read_bytes())
+    else:
+        lines = (root / 'fer2013.csv').read_text().splitlines()
+        lines[10] = lines[4].replace('Training', 'PrivateTest')
+        (root / 'fer2013.csv').write_text('\n'.join(lines))
+    assert FERPlus(str(root), split='test').duplicates() == ['fer0000009']
+    # asked of training that leaves that face out
+    other = dict(split='train', classes=['neutral'])
+    assert FERPlus(
+        str(root), split='test', duplicates_of=other).duplicates() == []
+    assert FERPlus(str(root)).duplicates_of is None
+
+
+SIZES = dict(
+    filtered=dict(train=25060, val=3199, test=3153),
+    majority=dict(train=28389, val=3553, test=3546))
+LISTS = dict(
+    jianfei_occlusion_list=(605, 600),
+    pose_30_ferplus_list=(1170, 1167),
+    pose_45_ferplus_list=(633, 630))
+
+
+@pytest.mark.parametrize('split', ['train', 'val', 'test'])
+def test_counts_of_the_release(ferplus_dir, split):
+    dataset = FERPlus(str(ferplus_dir), split=split, targets='votes')
+    assert len(dataset) == SIZES['filtered'][split]
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert len({info['name'] for info in infos}) == len(infos)
+    scores = np.stack([info['gt_score'] for info in infos])
+    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-6)
+    # more than half of the votes, so the largest share whatever the order
+    assert (scores.argmax(1) == dataset.get_gt_labels()).all()
+    records = FERPlus(
+        str(ferplus_dir), split=split, vote_rule='majority',
+        lazy_init=True).load_data_list()
+    found = Counter(r['expression'] in FERPLUS_CLASSES for r in records)
+    assert found[True] == SIZES['majority'][split]
+
+
+def test_259_test_faces_of_the_release_stand_in_training(ferplus_dir):
+    assert len(FERPlus(str(ferplus_dir), split='test').duplicates()) == 259
+
+
+def part_of_the_release(ferplus_dir, root):
+    """The names on several rows, rows without one, and others."""
+    header, *lines = (ferplus_dir / 'fer2013new.csv').read_text().splitlines()
+    rows = [line.split(',')[:2] for line in lines]
+    counts = Counter(name for _, name in rows)
+    kept = [
+        i for i, (_, name) in enumerate(rows)
+        if i % 300 == 0 or not name and i % 4 == 0 or name and counts[name] > 1
+    ]
+    (root / 'fer2013new.csv').write_text('\n'.join([header] +
+                                                   [lines[i] for i in kept]))
+    return [rows[i] for i in kept]
+
+
+def test_both_layouts_of_the_release_are_the_same(ferplus_dir, tmp_path):
+    for name in ('folders', 'csv'):
+        (tmp_path / name).mkdir()
+        rows = part_of_the_release(ferplus_dir, tmp_path / name)
+    assert sum(not name for _, name in rows) > 20
+    for folder in FOLDERS.values():
+        (tmp_path / f'folders/{folder}').symlink_to(ferplus_dir / folder)
+    with open(tmp_path / 'csv/fer2013.csv', 'w') as file:
+        writer = csv.writer(file)
+        writer.writerow(['emotion', 'pixels', 'Usage'])
+        for usage, name in rows:
+            path = ferplus_dir / FOLDERS[usage] / name
+            face = cv2.imread(str(path),
+                              cv2.IMREAD_GRAYSCALE) if name else (np.zeros(
+                                  (48, 48), np.uint8))
+            writer.writerow([0, ' '.join(map(str, face.ravel())), usage])
+    repeated = []
+    for split in ('train', 'val', 'test'):
+        folders, pixels = (
+            FERPlus(
+                str(tmp_path / name),
+                split=split,
+                targets='votes',
+                pipeline=[]) for name in ('folders', 'csv'))
+        assert len(folders) == len(pixels) > 5
+        for i in range(len(folders)):
+            a, b = folders.get_data_info(i), pixels.get_data_info(i)
+            assert (a['name'], a['gt_label']) == (b['name'], b['gt_label'])
+            assert (a['gt_score'] == b['gt_score']).all()
+            assert (cv2.imread(a['img_path']) == b['img']).all()
+            repeated += [a['name']] * ('_row_' in a['name'])
+    # the row of the fourth, in test, is no face
+    assert [name[:10] for name in repeated
+            ] == ['fer0006953', 'fer0011785', 'fer0008403']
+
+
+@pytest.mark.parametrize('name', LISTS)
+def test_lists_of_ran_on_the_release(ferplus_dir, name, logged):
+    lines, faces = LISTS[name]
+    dataset = FERPlus(
+        str(ferplus_dir), split='test', subset_file=f'lists/{name}.txt')
+    assert len(dataset) == faces
+    said, = (s for s in logged if s.startswith(f'FERPlus: {lines} lines'))
+    assert f'select {faces} samples; without one are {lines - faces} of ' \
+        "'unknown'" in said
+    text = (ferplus_dir / f'lists/{name}.txt').read_text()
+    assert all(n in text for n in names(dataset))

@@ -37,6 +37,36 @@ def case(name):
     return scores, target
 
 
+def test_a_second_time_without_duplicates(tmp_path):
+    scores, target = case('all')
+    duplicates = [f'face{i}' for i in range(0, 300, 7)]
+    kept = np.arange(300) % 7 > 0
+    evaluator = Evaluator(metrics=FERMetric(duplicates=duplicates))
+    evaluator.dataset_meta = dict(classes=CLASSES)
+    evaluator.process([
+        DataSample(metainfo=dict(name=f'face{i}')).set_gt_label(
+            int(t)).set_pred_score(torch.from_numpy(s))
+        for i, (s, t) in enumerate(zip(scores, target))
+    ])
+    logged = evaluator.evaluate(300)
+    report = evaluator.metrics[0].report()
+    without = report['without_duplicates']
+    assert without['num_left_out'] == 43 and without['num_samples'] == 257
+    for name, rows in (('', slice(None)), ('without_duplicates/', kept)):
+        pred = scores[rows].argmax(1)
+        assert logged[f'{name}accuracy'] == pytest.approx(
+            100 * accuracy_score(target[rows], pred))
+        recall = precision_recall_fscore_support(target[rows], pred)[1]
+        assert logged[f'{name}recall/anger'] == pytest.approx(100 * recall[5])
+    assert without['confusion_matrix'] == confusion_matrix(
+        target[kept], scores[kept].argmax(1)).tolist()
+    # what has no name cannot be left out
+    evaluator.process(
+        [DataSample().set_gt_label(0).set_pred_score(torch.tensor([1.] * 7))])
+    with pytest.raises(ValueError, match="'name'"):
+        evaluator.evaluate(1)
+
+
 @pytest.mark.parametrize('name',
                          ['all', 'absent', 'one', 'never predicted', 'right'])
 @pytest.mark.parametrize('as_labels', [False, True])

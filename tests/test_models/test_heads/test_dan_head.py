@@ -243,6 +243,12 @@ def test_what_does_not_fit_is_refused():
     soft = [DataSample().set_gt_score(torch.tensor([.5, .5, 0]))] * 2
     with pytest.raises(ValueError, match='Soft targets'):
         small().loss((torch.rand(2, 8, 3, 3), ), soft)
+    # votes are soft targets with an index
+    votes = [
+        DataSample().set_gt_score(torch.tensor([.4, .6, 0])).set_gt_label(1)
+    ] * 2
+    losses = small().loss((torch.rand(2, 8, 3, 3), ), votes)
+    assert losses['loss_affinity'].isfinite()
     for name in ('num_classes', 'num_heads', 'spatial_reduction'):
         with pytest.raises(ValueError, match=f'{name}=0'):
             DANHead(**{**dict(num_classes=3, in_channels=16), name: 0})

@@ -100,6 +100,48 @@ def test_soft_targets_are_refused_by_the_dynamic_loss():
         head.loss((torch.randn(1, 4), ), [sample])
 
 
+def test_votes_for_the_cross_entropy_and_the_index_for_dare():
+    head = DAREHead(
+        num_classes=3, in_channels=4, gate=False, loss=DYNAMIC, cal_acc=True)
+    x, label = torch.randn(2, 4), torch.tensor([1, 0])
+    votes = torch.tensor([[.2, .5, .3], [1., 0, 0]])
+    found = head.loss((x, ), [
+        DataSample().set_gt_label(i).set_gt_score(v)
+        for i, v in zip(label, votes)
+    ])
+    z = head((x, ))
+    expected = -(votes * z.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(found['loss_ce'], expected)
+    dare = MODELS.build(DYNAMIC['losses']['loss_dare'])
+    torch.testing.assert_close(found['loss_dare'], dare(z, label))
+    right = (z.argmax(1) == label).float().mean() * 100
+    assert float(found['accuracy_top-1'][0]) == float(right)
+    # one loss alone is asked in the same way
+    head.loss_module = dare
+    alone = head.loss((x, ), [
+        DataSample().set_gt_label(i).set_gt_score(v)
+        for i, v in zip(label, votes)
+    ])
+    torch.testing.assert_close(alone['loss'], found['loss_dare'])
+
+
+def test_mixed_pictures_are_refused_where_an_index_is_needed():
+    preprocessor = MODELS.build(
+        dict(
+            type='mmpretrain.ClsDataPreprocessor',
+            num_classes=3,
+            batch_augments=dict(augments=dict(type='Mixup', alpha=.8))))
+    head = DAREHead(num_classes=3, in_channels=4, loss=DYNAMIC)
+    with pytest.raises(ValueError, match='in [12] samples gt_label.*Mixup'):
+        for _ in range(50):  # as soon as the other picture weighs more
+            batch = preprocessor(
+                dict(
+                    inputs=torch.zeros(2, 3, 4, 4), data_samples=samples(0,
+                                                                         1)),
+                training=True)
+            head.loss((torch.randn(2, 4), ), batch['data_samples'])
+
+
 def test_predict():
     head = DAREHead(num_classes=3, in_channels=4)
     x = torch.randn(2, 4)
