@@ -372,7 +372,6 @@ LINES = [
     ('AffectNet, csv', 4, '0/x.jpg,1'),
     ('FER+, votes', 4, 'Training,../../outside.png' + ',1' * 10),
     ('FER+, votes', 4, 'Training,/etc/hostname' + ',1' * 10),
-    ('FER+, votes', 4, 'Training,fer0000000.png' + ',1' * 10),
     ('FER+, votes', 4, 'Training,x.png,\u00b2' + ',1' * 9),
     ('FER+, votes', 4, 'Trainings,x.png' + ',1' * 10),
     ('FER+, votes', 4, 'Training,x.png'),

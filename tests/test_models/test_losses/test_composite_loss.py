@@ -45,3 +45,16 @@ def test_avg_factor_reaches_every_term():
 def test_names_that_would_not_be_summed_are_refused(losses):
     with pytest.raises(ValueError, match="contain 'loss'"):
         MODELS.build(dict(type='orsa.CompositeLoss', losses=losses))
+
+
+def test_indices_for_those_that_need_them():
+    losses = dict(
+        loss_ce=dict(type='mmpretrain.CrossEntropyLoss'),
+        loss_dare=dict(type='orsa.DARELoss'))
+    loss = MODELS.build(dict(type='orsa.CompositeLoss', losses=losses))
+    assert loss.needs_index and not MODELS.build(WARM_UP).needs_index
+    logits, label = torch.randn(2, 3), torch.tensor([2, 0])
+    soft = torch.tensor([[.3, .2, .5], [.6, .4, 0.]])
+    terms = loss(logits, soft, gt_label=label)
+    assert torch.allclose(terms['loss_ce'], F.cross_entropy(logits, soft))
+    assert torch.equal(terms['loss_dare'], loss(logits, label)['loss_dare'])
