@@ -182,6 +182,8 @@ def _predict(args: argparse.Namespace) -> int:
     inferencer = _inferencer(args, **bound)
 
     def report(result, files) -> None:
+        for note in result.notes:
+            _fail(f'{result.name} is read, with a warning: {note}')
         if result.error:
             _fail(f'{result.name}: {result.error}')
         elif not args.quiet:

@@ -1,7 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """From pictures of people to what their faces show, in one call."""
 import dataclasses
+import itertools
 import os.path as osp
+from collections.abc import Iterable
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
 
 import cv2
@@ -17,12 +19,10 @@ from .faces import align_faces, align_five, crop_face
 from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
 from .model import init_model
-from .pictures import (MAX_PIXELS, Picture, PictureError, is_video,
-                       list_pictures, read_picture)
+from .pictures import (MAX_PIXELS, Inputs, Picture, PictureError, is_video,
+                       list_pictures, load_picture, one_by_one)
 from .results import FaceResult, ImageResult
 from .zoo import looks_like_name, resolve_model
-
-Inputs = Union[Picture, Sequence[Picture]]
 
 # A chunk of pictures is worked off when they have so many pixels together,
 # whether they fill a batch with faces or not: 200 MB of memory.
@@ -169,9 +169,11 @@ class FERInferencer(BaseInferencer):
         memory; :func:`orsa.apis.annotate_video` is for long videos.
 
         Args:
-            inputs (str | os.PathLike | np.ndarray | Sequence): A file, a
-                folder, a pattern, a video, an array (H, W), (H, W, 3) BGR,
-                (H, W, 4) or (N, H, W, C), or a list of these.
+            inputs (str | os.PathLike | np.ndarray | bytes | file |
+                PIL.Image.Image | Iterable): A file, a folder, a pattern, a
+                video, an array (H, W), (H, W, 3) BGR, (H, W, 4) or
+                (N, H, W, C), the bytes of a file, a file that is open, a
+                picture of Pillow's, or any iterable of these.
             return_datasamples (bool): MMEngine's; there are none here.
             batch_size (int): Faces at a time. Defaults to 32.
             aligned (bool): Whether each picture is a face, aligned as the
@@ -223,16 +225,16 @@ class FERInferencer(BaseInferencer):
         if batch_size < 1:
             raise ValueError(
                 f'batch_size should be positive, got {batch_size}')
-        several = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        pictures: List[Picture] = []
-        for one in several:
-            if not is_video_input(one):
-                pictures.append(one)
-                continue
-            yield from self._stream_pictures(pictures, batch_size, aligned)
-            pictures = []
-            yield from self._stream_video(one)
-        yield from self._stream_pictures(pictures, batch_size, aligned)
+        # one after the other: a generator may have more than memory holds
+        for video, some in itertools.groupby(
+                one_by_one(inputs), is_video_input):
+            if video:
+                for one in some:
+                    yield from self._stream_video(one)
+            else:
+                if isinstance(inputs, Sequence):
+                    some = list(some)
+                yield from self._stream_pictures(some, batch_size, aligned)
 
     def _stream_video(self, path: Picture) -> Iterator[ImageResult]:
         from .video import VideoReader, stream_video
@@ -246,12 +248,14 @@ class FERInferencer(BaseInferencer):
         if reader.error:
             yield ImageResult(str(path), error=reader.error)
 
-    def _stream_pictures(self, pictures: Sequence[Picture], batch_size: int,
+    def _stream_pictures(self, pictures: Iterable[Picture], batch_size: int,
                          aligned: bool) -> Iterator[ImageResult]:
         chunks = self.preprocess(pictures, batch_size, aligned=aligned)
         if self.show_progress:
             from rich.progress import track
-            total = sum(1 for _ in list_pictures(pictures))
+            total = None
+            if isinstance(pictures, list):
+                total = sum(1 for _ in list_pictures(pictures))
             results = (r for chunk in chunks for r in self.forward(chunk))
             yield from track(results, 'Pictures', total=total)
             return
@@ -259,7 +263,7 @@ class FERInferencer(BaseInferencer):
             yield from self.forward(chunk)
 
     def preprocess(self,
-                   inputs: Sequence[Picture],
+                   inputs: Iterable[Picture],
                    batch_size: int = 32,
                    aligned: bool = False) -> Iterator[List[_Loaded]]:
         """Read pictures and find their faces.
@@ -291,7 +295,7 @@ class FERInferencer(BaseInferencer):
 
         Args:
             name (str): What the result is called.
-            picture (str | np.ndarray): The file or array.
+            picture: As of :func:`orsa.apis.pictures.read_picture`.
             error (str, optional): Why there is nothing to do.
             aligned (bool): Whether it is an aligned face.
 
@@ -302,7 +306,7 @@ class FERInferencer(BaseInferencer):
         if error:
             return _Loaded(result)
         try:
-            image = read_picture(picture, self.max_pixels)
+            image, result.notes = load_picture(picture, self.max_pixels)
             height, width = image.shape[:2]
             result.size = (width, height)
             if aligned and width != height:

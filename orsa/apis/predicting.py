@@ -27,6 +27,8 @@ class PredictSummary:
         without_faces (list[str]): Pictures in which none was found.
         errors (list[dict[str, str]]): ``picture`` and ``error`` of what could
             not be read.
+        notes (list[dict[str, str]]): ``picture`` and ``note``, what was wrong
+            with a file that was read nevertheless.
         interrupted (bool): Whether it was stopped by Ctrl-C.
     """
     pictures: int = 0
@@ -34,6 +36,7 @@ class PredictSummary:
     abstained: int = 0
     without_faces: List[str] = dataclasses.field(default_factory=list)
     errors: List[Dict[str, str]] = dataclasses.field(default_factory=list)
+    notes: List[Dict[str, str]] = dataclasses.field(default_factory=list)
     interrupted: bool = False
 
 
@@ -147,6 +150,9 @@ def _note(result: ImageResult, files: List[str], summary: PredictSummary,
     if result.error:
         summary.errors.append(dict(picture=result.name, error=result.error))
         return
+    summary.notes += [
+        dict(picture=result.name, note=note) for note in result.notes
+    ]
     if not result.faces:
         summary.without_faces.append(result.name)
     summary.faces += len(result.faces)

@@ -124,6 +124,8 @@ class ImageResult:
         faces (list[FaceResult]): The largest first.
         error (str, optional): Why it could not be read; there are no faces
             then.
+        notes (tuple[str, ...]): What was wrong with a file that was read
+            nevertheless.
         size (tuple[int, int], optional): Width and height in pixels.
         frame (int, optional): In a video, the number of the frame, from 0.
         time (float, optional): In a video, seconds since its beginning.
@@ -140,6 +142,7 @@ class ImageResult:
     time: Optional[float] = None
     held: bool = False
     image: Optional[np.ndarray] = None
+    notes: Tuple[str, ...] = ()
 
     def to_dicts(self) -> List[Dict[str, Any]]:
         """A dict for each face, for JSON lines."""

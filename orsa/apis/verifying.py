@@ -8,7 +8,7 @@ import sys
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.utils import ProgressBar
@@ -21,6 +21,7 @@ from orsa.datasets.subset_list import IMG_SUFFIXES
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
 from orsa.utils.fileio import atomic_path
 from orsa.utils.image_files import MISSING
+from orsa.utils.picture_reader import decoder_messages, listening
 from orsa.visualization import draw_class_sheet, thumbnail
 
 NAMES = ('rafdb', 'affectnet7', 'affectnet8', 'ferplus', 'occlufer',
@@ -400,6 +401,8 @@ class _Scan:
         self.missing: List[str] = []
         self.unreadable: List[str] = []
         self.blank: List[str] = []
+        # what is wrong with a picture that is read
+        self.damaged: Dict[int, str] = {}
         # of the pixels, 0 where there is no picture; in 64 bits two of a
         # million pictures share one by chance once in 40 million data sets
         self.digests = np.zeros(len(self.records), np.uint64)
@@ -423,14 +426,21 @@ class _Scan:
         with ThreadPoolExecutor(num_workers) as pool:
             for start in range(0, len(self.records), _BATCH):
                 batch = range(start, min(start + _BATCH, len(self.records)))
-                for i, result in zip(batch, pool.map(self._examine, batch)):
+                with decoder_messages() as said:
+                    results = list(pool.map(self._examine, batch))
+                for i, result in zip(batch, results):
                     self._note(i, *result)
+                if said:
+                    self._find_damaged(batch)
                 bar.update(len(batch))
         bar.file.write('\n')
 
     def _examine(self, i: int) -> tuple:
         split, record = self.split_of[i], self.records[i]
-        image, reason = self.datasets[split].read_image(record)
+        with listening() as notes:
+            image, reason = self.datasets[split].read_image(record)
+        for note in notes:
+            self.damaged[i] = note
         if image is None:
             return reason, None, 0, False, None
         digest = hashlib.blake2b(image, digest_size=8)
@@ -439,6 +449,15 @@ class _Scan:
         number = int.from_bytes(digest.digest(), 'big')
         blank = image.min() == image.max()
         return None, image.shape[1::-1], number, blank, small
+
+    def _find_damaged(self, batch: Sequence[int]) -> None:
+        """Which pictures of a batch the decoders have said something of."""
+        for i in batch:
+            split, record = self.split_of[i], self.records[i]
+            with decoder_messages() as said, listening():
+                image, _ = self.datasets[split].read_image(record)
+            if said and image is not None:
+                self.damaged.setdefault(i, said[0])
 
     def _note(self, i: int, reason: Optional[str], size: tuple, digest: int,
               blank: bool, small: Optional[np.ndarray]) -> None:
@@ -469,6 +488,10 @@ class _Scan:
         errors, warnings = self.report.errors, self.report.warnings
         _add(errors, 'missing files', self.missing)
         _add(errors, 'unreadable files', self.unreadable)
+        _add(warnings, 'damaged files, which are read', [
+            f'{self._where(i)} ({self.damaged[i]})'
+            for i in sorted(self.damaged)
+        ])
         _add(warnings, 'images of one colour', self.blank)
 
     def _pairs(self) -> List[Tuple[int, int]]:

@@ -6,6 +6,7 @@ from mmengine.dataset import BaseDataset
 
 from orsa.registry import DATASETS
 from .fer_dataset import read_image
+from .transforms.load_face import use_one_reader
 
 # In pixels; what lies further away is damage, and OpenCV counts to 32,767.
 _FARTHEST = 1e6
@@ -13,6 +14,10 @@ _FARTHEST = 1e6
 
 class NamingDataset(BaseDataset):
     """A data set whose errors say which sample they are about."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        use_one_reader(self.pipeline)
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a sample.

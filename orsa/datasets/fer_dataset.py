@@ -7,7 +7,6 @@ import os.path as osp
 from collections import Counter, defaultdict
 from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
@@ -16,11 +15,13 @@ from mmpretrain.datasets import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.image_files import file_fault, picture_fault, read_bytes
+from orsa.utils.image_files import file_fault, read_bytes
 from orsa.utils.packed_files import BACKEND, PackedFiles
+from orsa.utils.picture_reader import PictureError, decode_picture, tell_notes
 from orsa.utils.seeding import SharedEpoch, seeded
 from .subset_list import (IMG_SUFFIXES, listed_label, read_lines, read_subset,
                           whole_number)
+from .transforms.load_face import use_one_reader
 
 EXPRESSIONS = (*RAFDB_CLASSES, 'contempt')
 
@@ -41,24 +42,19 @@ def read_image(path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
         return None, fault
     try:
         with open(path, 'rb') as file:
-            return _decode(file.read())
+            data = file.read()
     except OSError as error:
         return None, f'it cannot be read ({error.strerror})'
+    return _decode(data, path)
 
 
-def _decode(data: bytes) -> Tuple[Optional[np.ndarray], Optional[str]]:
-    if not data:
-        return None, 'the file is empty'
-    fault = picture_fault(data)
-    if fault:
-        return None, fault
+def _decode(data: bytes,
+            path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:  # a size beyond all measure, or none
-        return None, f'OpenCV refuses it ({error.err or error})'
-    if image is None:
-        return None, (f'its {len(data)} bytes do not decode (cut off, or no '
-                      'image)')
+        image, notes = decode_picture(data)
+    except PictureError as error:
+        return None, str(error)
+    tell_notes(path, notes)
     return image, None
 
 
@@ -292,6 +288,7 @@ class FERDataset(BaseDataset):
             classes=classes,
             lazy_init=True,
             **kwargs)
+        use_one_reader(self.pipeline)
         self._metainfo['classes'] = self._check_classes(self.CLASSES, source)
         self.subset_file = subset_file
         self.skip_unreadable = skip_unreadable
@@ -431,7 +428,7 @@ class FERDataset(BaseDataset):
         data = self.pack.find(path)
         if data is None:
             return None, f"it is not in '{self.pack.db_path}'"
-        image, reason = _decode(data)
+        image, reason = _decode(data, path)
         return image, reason and f"in '{self.pack.db_path}' {reason}"
 
     def picture_bytes(self, info: dict) -> bytes:

@@ -2,12 +2,13 @@
 """What a picture's file says of itself, held against its bytes."""
 import os
 import os.path as osp
+import re
 import stat
 import struct
-from typing import IO, Optional
+from typing import IO, Iterator, NamedTuple, Optional, Tuple
 
 MISSING = 'there is no such file'
-_PNG = b'\x89PNG\r\n\x1a\n'
+PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG, _SCAN = b'\xff\xd8\xff', b'\xff\xda'
 # The markers of a JPEG's frame; SOF2, 6, 10 and 14 are progressive.
 _FRAMES = {*range(0xc0, 0xd0)} - {0xc4, 0xc8, 0xcc}
@@ -15,6 +16,14 @@ _PROGRESSIVE = {0xc2, 0xc6, 0xca, 0xce}
 # A progressive JPEG has ten or so. Each is a walk over all pixels, and takes
 # 14 bytes: a file of 1 MB could keep a decoder busy for a quarter of an hour.
 _MAX_SCANS = 100
+# In a scan 0xff is followed by 0, or by the number of a restart.
+_MARKER = re.compile(rb'\xff[\x01-\xcf\xd8-\xfe]')
+_PLAIN = {*range(1, 0xff)} - {*range(0xd0, 0xd8)}
+
+# Pictures by their suffix, in lower case.
+PICTURE_SUFFIXES = ('.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.jfif',
+                    '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm', '.png',
+                    '.ppm', '.tif', '.tiff', '.webp')
 
 
 def picture_fault(data: bytes) -> Optional[str]:
@@ -31,7 +40,7 @@ def picture_fault(data: bytes) -> Optional[str]:
     Returns:
         str | None: What is wrong, None if nothing is.
     """
-    if data.startswith(_PNG):
+    if data.startswith(PNG):
         return _long_chunk(data)
     if data.startswith(_JPEG) and len(data) > 8 * _MAX_SCANS:
         return _many_scans(data)
@@ -51,27 +60,68 @@ def _many_scans(data: bytes) -> Optional[str]:
 def _has_scans(data: bytes) -> bool:
     """Whether a JPEG may have more scans than one, by its header: to look
     for them in all of the file would be felt."""
-    at, size, components = 2, len(data), 0
-    while at + 10 <= size:
-        if data[at] != 0xff:
-            at += 1  # a decoder looks for the next marker, too
-            continue
-        marker = data[at + 1]
-        if marker in (0, 0xff) or 0xd0 <= marker <= 0xd8:
-            at += 2 - (marker == 0xff)
-            continue
+    components = 0
+    for marker, at in jpeg_markers(data):
         if marker in _PROGRESSIVE:
             return True
         if marker in _FRAMES:
             components = data[at + 9]
         if marker == 0xda:
             return data[at + 4] < components
-        at += 2 + (data[at + 2] << 8 | data[at + 3])
     return False
 
 
+def jpeg_markers(data: bytes) -> Iterator[Tuple[int, int]]:
+    """The markers of a JPEG, and where they stand.
+
+    Args:
+        data (bytes): The file. Those in a scan's pixels are passed over.
+    """
+    at, size = 2, len(data)
+    while True:
+        # one segment follows another, but for a scan's pixels and damage
+        if at + 2 > size or data[at] != 0xff or data[at + 1] not in _PLAIN:
+            found = _MARKER.search(data, at)
+            if not found:
+                return
+            at = found.start()
+        marker = data[at + 1]
+        if marker == 0xd9:
+            yield marker, at
+            return
+        if at + 10 > size:
+            return
+        yield marker, at
+        at += 2
+        if marker not in (0x01, 0xd8):
+            at += data[at] << 8 | data[at + 1]
+
+
+class JpegFrame(NamedTuple):
+    """What the header of a JPEG says, before it is turned."""
+    height: int
+    width: int
+    components: int
+
+
+def jpeg_frame(data: bytes) -> Optional[JpegFrame]:
+    """The header of a JPEG, None of what is none."""
+    if not data.startswith(_JPEG):
+        return None
+    for marker, at in jpeg_markers(data):
+        if marker in _FRAMES:
+            return JpegFrame(*struct.unpack_from('>HHB', data, at + 5))
+    return None
+
+
+def jpeg_ends(data: bytes) -> bool:
+    """Whether a JPEG has its end marker, whatever stands behind it."""
+    return data.endswith(b'\xff\xd9') or any(
+        marker == 0xd9 for marker, _ in jpeg_markers(data))
+
+
 def _long_chunk(data: bytes) -> Optional[str]:
-    at, size = len(_PNG), len(data)
+    at, size = len(PNG), len(data)
     while at + 8 <= size:
         length, kind = struct.unpack_from('>I4s', data, at)
         if length > size:

@@ -39,7 +39,7 @@ def load_faces(args):
         dataset = RAFDB(args.data_root, split='test', with_annotations=True)
         for i in range(args.faces - num_drawn):
             info = dataset.get_data_info((args.first + 7 * i) % len(dataset))
-            faces.append(dict(info, img=cv2.imread(info['img_path'])))
+            faces.append(dict(info, img=dataset.read_image(info)[0]))
     drawn = SyntheticFaces(
         args.first + num_drawn,
         size=128,

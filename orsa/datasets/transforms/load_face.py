@@ -1,32 +1,32 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import io
 from typing import Optional, Tuple
 
-import cv2
-import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from PIL import Image
+from mmengine.dataset import Compose
 
 from orsa.registry import TRANSFORMS
+from orsa.utils.image_files import jpeg_frame
+from orsa.utils.picture_reader import (PictureError, decode_picture,
+                                       tell_notes)
 
 # What is said in pixels of the file
 _IN_PIXELS = ('gt_keypoints', 'keypoints', 'seg_map_path', 'gt_seg_map',
               'visible_mask', 'gt_bboxes', 'bbox')
-_REDUCED = {
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    2: cv2.IMREAD_REDUCED_COLOR_2
-}
-_ORIENTATION = 0x0112
 
 
 @TRANSFORMS.register_module()
 class LoadFace(LoadImageFromFile):
-    """Load a picture that will be made smaller, a JPEG at reduced size.
+    """Load a picture as predictions read it, if asked at reduced size.
 
-    A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size for less work: of
+    Transparent pictures are laid on white, and all else is as of
+    :func:`orsa.utils.picture_reader.decode_picture`. Datasets of orsa put it
+    in the place of mmcv's ``LoadImageFromFile``, which lays nothing on white
+    and does not turn an AVIF; JPEG and PNG without transparency are the same
+    by both.
+
+    A JPEG that will be made smaller can be decoded at 1/2, 1/4 or 1/8 of its size for less work: of
     each block of 8 x 8 only the lower frequencies are computed. This takes
     the smallest of these whose shorter side is still ``min_size``. Other
     formats are loaded as they are, and so is a sample with landmarks, boxes or
@@ -38,9 +38,10 @@ class LoadFace(LoadImageFromFile):
     (H, W) of the file, as it is shown
 
     Args:
-        min_size (int): The shorter side that is needed, in pixels. The side
-            of the network's input suits an antialiased ``Resize``, twice of
-            it suits ``RandomFaceAffine``, which may enlarge the face.
+        min_size (int, optional): The shorter side that is needed, in pixels.
+            The side of the network's input suits an antialiased ``Resize``,
+            twice of it suits ``RandomFaceAffine``, which may enlarge the
+            face. Defaults to None, the whole picture.
         **kwargs: ``backend_args``, ``to_float32`` and ``ignore_empty`` of
             mmcv's ``LoadImageFromFile``.
 
@@ -49,9 +50,9 @@ class LoadFace(LoadImageFromFile):
             is not colour by OpenCV.
     """
 
-    def __init__(self, min_size: int, **kwargs):
+    def __init__(self, min_size: Optional[int] = None, **kwargs):
         super().__init__(**kwargs)
-        if min_size < 1:
+        if min_size is not None and min_size < 1:
             raise ValueError(f'min_size should be positive, got {min_size}')
         if (self.color_type, self.imdecode_backend) != ('color', 'cv2'):
             raise ValueError(
@@ -65,42 +66,53 @@ class LoadFace(LoadImageFromFile):
 
     def transform(self, results: dict) -> Optional[dict]:
         """Load the picture."""
-        if any(key in results for key in _IN_PIXELS):
-            return super().transform(results)
         try:
             content = fileio.get(
                 results['img_path'], backend_args=self.backend_args)
-            factor, shape = self._look(content)
-            img = mmcv.imfrombytes(
-                content, flag=_REDUCED.get(factor, self.color_type))
-        except Exception:
+            whole = any(key in results for key in _IN_PIXELS)
+            factor, shape = (1, None) if whole else self._look(content)
+            img, notes = decode_picture(content, reduce=factor)
+        except Exception as error:
             if self.ignore_empty:
                 return None
+            if isinstance(error, PictureError):
+                raise PictureError(f"'{results['img_path']}' cannot be read: "
+                                   f'{error}') from error
             raise
-        if img is None:
-            raise OSError(f"'{results['img_path']}' does not decode")
+        tell_notes(results['img_path'], notes)
         results['img'] = img.astype(np.float32) if self.to_float32 else img
-        results['img_shape'] = img.shape[:2]
-        results['ori_shape'] = img.shape[:2] if factor == 1 else shape
+        results['img_shape'] = results['ori_shape'] = img.shape[:2]
+        if factor > 1:
+            # a picture that lies on its side is turned
+            lies = (shape[0] - shape[1]) * (img.shape[0] - img.shape[1]) < 0
+            results['ori_shape'] = shape[::-1] if lies else shape
         return results
 
     def _look(self, content: bytes) -> Tuple[int, Tuple[int, int]]:
         """By how much to reduce a file, and its (H, W), from its header."""
-        try:
-            # reads no pixels
-            with Image.open(io.BytesIO(content)) as header:
-                width, height = header.size
-                kind = header.format
-                turned = (
-                    kind == 'JPEG'
-                    and header.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8))
-        except Exception:  # of many kinds: decoding it will say which
+        frame = jpeg_frame(content) if self.min_size else None
+        if frame is None or frame.components == 4:
             return 1, (0, 0)
-        for factor in _REDUCED:
-            if kind == 'JPEG' and min(width,
-                                      height) // factor >= self.min_size:
-                return factor, (width, height) if turned else (height, width)
-        return 1, (height, width)
+        for factor in (8, 4, 2):
+            if min(frame.width, frame.height) // factor >= self.min_size:
+                return factor, (frame.height, frame.width)
+        return 1, (0, 0)
 
     def __repr__(self) -> str:
         return f'{super().__repr__()[:-1]}, min_size={self.min_size})'
+
+
+def use_one_reader(pipeline: Compose) -> None:
+    """Let a pipeline read pictures as predictions do, by :class:`LoadFace`.
+
+    Args:
+        pipeline (Compose): mmcv's ``LoadImageFromFile`` in it is replaced,
+            unless it was asked to decode by another library or in grey.
+    """
+    for i, one in enumerate(pipeline.transforms):
+        if type(one) is LoadImageFromFile and not one.file_client_args and (
+                one.color_type, one.imdecode_backend) == ('color', 'cv2'):
+            pipeline.transforms[i] = LoadFace(
+                to_float32=one.to_float32,
+                ignore_empty=one.ignore_empty,
+                backend_args=one.backend_args)

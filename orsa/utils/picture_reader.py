@@ -1,0 +1,414 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""The one reader of pictures, for training, testing and prediction."""
+import contextlib
+import io
+import os
+import re
+import struct
+import threading
+import warnings
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from .image_files import PNG, jpeg_ends, jpeg_frame, picture_fault
+
+# Pillow's own bound, from which on it warns of a decompression bomb. A file
+# of some kilobytes can unpack to gigabytes.
+MAX_PIXELS = 89_478_485
+# What Pillow may take a file for, whatever it is called: to read an EPS it
+# runs a program.
+_FORMATS = ('AVIF', 'BMP', 'DIB', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG',
+            'PPM', 'TIFF', 'WEBP')
+# By the brand at byte 8; which package reads it, beside Pillow.
+_HEIC = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1',
+         b'msf1')
+_AVIF = (b'avif', b'avis')
+# what is wrong, and what to do
+_NEEDS = {
+    **dict.fromkeys(
+        _HEIC, 'it is HEIC, which is read by pillow-heif: pip install '
+        'pillow-heif, or save it as JPEG'),
+    **dict.fromkeys(
+        _AVIF, 'it is AVIF, which this Pillow does not read: pip install '
+        "'pillow>=11.3', or save it as JPEG")
+}
+_ORIENTATION, _MAX_SAMPLE, _BITS = 0x0112, 281, 258
+_TURN = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a[::-1].swapaxes(0, 1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a[:, ::-1].swapaxes(0, 1),
+}
+_END = b'\xff\xd9'
+_NO_END = 'its end marker is missing'
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2
+}
+
+
+class PictureError(OSError):
+    """A file is not there, or no picture; the message says what to do."""
+
+
+class Decoded(NamedTuple):
+    """A picture that was read.
+
+    Attributes:
+        image (np.ndarray): (H, W, 3), BGR uint8, contiguous.
+        notes (tuple[str, ...]): What was wrong with the file, although it was
+            read; empty as a rule.
+    """
+    image: np.ndarray
+    notes: Tuple[str, ...] = ()
+
+
+def decode_picture(data: bytes,
+                   max_pixels: int = MAX_PIXELS,
+                   reduce: int = 1) -> Decoded:
+    """Decode a picture as people see it.
+
+    It is turned as its EXIF data say. Grey and palettes become colours, what
+    is transparent is laid on white, CMYK is converted, and of several
+    pictures in a file it is the first. Of 16 bits the upper 8 are taken; if
+    all values are below 1024, 4096 or 16384, they are taken for 10, 12 or 14
+    bits, which is noted.
+
+    JPEG and PNG without transparency are decoded by OpenCV, what it does not
+    do as described here by Pillow; where both do, the pixels are the same.
+    A JPEG without its end marker is read, and noted, if no pixel depends on
+    what would follow; otherwise it is cut off, and refused.
+
+    Args:
+        data (bytes): The file.
+        max_pixels (int): A picture of more pixels is refused before it is
+            unpacked. Defaults to Pillow's bound, 89 million.
+        reduce (int): A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which
+            is less work. Defaults to 1.
+
+    Returns:
+        Decoded: The picture and what was wrong with it.
+
+    Raises:
+        PictureError: In one line, if it cannot be decoded.
+    """
+    if not data:
+        raise PictureError('the file is empty')
+    fault = picture_fault(data)
+    if fault:
+        raise PictureError(fault)
+    try:
+        size = _plain_size(data)
+        if size and size[0] * size[1] <= MAX_PIXELS:
+            check_size(*size, max_pixels)
+            flag = _REDUCED.get(reduce, cv2.IMREAD_COLOR)
+            found = _by_opencv(data, flag)
+            if found is not None:
+                return found
+            # what it is that OpenCV does not like
+            image, notes = _by_pillow(data, max_pixels)
+            return Decoded(image, ('it is damaged or lacks its end', *notes))
+        return _by_pillow(data, max_pixels)
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise PictureError('there is not enough memory for it; make it '
+                           'smaller') from error
+    # Pillow's readers raise whatever comes up when a file is damaged
+    except Exception as error:
+        raise PictureError(
+            f'its {len(data)} bytes do not decode (cut off, or no picture): '
+            f'{_one_line(error)}') from error
+
+
+def _one_line(error: Exception) -> str:
+    if type(error).__name__ == 'UnidentifiedImageError':
+        return f"it is in none of the formats {', '.join(_FORMATS)}"
+    return str(error).split('\n')[0] or type(error).__name__
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise an error if a picture has more pixels than that."""
+    if width * height > max_pixels:
+        raise PictureError(
+            f'it unpacks to {width}x{height} pixels, more than '
+            f'max_pixels={max_pixels}; make it smaller, or raise the bound '
+            'if you trust it')
+
+
+# ------------------------------------------------------------------ OpenCV
+
+
+def _plain_size(data: bytes) -> Optional[Tuple[int, int]]:
+    """Width and height of a file that OpenCV decodes as Pillow does."""
+    if data.startswith(PNG):
+        if len(data) < 33:
+            return None
+        size, (bits, kind) = struct.unpack_from('>II', data, 16), data[24:26]
+        clear = kind & 4 or data.find(b'tRNS', 33, data.find(b'IDAT')) > 0
+        return None if bits > 8 or clear else size
+    frame = jpeg_frame(data)
+    # OpenCV takes all CMYK for inverted, which Adobe's alone is
+    if frame is None or frame.components == 4:
+        return None
+    return frame.width, frame.height
+
+
+def _imdecode(data: bytes, flag: int) -> Optional[np.ndarray]:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error:  # a size beyond all measure, or none
+        return None
+
+
+def _by_opencv(data: bytes, flag: int) -> Optional[Decoded]:
+    if data.startswith(PNG) or jpeg_ends(data):
+        image = _imdecode(data, flag)
+        return None if image is None else Decoded(image)
+    ended = _end(
+        data, lambda d: _imdecode(
+            d, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+    return Decoded(_imdecode(ended, flag), (_NO_END, ))
+
+
+def _end(data: bytes, decode: Callable[[bytes], np.ndarray]) -> bytes:
+    """A JPEG with the end marker that it lacks.
+
+    Whether more than the marker is missing is seen by what pixels are if
+    something else follows: those that are all there stay as they are.
+
+    Raises:
+        PictureError: If it is more.
+    """
+    data = data.rstrip(b'\xff')  # half a marker
+    image = decode(data + _END)
+    for other in (b'\x55' * 64, b'\xaa' * 64):
+        again = None if image is None else decode(data + other + _END)
+        if again is None:
+            raise PictureError(f'its {len(data)} bytes are a JPEG that is cut '
+                               'off: restore it from where it came')
+        changed = (again != image).any((1, 2))
+        if changed.any():
+            raise PictureError(
+                f'its {len(data)} bytes are a JPEG that is cut off: pixels '
+                f'are missing from row {changed.argmax()} of {len(image)} on')
+    return data + _END
+
+
+# ------------------------------------------------------------------ Pillow
+
+
+def _by_pillow(data: bytes, max_pixels: int) -> Decoded:
+    # what Pillow warns of is said of the picture; the bound is our own
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter('always')
+        notes = []
+        frame = jpeg_frame(data)
+        if frame and not jpeg_ends(data):
+            check_size(frame.width, frame.height, max_pixels)
+            data = _end(data, lambda d: from_pillow(_open(d)).image)
+            notes.append(_NO_END)
+        with _open(data) as image:
+            check_size(*image.size, max_pixels)
+            found = from_pillow(image, data)
+    notes += [
+        str(w.message).split('\n')[0] for w in said
+        if w.category.__name__ != 'DecompressionBombWarning'
+    ]
+    return Decoded(found.image, (*notes, *found.notes))
+
+
+def _open(data: bytes):
+    from PIL import Image, UnidentifiedImageError
+    Image.init()
+    try:
+        # a format that Pillow was built without is a KeyError there
+        return Image.open(
+            io.BytesIO(data), formats=[f for f in _FORMATS if f in Image.OPEN])
+    except Image.DecompressionBombError as error:
+        raise PictureError(f'it unpacks to too many pixels ({error}); make it '
+                           'smaller') from error
+    except UnidentifiedImageError:
+        brand = data[8:12] if data[4:8] == b'ftyp' else None
+        if brand not in _NEEDS or (brand in _AVIF and 'AVIF' in Image.OPEN):
+            raise
+        if brand in _HEIC:
+            with contextlib.suppress(ImportError):
+                from pillow_heif import HeifImagePlugin  # noqa: F401
+                return Image.open(io.BytesIO(data), formats=['HEIF'])
+        raise PictureError(_NEEDS[brand])
+
+
+def from_pillow(image, data: Optional[bytes] = None) -> Decoded:
+    """Bring a picture of Pillow's to the form of :func:`decode_picture`.
+
+    Args:
+        image (PIL.Image.Image): The picture.
+        data (bytes, optional): The file that it was opened from, from which
+            colours of 16 bits are read, of which Pillow keeps 8.
+
+    Raises:
+        PictureError: If its pixels are of 32 bits.
+    """
+    from PIL import Image, ImageOps
+    tiles = image.tile if hasattr(image, 'tile') else ()
+    image.load()
+    if data and any(';16' in str(tile[3]) for tile in tiles):
+        deep = _imdecode(data, cv2.IMREAD_UNCHANGED)
+        if deep is not None and deep.dtype == np.uint16:
+            return from_array(_turned(deep, image), _known_bits(image))
+    if image.mode.startswith('I;16'):
+        values = np.asarray(image).astype(np.uint16)
+        return from_array(_turned(values, image), _known_bits(image))
+    if image.mode == 'I' and image.format == 'PPM':  # scaled by Pillow
+        return from_array(np.asarray(image).astype(np.uint16), 16)
+    if image.mode in ('I', 'F'):
+        raise PictureError(f"its pixels are 32-bit numbers (mode "
+                           f"'{image.mode}'), whose range is not known; save "
+                           'it with 8 or 16 bits')
+    with contextlib.suppress(Exception):  # what is not understood turns not
+        image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert('RGBA')
+        white = Image.new('RGBA', image.size, 'white')
+        image = Image.alpha_composite(white, image)
+    rgb = np.asarray(image.convert('RGB'))
+    return Decoded(np.ascontiguousarray(rgb[..., ::-1]))
+
+
+def _turned(array: np.ndarray, image) -> np.ndarray:
+    with contextlib.suppress(Exception):
+        turn = _TURN.get(image.getexif().get(_ORIENTATION))
+        return turn(array) if turn else array
+    return array
+
+
+def _known_bits(image) -> Optional[int]:
+    """The bits that a TIFF says its values have, None if it does not."""
+    tags = getattr(image, 'tag_v2', {})
+    top = np.max(tags.get(_MAX_SAMPLE, 0))
+    if 255 < top < 65536:
+        return int(top).bit_length()
+    bits = np.max(tags.get(_BITS, 16))
+    return int(bits) if 8 < bits < 16 else None
+
+
+def from_array(array: np.ndarray, bits: Optional[int] = None) -> Decoded:
+    """Bring an array to the form of :func:`decode_picture`.
+
+    Args:
+        array (np.ndarray): (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4)
+            BGRA, uint8 or uint16.
+        bits (int, optional): Of uint16. Defaults to None, by the values: the
+            fewest of 8, 10, 12, 14 and 16 that hold them.
+
+    Raises:
+        TypeError: If it is of another kind.
+    """
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if not (array.ndim in (2, 3) and channels in (1, 3, 4) and array.size
+            and array.dtype in (np.uint8, np.uint16)):
+        raise TypeError(
+            'a picture should be an array (H, W), (H, W, 1), (H, W, 3) BGR '
+            f'or (H, W, 4) BGRA of uint8 or uint16, but is {array.dtype} of '
+            f'shape {array.shape}')
+    notes = ()
+    array = array.reshape(*array.shape[:2], channels)
+    if array.dtype == np.uint16:
+        array, notes = _to_8_bits(array, bits)
+    if channels == 1:
+        array = array.repeat(3, axis=2)
+    elif channels == 4:
+        from PIL import Image
+        rgba = cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA)
+        array = from_pillow(Image.fromarray(rgba)).image
+    return Decoded(np.ascontiguousarray(array), notes)
+
+
+def _to_8_bits(array: np.ndarray,
+               bits: Optional[int]) -> Tuple[np.ndarray, Tuple[str, ...]]:
+    notes: Tuple[str, ...] = ()
+    if bits is None:
+        top = int(array[..., :3].max())
+        bits = next(n for n in (8, 10, 12, 14, 16) if top < 1 << n)
+        if bits < 16:
+            notes = (f'its 16-bit values end at {top}: they are taken for '
+                     f'{bits} bits', )
+    colours = array[..., :3] >> (bits - 8)
+    if array.shape[2] == 4:
+        deep = bits == 16 or array[..., 3].max() >= 1 << bits
+        alpha = array[..., 3:] >> (8 if deep else bits - 8)
+        colours = np.dstack([colours, alpha])
+    return colours.clip(0, 255).astype(np.uint8), notes
+
+
+# ------------------------------------------------------------ what is said
+
+_thread = threading.local()
+_FD_LOCK = threading.Lock()
+# how OpenCV begins a line: [ WARN:0@4.369] global grfmt_tiff.cpp:122 TIFF_..
+_PREFIX = re.compile(r'^\[ ?[A-Z]+:\d+@[\d.]+\] global \S+ (\S+ )?')
+
+
+def tell_notes(name: str, notes: Tuple[str, ...]) -> None:
+    """Say what was wrong with a picture that was read: to who listens (see
+    :func:`listening`), or as a warning, once for each file and process."""
+    for note in notes:
+        heard = getattr(_thread, 'heard', None)
+        if heard is None:
+            warnings.warn(
+                f"'{name}' is read, with a warning: {note}", stacklevel=3)
+        else:
+            heard.append(note)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[List[str]]:
+    """Collect what :func:`tell_notes` says in this thread."""
+    before = getattr(_thread, 'heard', None)
+    _thread.heard = heard = []
+    try:
+        yield heard
+    finally:
+        _thread.heard = before
+
+
+@contextlib.contextmanager
+def decoder_messages() -> Iterator[List[str]]:
+    """Collect what the decoders' own libraries print meanwhile.
+
+    libjpeg, libpng and libtiff say on standard error, and nowhere else, that
+    a file is damaged. What other threads print there meanwhile is taken too;
+    a second thread waits.
+    """
+    said: List[str] = []
+    with _FD_LOCK:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            yield said
+            return
+        source, sink = os.pipe()
+        # a decoder that says more than a pipe holds does not wait for us
+        os.set_blocking(sink, False)
+        os.set_blocking(source, False)
+        os.dup2(sink, 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            for handle in (kept, sink):
+                os.close(handle)
+            text = b''
+            with contextlib.suppress(BlockingIOError):
+                text = os.read(source, 1 << 16)
+            os.close(source)
+            lines = text.decode(errors='replace').splitlines()
+            lines = [_PREFIX.sub('', line).strip() for line in lines]
+            said += dict.fromkeys(line for line in lines if line)
