@@ -287,6 +287,10 @@ def _video(args: argparse.Namespace) -> int:
             print(f'{path}: {_count(summary.tracks, "face")} in '
                   f'{_count(summary.frames, "frame")} '
                   f'({summary.seconds:.1f} s): {summary.files["video"]}')
+        if summary.left_out:
+            _fail(f'{path}: pauses of more than a minute are shortened in the '
+                  f'drawn video, by {summary.left_out:.0f} s; the tables have '
+                  'the times of the frames')
         if summary.interrupted:
             return INTERRUPTED
         if summary.error:

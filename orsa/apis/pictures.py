@@ -3,7 +3,7 @@
 import glob
 import os
 import os.path as osp
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import IO, Iterator, NamedTuple, Optional, Union
 
 import numpy as np
@@ -53,7 +53,8 @@ def is_video(path: Picture) -> bool:
 
 def one_by_one(inputs: Inputs) -> Iterable[Picture]:
     """Inputs as what is iterated over, be it one or several."""
-    if _kind(inputs) or not isinstance(inputs, Iterable):
+    several = isinstance(inputs, Iterable) and not isinstance(inputs, Mapping)
+    if _kind(inputs) or not several:
         return [inputs]
     return inputs
 

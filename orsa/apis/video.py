@@ -31,6 +31,10 @@ _OPTIONS = 'OPENCV_FFMPEG_CAPTURE_OPTIONS'
 
 # Of a video that does not say; most have it.
 _USUAL_FPS = 25.
+# From how many frames it is told how fast they follow each other.
+_FIRST = 64
+# What is written, frames a second; seconds for which a frame is repeated.
+_FASTEST, _LONGEST = 120., 60.
 
 
 class VideoReader:
@@ -65,6 +69,7 @@ class VideoReader:
             if not _is_text(source):
                 raise PictureError('its name is no UTF-8, which OpenCV needs: '
                                    'rename it')
+        self._source = source
         self._capture = _open(source)
         if not self._capture.isOpened():
             self.close()
@@ -129,6 +134,27 @@ class VideoReader:
                     'off or damaged')
         return None
 
+    def drawing_rate(self) -> float:
+        """Frames a second that a drawn video needs, so that none is lost.
+
+        What a file says is the average, in some over pauses too. This is how
+        the first 64 frames follow each other, unless both nearly agree.
+        """
+        if self.is_camera:
+            return self.fps
+        capture, times = _open(self._source), []
+        while len(times) < _FIRST and capture.grab():
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        capture.release()
+        gaps = np.diff(times)
+        gaps = gaps[gaps > 0]
+        if not gaps.size:
+            return self.fps
+        rate = 1 / gaps[gaps < 1.5 * np.median(gaps)].mean()
+        if .9 < rate / self.fps < 1.1:
+            return self.fps
+        return round(min(rate, _FASTEST), 2)
+
     def close(self) -> None:
         """Let go of the file or the camera."""
         self._capture.release()
@@ -143,35 +169,47 @@ class VideoReader:
 class VideoWriter:
     """An MP4 file, whole or not at all, by OpenCV.
 
+    OpenCV writes a constant rate. So that each frame is seen at its time, the
+    one before it is repeated, or it is left out where two have one place.
+
     Args:
         path (str): The file, which should end with '.mp4'.
         fps (float): Frames a second.
-        by_time (bool): Whether a frame is repeated or left out so that it is
-            seen at its time, which a camera needs. Defaults to False.
+
+    Attributes:
+        count (int): How many frames were written.
+        left_out (float): Seconds by which pauses of more than a minute were
+            shortened.
 
     Raises:
         OSError: With the first frame, if OpenCV cannot write such a file.
     """
 
-    def __init__(self, path: str, fps: float, by_time: bool = False):
-        self.path, self.fps, self.by_time = path, fps, by_time
+    def __init__(self, path: str, fps: float):
+        self.path, self.fps = path, fps
         self._stack = contextlib.ExitStack()
         self._writer: Optional[cv2.VideoWriter] = None
         self._size = (0, 0)
+        self._last: Optional[np.ndarray] = None
+        self._begin = self._time = 0.
         self.count = 0
+        self.left_out = 0.
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Add a frame (H, W, 3), BGR uint8, of a time in seconds."""
         if self._writer is None:
             self._open(image)
+            self._begin = self._time = time
         if image.shape[1::-1] != self._size:
             image = cv2.resize(image, self._size)
-        times = 1
-        if self.by_time:
-            times = max(round(time * self.fps) + 1 - self.count, 0)
-        for _ in range(times):
-            self._writer.write(image)
+        self.left_out += max(time - self._time - _LONGEST, 0.)
+        seconds = time - self._begin - self.left_out
+        place = round(seconds * self.fps)
+        repeated = [self._last] * (place - self.count)
+        for frame in [*repeated, image][:max(place + 1 - self.count, 0)]:
+            self._writer.write(frame)
             self.count += 1
+        self._last, self._time = image, time
 
     def _open(self, image: np.ndarray) -> None:
         # MPEG-4 has even sides
@@ -273,6 +311,8 @@ class VideoSummary:
         tracks (int): How many faces were followed.
         error (str, optional): What was wrong; what was read before is kept.
         interrupted (bool): Whether it was stopped by Ctrl-C.
+        left_out (float): Seconds that the drawn video is shorter, as pauses
+            of more than a minute are shortened to it.
         files (dict[str, str]): 'video', 'csv' and 'jsonl', as written.
     """
     name: str
@@ -283,6 +323,7 @@ class VideoSummary:
     tracks: int = 0
     error: Optional[str] = None
     interrupted: bool = False
+    left_out: float = 0.
     files: Dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -349,7 +390,7 @@ def annotate_video(inferencer,
             sinks = [
                 stack.enter_context(_Tables(paths, inferencer.classes)),
                 stack.enter_context(
-                    VideoWriter(paths['video'], frames.fps, frames.is_camera))
+                    VideoWriter(paths['video'], frames.drawing_rate()))
             ]
             summary.files = paths
         try:
@@ -357,6 +398,7 @@ def annotate_video(inferencer,
         except KeyboardInterrupt:
             summary.interrupted = True
         summary.error = frames.error
+        summary.left_out = sinks[1].left_out if sinks else 0.
         summary.tracks = tracker.num_tracks
         if not summary.frames and not summary.interrupted:
             raise PictureError(frames.error or 'it has no frame')

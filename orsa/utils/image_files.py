@@ -120,6 +120,26 @@ def jpeg_ends(data: bytes) -> bool:
         marker == 0xd9 for marker, _ in jpeg_markers(data))
 
 
+def jpeg_lacks_scans(data: bytes) -> bool:
+    """Whether a progressive JPEG lacks scans: some coefficient of a colour
+    never gets its last bit."""
+    frame, left = None, {}
+    for marker, at in jpeg_markers(data):
+        if marker in _FRAMES:
+            if marker not in _PROGRESSIVE:
+                return False
+            frame = data[at + 9]
+        if marker == 0xda:
+            end = at + 5 + 2 * data[at + 4]
+            if end + 3 > len(data):
+                break
+            first, last, bits = data[end:end + 3]
+            for colour in data[at + 5:end:2]:
+                for k in range(first, min(last, 63) + 1):
+                    left[colour, k] = bits & 15
+    return frame is not None and (len(left) < 64 * frame or any(left.values()))
+
+
 def _long_chunk(data: bytes) -> Optional[str]:
     at, size = len(PNG), len(data)
     while at + 8 <= size:

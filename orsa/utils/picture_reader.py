@@ -12,7 +12,8 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from .image_files import PNG, jpeg_ends, jpeg_frame, picture_fault
+from .image_files import (PNG, jpeg_ends, jpeg_frame, jpeg_lacks_scans,
+                          picture_fault)
 
 # Pillow's own bound, from which on it warns of a decompression bomb. A file
 # of some kilobytes can unpack to gigabytes.
@@ -186,18 +187,19 @@ def _end(data: bytes, decode: Callable[[bytes], np.ndarray]) -> bytes:
     Raises:
         PictureError: If it is more.
     """
+    cut = f'its {len(data)} bytes are a JPEG that is cut off: '
     data = data.rstrip(b'\xff')  # half a marker
+    if jpeg_lacks_scans(data):
+        raise PictureError(f'{cut}of its scans some are missing')
     image = decode(data + _END)
     for other in (b'\x55' * 64, b'\xaa' * 64):
         again = None if image is None else decode(data + other + _END)
         if again is None:
-            raise PictureError(f'its {len(data)} bytes are a JPEG that is cut '
-                               'off: restore it from where it came')
+            raise PictureError(f'{cut}it has no whole scan')
         changed = (again != image).any((1, 2))
         if changed.any():
-            raise PictureError(
-                f'its {len(data)} bytes are a JPEG that is cut off: pixels '
-                f'are missing from row {changed.argmax()} of {len(image)} on')
+            raise PictureError(f'{cut}pixels are missing from row '
+                               f'{changed.argmax()} of {len(image)} on')
     return data + _END
 
 
@@ -214,7 +216,10 @@ def _by_pillow(data: bytes, max_pixels: int) -> Decoded:
             check_size(frame.width, frame.height, max_pixels)
             data = _end(data, lambda d: from_pillow(_open(d)).image)
             notes.append(_NO_END)
-        with _open(data) as image:
+        image = _open(data)
+        if image is None:  # what OpenCV alone reads, such as HDR
+            return Decoded(_imdecode(data, cv2.IMREAD_COLOR))
+        with image:
             check_size(*image.size, max_pixels)
             found = from_pillow(image, data)
     notes += [
@@ -225,6 +230,7 @@ def _by_pillow(data: bytes, max_pixels: int) -> Decoded:
 
 
 def _open(data: bytes):
+    """A picture of Pillow's; None if OpenCV reads what Pillow does not."""
     from PIL import Image, UnidentifiedImageError
     Image.init()
     try:
@@ -237,7 +243,9 @@ def _open(data: bytes):
     except UnidentifiedImageError:
         brand = data[8:12] if data[4:8] == b'ftyp' else None
         if brand not in _NEEDS or (brand in _AVIF and 'AVIF' in Image.OPEN):
-            raise
+            if _imdecode(data, cv2.IMREAD_COLOR) is None:
+                raise
+            return None
         if brand in _HEIC:
             with contextlib.suppress(ImportError):
                 from pillow_heif import HeifImagePlugin  # noqa: F401

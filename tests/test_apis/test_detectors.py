@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 
 from orsa.apis import Detections, build_detector, detectors
 from orsa.apis.detectors import check_detections
+from orsa.apis.pictures import read_picture
 
 
 class DrawnYuNet(torch.nn.Module):
@@ -190,3 +191,15 @@ def test_what_a_function_may_return():
         check_detections(rows[:, :6])
     with pytest.raises(ValueError, match='scores of shape'):
         check_detections(Detections(rows[:, :4], np.zeros(3)))
+
+
+def test_a_small_face_in_a_large_photograph(cases_dir):
+    """128 of 6000 pixels; where a face is found at once, it is not asked."""
+    image = read_picture(cases_dir / 'small_face_24mp.jpg')
+    assert image.shape[0] * image.shape[1] == 24_000_000
+    (x0, y0, x1, y1), = build_detector('cascade')(image).boxes
+    assert 100 < x1 - x0 < 140
+    crop = image[:1800, :2600]
+    np.testing.assert_allclose(
+        detectors.find_faces(crop)[0], (x0, y0, x1, y1), atol=12)
+    assert not detectors.find_faces(image, closer=1)

@@ -1,11 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from orsa.apis.pictures import PictureError, list_pictures, read_picture
 
@@ -115,8 +116,8 @@ def test_bad_files_are_refused_in_one_line(tmp_path, rgb):
     (tmp_path / 'bomb.png').write_bytes(one_bit_png(20000, 20000))
     Image.fromarray(rgb[..., 0].astype(np.float32)).save(tmp_path / 'f.tif')
     (tmp_path / 'clip.mp4').write_bytes(b'0')
-    for name, reason in (('cut.jpg', 'do not decode'), ('empty.png',
-                                                        'the file is empty'),
+    for name, reason in (('cut.jpg', 'cut off'), ('empty.png',
+                                                  'the file is empty'),
                          ('text.png', 'in none of the formats'),
                          ('big.png', 'max_pixels=89478485'),
                          ('bomb.png', 'too many pixels'),
@@ -165,5 +166,66 @@ def test_what_is_listed(tmp_path, rgb):
     # a file that has a pattern's letters in its name is a file
     (tmp_path / 'a[1].png').write_bytes(b'0')
     assert names(tmp_path / 'a[1].png') == ['a[1].png']
-    with pytest.raises(TypeError, match='got int'):
-        list(list_pictures([3]))
+    for wrong in (3, [3], dict(a=1)):
+        with pytest.raises(TypeError, match='got (int|dict)'):
+            list(list_pictures(wrong))
+
+
+@pytest.mark.parametrize('name', ['a [2020]', 'what?', 'all *', '[ab]'])
+def test_folders_with_a_patterns_letters(tmp_path, name):
+    folder = tmp_path / name
+    (folder / 'day [1]').mkdir(parents=True)
+    for path in (folder / 'a.png', folder / 'day [1]/b[1].png'):
+        path.write_bytes(b'0')
+
+    def found(path):
+        return [s.name for s in list_pictures(str(path)) if not s.error]
+
+    first, second = str(folder / 'a.png'), str(folder / 'day [1]/b[1].png')
+    assert found(folder) == found(folder / '*.png') == [first]
+    assert found(second) == found(folder / 'day [1]/*') == [second]
+    assert found(folder / '**/*.png') == [first, second]
+
+
+def test_what_is_in_memory(tmp_path, rgb):
+    """Bytes, open files and pictures of Pillow, alone and by a generator."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    path = saved(tmp_path, Image.fromarray(rgb), 'a.jpg', exif=exif)
+    with open(path, 'rb') as file:
+        content = file.read()
+        file.seek(0)
+        inputs = [
+            path, content,
+            bytearray(content), file,
+            io.BytesIO(content),
+            Image.open(path)
+        ]
+        expected = read_picture(path)
+        assert expected.shape == (80, 60, 3)
+        sources = list(list_pictures(one for one in inputs))
+        assert [s.name for s in sources] == [
+            path, 'bytes 0', 'bytes 1', 'file 2', 'file 3', 'image 4'
+        ]
+        for source in sources:
+            np.testing.assert_array_equal(
+                read_picture(source.picture), expected)
+    for one in inputs[1:3] + inputs[4:]:
+        assert len(list(list_pictures(one))) == 1
+    with open(path, encoding='latin') as file:
+        with pytest.raises(PictureError, match="open it with 'rb'"):
+            read_picture(file)
+    with pytest.raises(PictureError, match='max_pixels=9'):
+        read_picture(inputs[-1], max_pixels=9)
+
+
+def test_an_avif_alone_in_a_folder(cases_dir, tmp_path):
+    (tmp_path / 'face.AVIF').write_bytes(
+        (cases_dir / 'face.avif').read_bytes())
+    source, = list_pictures(tmp_path)
+    assert not source.error
+    if features.check('avif'):
+        assert read_picture(source.picture).shape[2] == 3
+    else:
+        with pytest.raises(PictureError, match='pillow>=11.3'):
+            read_picture(source.picture)

@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import csv
 import json
+import struct
 import tracemalloc
 
 import cv2
@@ -192,16 +193,81 @@ def test_a_camera(inferencer, face, monkeypatch, tmp_path):
     assert (tmp_path / 'camera_0_faces.jsonl').is_file()
 
 
-def test_frames_of_a_camera_are_seen_at_their_time(tmp_path):
+def shades(path):
+    """The grey of each frame, in tens."""
+    capture, found = cv2.VideoCapture(str(path)), []
+    while True:
+        good, image = capture.read()
+        if not good:
+            return found, capture.get(cv2.CAP_PROP_FPS)
+        found.append(round(image.mean() / 10))
+
+
+def test_frames_are_drawn_at_their_time(tmp_path):
+    """The last one is seen until then; of two at one place the first."""
     path = tmp_path / 'slow.mp4'
-    with VideoWriter(str(path), 10., by_time=True) as writer:
-        for time in (0., .5, .52, 1.):
+    with VideoWriter(str(path), 10.) as writer:
+        for k, time in enumerate((3., 3.5, 3.52, 4.)):
+            writer.write(np.full((32, 32, 3), 20 * k + 40, np.uint8), time)
+    assert shades(path)[0] == [4] * 5 + [6] + [8] * 4 + [10]
+    assert not writer.left_out
+
+
+def test_long_pauses_are_shortened(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, '_LONGEST', 2.)
+    with VideoWriter(str(tmp_path / 'a.mp4'), 10.) as writer:
+        for time in (0., .1, 3600.1, 3600.2, 3601.2):
             writer.write(np.zeros((32, 32, 3), np.uint8), time)
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.read()[0]:
-        count += 1
-    assert count == 11  # a second at ten a second
+    assert writer.left_out == pytest.approx(3598)
+    assert writer.count == 1 + 1 + 20 + 1 + 10
+
+
+def test_a_phones_pause_is_kept(inferencer, cases_dir, tmp_path, monkeypatch):
+    """24 frames, 5 s between two of them: the file says 4 a second."""
+    monkeypatch.setattr(inferencer, 'detector', lambda image: [])
+    path = cases_dir / 'vfr_pause.mp4'
+    with VideoReader(path) as reader:
+        times = [one.time for one in reader]
+    assert len(times) == 24 and times[12] - times[11] > 5
+    seen = []
+    summary = annotate_video(
+        inferencer,
+        path,
+        str(tmp_path),
+        on_frame=lambda drawn, result: seen.append(result.time))
+    assert seen == times and summary.seconds == times[-1]
+    drawn, rate = shades(summary.files['video'])
+    assert rate == pytest.approx(1 / .033, rel=.01)
+    assert len(drawn) / rate == pytest.approx(times[-1] + 1 / rate, abs=.05)
+
+
+@pytest.mark.parametrize('turns, matrix', [
+    (0, (1, 0, 0, 1)),
+    (1, (0, 1, -1, 0)),
+    (2, (-1, 0, 0, -1)),
+    (3, (0, -1, 1, 0)),
+])
+def test_turned_as_the_display_matrix_says(tmp_path, turns, matrix):
+    image = np.full((48, 64, 3), 40, np.uint8)
+    image[:24, :32] = 220
+    path = tmp_path / 'a.mp4'
+    with VideoWriter(str(path), 10.) as writer:
+        for k in range(3):
+            writer.write(image, k / 10)
+    content = bytearray(path.read_bytes())
+    # version and flags, five numbers, two reserved, four shorts
+    at = content.index(b'tkhd') + 4 + 4 + 20 + 8 + 8
+    assert content[at:at + 4] == struct.pack('>i', 1 << 16)
+    a, b, c, d = (value << 16 for value in matrix)
+    content[at:at + 36] = struct.pack('>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    with VideoReader(path) as reader:
+        shown = next(iter(reader))
+        assert reader.size == shown.size
+    # by numpy, which turns the other way
+    expected = np.rot90(image, -turns)
+    assert shown.image.shape == expected.shape
+    assert np.abs(shown.image.astype(int) - expected).mean() < 4
 
 
 def test_a_failed_video_leaves_nothing(tmp_path):

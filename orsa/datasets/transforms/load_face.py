@@ -8,8 +8,7 @@ from mmengine.dataset import Compose
 
 from orsa.registry import TRANSFORMS
 from orsa.utils.image_files import jpeg_frame
-from orsa.utils.picture_reader import (PictureError, decode_picture,
-                                       tell_notes)
+from orsa.utils.picture_reader import PictureError, decode_picture, tell_notes
 
 # What is said in pixels of the file
 _IN_PIXELS = ('gt_keypoints', 'keypoints', 'seg_map_path', 'gt_seg_map',
@@ -26,11 +25,11 @@ class LoadFace(LoadImageFromFile):
     and does not turn an AVIF; JPEG and PNG without transparency are the same
     by both.
 
-    A JPEG that will be made smaller can be decoded at 1/2, 1/4 or 1/8 of its size for less work: of
-    each block of 8 x 8 only the lower frequencies are computed. This takes
-    the smallest of these whose shorter side is still ``min_size``. Other
-    formats are loaded as they are, and so is a sample with landmarks, boxes or
-    masks: they count the pixels of the file.
+    A JPEG that will be made smaller can be decoded at 1/2, 1/4 or 1/8 of its
+    size for less work: of each block of 8 x 8 only the lower frequencies are
+    computed. This takes the smallest of these whose shorter side is still
+    ``min_size``. Other formats are loaded as they are, and so is a sample with
+    landmarks, boxes or masks: they count the pixels of the file.
 
     **Required Keys:** img_path
 
