@@ -45,6 +45,9 @@ def faces_dir() -> Path:
 def ferplus_dir() -> Path:
     """FER+ as released, its faces in folders, with RAN's lists."""
     return _shared('ferplus')
+
+
+@pytest.fixture(scope='session')
 def cases_dir() -> Path:
     """Small inputs on which the library failed once."""
     return _shared('cases')

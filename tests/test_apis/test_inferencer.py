@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import io
 import json
 
 import cv2
@@ -261,6 +262,29 @@ def test_a_model_without_landmarks(group):
     assert face.to_dict()['landmarks'] is None
     with pytest.raises(ValueError, match='already has its weights'):
         FERInferencer(plain, 'weights.pth')
+
+
+def test_a_generator_is_asked_piece_by_piece(model, group):
+    """Pictures that do not fit into memory together; open files too."""
+    photo, boxes = group
+    data = cv2.imencode('.jpg', photo)[1].tobytes()
+    asked = []
+
+    def some():
+        for k in range(6):
+            asked.append(k)
+            yield [photo, data, io.BytesIO(data[:-2])][k % 3]
+
+    inferencer = FERInferencer(model, detector=lambda image: boxes)
+    results = inferencer.stream(some(), batch_size=4)
+    first = next(results)
+    assert len(first.faces) == 4 and len(asked) < 3
+    names = [one.name for one in (first, *results)]
+    assert names == [
+        'array 0', 'bytes 1', 'file 2', 'array 3', 'bytes 4', 'file 5'
+    ]
+    assert inferencer(io.BytesIO(
+        data[:-2]))['predictions'][0].notes == ('its end marker is missing', )
 
 
 def test_what_is_refused(model, group):

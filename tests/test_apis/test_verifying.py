@@ -100,6 +100,23 @@ def test_missing_and_unreadable_files(tree, content, what):
     assert sum(report.splits[0].sizes.values()) == 20
 
 
+def test_damaged_files_that_are_read(tree):
+    """By their own names, among others in the same batch."""
+    for i, end in ((3, -2), (5, None)):
+        image = cv2.imread(str(face(tree, i)))
+        content = cv2.imencode('.jpg', cv2.resize(image, (90, 90)))[1]
+        content = content.tobytes()
+        if end is None:  # half of it, with an end
+            content = content[:len(content) * 3 // 4] + b'\xff\xd9'
+        face(tree, i).write_bytes(content[:end])
+    report = verify('rafdb', str(tree))
+    assert report.errors == []
+    warning, = [w for w in report.warnings if 'damaged' in w]
+    assert 'damaged files, which are read (2)' in warning
+    assert 'train_00003_aligned.jpg (its end marker is missing)' in warning
+    assert 'train_00005_aligned.jpg (Corrupt JPEG data' in warning
+
+
 def test_pictures_that_are_there_twice(tree, tmp_path):
 
     def copy(a, b):
