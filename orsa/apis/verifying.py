@@ -17,10 +17,9 @@ from orsa.datasets import RAFDB, AffectNet, FERPlus, ImageFolder, OccluFER
 from orsa.datasets.fer_dataset import FERDataset
 from orsa.datasets.ferplus import VOTE_RULES
 from orsa.datasets.published import PUBLISHED, Published
-from orsa.datasets.subset_list import IMG_SUFFIXES
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
 from orsa.utils.fileio import atomic_path
-from orsa.utils.image_files import MISSING
+from orsa.utils.image_files import MISSING, PICTURE_SUFFIXES
 from orsa.utils.picture_reader import decoder_messages, listening
 from orsa.visualization import draw_class_sheet, thumbnail
 
@@ -359,7 +358,7 @@ def _report_unlisted(report: Report, lists: Dict[str, List[dict]]) -> None:
             unlisted += [
                 osp.relpath(osp.join(folder, f), report.root)
                 for f in sorted(os.listdir(folder))
-                if f.lower().endswith(IMG_SUFFIXES) and f not in names
+                if f.lower().endswith(PICTURE_SUFFIXES) and f not in names
             ]
     _add(report.warnings, 'images in no list', unlisted)
 

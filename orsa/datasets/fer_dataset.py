@@ -15,12 +15,11 @@ from mmpretrain.datasets import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.image_files import file_fault, read_bytes
+from orsa.utils.image_files import PICTURE_SUFFIXES, file_fault, read_bytes
 from orsa.utils.packed_files import BACKEND, PackedFiles
 from orsa.utils.picture_reader import PictureError, decode_picture, tell_notes
 from orsa.utils.seeding import SharedEpoch, seeded
-from .subset_list import (IMG_SUFFIXES, listed_label, read_lines, read_subset,
-                          whole_number)
+from .subset_list import listed_label, read_lines, read_subset, whole_number
 from .transforms.load_face import use_one_reader
 
 EXPRESSIONS = (*RAFDB_CLASSES, 'contempt')
@@ -500,7 +499,7 @@ class FERDataset(BaseDataset):
     def sample_name(self, entry: str) -> str:
         """Turn an entry of a list of files into the name of a sample."""
         root, suffix = osp.splitext(entry)
-        return root if suffix.lower() in IMG_SUFFIXES else entry
+        return root if suffix.lower() in PICTURE_SUFFIXES else entry
 
     def filter_data(self) -> List[dict]:
         """Number the classes; leave out what was asked to be left out."""

@@ -5,7 +5,8 @@ from typing import Dict, List, Optional
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import CONVENTIONS, RAFDB_CLASSES, expression_of
-from .fer_dataset import IMG_SUFFIXES, FERDataset
+from orsa.utils.image_files import PICTURE_SUFFIXES
+from .fer_dataset import FERDataset
 from .subset_list import whole_number
 
 
@@ -70,7 +71,7 @@ def list_class_folders(root: str,
     for folder, expression in find_classes(root, convention).items():
         for file in sorted(os.listdir(osp.join(root, folder))):
             name, suffix = osp.splitext(file)
-            if suffix.lower() in IMG_SUFFIXES and not file.startswith('.'):
+            if suffix.lower() in PICTURE_SUFFIXES and not file.startswith('.'):
                 records.append(
                     dict(
                         img_path=osp.join(root, folder, file),

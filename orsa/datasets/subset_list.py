@@ -22,9 +22,7 @@ import os.path as osp
 import re
 from typing import Iterator, List, Optional, Tuple
 
-from orsa.utils.image_files import open_ordinary
-
-IMG_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+from orsa.utils.image_files import PICTURE_SUFFIXES, open_ordinary
 
 
 def read_lines(path: str) -> List[Tuple[int, str]]:
@@ -91,7 +89,7 @@ def list_images(folder: str) -> List[str]:
         folders.sort()
         names += [
             osp.relpath(osp.join(parent, f), folder) for f in sorted(files)
-            if f.lower().endswith(IMG_SUFFIXES) and not f.startswith('.')
+            if f.lower().endswith(PICTURE_SUFFIXES) and not f.startswith('.')
         ]
     return names
 

@@ -20,10 +20,11 @@ _MAX_SCANS = 100
 _MARKER = re.compile(rb'\xff[\x01-\xcf\xd8-\xfe]')
 _PLAIN = {*range(1, 0xff)} - {*range(0xd0, 0xd8)}
 
-# Pictures by their suffix, in lower case.
+# In lower case; what OpenCV opens, but for the formats of floating-point
+# pixels (EXR, HDR, PFM), and HEIC, which needs a package.
 PICTURE_SUFFIXES = ('.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.jfif',
-                    '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm', '.png',
-                    '.ppm', '.tif', '.tiff', '.webp')
+                    '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png',
+                    '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
 
 
 def picture_fault(data: bytes) -> Optional[str]:

@@ -21,7 +21,7 @@ MAX_PIXELS = 89_478_485
 # What Pillow may take a file for, whatever it is called: to read an EPS it
 # runs a program.
 _FORMATS = ('AVIF', 'BMP', 'DIB', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG',
-            'PPM', 'TIFF', 'WEBP')
+            'PPM', 'SUN', 'TIFF', 'WEBP')
 # By the brand at byte 8; which package reads it, beside Pillow.
 _HEIC = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1',
          b'msf1')
