@@ -48,6 +48,20 @@ def ferplus_dir() -> Path:
 
 
 @pytest.fixture(scope='session')
+def face300w_dir() -> Path:
+    """Faces of 300-W with their points."""
+    return _shared('300w')
+
+
+@pytest.fixture(scope='session')
+def mask_folders() -> Path:
+    """The folder of three public sets of pictures with index masks."""
+    for name in ('lfw_parts', 'fasseg', 'masked_faces'):
+        folder = _shared(name)
+    return folder.parent
+
+
+@pytest.fixture(scope='session')
 def cases_dir() -> Path:
     """Small inputs on which the library failed once."""
     return _shared('cases')

@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .affectnet import AffectNet
 from .face_landmarks import Face300WDataset, FaceLandmarkDataset
-from .face_parsing import FaceParsingDataset, LaPaDataset
+from .face_parsing import FaceParsingDataset, LaPaDataset, MaskFolderDataset
 from .fer_dataset import FERDataset
 from .ferplus import FERPlus
 from .image_folder import ImageFolder
@@ -14,5 +14,5 @@ from .transforms import *  # noqa: F401,F403
 __all__ = [
     'AffectNet', 'FERDataset', 'FERPlus', 'Face300WDataset',
     'FaceLandmarkDataset', 'FaceParsingDataset', 'ImageFolder', 'LaPaDataset',
-    'OccluFER', 'RAFDB', 'SyntheticFaces'
+    'MaskFolderDataset', 'OccluFER', 'RAFDB', 'SyntheticFaces'
 ]

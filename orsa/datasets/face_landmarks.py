@@ -1,12 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os
 import os.path as osp
+from collections import Counter
 from typing import List, Sequence
 
 import numpy as np
+from mmengine.logging import print_log
 
 from orsa.registry import DATASETS
 from orsa.utils.face_parts import FLIP_68
+from orsa.utils.image_files import PICTURE_SUFFIXES
 from .annotated_records import NamingDataset, annotated_records, check_points
 from .subset_list import read_lines
 
@@ -52,7 +55,7 @@ class FaceLandmarkDataset(_LandmarkDataset):
     Args:
         faces (dict): Config of a dataset whose records carry
             ``gt_keypoints`` (1, 68, 2) (``orsa.RAFDB`` with
-            ``with_annotations=True``) or are drawn
+            ``with_annotations=True``, ``orsa.Face300WDataset``) or are drawn
             (``orsa.SyntheticFaces``). Its own pipeline is not used.
         **kwargs: See MMEngine's ``BaseDataset``.
 
@@ -72,7 +75,7 @@ class FaceLandmarkDataset(_LandmarkDataset):
 
 @DATASETS.register_module()
 class Face300WDataset(_LandmarkDataset):
-    """300-W, as it is on disk: images with a ``.pts`` file beside each.
+    """300-W, as it is on disk: pictures with a ``.pts`` file beside each.
 
     From `300 Faces in-the-Wild Challenge
     <https://ibug.doc.ic.ac.uk/resources/300-W/>`_ (see its page for
@@ -82,16 +85,21 @@ class Face300WDataset(_LandmarkDataset):
         ├── afw, helen/trainset, lfpw/trainset      the usual training set
         └── helen/testset, lfpw/testset, ibug       the usual test set
 
+    A picture and its points have one name, ``1051618982_1.jpg`` and
+    ``1051618982_1.pts``; what lacks either is left out, which is logged. The
+    files count pixels from 1, the records from 0, see :func:`read_pts`.
+
     Args:
         data_root (str): The root.
-        folders (Sequence[str]): Folders below it to read.
+        folders (Sequence[str]): Folders below it to read. Defaults to the
+            usual training set.
         bbox_margin (float): The box is that of the points, grown by this
             share on every side. Defaults to 0.15.
         **kwargs: See MMEngine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If a ``.pts`` file has not 68 points, or no image has
+        ValueError: If a ``.pts`` file has not 68 points, or no picture has
             any.
     """
 
@@ -106,30 +114,41 @@ class Face300WDataset(_LandmarkDataset):
         super().__init__(data_root=osp.expanduser(data_root), **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """One record for each image that has points."""
-        records = []
+        """One record for each picture that has points."""
+        records, alone = [], Counter()
         for folder in self.folders:
             path = osp.join(self.data_root, folder)
             if not osp.isdir(path):
                 raise FileNotFoundError(
-                    f"300-W: there is no folder '{path}'; get the set from "
-                    'ibug.doc.ic.ac.uk/resources/300-W')
-            names = sorted(os.listdir(path))
-            images = {
-                osp.splitext(n)[0]: n
-                for n in names if n.lower().endswith(('.jpg', '.png'))
+                    f"300-W: there is no folder '{path}'. Get the set from "
+                    'ibug.doc.ic.ac.uk/resources/300-W, or name the folders '
+                    'that you have by folders=[...]')
+            files = [osp.splitext(name) for name in sorted(os.listdir(path))]
+            pictures = {
+                stem: stem + suffix
+                for stem, suffix in files if suffix.lower() in PICTURE_SUFFIXES
             }
-            for name in names:
-                stem, suffix = osp.splitext(name)
-                if suffix == '.pts' and stem in images:
-                    records.append(
-                        self._record(
-                            osp.join(path, images[stem]), osp.join(path,
-                                                                   name)))
+            points = {
+                stem: stem + suffix
+                for stem, suffix in files if suffix.lower() == '.pts'
+            }
+            records += [
+                self._record(
+                    osp.join(path, pictures[stem]), osp.join(path, name))
+                for stem, name in points.items() if stem in pictures
+            ]
+            alone['pictures without points'] += len(pictures.keys() - points)
+            alone['.pts files without a picture'] += len(points.keys() -
+                                                         pictures)
         if not records:
-            raise ValueError(f'300-W: no image with a .pts file beside it is '
-                             f"in {list(self.folders)} below "
+            raise ValueError(f'300-W: no picture with a .pts file beside it '
+                             f"is in {list(self.folders)} below "
                              f"'{self.data_root}'")
+        left_out = ''.join(f', left out are {n} {what}'
+                           for what, n in alone.items() if n)
+        print_log(
+            f'300-W: {len(records)} faces in {list(self.folders)}{left_out}',
+            logger='current')
         return records
 
     def _record(self, image: str, pts: str) -> dict:
@@ -146,19 +165,29 @@ class Face300WDataset(_LandmarkDataset):
 def read_pts(path: str) -> np.ndarray:
     """Read a ``.pts`` file of 300-W.
 
+    As released it has a header and braces; copies that go around have the
+    points alone, one 'x y' a line. The annotators worked in MATLAB, where the
+    centre of the first pixel is (1, 1), as `Menpo
+    <https://github.com/menpo/menpo/issues/160>`_, by the same group, reads
+    them. Points of this library have it at (0, 0), as OpenCV does, so 1 is
+    subtracted.
+
     Args:
-        path (str): The file; its coordinates count from 1.
+        path (str): The file.
 
     Returns:
-        np.ndarray: (68, 2) float32, in pixels counted from 0.
+        np.ndarray: (68, 2) float32, x and y in pixels; (0, 0) is the centre
+        of the first one.
 
     Raises:
         ValueError: If there are not 68 points in it.
     """
-    text = '\n'.join(line for _, line in read_lines(path))
-    inside = text.partition('{')[2].partition('}')[0]
-    values = inside.split()
+    # 'version: 1' and 'n_points: 68' are the header
+    text = '\n'.join(line for _, line in read_lines(path) if ':' not in line)
+    if '{' in text:
+        text = text.partition('{')[2].partition('}')[0]
+    values = text.split()
     if len(values) != 136:
-        raise ValueError(f"'{path}': expected 68 points between braces, found "
-                         f'{len(values)} numbers')
+        raise ValueError(f"'{path}': expected 68 points, one 'x y' a line, "
+                         f'found {len(values)} numbers')
     return check_points(list(zip(values[::2], values[1::2])), f"'{path}'") - 1

@@ -1,17 +1,91 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os
 import os.path as osp
-from typing import List
+from collections import Counter
+from fnmatch import fnmatchcase
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+
+from mmengine.logging import print_log
 
 from orsa.registry import DATASETS
-from orsa.utils.face_parts import LAPA_CLASSES, LAPA_PALETTE
+from orsa.utils.face_parts import (FACE_CLASSES, FACE_PALETTE, LAPA_CLASSES,
+                                   LAPA_PALETTE)
+from orsa.utils.image_files import PICTURE_SUFFIXES, find_pictures
 from .annotated_records import NamingDataset, annotated_records
+from .subset_list import read_lines
+
+IGNORED = 255  # mmseg's label of what is left out of loss and metric
+
+Classes = Union[None, str, Sequence[str]]
+Labels = Union[Sequence[Classes], Mapping[Union[int, str], Classes]]
+
+
+def read_labels(labels: Labels) -> Dict[str, Any]:
+    """Number the labels of a data set's masks, and what each stands for.
+
+    Args:
+        labels (Sequence | Mapping): For each value of the masks, by its place
+            or its key, the name of the class in
+            :data:`orsa.utils.face_parts.FACE_CLASSES` or the names of all
+            that a pixel with it may be; None or none for what is to be
+            ignored.
+
+    Returns:
+        dict: ``values``, the label of each value, from 0 in the order given,
+        255 where it is ignored; ``sets``, the classes of each label, by their
+        indices.
+
+    Raises:
+        ValueError: If a name is none of the classes, a value is none of
+            [0, 255], or every label is ignored.
+    """
+    items = labels.items() if isinstance(labels, Mapping) \
+        else enumerate(labels)
+    values, sets = {}, []
+    for value, names in items:
+        names = [names] if isinstance(names, str) else list(names or ())
+        unknown = [name for name in names if name not in FACE_CLASSES]
+        if unknown or int(value) not in range(256):
+            raise ValueError(
+                f'labels: {value} stands for {names}, expected a value in '
+                f'[0, 255] and some of {list(FACE_CLASSES)}')
+        values[int(value)] = len(sets) if names else IGNORED
+        if names:
+            sets.append(tuple(sorted(map(FACE_CLASSES.index, names))))
+    if not sets:
+        raise ValueError(f'labels: {labels} names no class, expected some of '
+                         f'{list(FACE_CLASSES)}')
+    return dict(values=values, sets=tuple(sets))
 
 
 class _ParsingDataset(NamingDataset):
     """What mmseg's pipelines expect of a record, without needing mmseg."""
 
     METAINFO = dict(classes=LAPA_CLASSES, palette=LAPA_PALETTE)
+
+    def __init__(self,
+                 labels: Optional[Labels] = None,
+                 metainfo: Optional[dict] = None,
+                 **kwargs):
+        self.mask_labels = None
+        if labels is not None:
+            self.mask_labels = read_labels(labels)
+            metainfo = dict(self._own(self.mask_labels), **(metainfo or {}))
+        super().__init__(metainfo=metainfo, **kwargs)
+
+    @staticmethod
+    def _own(mask_labels: dict) -> dict:
+        return dict(
+            classes=FACE_CLASSES,
+            palette=FACE_PALETTE,
+            label_sets=mask_labels['sets'])
+
+    def get_data_info(self, idx: int) -> dict:
+        """A record, with what the values of its mask stand for."""
+        info = super().get_data_info(idx)
+        if self.mask_labels:
+            info['mask_labels'] = self.mask_labels
+        return info
 
     @staticmethod
     def _as_seg(record: dict) -> dict:
@@ -30,9 +104,12 @@ class FaceParsingDataset(_ParsingDataset):
 
     Args:
         faces (dict): Config of a dataset whose records carry
-            ``seg_map_path`` (``orsa.RAFDB`` with ``with_annotations=True``)
-            or are drawn (``orsa.SyntheticFaces``). Its own pipeline is not
-            used.
+            ``seg_map_path`` (``orsa.RAFDB`` with ``with_annotations=True``,
+            ``orsa.MaskFolderDataset``) or are drawn
+            (``orsa.SyntheticFaces``). Its own pipeline is not used.
+        labels (Sequence | Mapping, optional): As of
+            :class:`MaskFolderDataset`, for mixing with others. Defaults to
+            None: the masks hold LaPa's classes.
         **kwargs: See MMEngine's ``BaseDataset``.
 
     Raises:
@@ -47,6 +124,8 @@ class FaceParsingDataset(_ParsingDataset):
         """The other dataset's records."""
         records = annotated_records(self.faces, 'seg_map_path', 'mask',
                                     'parsing/')
+        if self.mask_labels is None and 'mask_labels' in records[0]:
+            self._metainfo.update(self._own(records[0]['mask_labels']))
         return [self._as_seg(r) for r in records]
 
 
@@ -68,6 +147,9 @@ class LaPaDataset(_ParsingDataset):
     Args:
         data_root (str): The root.
         split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        labels (Sequence | Mapping, optional): As of
+            :class:`MaskFolderDataset`, for mixing with others. Defaults to
+            None: the masks hold LaPa's classes.
         **kwargs: See MMEngine's ``BaseDataset``.
 
     Raises:
@@ -106,3 +188,168 @@ class LaPaDataset(_ParsingDataset):
         if not records:
             raise ValueError(f"LaPa: no image in '{images}'")
         return records
+
+
+@DATASETS.register_module()
+class MaskFolderDataset(_ParsingDataset):
+    """Pictures and index masks of one name, with labels of any meaning.
+
+    ::
+
+        data_root
+        ├── images     a.jpg, b/c.png    any picture, at any depth
+        ├── masks      a.png, b/c.png    one channel, values by pixel
+        └── train.txt  a, b/c            optional, a name a line
+
+    Data sets divide a face in their own ways: the "skin" of one holds nose and
+    lips, the "hair" of another brows. So each value of the masks stands for a
+    *set* of the classes ``orsa.utils.face_parts.FACE_CLASSES``, LaPa's eleven
+    and 'occluder'. After ``mmseg.LoadAnnotations`` and ``orsa.AsSegSample``
+    the map of a sample holds labels that count from 0 in the order of
+    ``labels``, and 255 where they are ignored; ``label_sets`` says which
+    classes each label stands for, by their indices. It is in every sample
+    (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the metainfo, so
+    that a batch may hold samples of several data sets, for a loss that sums
+    the probabilities over a set. ``orsa.RandomFaceAffine`` knows which labels
+    a flip exchanges.
+
+    Args:
+        labels (Sequence | Mapping): What each value of the masks stands for:
+            names of classes, or None for what is ignored. By place, or by
+            value: ``{0: 'background', 255: ['skin', 'nose']}``. A value that
+            is not named is an error when it is met.
+        data_root (str): Defaults to ''.
+        data_prefix (dict): The folders of pictures and masks. Defaults to
+            ``dict(img_path='images', seg_map_path='masks')``.
+        ann_file (str): The list of names, with or without suffix. Defaults to
+            '': every picture that has a mask.
+        seg_map_suffix (str): What follows the name in that of the mask, e.g.
+            '_mask.png'. Defaults to '.png'.
+        exclude_file (str, optional): A list of names to leave out, or of
+            patterns such as ``Ann_Lee_*``; one a line. Defaults to None.
+        **kwargs: See MMEngine's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If a folder or a list is missing, or the picture or
+            the mask of a listed name.
+        ValueError: If a label stands for what is no class, two pictures have
+            one name, or nothing is left. On loading, if a mask has a value
+            that ``labels`` does not name.
+
+    Examples:
+        >>> from orsa.datasets import MaskFolderDataset
+        >>> MaskFolderDataset(
+        ...     data_root='data/mine',
+        ...     labels=['background', ['skin', 'nose'], None])
+    """
+
+    METAINFO = dict(classes=FACE_CLASSES, palette=FACE_PALETTE)
+
+    def __init__(self,
+                 labels: Labels,
+                 data_root: str = '',
+                 data_prefix: Optional[dict] = None,
+                 ann_file: str = '',
+                 seg_map_suffix: str = '.png',
+                 exclude_file: Optional[str] = None,
+                 **kwargs):
+        self.seg_map_suffix = seg_map_suffix
+        self.exclude_file = exclude_file
+        prefix = dict(img_path='images', seg_map_path='masks')
+        super().__init__(
+            labels=labels,
+            data_root=osp.expanduser(data_root),
+            data_prefix=dict(prefix, **(data_prefix or {})),
+            ann_file=ann_file,
+            **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """One record for each name."""
+        images, masks = (
+            self._list(self.data_prefix[key])
+            for key in ('img_path', 'seg_map_path'))
+        end = self.seg_map_suffix
+        masks = {
+            osp.normpath(path[:-len(end)]): path
+            for path in masks if path.endswith(end)
+        }
+        stems = [osp.splitext(path)[0] for path in images]
+        twice = [stem for stem, n in Counter(stems).items() if n > 1]
+        if twice:
+            raise ValueError(
+                f"MaskFolderDataset: '{self.data_prefix['img_path']}' has "
+                f"several pictures of the name '{twice[0]}', one of "
+                f'{len(twice)} such names: remove all but one')
+        images = dict(zip(stems, images))
+        names = self._listed(images, masks)
+        said = [f'{len(names)} faces']
+        if not self.ann_file:
+            said += [
+                f'{len(images.keys() - masks)} pictures without a mask',
+                f'{len(masks.keys() - images)} masks without a picture'
+            ]
+        kept = self._not_excluded(names, said)
+        ignored = [
+            value for value, label in self.mask_labels['values'].items()
+            if label == IGNORED
+        ]
+        if ignored:
+            said.append(f'{len(ignored)} labels are ignored: {ignored}')
+        self._log(', '.join(said))
+        if not kept:
+            raise ValueError(f"MaskFolderDataset: no face is left in "
+                             f"'{self.data_root}' ({', '.join(said)})")
+        return [
+            self._as_seg(
+                dict(
+                    name=name,
+                    img_path=osp.join(self.data_prefix['img_path'],
+                                      images[name]),
+                    seg_map_path=osp.join(self.data_prefix['seg_map_path'],
+                                          masks[name]))) for name in kept
+        ]
+
+    def _log(self, message: str) -> None:
+        print_log(f'MaskFolderDataset: {message}', logger='current')
+
+    @staticmethod
+    def _list(folder: str) -> List[str]:
+        if not osp.isdir(folder):
+            raise FileNotFoundError(
+                f"MaskFolderDataset: there is no folder '{folder}'. Set "
+                'data_root, or data_prefix=dict(img_path=..., '
+                'seg_map_path=...)')
+        return find_pictures(folder)[0]
+
+    def _listed(self, images: dict, masks: dict) -> List[str]:
+        if not self.ann_file:
+            return [name for name in images if name in masks]
+        names = {}
+        for number, line in read_lines(self.ann_file):
+            root, suffix = osp.splitext(line)
+            name = osp.normpath(root if suffix.lower() in
+                                PICTURE_SUFFIXES else line)
+            for there, key in ((images, 'img_path'), (masks, 'seg_map_path')):
+                if name not in there:
+                    raise FileNotFoundError(
+                        f"{self.ann_file}:{number}: '{line[:100]}' has no "
+                        f"file in '{self.data_prefix[key]}'. Unpack the "
+                        'archive again, or remove the line')
+            names[name] = number
+        return list(names)
+
+    def _not_excluded(self, names: List[str], said: List[str]) -> List[str]:
+        if self.exclude_file is None:
+            return names
+        path = osp.expanduser(self.exclude_file)
+        if not osp.exists(path):
+            path = osp.join(self.data_root, path)
+        listed = {line for _, line in read_lines(path)}
+        patterns = [line for line in listed if '*' in line]
+        kept = [
+            name for name in names if name not in listed and not any(
+                fnmatchcase(name, pattern) for pattern in patterns)
+        ]
+        said.append(f"{len(names) - len(kept)} of them are left out by "
+                    f"'{path}' ({len(listed)} entries)")
+        return kept

@@ -5,7 +5,8 @@ import os.path as osp
 import re
 import stat
 import struct
-from typing import IO, Iterator, NamedTuple, Optional, Tuple
+from collections import Counter
+from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 MISSING = 'there is no such file'
 PNG = b'\x89PNG\r\n\x1a\n'
@@ -25,6 +26,45 @@ _PLAIN = {*range(1, 0xff)} - {*range(0xd0, 0xd8)}
 PICTURE_SUFFIXES = ('.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.jfif',
                     '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png',
                     '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
+
+
+def find_pictures(folder: str) -> Tuple[List[str], Dict[str, int]]:
+    """List the pictures in a folder by their suffix, at any depth.
+
+    Links are followed, but for those that lead back to where they are. What
+    is hidden, by a dot or two underscores before its name, is passed over.
+
+    Args:
+        folder (str): The folder.
+
+    Returns:
+        tuple: Paths below ``folder``, by folder and name, and how many files
+        (and hidden folders) were passed over, by kind.
+    """
+    found, passed = [], Counter()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        here = osp.realpath(parent)
+        for name in list(folders):
+            path = osp.realpath(osp.join(parent, name))
+            if _hidden(name):
+                passed['hidden folders'] += 1
+                folders.remove(name)
+            elif here == path or here.startswith(path + osp.sep):
+                passed['links in a circle'] += 1
+                folders.remove(name)
+        for name in files:
+            suffix = osp.splitext(name)[1].lower()
+            if _hidden(name):
+                passed['hidden files'] += 1
+            elif suffix in PICTURE_SUFFIXES:
+                found.append(osp.relpath(osp.join(parent, name), folder))
+            else:
+                passed[suffix or 'files without a suffix'] += 1
+    return sorted(found, key=osp.split), dict(sorted(passed.items()))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(('.', '__'))
 
 
 def picture_fault(data: bytes) -> Optional[str]:

@@ -1,14 +1,28 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Data for training priors: what mmseg and mmpose are given."""
+import argparse
+from collections import Counter
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from PIL import Image
 
+from orsa.apis.model import load_config
+from orsa.apis.training import (add_train_arguments, build_runner, cut_short,
+                                merge_train_arguments)
 from orsa.datasets import (AsPoseSample, AsSegSample, Face300WDataset,
                            FaceLandmarkDataset, FaceParsingDataset,
-                           LaPaDataset, PasteOccluder)
+                           LaPaDataset, MaskFolderDataset, PasteOccluder,
+                           RandomFaceAffine)
 from orsa.datasets.face_landmarks import read_pts
-from orsa.utils.face_parts import FLIP_68
+from orsa.datasets.face_parsing import read_labels
+from orsa.registry import DATASETS
+from orsa.utils.face_parts import (FACE_CLASSES, FLIP_68, LAPA_CLASSES,
+                                   mirror_labels)
 from orsa.utils.seeding import seeded
 
 
@@ -119,16 +133,321 @@ def test_lapa_on_disk(tmp_path):
         LaPaDataset(str(tmp_path), 'test')
 
 
+POINTS = '\n'.join(f'{i}.5 {2 * i + 1}' for i in range(1, 69))
+
+
+@pytest.mark.parametrize('text', [
+    f'version: 1\nn_points: 68\n{{\n{POINTS}\n}}',
+    f'version: 1\r\nn_points:  68\r\n{{\r\n{POINTS}\r\n}}\r\n',
+    f'{{ {POINTS} }}', POINTS, f'n_points: 68\n{POINTS}\n'
+])
+def test_pts_with_and_without_header_and_braces(tmp_path, text):
+    (tmp_path / '1.pts').write_bytes(text.encode())
+    points = read_pts(str(tmp_path / '1.pts'))
+    # the centre of the first pixel is (1, 1) in the file and (0, 0) here
+    assert points[0].tolist() == [.5, 2] and points[67].tolist() == [67.5, 136]
+
+
+@pytest.mark.parametrize('text, message', [
+    ('{\n1 2\n}', '1.pts.*68 points.*found 2 numbers'),
+    (POINTS.replace('68.5 137', '68.5'), 'found 135 numbers'),
+    (POINTS.replace('68.5', 'x'), '1.pts.*expected 68 points'),
+])
+def test_pts_of_something_else(tmp_path, text, message):
+    (tmp_path / '1.pts').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_pts(str(tmp_path / '1.pts'))
+
+
 def test_300w_on_disk(tmp_path):
     (tmp_path / 'afw').mkdir()
-    points = np.arange(136, dtype=np.float32).reshape(68, 2) + 1
-    text = '\n'.join(f'{x} {y}' for x, y in points)
-    (tmp_path /
-     'afw/1.pts').write_text(f'version: 1\nn_points: 68\n{{\n{text}\n}}')
-    (tmp_path / 'afw/1.jpg').write_bytes(b'')
-    record = Face300WDataset(str(tmp_path), folders=['afw'], bbox_margin=0.)[0]
-    np.testing.assert_array_equal(record['gt_keypoints'][0], points - 1)
-    assert record['bbox'].tolist() == [[0, 1, 134, 135]]
-    (tmp_path / 'afw/1.pts').write_text('{\n1 2\n}')
-    with pytest.raises(ValueError, match='68 points.*found 2'):
-        read_pts(str(tmp_path / 'afw/1.pts'))
+    for name in ('1.pts', '2.PTS', 'lost.pts'):
+        (tmp_path / 'afw' / name).write_text(POINTS)
+    for name in ('1.jpg', '2.JPEG', 'bare.png', 'readme.txt'):
+        (tmp_path / 'afw' / name).write_bytes(b'')
+    dataset = Face300WDataset(str(tmp_path), folders=['afw'], bbox_margin=0.)
+    assert [Path(r['img_path']).name for r in dataset] == ['1.jpg', '2.JPEG']
+    assert dataset[0]['bbox'].tolist() == [[.5, 2, 67.5, 136]]
+    with pytest.raises(FileNotFoundError, match='helen/trainset.*folders='):
+        Face300WDataset(str(tmp_path))
+
+
+def test_300w_as_released(face300w_dir):
+    for folder, number in (('helen/trainset', 870), ('helen/testset', 330),
+                           ('afw', 337)):
+        dataset = Face300WDataset(str(face300w_dir), folders=[folder])
+        assert len(dataset) == number
+        for record in (dataset[0], dataset[number - 1]):
+            path = Path(record['img_path'])
+            expected = np.loadtxt(path.with_suffix('.pts')) - 1
+            np.testing.assert_allclose(
+                record['gt_keypoints'][0], expected, atol=1e-4)
+            width, height = Image.open(path).size
+            assert (expected > -1).all() and (expected < [width, height]).all()
+            # the subject's right eye, which is on the left, is point 37
+            assert expected[36, 0] < expected[45, 0]
+
+
+LANDMARKS = """
+_base_ = ['{root}/configs/priors/lite_landmark_faces.py',
+          '{root}/configs/_base_/datasets/300w.py']
+box = [dict(type='LoadImageFromFile'), dict(type='orsa.AsPoseSample'),
+       dict(type='GetBBoxCenterScale', padding=1.1)]
+pack = [dict(type='TopdownAffine', input_size=(64, 64)),
+        dict(type='GenerateTarget', encoder={{{{_base_.codec}}}}),
+        dict(type='PackPoseInputs')]
+train_dataloader = dict(
+    num_workers=0, batch_size=4, persistent_workers=False,
+    dataset=dict(
+        _delete_=True, type='orsa.FaceLandmarkDataset', indices=8,
+        faces={{{{_base_.face300w_train}}}},
+        pipeline=box + [
+            dict(type='RandomFlip', prob=1.),
+            dict(type='RandomBBoxTransform')] + pack))
+test_dataloader = dict(
+    num_workers=0, batch_size=4, persistent_workers=False,
+    dataset=dict(
+        _delete_=True, type='orsa.FaceLandmarkDataset', indices=8,
+        faces={{{{_base_.face300w_test}}}}, test_mode=True,
+        pipeline=box + [pack[0], pack[2]]))
+load_from = '{root}/orsa/zoo/lite_landmark.pth'
+"""
+
+
+def test_300w_trains_and_tests_a_model_of_mmpose(face300w_dir, repo_root,
+                                                 tmp_path, monkeypatch):
+    monkeypatch.setenv('ORSA_300W', str(face300w_dir))
+    monkeypatch.setattr(Config, 'pretty_text', property(repr))
+    config = tmp_path / 'config.py'
+    config.write_text(LANDMARKS.format(root=repo_root))
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    args = parser.parse_args(
+        ['CONFIG', '--work-dir',
+         str(tmp_path / 'out'), '--no-validate'])
+    runner = build_runner(
+        merge_train_arguments(load_config(str(config)), args))
+    # the shipped model knows where the points are: were they of another
+    # order, or not moved along with the picture, it would be far off
+    assert runner.test()['NME'] < .2
+    cut_short(runner, 2)
+    runner.train()
+    assert runner.iter == 2
+
+
+def mask_set(folder, name, part, monkeypatch):
+    monkeypatch.setenv(f'ORSA_{name.upper()}', str(folder / name))
+    file = Path(__file__).parents[2] / f'configs/_base_/datasets/{name}.py'
+    return Config.fromfile(file)[f'{name}_{part}']
+
+
+READ = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')]
+
+
+@pytest.mark.parametrize('name, parts', [
+    ('lfw_parts', dict(train=753, val=271, test=490)),
+    ('fasseg', dict(train=118, test=97)),
+    ('masked_faces', dict(train=450, test=50)),
+])
+def test_masks_of_others(mask_folders, monkeypatch, name, parts):
+    seen = Counter()
+    for part, number in parts.items():
+        cfg = mask_set(mask_folders, name, part, monkeypatch)
+        dataset = DATASETS.build(
+            dict(cfg, pipeline=[*READ, dict(type='orsa.AsSegSample')]))
+        assert len(dataset) == number
+        seen.update(r['name']
+                    for r in map(dataset.get_data_info, range(number)))
+        for i in (0, number // 2, number - 1):
+            sample = dataset[i]
+            own = np.array(Image.open(sample['seg_map_path']))
+            assert (sample['gt_seg_map'] == own).all()
+            assert sample['img'].shape[:2] == own.shape
+            assert Path(sample['img_path']).stem == Path(
+                sample['seg_map_path']).stem
+            assert len(sample['label_sets']) == len(cfg['labels'])
+            for classes, said in zip(sample['label_sets'], cfg['labels']):
+                said = [said] if isinstance(said, str) else said
+                assert sorted(FACE_CLASSES[c] for c in classes) == sorted(said)
+    # no face in two parts, and none of the folder forgotten
+    assert max(seen.values()) == 1
+    assert len(seen) == len(list((mask_folders / name / 'images').iterdir()))
+    assert dataset.metainfo['classes'] == (*LAPA_CLASSES, 'occluder')
+    assert dataset.metainfo['label_sets'] == sample['label_sets']
+
+
+def test_a_batch_of_several_sets(mask_folders, faces_dir, monkeypatch):
+    """Real faces, drawn ones and masks of others, as mmseg packs them."""
+    from mmseg.models import SegDataPreProcessor
+    pack = dict(
+        type='mmseg.PackSegInputs',
+        meta_keys=('img_path', 'flip', 'label_sets'))
+    end = [
+        dict(type='orsa.AsSegSample'),
+        dict(type='orsa.RandomFaceAffine', size=64), pack
+    ]
+    labels = [['background', 'hair'], *LAPA_CLASSES[1:10]]
+    sets = []
+    for name in ('lfw_parts', 'fasseg', 'masked_faces'):
+        sets.append(
+            dict(
+                type='orsa.FaceParsingDataset',
+                faces=mask_set(mask_folders, name, 'train', monkeypatch),
+                pipeline=READ + end))
+    sets.append(
+        dict(
+            type='orsa.FaceParsingDataset',
+            faces=real(faces_dir, with_annotations=True),
+            labels=labels,
+            pipeline=READ + end))
+    sets.append(
+        dict(
+            type='orsa.FaceParsingDataset',
+            faces=dict(
+                type='orsa.SyntheticFaces', num_samples=2, occlude_prob=1.),
+            labels=LAPA_CLASSES,
+            pipeline=[dict(type='orsa.DrawSyntheticFace')] + end))
+    sets = [DATASETS.build(cfg) for cfg in sets]
+    assert {d.metainfo['classes'] for d in sets} == {FACE_CLASSES}
+    batch = SegDataPreProcessor(size=(64, 64))(
+        pseudo_collate([d[0] for d in sets]))
+    assert batch['inputs'].shape == (5, 3, 64, 64)
+    assert [len(s.label_sets)
+            for s in batch['data_samples']] == [3, 6, 3, 10, 13]
+    for sample in batch['data_samples']:
+        labels = sample.gt_sem_seg.data
+        assert labels[labels != 255].max() < len(sample.label_sets)
+
+
+def test_a_flip_swaps_labels_whose_sets_mirror_each_other():
+    c = FACE_CLASSES.index
+    sets = [(c('background'), ), (c('left brow'), c('left eye')),
+            (c('right brow'), c('right eye')),
+            (c('skin'), c('left eye'), c('right eye')), (c('nose'), )]
+    assert mirror_labels(sets) == [0, 2, 1, 3, 4]
+    assert mirror_labels([[i] for i in range(12)
+                          ]) == [0, 1, 3, 2, 5, 4, 6, 7, 8, 9, 10, 11]
+    flip = RandomFaceAffine(4, flip_prob=1., prob=0.)
+    mask = np.array([[0, 1, 2, 3]] * 4, np.uint8)
+    sample = dict(
+        img=np.zeros((4, 4, 3), np.uint8), gt_seg_map=mask, label_sets=sets)
+    flipped = flip(dict(sample))
+    assert (flipped['gt_seg_map'] == [3, 1, 2, 0]).all()
+    assert (flip(flipped)['gt_seg_map'] == mask).all()
+    with pytest.raises(ValueError, match='label 0.*left eye.*flip_prob=0'):
+        flip(dict(sample, label_sets=[(4, ), (0, )]))
+    with pytest.raises(ValueError, match='AsSegSample before'):
+        flip(dict(sample, mask_labels=dict()))
+
+
+def test_a_box_moves_with_its_face():
+    flip = RandomFaceAffine(20, flip_prob=1., prob=0.)
+    sample = flip(
+        dict(
+            img=np.zeros((10, 10, 3), np.uint8),
+            bbox=np.array([[0, 2, 4, 6]], np.float32)))
+    # pixel centres: x -> 2 (9 - x) + 0.5, y -> 2 y + 0.5
+    assert sample['bbox'].tolist() == [[10.5, 4.5, 18.5, 12.5]]
+
+
+def write_masks(root, masks):
+    for folder in ('images', 'masks'):
+        (root / folder / 'more').mkdir(parents=True)
+    for name, mask in masks.items():
+        mask = np.array([mask, mask], np.uint8)  # the same row twice
+        Image.fromarray(mask).save(root / f'masks/{name}.png')
+        image = np.zeros((*mask.shape[:2], 3), np.uint8)
+        cv2.imwrite(str(root / f'images/{name}.jpg'), image)
+
+
+def folder_of(root, labels, **kwargs):
+    return MaskFolderDataset(
+        labels,
+        str(root),
+        pipeline=[*READ, dict(type='orsa.AsSegSample')],
+        **kwargs)
+
+
+def test_values_become_labels(tmp_path):
+    write_masks(
+        tmp_path, {
+            'a': [0, 255, 7],
+            'more/b': [7, 7, 0],
+            'grey': [[0, 0, 0], [7, 7, 7], [255, 255, 255]]
+        })
+    labels = {0: 'background', 255: ['skin', 'nose'], '7': None}
+    dataset = folder_of(tmp_path, labels)
+    assert [d['name'] for d in dataset] == ['a', 'grey', 'more/b']
+    assert [d['gt_seg_map'][0].tolist() for d in dataset] == [[0, 1, 255],
+                                                              [0, 255, 1],
+                                                              [255, 255, 0]]
+    assert dataset[0]['label_sets'] == ((0, ), (1, 6))
+    with pytest.raises(
+            ValueError,
+            match=r'masks/a.png has the value 255.*'
+            r'names \[0, 7\].*as None'):
+        folder_of(tmp_path, {0: 'background', 7: 'hair'})[0]
+    write_masks(tmp_path / 'c', {'a': [[0, 1, 2], [0, 1, 2]]})
+    with pytest.raises(ValueError, match='colours instead of indices'):
+        folder_of(tmp_path / 'c', ['hair'])[0]
+
+
+def test_covered_pixels_get_a_label_of_their_own(tmp_path):
+    write_masks(tmp_path, {'a': [0, 1, 2, 0, 1, 2]})
+    sample = folder_of(tmp_path, [['background', 'hair'], 'nose', None])[0]
+    assert sample['gt_seg_map'][0].tolist() == [0, 1, 255, 0, 1, 255]
+    visible = np.array([[1, 1, 1, 0, 0, 0]] * 2, np.uint8)
+    sample = AsSegSample()(
+        dict(
+            gt_seg_map=np.array([[0, 1, 2, 0, 1, 2]] * 2, np.uint8),
+            visible_mask=visible,
+            mask_labels=read_labels([['background', 'hair'], 'nose', None])))
+    assert sample['gt_seg_map'][0].tolist() == [0, 1, 255, 3, 2, 255]
+    assert sample['label_sets'] == ((0, 10), (6, ), (11, ), (0, 11))
+
+
+def test_lists_pairs_and_exclusion(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('orsa.datasets.face_parsing.print_log',
+                        lambda message, **kwargs: lines.append(message))
+    names = ('Ann_1', 'Ann_2', 'Bob_1', 'more/Cy_1')
+    write_masks(tmp_path, {name: [0, 0] for name in names})
+    (tmp_path / 'masks/lost.png').write_bytes(b'')
+    (tmp_path / 'images/bare.jpg').write_bytes(b'')
+    (tmp_path / 'out.txt').write_text('Ann_*\nmore/Cy_1\nDee_1\n')
+    dataset = folder_of(tmp_path, ['skin', None], exclude_file='out.txt')
+    assert [d['name'] for d in dataset] == ['Bob_1']
+    for text in ('4 faces', '1 pictures without a mask',
+                 '1 masks without a picture', '3 of them are left out by',
+                 '(3 entries)', '1 labels are ignored: [1]'):
+        assert text in lines[0]
+    (tmp_path / 'list.txt').write_text('more/Cy_1.jpg\nAnn_2\n')
+    dataset = folder_of(tmp_path, ['skin'], ann_file='list.txt')
+    assert [d['name'] for d in dataset] == ['more/Cy_1', 'Ann_2']
+    (tmp_path / 'list.txt').write_text('Ann_2\n\nbare\n')
+    with pytest.raises(FileNotFoundError, match="list.txt:3: 'bare'.*masks"):
+        folder_of(tmp_path, ['skin'], ann_file='list.txt')
+    (tmp_path / 'out.txt').write_text('*')
+    with pytest.raises(ValueError, match='no face is left'):
+        folder_of(tmp_path, ['skin'], exclude_file='out.txt')
+
+
+@pytest.mark.parametrize('labels, message', [
+    (['background', 'neck'], "1 stands for \\['neck'\\].*'occluder'"),
+    ({
+        256: 'skin'
+    }, r'256 stands for .*\[0, 255\]'),
+    ([None, []], 'names no class'),
+])
+def test_bad_labels(tmp_path, labels, message):
+    with pytest.raises(ValueError, match=message):
+        MaskFolderDataset(labels, str(tmp_path))
+
+
+def test_folders_of_masks_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match='data_prefix=dict'):
+        MaskFolderDataset(['skin'], str(tmp_path))
+    write_masks(tmp_path, {'a': [0, 0]})
+    (tmp_path / 'images/a.png').write_bytes(b'')
+    with pytest.raises(ValueError, match="several pictures of the name 'a'"):
+        MaskFolderDataset(['skin'], str(tmp_path))

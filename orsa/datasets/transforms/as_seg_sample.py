@@ -5,9 +5,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_parts import LAPA_CLASSES
+from orsa.utils.face_parts import FACE_CLASSES, LAPA_CLASSES
 
 _LAST = len(LAPA_CLASSES) - 1
+_HAIR, _OCCLUDER = FACE_CLASSES.index('hair'), FACE_CLASSES.index('occluder')
 _IGNORED = 255  # mmseg's label of what is left out of loss and metric
 
 
@@ -18,17 +19,27 @@ class AsSegSample(BaseTransform):
     A face parser shall learn what is *visible*. Pixels of the face that
     ``visible_mask`` says are covered become background.
 
-    **Required Keys:** gt_seg_map, visible_mask (optional)
+    Masks of a data set with labels of its own (``mask_labels``, see
+    :class:`orsa.datasets.MaskFolderDataset`) are numbered as ``label_sets``
+    says. A covered pixel then becomes one of a new label, which stands for an
+    occluder, and for background as well where its own label did.
 
-    **Modified Keys:** gt_seg_map, seg_fields
+    **Required Keys:** gt_seg_map, visible_mask (optional), mask_labels
+    (optional)
+
+    **Modified Keys:** gt_seg_map (H, W) uint8, seg_fields
+
+    **Added Keys:** label_sets (where there were mask_labels)
 
     Args:
         merge (dict[int, int]): Classes that become others: faces whose masks
             know no hair, and some whose masks do, can only be mixed with
-            ``{10: 0}``. Defaults to none.
+            ``{10: 0}``. Not for masks with labels of their own. Defaults to
+            none.
 
     Raises:
-        ValueError: If the map has a class that is none of LaPa's.
+        ValueError: If the map has a class that is none of LaPa's, or a value
+            that ``labels`` does not name.
     """
 
     def __init__(self, merge: Optional[Dict[int, int]] = None):
@@ -36,6 +47,17 @@ class AsSegSample(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Apply the visible mask and register the map as a seg field."""
+        if 'mask_labels' in results:
+            parsing = self._of_own_labels(results)
+        else:
+            parsing = self._of_lapa(results)
+        results['gt_seg_map'] = parsing.astype(np.uint8)
+        results.setdefault('label_map', None)
+        results.setdefault('reduce_zero_label', False)
+        results['seg_fields'] = ['gt_seg_map']
+        return results
+
+    def _of_lapa(self, results: dict) -> np.ndarray:
         parsing = results['gt_seg_map']
         strange = (parsing > _LAST) & (parsing != _IGNORED)
         if strange.any():
@@ -45,14 +67,41 @@ class AsSegSample(BaseTransform):
                 f'({_IGNORED} is left out)')
         visible = results.get('visible_mask')
         if visible is not None:
-            parsing = np.where((visible == 0) & (parsing < 10), 0, parsing)
+            parsing = np.where((visible == 0) & (parsing < _HAIR), 0, parsing)
         for old, new in self.merge.items():
             parsing = np.where(parsing == old, new, parsing)
-        results['gt_seg_map'] = parsing.astype(np.uint8)
-        results.setdefault('label_map', None)
-        results.setdefault('reduce_zero_label', False)
-        results['seg_fields'] = ['gt_seg_map']
-        return results
+        return parsing
+
+    @staticmethod
+    def _of_own_labels(results: dict) -> np.ndarray:
+        parsing = results['gt_seg_map']
+        values, sets = (results['mask_labels'][k] for k in ('values', 'sets'))
+        where = f"the mask {results.get('seg_map_path', 'of this face')}"
+        if parsing.ndim == 3 and (parsing == parsing[..., :1]).all():
+            parsing = parsing[..., 0]  # grey, saved in colour
+        if parsing.ndim != 2:
+            raise ValueError(f'{where} has colours instead of indices (shape '
+                             f'{parsing.shape}): save it with one channel')
+        table = np.full(256, -1)
+        table[list(values)] = list(values.values())
+        labels = table[parsing]
+        if labels.min() < 0:
+            raise ValueError(
+                f'{where} has the value {parsing[labels < 0].max()}, and '
+                f'labels= names {sorted(values)}: name it there, as None if '
+                'it is to be ignored')
+        visible = results.get('visible_mask')
+        if visible is not None and not visible.all():
+            # the ignored stays so, as -1 is the last of the table
+            free = np.array([0 in classes for classes in sets] + [False])
+            known = labels != _IGNORED
+            free = free[np.where(known, labels, -1)]
+            labels[(visible == 0) & known] = len(sets)
+            labels[(visible == 0) & known & free] = len(sets) + 1
+            sets = (*sets, (_OCCLUDER, ), (0, _OCCLUDER))
+        results['label_sets'] = sets
+        del results['mask_labels']
+        return labels
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(merge={self.merge})'

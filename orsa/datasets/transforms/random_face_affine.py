@@ -9,8 +9,11 @@ from mmcv.transforms.utils import cache_randomness
 from mmengine.utils import to_2tuple
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_parts import FLIP_68, LAPA_FLIP_PAIRS
+from orsa.utils.face_parts import FLIP_68, LAPA_CLASSES, mirror_labels
 from orsa.utils.warp import shrink_first
+
+_LAPA = range(len(LAPA_CLASSES))
+_IGNORED = 255  # mmseg's label of what is left out of loss and metric
 
 
 @TRANSFORMS.register_module()
@@ -28,7 +31,9 @@ class RandomFaceAffine(BaseTransform):
     **Modified Keys:** img (h, w, 3), img_shape; gt_keypoints (1, K, 2) in
     pixels, gt_seg_map (h, w) and visible_mask (h, w), where they are there.
     A flip exchanges the sides of 68 landmarks, of their visibility
-    (``keypoints_visible``) and of LaPa's classes.
+    (``keypoints_visible``) and of LaPa's classes, or of the labels of
+    ``label_sets``; what comes in from outside is then ignored (255) instead
+    of background. bbox (1, 4) becomes the upright box around what was in it.
 
     **Added Keys:** flip, flip_direction
 
@@ -147,10 +152,23 @@ class RandomFaceAffine(BaseTransform):
                     raise ValueError(
                         f"'{key}' is {results[key].shape} and the picture "
                         f'{shape}: they belong to different pictures')
-                results[key] = self._warp_mask(results[key], matrix)
+                border = key == 'gt_seg_map' and 'label_sets' in results
+                results[key] = self._warp_mask(results[key], matrix,
+                                               _IGNORED if border else 0)
+        if 'bbox' in results:
+            results['bbox'] = self._warp_box(results['bbox'], matrix)
         if flip and 'gt_seg_map' in results:
-            results['gt_seg_map'] = self._swap(results['gt_seg_map'])
+            results['gt_seg_map'] = self._swap(results)
         return results
+
+    @staticmethod
+    def _warp_box(box: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        left, top, right, bottom = box[0]
+        corners = np.array([[left, top], [right, top], [left, bottom],
+                            [right, bottom]])
+        corners = corners @ matrix[:, :2].T + matrix[:, 2]
+        return np.hstack([corners.min(0),
+                          corners.max(0)])[None].astype(np.float32)
 
     @staticmethod
     def _flip_visibility(results: dict) -> None:
@@ -173,21 +191,25 @@ class RandomFaceAffine(BaseTransform):
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=self.fill)
 
-    def _warp_mask(self, mask: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    def _warp_mask(self, mask: np.ndarray, matrix: np.ndarray,
+                   border: int) -> np.ndarray:
         return cv2.warpAffine(
             mask,
             matrix,
             self.size[::-1],
             flags=cv2.INTER_NEAREST,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=0)
+            borderValue=border)
 
     @staticmethod
-    def _swap(mask: np.ndarray) -> np.ndarray:
+    def _swap(results: dict) -> np.ndarray:
+        if 'mask_labels' in results:
+            raise ValueError('this mask has labels of its own: put '
+                             'orsa.AsSegSample before orsa.RandomFaceAffine')
+        sets = results.get('label_sets') or [[c] for c in _LAPA]
         table = np.arange(256, dtype=np.uint8)
-        for a, b in LAPA_FLIP_PAIRS:
-            table[[a, b]] = b, a
-        return cv2.LUT(mask, table)
+        table[:len(sets)] = mirror_labels(sets)
+        return cv2.LUT(results['gt_seg_map'], table)
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(size={self.size}, '

@@ -1,0 +1,16 @@
+# FASSEG, https://github.com/massimomauro/FASSEG-repository: faces in a studio,
+# frontal and turned, for a face parser. Its hair holds the brows, its skin the
+# neck, which is background to LaPa.
+fasseg = dict(
+    type='orsa.MaskFolderDataset',
+    data_root='{{$ORSA_FASSEG:data/fasseg/}}',
+    labels=[
+        'background',
+        ['hair', 'left brow', 'right brow'],
+        ['skin', 'background'],
+        ['left eye', 'right eye'],
+        'nose',
+        ['upper lip', 'inner mouth', 'lower lip'],
+    ])
+fasseg_train = dict(ann_file='train.txt', **fasseg)
+fasseg_test = dict(ann_file='test.txt', test_mode=True, **fasseg)
