@@ -8,8 +8,9 @@ import sys
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 from mmengine.utils import ProgressBar
 
@@ -19,12 +20,13 @@ from orsa.datasets.ferplus import VOTE_RULES
 from orsa.datasets.published import PUBLISHED, Published
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
 from orsa.utils.fileio import atomic_path
-from orsa.utils.image_files import MISSING, PICTURE_SUFFIXES
+from orsa.utils.image_files import MISSING, file_fault
 from orsa.utils.picture_reader import decoder_messages, listening
 from orsa.visualization import draw_class_sheet, thumbnail
 
 NAMES = ('rafdb', 'affectnet7', 'affectnet8', 'ferplus', 'occlufer',
          'imagefolder')
+SPLIT_FOLDERS = ('train', 'training', 'val', 'valid', 'validation', 'test')
 # How many images are in memory at once, and how many files a finding names
 _BATCH, _NAMED = 256, 5
 
@@ -41,6 +43,11 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         '--convention',
         choices=list(CONVENTIONS),
         help='what folders named by index mean (imagefolder, occlufer)')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        help='the classes, of any names (imagefolder, default: the eight '
+        'expressions)')
     parser.add_argument(
         '--vote-rule',
         choices=list(VOTE_RULES),
@@ -171,10 +178,12 @@ def _add(findings: List[str], what: str, items: List[str]) -> None:
                         (f'; and {more:,} more' if more > 0 else ''))
 
 
-def find_datasets(name: str,
-                  root: str,
-                  convention: Optional[str] = None,
-                  vote_rule: str = 'filtered') -> Dict[str, FERDataset]:
+def find_datasets(
+        name: str,
+        root: str,
+        convention: Optional[str] = None,
+        vote_rule: str = 'filtered',
+        classes: Optional[Sequence[str]] = None) -> Dict[str, FERDataset]:
     """The data sets of all splits, not read yet.
 
     Args:
@@ -182,22 +191,24 @@ def find_datasets(name: str,
         root (str): The folder.
         convention (str, optional): As of :class:`ImageFolder`.
         vote_rule (str): As of :class:`FERPlus`.
+        classes (Sequence[str], optional): As of :class:`ImageFolder`.
+            Defaults to None: AffectNet's eight.
 
     Returns:
         dict[str, FERDataset]: By split.
     """
     options = dict(data_root=root, lazy_init=True, skip_unreadable=True)
     if name == 'imagefolder':
-        folders = [
-            f for f in ('train', 'val', 'valid', 'test')
-            if osp.isdir(osp.join(root, f))
-        ]
+        folders = sorted((
+            f for f in os.listdir(root)
+            if f.casefold() in SPLIT_FOLDERS and osp.isdir(osp.join(root, f))),
+                         key=lambda f: SPLIT_FOLDERS.index(f.casefold()))
         return {
             folder or 'all':
             ImageFolder(
                 data_prefix=folder,
                 convention=convention,
-                classes=AFFECTNET_CLASSES,
+                classes=classes or AFFECTNET_CLASSES,
                 **options)
             for folder in folders or ['']
         }
@@ -223,7 +234,8 @@ def verify(name: str,
            convention: Optional[str] = None,
            vote_rule: str = 'filtered',
            allow_duplicates: bool = False,
-           num_workers: int = 2) -> Report:
+           num_workers: int = 2,
+           classes: Optional[Sequence[str]] = None) -> Report:
     """Look at every image of a data set and at its labels.
 
     Two pictures are the same if all their pixels are; a copy that was
@@ -242,13 +254,17 @@ def verify(name: str,
             under two classes is no error in folders of one's own either.
             Defaults to False.
         num_workers (int): Threads that read. Defaults to 2.
+        classes (Sequence[str], optional): Of folders, as of
+            :class:`orsa.datasets.ImageFolder`. Defaults to None: AffectNet's
+            eight.
 
     Returns:
         Report: Its ``errors`` are what makes training on the data wrong:
         lists that cannot be read, missing and unreadable files, the same
         picture in two splits or under two classes. Counts that are not the
-        published ones, classes without an image, repeated pictures and files
-        that no list names are ``warnings``.
+        published ones, classes without an image, repeated pictures, a person
+        in two splits, folders of no class and pictures on the disk that the
+        data set does not take are ``warnings``.
 
     Raises:
         ValueError: If the name is unknown.
@@ -261,15 +277,16 @@ def verify(name: str,
     if not osp.isdir(root):
         raise FileNotFoundError(f"there is no folder '{root}'")
     report = Report(name, root)
-    datasets = find_datasets(name, root, convention, vote_rule)
+    datasets = find_datasets(name, root, convention, vote_rule, classes)
     lists = _read_lists(report, datasets)
     _compare_counts(report, lists)
     scan = _Scan(report, datasets, lists, draw=out is not None)
     scan.run(max(1, num_workers))
     scan.report_files()
     scan.report_duplicates(allow_duplicates, out)
+    _report_persons(report, lists)
     if len(lists) == len(datasets):
-        _report_unlisted(report, lists)
+        _report_unlisted(report, datasets, lists)
     if out is not None:
         scan.draw_sheets(out)
     return report
@@ -289,6 +306,10 @@ def _read_lists(report: Report,
         counts = {c: found.pop(c, 0) for c in dataset.CLASSES}
         report.splits.append(
             SplitReport(split, dataset.layout, counts, dict(found)))
+        if found and isinstance(dataset, ImageFolder):
+            report.warnings.append(
+                f'{split} has folders of none of the classes, which are left '
+                'out: ' + ', '.join(f'{c} ({n:,})' for c, n in found.items()))
         empty = [c for c, n in counts.items() if not n]
         if len(empty) == len(counts):
             report.errors.append(f'{split} has no image of any class')
@@ -345,22 +366,52 @@ def _differences(report: Report, lists: Dict[str, List[dict]],
     return found
 
 
-def _report_unlisted(report: Report, lists: Dict[str, List[dict]]) -> None:
-    listed = defaultdict(list)
-    for records in lists.values():
+def _report_persons(report: Report, lists: Dict[str, List[dict]]) -> None:
+    splits = defaultdict(dict)  # in the order in which they come
+    for split, records in lists.items():
         for r in records:
-            if 'img_path' in r:  # not the pixels of a csv file
-                listed[osp.dirname(r['img_path'])].append(r)
-    unlisted = []
-    for folder, records in listed.items():
-        if osp.isdir(folder):
-            names = {osp.basename(r['img_path']) for r in records}
-            unlisted += [
-                osp.relpath(osp.join(folder, f), report.root)
-                for f in sorted(os.listdir(folder))
-                if f.lower().endswith(PICTURE_SUFFIXES) and f not in names
-            ]
-    _add(report.warnings, 'images in no list', unlisted)
+            if 'person' in r:
+                splits[r['person']][split] = None
+    _add(report.warnings, 'persons in two splits', [
+        f"'{person}' in {' and '.join(where)}"
+        for person, where in splits.items() if len(where) > 1
+    ])
+
+
+def _report_unlisted(report: Report, datasets: Dict[str, FERDataset],
+                     lists: Dict[str, List[dict]]) -> None:
+    """Look at the disk, whatever the data sets take from it."""
+    taken = {
+        osp.abspath(r['img_path'])
+        for records in lists.values()
+        for r in records if 'img_path' in r  # not the pixels of a csv file
+    }
+    deep = [d.img_prefix for d in datasets.values() if isinstance(d, OccluFER)]
+    if report.name == 'imagefolder':
+        deep = [report.root]
+    flat = {osp.dirname(path) for path in taken} if not deep else ()
+    pictures, others = set(), Counter()
+    for path in (*_files(deep, True), *_files(flat, False)):
+        if osp.abspath(path) in taken:
+            continue
+        if file_fault(path) is None and cv2.haveImageReader(path):
+            pictures.add(osp.relpath(path, report.root))
+        else:
+            others[osp.splitext(path)[1].lower() or 'without a suffix'] += 1
+    _add(report.warnings, 'pictures that the data set does not take',
+         sorted(pictures))
+    if others and deep:
+        report.notes.append('files that are no pictures: ' +
+                            ', '.join(f'{n:,} {kind}'
+                                      for kind, n in sorted(others.items())))
+
+
+def _files(folders: Iterable[str], deep: bool) -> Iterator[str]:
+    for folder in folders:
+        for parent, below, files in os.walk(folder):
+            if not deep:
+                below.clear()
+            yield from (osp.join(parent, f) for f in files)
 
 
 class _Scan:
@@ -552,4 +603,4 @@ def run(args: argparse.Namespace) -> Report:
     """Verify by parsed arguments, see :func:`add_verify_arguments`."""
     out = args.out or osp.join('work_dirs', f'verify_{args.name}')
     return verify(args.name, args.root, out, args.convention, args.vote_rule,
-                  args.allow_duplicates, args.num_workers)
+                  args.allow_duplicates, args.num_workers, args.classes)

@@ -79,6 +79,7 @@ class AffectNet(FERDataset):
     """
 
     METAINFO = {'classes': AFFECTNET_CLASSES}
+    ANY_CLASSES = False
     LISTS_NAME_CLASSES = True
     LAYOUT = ('training.csv, validation.csv and Manually_Annotated_Images/'
               '<dir>/<hash>.jpg; or train_set and val_set, each with '

@@ -216,9 +216,10 @@ class FERDataset(BaseDataset):
             expanded. Defaults to ''.
         data_prefix (str | dict): The folder of the images. Defaults to ''.
         classes (Sequence[str] | str, optional): Names of the classes in the
-            order of the labels, or a file with one a line. May leave classes
-            out: their samples are dropped, which is logged and counted in
-            ``num_dropped``. Defaults to None, ``METAINFO['classes']``.
+            order of the labels, or a file with one a line; of data of one's
+            own any names, e.g. 'pain'. May leave classes out: their samples
+            are dropped, which is logged and counted in ``num_dropped``.
+            Defaults to None, ``METAINFO['classes']``.
         subset_file (str, optional): A text file that selects samples: one
             name a line (further columns are ignored, so the lists of RAN's
             occlusion and pose protocols work as they are), or one index a
@@ -255,6 +256,9 @@ class FERDataset(BaseDataset):
 
     METAINFO = {'classes': RAFDB_CLASSES}
 
+    # Whether ``classes`` may hold other names than expressions'; not where
+    # somebody else made them.
+    ANY_CLASSES = True
     # What a subclass says when its files are missing.
     LAYOUT = "a text file of lines 'path/of/image.jpg happiness'"
     SOURCE = ''
@@ -303,6 +307,7 @@ class FERDataset(BaseDataset):
         self._clock = SharedEpoch(seed)
         self.num_dropped: Dict[str, int] = {}
         self.skipped: List[str] = []
+        self.passed_over: Dict[str, int] = {}
         # how the data lay on the disk, once they are read
         self.layout = ''
         if not lazy_init:
@@ -320,7 +325,9 @@ class FERDataset(BaseDataset):
     def _check_classes(self, classes: Sequence[str],
                        source: str) -> Tuple[str, ...]:
         known = dict.fromkeys((*self.METAINFO['classes'], *EXPRESSIONS))
-        unknown = [c for c in classes if c not in known]
+        unknown = [
+            c for c in classes if c not in known and not self.ANY_CLASSES
+        ]
         if unknown or not classes:
             raise ValueError(f'{type(self).__name__}{source}: unknown classes '
                              f'{str(unknown)[:500]}, expected some of '
@@ -373,12 +380,16 @@ class FERDataset(BaseDataset):
             list[dict]: Records with ``img_path``, ``name``, ``expression``.
         """
         self.require(self.ann_file, 'the list of samples')
-        known = dict.fromkeys((*self.METAINFO['classes'], *EXPRESSIONS))
+        known = dict.fromkeys(
+            (*self.CLASSES, *self.METAINFO['classes'], *EXPRESSIONS))
+        # the longest first, for a name may end as another, 'no pain'
+        ends = [' ' + name for name in sorted(known, key=len, reverse=True)]
         data_list, first = [], {}
         for number, line in read_lines(self.ann_file):
-            path, _, expression = line.rpartition(' ')
-            path, where = path.strip(), f'{self.ann_file}:{number}'
-            if not path or expression not in known:
+            expression = next(filter(line.endswith, ends), '')[1:]
+            path = line.removesuffix(expression).strip()
+            where = f'{self.ann_file}:{number}'
+            if not path or not expression:
                 raise ValueError(
                     f"{where}: expected '<image> <expression>' with one of "
                     f"{list(known)}, got '{line[:100]}'")
@@ -495,6 +506,20 @@ class FERDataset(BaseDataset):
                 f'but not there, one of {len(missing)} of the {len(records)} '
                 f'{what}. Unpack the archive again, or set '
                 'skip_unreadable=True to go on without them')
+
+    def report_passed_over(self, passed_over: Dict[str, int]) -> None:
+        """Say which files in the folders are no samples, in one line.
+
+        Args:
+            passed_over (dict[str, int]): Their number by kind, as of
+                :func:`orsa.utils.image_files.find_pictures`; kept as
+                ``passed_over``.
+        """
+        self.passed_over = passed_over
+        if passed_over:
+            self._log('passed over: ' +
+                      ', '.join(f'{n} {kind}'
+                                for kind, n in passed_over.items()))
 
     def sample_name(self, entry: str) -> str:
         """Turn an entry of a list of files into the name of a sample."""

@@ -144,6 +144,7 @@ class FERPlus(FERDataset):
     """
 
     METAINFO = {'classes': FERPLUS_CLASSES}
+    ANY_CLASSES = False
     LISTS_NAME_CLASSES = True
     LAYOUT = ('fer2013new.csv, and fer2013.csv or FER2013Train, FER2013Valid '
               'and FER2013Test with fer0000000.png, ...')

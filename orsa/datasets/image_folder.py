@@ -1,100 +1,146 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os
 import os.path as osp
-from typing import Dict, List, Optional
+from collections import Counter
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import CONVENTIONS, RAFDB_CLASSES, expression_of
-from orsa.utils.image_files import PICTURE_SUFFIXES
-from .fer_dataset import FERDataset
+from orsa.utils.image_files import find_pictures
+from .parted_dataset import PartedDataset
 from .subset_list import whole_number
 
 
 def find_classes(root: str,
-                 convention: Optional[str] = None) -> Dict[str, str]:
-    """Tell which expression each folder below ``root`` holds.
+                 convention: Optional[str] = None,
+                 classes: Optional[Sequence[str]] = None) -> Dict[str, str]:
+    """Tell which class each folder below ``root`` holds.
 
     Args:
         root (str): The folder of the classes' folders.
         convention (str, optional): What an index means, a key of
             :data:`orsa.utils.classes.CONVENTIONS`. Defaults to None: folders
             have to be named by class.
+        classes (Sequence[str], optional): Names of any kind that folders may
+            have, in any case. A folder of another name holds an expression,
+            or a class of its own name. Defaults to None: it is an error
+            unless it is an expression.
 
     Returns:
-        dict[str, str]: Name of the folder -> name of the expression.
+        dict[str, str]: Name of the folder -> name of the class.
 
     Raises:
         FileNotFoundError: If there is no folder.
-        ValueError: If a folder's name means nothing, or two mean the same.
+        ValueError: If a folder's name means nothing, two mean the same, or
+            none means one of ``classes``.
     """
     if not osp.isdir(root):
         raise FileNotFoundError(f"there is no folder '{root}'")
     folders = sorted(
         f for f in os.listdir(root)
         if osp.isdir(osp.join(root, f)) and not f.startswith(('.', '__')))
-    numbers = CONVENTIONS[convention] if convention else {}
-    found = {}
-    for folder in folders:
-        number = whole_number(folder)
-        expression = numbers.get(number) or expression_of(folder)
-        if expression is None:
-            known = (f"{min(numbers)}-{max(numbers)} or a class's name"
-                     if numbers else "a class's name")
-            remedy = ('' if number is None or numbers else
-                      ' An index means another class in every data set: say '
-                      f'which by convention, one of {list(CONVENTIONS)}')
-            raise ValueError(f"'{osp.join(root, folder)}' is no folder of a "
-                             f'class, expected {known}.{remedy}')
-        if expression in found.values():
-            raise ValueError(f"'{root}' has two folders for {expression}, one "
-                             f"of them '{folder}'")
-        found[folder] = expression
-    if not found:
+    if not folders:
         raise FileNotFoundError(f"'{root}' holds no folder of a class, such "
                                 "as 'happiness'")
+    numbers = CONVENTIONS[convention] if convention else {}
+    declared = {_meaning(name): name for name in classes or ()}
+    found = {}
+    for folder in folders:
+        meaning = numbers.get(whole_number(folder)) or _meaning(folder)
+        name = folder if folder in declared.values() else declared.get(
+            meaning, expression_of(meaning))
+        if name is None and (classes is None or
+                             (numbers and whole_number(folder) is not None)):
+            known = (f"{min(numbers)}-{max(numbers)} or a class's name"
+                     if numbers else "a class's name")
+            raise ValueError(f"'{osp.join(root, folder)}' is no folder of a "
+                             f'class, expected {known}')
+        if name in found.values():
+            raise ValueError(f"'{root}' has two folders for {name}, one "
+                             f"of them '{folder}'")
+        found[folder] = name or folder
+    if classes and not set(classes) & set(found.values()):
+        by_index = any(whole_number(folder) is not None for folder in folders)
+        remedy = (
+            'An index means another class in every data set: say which by '
+            f'convention, one of {list(CONVENTIONS)}' if by_index else
+            'Name them in classes, or set data_prefix to the folder above')
+        raise ValueError(f"'{root}' has folders {str(folders)[:500]} and none "
+                         f'of the classes {list(classes)}. {remedy}')
     return found
 
 
-def list_class_folders(root: str,
-                       convention: Optional[str] = None) -> List[dict]:
-    """List the images in folders of classes.
+def _meaning(name: str) -> str:
+    return expression_of(name) or name.strip().casefold()
+
+
+def list_class_folders(
+        root: str, classes: Dict[str,
+                                 str]) -> Tuple[List[dict], Dict[str, int]]:
+    """List the images in folders of classes, at any depth.
 
     Args:
         root (str): The folder of the classes' folders.
-        convention (str, optional): As of :func:`find_classes`.
+        classes (dict[str, str]): As of :func:`find_classes`.
 
     Returns:
-        list[dict]: Records with ``img_path``, ``name`` ('happiness/0001') and
-        ``expression``, by folder and name.
+        tuple: Records with ``img_path``, ``name`` ('happiness/0001', with its
+        suffix where two files differ in nothing else), ``expression`` and,
+        where the file is not in the class's own folder, ``person``, the
+        folder there that it is in; by folder and name. And the number of
+        files passed over, by kind.
     """
-    records = []
-    for folder, expression in find_classes(root, convention).items():
-        for file in sorted(os.listdir(osp.join(root, folder))):
-            name, suffix = osp.splitext(file)
-            if suffix.lower() in PICTURE_SUFFIXES and not file.startswith('.'):
-                records.append(
-                    dict(
-                        img_path=osp.join(root, folder, file),
-                        name=f'{folder}/{name}',
-                        expression=expression))
-    return records
+    records, passed_over = [], Counter()
+    for folder, expression in classes.items():
+        files, passed = find_pictures(osp.join(root, folder))
+        passed_over.update(passed)
+        stems = Counter(osp.splitext(file)[0] for file in files)
+        for file in files:
+            stem = osp.splitext(file)[0]
+            name = stem if stems[stem] == 1 else file
+            person, *below = file.split(osp.sep)
+            records.append(
+                dict(
+                    img_path=osp.join(root, folder, file),
+                    name=f'{folder}/{name}',
+                    expression=expression,
+                    **(dict(person=person) if below else {})))
+    beside = sum(osp.isfile(osp.join(root, f)) for f in os.listdir(root))
+    if beside:
+        passed_over['files beside the folders'] = beside
+    return records, dict(passed_over)
 
 
 @DATASETS.register_module()
-class ImageFolder(FERDataset):
-    """Images in a folder for each class.
+class ImageFolder(PartedDataset):
+    """Images in a folder for each class, at any depth.
 
-    The folders are named by class, in any case ('happiness', 'Happy'): ::
+    The folders are named by class, in any case ('happiness', 'Happy'); what
+    lies deeper is a person's: ::
 
         data_root
         └── data_prefix         e.g. train
             ├── anger
             │   ├── 0001.jpg
+            │   ├── person1     optional
+            │   │   ├── 0001.jpg
+            │   │   └── ...
             │   └── ...
             └── ...
 
     or by index; then ``convention`` has to say whose. A sample's name is
-    'anger/0001'.
+    'anger/0001' or 'anger/person1/0001'. Files that are no pictures by their
+    suffix (``orsa.utils.image_files.PICTURE_SUFFIXES``, in any case), and
+    hidden ones, are passed over, which is logged and counted in
+    ``passed_over``.
+
+    Classes need not be expressions: ``classes=['no pain', 'pain']`` takes the
+    folders of these names. A folder of a class that ``classes`` does not name
+    is left out, which is logged and counted in ``num_dropped``.
+
+    ``val_split`` and ``num_folds`` divide the data as of
+    :class:`orsa.datasets.RAFDB`; nobody is in two parts, as far as folders
+    name persons.
 
     Args:
         data_root (str): Defaults to ''.
@@ -104,50 +150,72 @@ class ImageFolder(FERDataset):
             (0 is surprise), 'rafdb_file' (1 is surprise, as in RAF-DB's own
             files), 'affectnet', 'ferplus' or 'occlufer' (by alphabet).
             Defaults to None.
+        split (str): 'train', or 'val', what ``val_split`` or ``fold`` holds
+            out. Defaults to 'train'.
+        val_split (float): The share that 'val' holds and 'train' lacks, in
+            [0, 1). Defaults to 0: there is no 'val'.
+        val_seed (int): Another seed, another share, other folds. Defaults to
+            0.
+        num_folds (int): Into how many folds the data are divided; not
+            together with ``val_split``. Defaults to 0, none.
+        fold (int, optional): The fold that 'train' lacks and that 'val' is.
+            Defaults to None: 'train' is everything.
+        test_mode (bool, optional): Defaults to None: True for 'val'.
         **kwargs: Other arguments of :class:`FERDataset`. ``classes`` are by
-            default RAF-DB's seven; a folder of another class is left out,
-            which is logged.
+            default RAF-DB's seven.
 
     Raises:
         FileNotFoundError: If there are no such folders.
-        ValueError: If a folder's name means no class, or the convention is
-            unknown.
+        ValueError: If a folder is named by an index that means no class, two
+            folders by one class, the convention is unknown, or no sample is
+            left.
 
     Examples:
         >>> from orsa.datasets import ImageFolder
         >>> ImageFolder(data_root='data/mine', data_prefix='train')
         >>> ImageFolder(data_root='data/mine/0-6', convention='rafdb')
+        >>> ImageFolder(
+        ...     data_root='data/pain', classes=['none', 'pain'], val_split=0.2)
     """
 
     METAINFO = {'classes': RAFDB_CLASSES}
-    LAYOUT = '<class>/<image>.jpg, ...'
+    LAYOUT = '<class>/<image>.jpg, ..., or <class>/<person>/<image>.jpg, ...'
 
     def __init__(self,
                  data_root: str = '',
                  data_prefix: str = '',
                  convention: Optional[str] = None,
+                 split: str = 'train',
+                 val_split: float = 0.,
+                 test_mode: Optional[bool] = None,
                  **kwargs):
         if convention is not None and convention not in CONVENTIONS:
             raise ValueError(
                 f'{type(self).__name__}: convention must be one of '
                 f"{list(CONVENTIONS)}, got '{convention}'")
+        if split not in ('train', 'val') or (split == 'val' and not val_split
+                                             and not kwargs.get('num_folds')):
+            raise ValueError(
+                f"{type(self).__name__}: split must be 'train', or 'val' with "
+                f"val_split > 0 or num_folds and fold, got '{split}'")
         self.convention = convention
         super().__init__(
-            data_root=data_root, data_prefix=data_prefix, **kwargs)
+            data_root=data_root,
+            data_prefix=data_prefix,
+            split=split,
+            val_split=val_split,
+            test_mode=split == 'val' if test_mode is None else test_mode,
+            **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """List the images of every class."""
         root = self.img_prefix
         self.require(root, "the folder of the classes' folders")
-        records = list_class_folders(root, self.convention)
-        by_index = any(f.isdigit()
-                       for f in find_classes(root, self.convention))
+        classes = find_classes(root, self.convention, self.CLASSES)
+        records, passed_over = list_class_folders(root, classes)
+        self.report_passed_over(passed_over)
         self.layout = ('folders by index of ' +
-                       self.convention if by_index else 'folders by name')
-        names = {}
-        for r in records:
-            if names.setdefault(r['name'], r) is not r:
-                raise ValueError(f"'{r['img_path']}' and "
-                                 f"'{names[r['name']]['img_path']}' have the "
-                                 'same name: rename one of them')
-        return records
+                       self.convention if self.convention
+                       and any(f.isdigit()
+                               for f in classes) else 'folders by name')
+        return self.divide(records, [r.get('person') for r in records])

@@ -41,10 +41,11 @@ class OccluFER(ImageFolder):
 
     Raises:
         FileNotFoundError: If the folder of the split is missing.
-        ValueError: For an unknown split, or a folder that is no class.
+        ValueError: For an unknown split, or folders that are no classes.
     """
 
     METAINFO = {'classes': OCCLUFER_CLASSES}
+    ANY_CLASSES = False
     LAYOUT = 'train/anger/<image>.jpg, ..., valid/anger/<image>.jpg, ...'
     SOURCE = (
         'Occlu-FER is given by its authors on request '
@@ -61,10 +62,11 @@ class OccluFER(ImageFolder):
         if split not in self.SPLITS:
             raise ValueError(f'OccluFER: split must be one of '
                              f"{list(self.SPLITS)}, got '{split}'")
-        self.split = split
         super().__init__(
             data_root=data_root,
             data_prefix=self.SPLITS[split],
             convention=convention,
             test_mode=split != 'train' if test_mode is None else test_mode,
             **kwargs)
+        # of the release; none of them is divided
+        self.split = split

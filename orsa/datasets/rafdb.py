@@ -9,8 +9,8 @@ import numpy as np
 from orsa.registry import DATASETS
 from orsa.utils.fileio import load_json
 from .annotated_records import check_points
-from .fer_dataset import FERDataset, assign_folds, hold_out
 from .image_folder import find_classes, list_class_folders
+from .parted_dataset import PartedDataset
 from .subset_list import read_lines, read_rows
 
 
@@ -36,7 +36,7 @@ def _read_identities(path: str) -> Dict[str, str]:
 
 
 @DATASETS.register_module()
-class RAFDB(FERDataset):
+class RAFDB(PartedDataset):
     """RAF-DB, the Real-world Affective Faces Database (basic expressions).
 
     `Reliable Crowdsourcing and Deep Locality-Preserving Learning for
@@ -127,6 +127,7 @@ class RAFDB(FERDataset):
             Root of dataset:    data/raf-db
     """  # noqa: E501
 
+    ANY_CLASSES = False
     LAYOUT = ('basic/EmoLabel/list_patition_label.txt and '
               'basic/Image/aligned/train_00001_aligned.jpg, ...; or '
               'DATASET/train/1/train_00001_aligned.jpg, ...; or '
@@ -157,48 +158,24 @@ class RAFDB(FERDataset):
         if split not in ('train', 'val', 'test'):
             raise ValueError("RAFDB: split must be 'train', 'val' or 'test', "
                              f"got '{split}'")
-        if not 0 <= val_split < 1:
-            raise ValueError(
-                f'RAFDB: val_split must be in [0, 1), got {val_split}')
-        self._check_folds(split, val_split, num_folds, fold)
         if split == 'val' and not val_split and not num_folds:
             raise ValueError(
                 "RAFDB: the data set has no validation split. split='val' "
                 'needs val_split > 0, the same as for training, or num_folds '
                 'and fold')
-        self.split = split
-        self.val_split = val_split
-        self.val_seed = val_seed
         self.val_group_file = val_group_file
-        self.num_folds = num_folds
-        self.fold = fold
         self.with_annotations = with_annotations
         super().__init__(
+            split=split,
+            val_split=val_split,
+            val_seed=val_seed,
+            num_folds=num_folds,
+            fold=fold,
             ann_file=ann_file,
             data_root=data_root,
             data_prefix=data_prefix,
             test_mode=split != 'train' if test_mode is None else test_mode,
             **kwargs)
-
-    @staticmethod
-    def _check_folds(split: str, val_split: float, num_folds: int,
-                     fold: Optional[int]) -> None:
-        if num_folds < 0 or num_folds == 1:
-            raise ValueError('RAFDB: num_folds must be 0 (none) or at least '
-                             f'2, got {num_folds}')
-        if num_folds and val_split:
-            raise ValueError('RAFDB: val_split and num_folds both divide the '
-                             f'training split, give one: got {val_split} and '
-                             f'{num_folds}')
-        if fold is not None and not 0 <= fold < num_folds:
-            raise ValueError('RAFDB: fold must be in [0, num_folds), got '
-                             f'fold={fold}, num_folds={num_folds}')
-        if fold is not None and split == 'test':
-            raise ValueError('RAFDB: folds divide the training split, '
-                             f"split='test' has no fold {fold}")
-        if num_folds and fold is None and split == 'val':
-            raise ValueError("RAFDB: split='val' with num_folds needs fold, "
-                             'the one that training lacks')
 
     def sample_name(self, entry: str) -> str:
         """Read 'test_0001', 'test_0001_aligned' and '0/test_0001.jpg' too."""
@@ -216,10 +193,10 @@ class RAFDB(FERDataset):
             records = [r for r in self._read_list() if r['part'] == part]
         else:
             records = self._read_folder(folder, part)
-        if self.split != 'test' and self.val_split:
-            records = self._split(records)
-        if self.num_folds:
-            records = self._fold(records)
+        if self.split == 'test' and self.num_folds:
+            records = [dict(r, fold=-1) for r in records]
+        elif self.split != 'test' and (self.val_split or self.num_folds):
+            records = self.divide(records, self._read_persons(records))
         if not self.skip_unreadable:
             self.check_present(records, f"images of split '{self.split}'")
         if self.with_annotations:
@@ -240,11 +217,14 @@ class RAFDB(FERDataset):
         return None
 
     def _read_folder(self, folder: str, part: str) -> List[dict]:
-        by_index = any(f.isdigit() for f in find_classes(folder, 'rafdb_file'))
+        classes = find_classes(folder, 'rafdb_file')
+        by_index = any(f.isdigit() for f in classes)
         self.layout = ('folders by index 1-7' if by_index else
                        'folders by name') + f' ({osp.basename(folder)})'
         records = {}
-        for r in list_class_folders(folder, 'rafdb_file'):
+        found, passed_over = list_class_folders(folder, classes)
+        self.report_passed_over(passed_over)
+        for r in found:
             path = r['img_path']
             name = self.sample_name(r['name'])
             if name in records:
@@ -283,47 +263,13 @@ class RAFDB(FERDataset):
                 where=where)
         return list(records.values())
 
-    def _split(self, records: List[dict]) -> List[dict]:
-        names = [r['name'] for r in records]
-        groups = self._read_groups(names)
-        held = hold_out(names, [r['expression'] for r in records],
-                        self.val_split, self.val_seed, groups)
-        self._log(f'{len(held)} of {len(names)} training samples are held out '
-                  f'(val_split={self.val_split}, val_seed={self.val_seed}, ' +
-                  ('persons unknown)' if groups is
-                   None else 'no person is in both parts)'))
-        keep_held = self.split == 'val'
-        return [r for r in records if (r['name'] in held) == keep_held]
-
-    def _fold(self, records: List[dict]) -> List[dict]:
-        if self.split == 'test':
-            return [dict(r, fold=-1) for r in records]
-        names = [r['name'] for r in records]
-        groups = self._read_groups(names)
-        folds = assign_folds(names, [r['expression'] for r in records],
-                             self.num_folds, self.val_seed, groups)
-        self._log(f'{len(names)} training samples are divided into '
-                  f'{self.num_folds} folds (val_seed={self.val_seed}, ' +
-                  ('persons unknown)' if groups is
-                   None else 'no person is in two of them)'))
-        records = [dict(r, fold=folds[r['name']]) for r in records]
-        if self.fold is None:
-            return records
-        if self.split == 'val':
-            # held out: no model of another fold is to answer for it
-            return [
-                dict(r, fold=-1) for r in records if r['fold'] == self.fold
-            ]
-        return [r for r in records if r['fold'] != self.fold]
-
-    def _read_groups(self, names: List[str]) -> Optional[List[str]]:
-        path = self.val_group_file
+    def _read_persons(self, records: List[dict]) -> List[Optional[str]]:
+        path, names = self.val_group_file, [r['name'] for r in records]
         if path == 'auto':
             path = osp.join(self.data_root, 'sources.csv')
-            if not osp.isfile(path):
-                return None
+            path = path if osp.isfile(path) else None
         if path is None:
-            return None
+            return [None] * len(names)
         identity = _read_identities(osp.expanduser(path))
         unknown = [name for name in names if not identity.get(name)]
         if unknown:

@@ -57,6 +57,8 @@ class SyntheticFaces(FERDataset):
         (112, 112, 3)
     """
 
+    ANY_CLASSES = False
+
     def __init__(self,
                  num_samples: int = 1000,
                  face_seed: Optional[int] = None,

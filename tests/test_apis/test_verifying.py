@@ -171,7 +171,7 @@ def test_wrong_labels_and_files_in_no_list(tree):
     lines = path.read_text().splitlines()
     path.write_text('\n'.join(lines[:-1]))
     warnings = verify('rafdb', str(tree)).warnings
-    assert 'images in no list (1)' in warnings[-1]
+    assert 'pictures that the data set does not take (1)' in warnings[-1]
     assert 'test_0034_aligned.jpg' in warnings[-1]
     path.write_text('\n'.join(lines).replace('00000.jpg 1', '00000.jpg 0'))
     error, = verify('rafdb', str(tree)).errors
@@ -216,6 +216,53 @@ def test_image_folder_and_sheet(tmp_path):
     assert (sheet[40 + 2 * 100:40 + 3 * 100, left:].min() > 140)
     with pytest.raises(ValueError, match='convention'):
         verify('imagefolder', str(tmp_path / 'data'), convention='x')
+
+
+def test_it_looks_with_other_eyes_than_the_loader(tmp_path):
+    taken = ('happiness/a.png', 'happiness/eva/b.JPG', 'anger/c.webp')
+    strange = ('happiness/.hidden.png', 'anger/.old/d.png', 'e.png',
+               'anger/f.png.part', 'anger/picture')
+    for i, name in enumerate(taken + strange):
+        write_face(tmp_path / 'train' / name, i)
+    write_face(tmp_path / 'Dev/anger/g.png', 20)
+    (tmp_path / 'train/anger/notes.txt').write_text('no picture')
+    (tmp_path / 'train/anger/clip.mp4').write_bytes(b'no picture')
+    report = verify('imagefolder', str(tmp_path))
+    assert not report.errors and report.splits[0].total == 3
+    assert report.warnings[-1] == (
+        'pictures that the data set does not take (6): Dev/anger/g.png; '
+        'train/anger/.old/d.png; train/anger/f.png.part; '
+        'train/anger/picture; train/e.png; and 1 more')
+    assert report.notes == ['files that are no pictures: 1 .mp4, 1 .txt']
+
+
+def test_all_of_a_nested_tree(cases_dir):
+    for case, number in (('nested', 8), ('suffixes', 8)):
+        report = verify('imagefolder', str(cases_dir / case))
+        assert not report.errors and report.splits[0].total == number
+        assert not any('does not take' in w for w in report.warnings)
+
+
+def test_classes_that_are_no_expressions(tmp_path):
+    for i, name in enumerate(('Pain', 'none', 'bored')):
+        write_face(tmp_path / f'train/{name}/0.png', i)
+    report = verify('imagefolder', str(tmp_path), classes=['none', 'pain'])
+    assert not report.errors
+    assert report.splits[0].counts == dict(none=1, pain=1)
+    assert 'none of the classes, which are left out: bored (1)' in (
+        report.warnings[0])
+    error, = verify('imagefolder', str(tmp_path)).errors
+    assert "['Pain', 'bored', 'none'] and none of the classes" in error
+
+
+def test_a_person_in_two_splits(tmp_path):
+    for i, name in enumerate(
+        ('train/anger/ann/0', 'train/sadness/bob/0', 'train/anger/0',
+         'test/sadness/ann/0', 'test/sadness/cy/0', 'test/anger/0')):
+        write_face(tmp_path / f'{name}.png', i)
+    report = verify('imagefolder', str(tmp_path))
+    assert "persons in two splits (1): 'ann' in train and test" in (
+        report.warnings)
 
 
 @pytest.mark.parametrize('name', ['affectnet7', 'affectnet8'])

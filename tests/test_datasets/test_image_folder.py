@@ -1,10 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
+
 import cv2
 import numpy as np
 import pytest
+from torchvision.datasets import DatasetFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from orsa.datasets import RAFDB, ImageFolder, OccluFER
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS, common_classes
+from orsa.utils.image_files import PICTURE_SUFFIXES
 
 IMAGE = np.full((8, 8, 3), 128, np.uint8)
 
@@ -62,21 +66,154 @@ def test_folders_by_index(tmp_path, convention, three, six):
     assert dataset.layout == f'folders by index of {convention}'
     with pytest.raises(ValueError, match='say which by convention'):
         ImageFolder(str(tmp_path))
+    # by declaration
+    assert content(ImageFolder(str(tmp_path), classes=['6', '3'])) == {
+        '3/a': '3',
+        '6/b': '6'
+    }
 
 
 @pytest.mark.parametrize('files, convention, message', [
-    (['joy/a.jpg'], None, "joy' is no folder of a class"),
+    (['joy/a.jpg'], None, r"has folders \['joy'\] and none of the classes"),
     (['0/a.jpg'], 'rafdb_file', "0' is no folder .* 1-7"),
     (['8/a.jpg'], 'affectnet', "8' is no folder .* 0-7"),
     (['sad/a.jpg', 'sadness/b.jpg'], None, 'two folders for sadness'),
     (['2/a.jpg', 'disgust/b.jpg'], 'rafdb', 'two folders for disgust'),
-    (['fear/a.jpg', 'fear/a.png'], None, 'have the same name'),
     (['fear/a.jpg'], 'alphabet', 'convention must be one of'),
 ])
 def test_bad_folders(tmp_path, files, convention, message):
     make(tmp_path, *files)
     with pytest.raises(ValueError, match=message):
         ImageFolder(str(tmp_path), convention=convention)
+
+
+def test_pictures_at_any_depth_are_those_of_torchvision(tmp_path):
+    files = ('fear/b.jpg', 'fear/a-b/c.png', 'fear/a/c.png', 'fear/a/x/y.bmp',
+             'fear/a.jpg', 'anger/1.TIFF', 'anger/p/2.webp', 'anger/Z.jpeg')
+    make(tmp_path, *files)
+    (tmp_path / 'anger/p/notes.txt').write_text('no image')
+    (tmp_path / 'anger/linked').symlink_to(tmp_path / 'fear/a')
+    theirs = DatasetFolder(
+        str(tmp_path), loader=None, extensions=IMG_EXTENSIONS)
+    ours = ImageFolder(str(tmp_path))
+    infos = [ours.get_data_info(i) for i in range(len(ours))]
+    assert [(i['img_path'], ours.CLASSES[i['gt_label']]) for i in infos] == [
+        (path, theirs.classes[label]) for path, label in theirs.samples
+    ]
+    assert len(infos) == len(files) + 2
+    assert [i.get('person') for i in infos
+            ] == [None, None, 'linked', 'linked', 'p', None, None, 'a', 'a-b',
+                  'a']  # yapf: disable
+
+
+def test_a_link_in_a_circle_ends(tmp_path, logged):
+    make(tmp_path, 'fear/a/c.png')
+    (tmp_path / 'fear/a/up').symlink_to(tmp_path)
+    assert list(content(ImageFolder(str(tmp_path)))) == ['fear/a/c']
+    assert 'ImageFolder: passed over: 1 links in a circle' in logged
+
+
+def test_every_suffix_that_opencv_opens(tmp_path):
+    """Each is listed, and read: what OpenCV wrote is what it reads."""
+    written = [s for s in PICTURE_SUFFIXES if cv2.haveImageWriter(f'a{s}')]
+    assert set(PICTURE_SUFFIXES) - set(written) <= {'.jfif', '.avif'}
+    (tmp_path / 'fear').mkdir()
+    image = np.full((64, 64, 3), 128, np.uint8)
+    for i, suffix in enumerate(written):
+        grey = suffix in ('.pbm', '.pgm')
+        _, data = cv2.imencode(suffix, image[..., 0] if grey else image)
+        suffix = suffix.upper() if i % 2 else suffix
+        (tmp_path / f'fear/{i}{suffix}').write_bytes(data.tobytes())
+    dataset = ImageFolder(str(tmp_path), skip_unreadable=True)
+    assert len(dataset) == len(written) and not dataset.skipped
+
+
+def test_what_is_passed_over_is_counted(tmp_path, logged):
+    make(tmp_path, 'fear/a.jpg', 'fear/p/.b.jpg', 'fear/.thumbs/c.jpg',
+         '.git/d.jpg', 'e.jpg')
+    for name in ('fear/x.MP4', 'fear/p/y.mp4', 'fear/z', 'fear/Thumbs.db'):
+        (tmp_path / name).write_bytes(b'')
+    dataset = ImageFolder(str(tmp_path))
+    assert list(content(dataset)) == ['fear/a']
+    assert dataset.passed_over == {
+        '.db': 1,
+        '.mp4': 2,
+        'files without a suffix': 1,
+        'hidden files': 1,
+        'hidden folders': 1,
+        'files beside the folders': 1
+    }
+    line, = [s for s in logged if 'passed over' in s]
+    assert '2 .mp4' in line
+
+
+def test_the_cases(cases_dir):
+    nested = ImageFolder(str(cases_dir / 'nested'), 'train')
+    assert len(nested) == 8
+    assert sum('person' in nested.get_data_info(i) for i in range(8)) == 6
+    suffixes = ImageFolder(str(cases_dir / 'suffixes'), skip_unreadable=True)
+    assert len(suffixes) == 8
+
+
+def test_files_that_differ_in_their_suffix_alone(tmp_path):
+    make(tmp_path, 'fear/a.jpg', 'fear/a.png', 'fear/b.jpg')
+    (tmp_path / 'list.txt').write_text('fear/a.png\nfear/b\n')
+    assert list(content(ImageFolder(
+        str(tmp_path)))) == ['fear/a.jpg', 'fear/a.png', 'fear/b']
+    chosen = ImageFolder(str(tmp_path), subset_file='list.txt')
+    assert list(content(chosen)) == ['fear/a.png', 'fear/b']
+
+
+def test_classes_of_any_name(tmp_path):
+    make(tmp_path, 'No Pain/a.jpg', 'pain/b.jpg', 'happy/c.jpg', 'tired/d.jpg',
+         'tired/e.jpg')
+    dataset = ImageFolder(str(tmp_path), classes=['pain', 'no pain'])
+    assert content(dataset) == {'No Pain/a': 'no pain', 'pain/b': 'pain'}
+    assert dataset.get_gt_labels().tolist() == [1, 0]
+    assert dataset.num_dropped == dict(happiness=1, tired=2)
+    # what means the same expression is the same class
+    dataset = ImageFolder(str(tmp_path), classes=['Happiness', 'pain'])
+    assert content(dataset)['happy/c'] == 'Happiness'
+    with pytest.raises(ValueError, match='none of the classes.*Name them'):
+        ImageFolder(str(tmp_path), classes=['hapiness'])
+
+
+def test_persons_are_kept_apart(tmp_path, logged):
+    make(
+        tmp_path,
+        *(f'{c}/person{p}/{i}.jpg' for p in range(10) for i in (0, 1)
+          for c in ('pain', 'none')),
+        *(f'{c}/{i}.jpg' for i in range(10) for c in ('pain', 'none')))
+    options = dict(data_root=str(tmp_path), classes=['none', 'pain'])
+
+    def parts(**kwargs):
+        found = [
+            ImageFolder(split=split, **options, **kwargs)
+            for split in ('train', 'val')
+        ]
+        names = [set(content(d)) for d in found]
+        assert not names[0] & names[1] and len(names[0] | names[1]) == 60
+        people = [{d.get_data_info(i).get('person')
+                   for i in range(len(d))} - {None} for d in found]
+        assert not people[0] & people[1]
+        return found, names, people
+
+    (train, val), names, people = parts(val_split=.3)
+    assert val.test_mode and not train.test_mode
+    # a share of every class, of people and of others
+    assert np.bincount(val.get_gt_labels()).tolist() == [9, 9]
+    assert people[1] and any('person' not in name for name in names[1])
+    assert any('40 of 60 samples name theirs' in s for s in logged)
+    seen = set()
+    for k in range(3):
+        _, names, people = parts(num_folds=3, fold=k)
+        assert people[0] and people[1]
+        seen |= names[1]
+    assert len(seen) == 60
+    with pytest.raises(ValueError, match='val_split=0.01 holds none'):
+        ImageFolder(val_split=.01, **options)
+    with pytest.raises(ValueError, match="'val' with val_split > 0"):
+        ImageFolder(split='val', **options)
 
 
 def test_no_folders(tmp_path):
