@@ -174,7 +174,7 @@ class LaPaDataset(_ParsingDataset):
                     'it from github.com/jd-opensource/lapa-dataset')
         present = set(os.listdir(labels))
         records = []
-        for name in sorted(os.listdir(images)):
+        for name in find_pictures(images)[0]:
             mask = osp.splitext(name)[0] + '.png'
             if mask not in present:
                 raise FileNotFoundError(

@@ -64,9 +64,11 @@ def find_classes(root: str,
         remedy = (
             'An index means another class in every data set: say which by '
             f'convention, one of {list(CONVENTIONS)}' if by_index else
-            'Name them in classes, or set data_prefix to the folder above')
-        raise ValueError(f"'{root}' has folders {str(folders)[:500]} and none "
-                         f'of the classes {list(classes)}. {remedy}')
+            'Name them in classes, or set data_prefix to the folder that '
+            "holds the classes' folders")
+        raise ValueError(f"'{osp.normpath(root)}' has folders "
+                         f'{str(folders)[:500]} and none of the classes '
+                         f'{list(classes)}. {remedy}')
     return found
 
 

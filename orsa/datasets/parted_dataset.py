@@ -83,8 +83,8 @@ class PartedDataset(FERDataset):
         ]
         known = sum(person is not None for person in persons)
         said = f'val_seed={self.val_seed}, ' + (
-            f'no person is in two parts, {known} of {len(names)} samples '
-            'name theirs' if known else 'persons unknown')
+            f'persons of {known} samples known, none in two parts'
+            if known else 'persons unknown')
         if self.val_split:
             held = hold_out(names, labels, self.val_split, self.val_seed,
                             groups)

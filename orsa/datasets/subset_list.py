@@ -17,12 +17,11 @@ Beside some of them is a file of labels alone, one a line, below a header of
 two counts such as ``1247 7``.
 """
 import csv
-import os
 import os.path as osp
 import re
 from typing import Iterator, List, Optional, Tuple
 
-from orsa.utils.image_files import PICTURE_SUFFIXES, open_ordinary
+from orsa.utils.image_files import find_pictures, open_ordinary
 
 
 def read_lines(path: str) -> List[Tuple[int, str]]:
@@ -82,18 +81,6 @@ def whole_number(text: str) -> Optional[int]:
     return int(text) if re.fullmatch('[0-9]{1,18}', text) else None
 
 
-def list_images(folder: str) -> List[str]:
-    """The names of the images in a folder, sorted; those below it as well."""
-    names = []
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        names += [
-            osp.relpath(osp.join(parent, f), folder) for f in sorted(files)
-            if f.lower().endswith(PICTURE_SUFFIXES) and not f.startswith('.')
-        ]
-    return names
-
-
 def read_subset(path: str) -> List[Tuple[int, str]]:
     """Read the entries of a list of samples.
 
@@ -109,7 +96,7 @@ def read_subset(path: str) -> List[Tuple[int, str]]:
     """
     if osp.isdir(path):
         lines = [(i, osp.basename(name))
-                 for i, name in enumerate(list_images(path), 1)]
+                 for i, name in enumerate(find_pictures(path)[0], 1)]
     else:
         lines = [(i, s) for i, s in read_lines(path) if not s.startswith('#')]
     # a header counts the lines that follow it

@@ -97,6 +97,8 @@ class Checkout:
         if 'data/mine' in self.text:
             classes = ['anger', 'happiness', 'neutral', 'sadness', 'surprise']
             tiny_data.write_own(folder / 'data/mine', classes)
+        if 'data/pain' in self.text:
+            tiny_data.write_pain(folder / 'data/pain')
 
     def _link(self):
         folders = {'data/raf-db': 'raf-db'}

@@ -203,7 +203,7 @@ def test_persons_are_kept_apart(tmp_path, logged):
     # a share of every class, of people and of others
     assert np.bincount(val.get_gt_labels()).tolist() == [9, 9]
     assert people[1] and any('person' not in name for name in names[1])
-    assert any('40 of 60 samples name theirs' in s for s in logged)
+    assert any('persons of 40 samples known' in s for s in logged)
     seen = set()
     for k in range(3):
         _, names, people = parts(num_folds=3, fold=k)

@@ -123,7 +123,8 @@ def test_bad_occluders(kwargs, message):
 def test_lapa_on_disk(tmp_path):
     for name in ('images', 'labels'):
         (tmp_path / 'val' / name).mkdir(parents=True)
-    (tmp_path / 'val/images/a.jpg').write_bytes(b'')
+    for name in ('a.jpg', 'Thumbs.db', '.DS_Store'):
+        (tmp_path / 'val/images' / name).write_bytes(b'')
     with pytest.raises(FileNotFoundError, match='a.jpg.*no mask'):
         LaPaDataset(str(tmp_path), 'val')
     (tmp_path / 'val/labels/a.png').write_bytes(b'')

@@ -112,6 +112,15 @@ def write_own(root: Path, classes) -> None:
                face.drawn['img'])
 
 
+def write_pain(root: Path) -> None:
+    """Classes that are no expressions, with a folder for each person."""
+    names = dict(neutral='No pain', disgust='pain')
+    for i, face in enumerate(_faces(list(names), 64)):
+        person = f'person{i // 2 % 9}'
+        _write(root / names[face.expression] / person / f'{face.name}.png',
+               face.drawn['img'])
+
+
 def write_clone(root: Path) -> None:
     """Pictures under the names of the public set behind press_faces."""
     picture = draw_face('neutral', np.random.default_rng(0), size=350)['img']
