@@ -57,7 +57,7 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         '--allow-duplicates',
         action='store_true',
         help='the same picture in two splits, or under two classes, is a '
-        'warning for imagefolder too, as it is for published data sets')
+        'warning for a data set of your own too, as it is for published ones')
     parser.add_argument(
         '--num-workers', type=int, default=2, help='threads (default: 2)')
 
@@ -98,6 +98,7 @@ class Report:
         notes (list[str]): What is as it should be.
         written (list[str]): The files written: the list of pictures that are
             there more than once, a PNG of samples for each split.
+        published (bool): Whether the counts are those of a public release.
     """
     name: str
     root: str
@@ -106,6 +107,7 @@ class Report:
     warnings: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
     written: List[str] = field(default_factory=list)
+    published: bool = False
 
     def lines(self) -> List[str]:
         """The report as lines of text."""
@@ -251,7 +253,7 @@ def verify(name: str,
             :class:`orsa.datasets.ImageFolder`. Defaults to None.
         vote_rule (str): Of FERPlus. Defaults to 'filtered'.
         allow_duplicates (bool): Whether the same picture in two splits or
-            under two classes is no error in folders of one's own either.
+            under two classes is no error in a data set of one's own either.
             Defaults to False.
         num_workers (int): Threads that read. Defaults to 2.
         classes (Sequence[str], optional): Of folders, as of
@@ -338,6 +340,7 @@ def _compare_counts(report: Report, lists: Dict[str, List[dict]]) -> None:
             f'({published.source}), but another data set or a part of it: ' +
             '; '.join(texts))
     elif len(report.splits) == len(published.counts):
+        report.published = True
         report.notes.append(f'the counts are those of {published.name} as '
                             f'published ({published.source})')
 
@@ -567,7 +570,7 @@ class _Scan:
             elif self.split_of[a] == self.split_of[b]:
                 within.append(' = '.join(where))
         # what others published is known to be so, and figures are given on it
-        warn = allow or self.report.name != 'imagefolder'
+        warn = allow or self.report.published
         severe = self.report.warnings if warn else self.report.errors
         found = {
             'the same picture in two splits': across,

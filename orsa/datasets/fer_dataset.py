@@ -292,6 +292,7 @@ class FERDataset(BaseDataset):
             lazy_init=True,
             **kwargs)
         use_one_reader(self.pipeline)
+        self._classes_source = source
         self._metainfo['classes'] = self._check_classes(self.CLASSES, source)
         self.subset_file = subset_file
         self.skip_unreadable = skip_unreadable
@@ -538,8 +539,9 @@ class FERDataset(BaseDataset):
             raise ValueError(
                 f'{type(self).__name__}: no sample is left of '
                 f"{len(self.data_list)} in '{self.ann_file or self.data_root}'"
-                f' (classes {list(self.CLASSES)}, subset_file '
-                f'{self.subset_file}, unreadable {len(self.skipped)})')
+                f' (classes {list(self.CLASSES)}{self._classes_source}, '
+                f'subset_file {self.subset_file}, '
+                f'unreadable {len(self.skipped)})')
         if self.test_mode:
             self._metainfo['num_skipped'] = len(self.skipped)
         return data_list
@@ -554,6 +556,16 @@ class FERDataset(BaseDataset):
             else:
                 dropped[expression] += 1
         self.num_dropped = dict(dropped)
+        # a misspelt name is not refused where any is allowed
+        present = {info['gt_label'] for info in kept}
+        absent = [
+            name for name, number in numbers.items()
+            if number not in present and name not in EXPRESSIONS
+        ]
+        if absent:
+            self._log(
+                f'no sample has the classes {absent}, see that they are '
+                'spelt as in the data', logging.WARNING)
         if dropped:
             self._log(f'{sum(dropped.values())} of {len(data_list)} samples '
                       'are left out, their classes were not asked for: '

@@ -164,13 +164,15 @@ def test_files_that_differ_in_their_suffix_alone(tmp_path):
     assert list(content(chosen)) == ['fear/a.png', 'fear/b']
 
 
-def test_classes_of_any_name(tmp_path):
+def test_classes_of_any_name(tmp_path, logged):
     make(tmp_path, 'No Pain/a.jpg', 'pain/b.jpg', 'happy/c.jpg', 'tired/d.jpg',
          'tired/e.jpg')
     dataset = ImageFolder(str(tmp_path), classes=['pain', 'no pain'])
     assert content(dataset) == {'No Pain/a': 'no pain', 'pain/b': 'pain'}
     assert dataset.get_gt_labels().tolist() == [1, 0]
     assert dataset.num_dropped == dict(happiness=1, tired=2)
+    ImageFolder(str(tmp_path), classes=['pain', 'no_pain', 'fear'])
+    assert any("no sample has the classes ['no_pain']" in s for s in logged)
     # what means the same expression is the same class
     dataset = ImageFolder(str(tmp_path), classes=['Happiness', 'pain'])
     assert content(dataset)['happy/c'] == 'Happiness'
