@@ -443,7 +443,7 @@ class FERDataset(BaseDataset):
         return image, reason and f"in '{self.pack.db_path}' {reason}"
 
     def picture_bytes(self, info: dict) -> bytes:
-        """What is stored of a sample's picture, as :meth:`duplicates` compares.
+        """The stored picture of a sample, as :meth:`duplicates` compares it.
 
         Args:
             info (dict): As of :meth:`get_data_info`.

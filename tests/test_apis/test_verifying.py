@@ -127,14 +127,14 @@ def test_pictures_that_are_there_twice(tree, tmp_path):
     assert report.errors == []
     assert 'the same picture twice in a split (1)' in report.warnings[-1]
     copy(1, 8), copy(1, 9)  # fear, and once disgust
-    warning = verify('rafdb', str(tree)).warnings[1]
-    assert 'under two classes, one of them wrong (1)' in warning
-    assert 'train_00009_aligned.jpg (disgust)' in warning
+    error, = verify('rafdb', str(tree)).errors
+    assert 'under two classes, one of them wrong (1)' in error
+    assert 'train_00009_aligned.jpg (disgust)' in error
     copy(2, 23)  # disgust, in train and test
     report = verify('rafdb', str(tree), str(tmp_path / 'out'))
-    assert not report.errors and len(report.warnings) == 4
-    assert 'the same picture in two splits (1)' in report.warnings[1]
-    assert 'train_00002_aligned.jpg = ' in report.warnings[1]
+    assert len(report.errors) == 2
+    assert 'the same picture in two splits (1)' in report.errors[0]
+    assert 'train_00002_aligned.jpg = ' in report.errors[0]
     assert report.written[0] == str(tmp_path / 'out/duplicates.txt')
     lines = (tmp_path / 'out/duplicates.txt').read_text().splitlines()
     assert len(lines) == 4 and lines[0] == (
@@ -144,7 +144,7 @@ def test_pictures_that_are_there_twice(tree, tmp_path):
     image = cv2.imread(str(face(tree, 3)))
     cv2.imwrite(str(tree / 'other.bmp'), image)
     face(tree, 24).write_bytes((tree / 'other.bmp').read_bytes())
-    assert 'in two splits (2)' in verify('rafdb', str(tree)).warnings[1]
+    assert 'in two splits (2)' in verify('rafdb', str(tree)).errors[0]
 
 
 def test_pictures_of_ones_own_that_are_there_twice(tmp_path):

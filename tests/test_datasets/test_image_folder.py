@@ -116,7 +116,9 @@ def test_a_link_in_a_circle_ends(tmp_path, logged):
 def test_every_suffix_that_opencv_opens(tmp_path):
     """Each is listed, and read: what OpenCV wrote is what it reads."""
     written = [s for s in PICTURE_SUFFIXES if cv2.haveImageWriter(f'a{s}')]
-    assert set(PICTURE_SUFFIXES) - set(written) <= {'.jfif', '.avif'}
+    assert set(PICTURE_SUFFIXES) - set(written) <= {
+        '.jfif', '.avif', '.heic', '.heif'
+    }
     (tmp_path / 'fear').mkdir()
     image = np.full((64, 64, 3), 128, np.uint8)
     for i, suffix in enumerate(written):
