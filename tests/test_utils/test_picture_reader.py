@@ -342,6 +342,16 @@ def test_heic_is_read_or_its_package_named():
         assert 'do not decode' in str(caught.value)
 
 
+def test_heic_is_read(cases_dir):
+    """As what it was made of, but for what compression changes."""
+    pillow_heif = pytest.importorskip('pillow_heif')
+    image = Image.open(cases_dir / 'base.png').convert('RGB')
+    file = io.BytesIO()
+    pillow_heif.from_pillow(image).save(file, quality=95)
+    read = decode_picture(file.getvalue()).image[..., ::-1].astype(int)
+    assert np.abs(read - np.asarray(image)).mean() < 4
+
+
 def test_the_cases(cases_dir):
     """A face cut out is the opaque one on white; all suffixes are read."""
     base = load_picture(cases_dir / 'base.png').image
