@@ -30,6 +30,7 @@ from .export_formats import (DeployedModel, fast_priors, to_half, to_int8,
                              write_onnx, write_pt2, write_torchscript)
 from .exported import (LOGITS, ExportedModel, ExportInfo, file_format,
                        import_onnxruntime, load_exported)
+from .inference import model_classes
 from .model import init_model
 from .zoo import looks_like_name, resolve_model
 
@@ -167,7 +168,7 @@ def describe(model: nn.Module, precision: str,
         calibration = dataclasses.asdict(load_calibration(checkpoint))
     deployed = DeployedModel(model)
     return ExportInfo(
-        classes=model.dataset_meta['classes'],
+        classes=model_classes(model),
         image_size=crop_size(pipeline),
         pipeline=pipeline,
         precision=precision,

@@ -69,7 +69,7 @@ def predict_faces(model: nn.Module,
         check_image(crop, f'crops[{i}]')
     if batch_size < 1:
         raise ValueError(f'batch_size should be positive, got {batch_size}')
-    classes = _classes(model)
+    classes = model_classes(model)
     predictions = []
     for start in range(0, len(crops), batch_size):
         batch = crops[start:start + batch_size]
@@ -135,7 +135,12 @@ def batch_locator(
     return locate
 
 
-def _classes(model: nn.Module) -> Sequence[str]:
+def model_classes(model: nn.Module) -> Sequence[str]:
+    """The names of a model's classes.
+
+    Raises:
+        ValueError: If it has none.
+    """
     classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
     if not classes:
         raise ValueError('the model has no names for its classes, expected '

@@ -1,14 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import copy
-from typing import Optional, Sequence, Union
+import os.path as osp
+from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from orsa.utils.classes import check_classes
+from orsa.utils.classes import check_classes, checkpoint_classes, class_names
 from orsa.utils.compat import setup_stack
 from orsa.utils.config_scope import config_path
 from orsa.utils.state_fit import bare_keys, misfits
@@ -77,14 +78,87 @@ def _load(model: nn.Module, checkpoint: dict, name: str, strict: bool) -> None:
         strict=False)
 
 
-def _config_classes(cfg: Config) -> Optional[Sequence[str]]:
-    """Class names that a config states for its test data, if it does."""
-    for loader in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
-        dataset = (cfg.get(loader) or {}).get('dataset') or {}
-        metainfo = dataset.get('metainfo') or {}
-        if 'classes' in metainfo:
-            return metainfo['classes']
+def dataset_classes(dataset: dict,
+                    scope: str = 'mmpretrain',
+                    defaults: bool = True) -> Optional[Tuple[str, ...]]:
+    """The class names that the config of a dataset says.
+
+    Args:
+        dataset (dict): The config; of a wrapper, its dataset is asked.
+        scope (str): Where its type is looked for. Defaults to 'mmpretrain'.
+        defaults (bool): Whether ``METAINFO`` of the type counts.
+            Defaults to True.
+
+    Returns:
+        tuple[str] | None: Names by index from ``classes`` (a list, or a file
+        of lines), ``metainfo.classes`` or ``METAINFO``, in that order; None
+        if none of them has any.
+    """
+    from orsa.datasets.subset_list import read_lines
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    names = dataset.get('classes') or (dataset.get('metainfo')
+                                       or {}).get('classes')
+    if not names and defaults and dataset.get('type'):
+        with DATASETS.switch_scope_and_registry(scope) as registry:
+            kind = registry.get(dataset['type'])
+        names = getattr(kind, 'METAINFO', {}).get('classes')
+    if isinstance(names, str):
+        names = [line for _, line in read_lines(osp.expanduser(names))]
+    return tuple(names) if names else None
+
+
+def config_classes(cfg: Config,
+                   defaults: bool = True) -> Optional[Tuple[str, ...]]:
+    """The class names that a config says of its model.
+
+    Args:
+        cfg (Config): The experiment. ``model_classes`` of its test metric,
+            which ``--data-from`` sets, are asked first, then the data it is
+            tested, validated and trained on, see :func:`dataset_classes`.
+        defaults (bool): Whether ``METAINFO`` of a dataset's type counts,
+            after all others. Defaults to True.
+
+    Returns:
+        tuple[str] | None: Names by index, None if it says none.
+    """
+    metrics = cfg.get('test_evaluator') or []
+    for metric in metrics if isinstance(metrics, list) else [metrics]:
+        if metric.get('model_classes'):
+            return tuple(metric['model_classes'])
+    scope = cfg.get('default_scope', 'mmpretrain')
+    datasets = [(cfg.get(f'{split}_dataloader') or {}).get('dataset')
+                for split in ('test', 'val', 'train')]
+    for use_defaults in (False, True) if defaults else (False, ):
+        for dataset in datasets:
+            names = dataset and dataset_classes(dataset, scope, use_defaults)
+            if names:
+                return names
     return None
+
+
+def _names(content: dict, cfg: Config, num_classes: Optional[int],
+           source: str) -> Tuple[str, ...]:
+    """The names of a model's classes, for a classifier as many as it has."""
+    said, saved = config_classes(
+        cfg, defaults=False), checkpoint_classes(content)
+    if saved is not None and num_classes not in (None, len(saved)):
+        raise ValueError(f"'{source}' has {len(saved)} classes "
+                         f'({", ".join(saved)}), but model.head.num_classes='
+                         f'{num_classes}')
+    if said is None and saved is None:
+        said = config_classes(cfg)
+        if said is None and num_classes is None:
+            return ()  # a segmentor or pose estimator needs none
+    names = class_names(content, said, source)
+    if num_classes not in (None, len(names)):
+        raise ValueError(
+            f'the config names {len(names)} classes ({", ".join(names)}), but '
+            f'model.head.num_classes={num_classes}: set dataset=dict('
+            'classes=[...]) in its test_dataloader')
+    if said:
+        check_classes(names, said)
+    return names
 
 
 def init_model(config: Union[str, Config],
@@ -115,8 +189,8 @@ def init_model(config: Union[str, Config],
 
     Raises:
         ValueError: If the checkpoint does not fit, its classes are not
-            those of the config, or there is no model of that name or no such
-            device.
+            those of the config, neither names them (no order is guessed), or
+            there is no model of that name or no such device.
         FileNotFoundError: If the weights that should ship are missing.
 
     Examples:
@@ -130,32 +204,20 @@ def init_model(config: Union[str, Config],
         config, checkpoint = resolve_model(config, checkpoint)
     cfg = load_config(config)
     model = build_model(cfg, pretrained=checkpoint is None)
-    classes = _config_classes(cfg)
     num_classes = getattr(getattr(model, 'head', None), 'num_classes', None)
     if checkpoint is not None:
         content = CheckpointLoader.load_checkpoint(
             str(checkpoint), map_location='cpu')
-        meta = (content.get('meta') or {}).get('dataset_meta') or {}
-        names = meta.get('classes')
-        if names is not None and num_classes not in (None, len(names)):
-            raise ValueError(
-                f"'{checkpoint}' has {len(names)} classes "
-                f'({", ".join(names)}), but model.head.num_classes='
-                f'{num_classes}')
-        fallback = classes or _default_classes(num_classes)
-        check_classes(names, classes if names else fallback)
+        classes = _names(content, cfg, num_classes, str(checkpoint))
         _load(model, content, str(checkpoint), strict)
-        classes = names or fallback
-    model.dataset_meta = dict(
-        classes=tuple(classes or _default_classes(num_classes) or ()))
+    else:
+        classes = config_classes(cfg) or ()
+        if num_classes not in (None, len(classes)):
+            classes = ()  # of other data than the head is for
+    model.dataset_meta = dict(classes=classes)
     model.cfg = cfg
     try:
         return model.to(device).eval()
     except (AssertionError, RuntimeError) as error:  # torch knows both
         raise ValueError(f"the model cannot be put on '{device}': {error}; "
                          "'cpu' is always there") from error
-
-
-def _default_classes(num_classes: Optional[int]) -> Optional[Sequence[str]]:
-    from orsa.utils.classes import RAFDB_CLASSES
-    return RAFDB_CLASSES if num_classes == len(RAFDB_CLASSES) else None

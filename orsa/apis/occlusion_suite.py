@@ -28,13 +28,13 @@ from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import COMMON_SHARES, KINDS, SHARES
 from orsa.evaluation import FERMetric
-from orsa.utils.classes import common_classes
+from orsa.utils.classes import class_names, common_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import dump_json, save_npz
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
 from orsa.version import __version__
-from .model import init_model, load_config
+from .model import config_classes, init_model, load_config
 from .occlusion_faces import (Cell, CellFaces, name_of, read_list, set_cell,
                               with_names, with_occluder)
 from .occlusion_figures import group_of, list_figures, summarise
@@ -315,17 +315,14 @@ class OcclusionSuite:
         if self._model is None:
             content = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
-            meta = (content.get('meta') or {}).get('dataset_meta') or {}
-            del content
-            # as ModelCheckHook: the checkpoint's, what --data-from says, or
-            # those of the data
             self.model_classes = list(
-                meta.get('classes') or _told_classes(self.cfg)
-                or self.data_classes)
+                class_names(content, config_classes(self.cfg),
+                            self.checkpoint))
+            del content
             common_classes(self.model_classes, self.data_classes)
             cfg = copy.deepcopy(self.cfg)
-            cfg.test_dataloader.dataset.metainfo = dict(
-                classes=self.model_classes)
+            cfg.test_evaluator = []  # which may say them too
+            cfg.test_dataloader.dataset.classes = self.model_classes
             self._model = init_model(cfg, self.checkpoint, self.device)
         return self._model
 
@@ -477,14 +474,6 @@ def _some_of(values: Optional[Sequence], known: Sequence, what: str) -> tuple:
         raise ValueError(f'OcclusionSuite: unknown {what} {unknown}, expected '
                          f'some of {list(known)}')
     return tuple(v for v in known if v in values)
-
-
-def _told_classes(cfg: Config) -> Optional[Sequence[str]]:
-    evaluators = cfg.get('test_evaluator') or []
-    for each in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if each.get('model_classes'):
-            return each['model_classes']
-    return None
 
 
 def _hash(obj) -> str:

@@ -5,7 +5,6 @@ import copy
 import logging
 import os
 import os.path as osp
-from typing import Optional, Sequence
 
 import mmengine
 import numpy as np
@@ -19,7 +18,7 @@ from orsa.utils.configs import type_name
 from orsa.utils.fileio import dump_json
 from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
-from .model import load_config
+from .model import config_classes, load_config
 from .occlusion_suite import add_suite_arguments, run_suite
 from .predictions import DumpPredictions
 from .training import (add_common_arguments, build_runner, set_dataloaders,
@@ -93,16 +92,15 @@ def use_data_from(cfg: Config, other: Config) -> None:
     if not other.get('test_dataloader'):
         raise ValueError(f"'{other.filename}' has no test_dataloader, "
                          '--data-from needs one')
-    own = cfg.test_dataloader.dataset
+    own, classes = cfg.test_dataloader.dataset, config_classes(cfg)
     dataset = copy.deepcopy(other.test_dataloader.dataset)
     dataset.pipeline = _with_source(own.pipeline, dataset.pipeline)
     cfg.test_dataloader.dataset = dataset
-    classes = _classes_of(own, cfg)
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators,
                                               list) else [evaluators]:
         if evaluator.get('type', '').split('.')[-1] == 'FERMetric':
-            evaluator.setdefault('model_classes', classes)
+            evaluator.setdefault('model_classes', classes and list(classes))
     # their numbers of classes may differ now, and need not be compared
     cfg.custom_hooks = [
         hook for hook in cfg.get('custom_hooks') or []
@@ -115,15 +113,6 @@ def _with_source(pipeline: list, other: list) -> list:
     if type_name(pipeline[0]) == type_name(other[0]):
         return pipeline
     return [copy.deepcopy(other[0]), *pipeline[1:]]
-
-
-def _classes_of(dataset: dict, cfg: Config) -> Optional[Sequence[str]]:
-    classes = (dataset.get('metainfo') or {}).get('classes')
-    if classes or dataset.get('classes'):
-        return classes or dataset.get('classes')
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    kind = DATASETS.get(dataset.type)
-    return list(kind.METAINFO['classes']) if kind else None
 
 
 def _limit_samples(cfg: Config, count: int) -> None:

@@ -283,6 +283,9 @@ class FERDataset(BaseDataset):
         if isinstance(classes, str):
             source = f" ('{classes}')"
             classes = [line for _, line in read_lines(osp.expanduser(classes))]
+        if classes is not None:
+            # before metainfo's, which a config may inherit
+            metainfo = dict(metainfo or {}, classes=tuple(classes))
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,

@@ -117,11 +117,13 @@ def _check_content(content: Any, filename: str) -> None:
     demand(
         data is None or isinstance(data, dict),
         'its meta.dataset_meta is no dict')
-    names = (data or {}).get('classes')
-    demand(
-        names is None or (isinstance(names, (list, tuple)) and len(names) > 0
-                          and all(isinstance(n, str) for n in names)),
-        'its meta.dataset_meta.classes are no names')
+    for names, key in (((data or {}).get('classes'), 'dataset_meta.classes'),
+                       ((meta or {}).get('CLASSES'), 'CLASSES')):
+        demand(
+            names is None or (isinstance(names,
+                                         (list, tuple)) and len(names) > 0
+                              and all(isinstance(n, str) for n in names)),
+            f'its meta.{key} are no names')
 
 
 def check_finite(state: Dict[str, Any], filename: str) -> None:

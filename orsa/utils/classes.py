@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Class names: the orders that the field uses, and their comparison."""
 import warnings
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 RAFDB_CLASSES = ('surprise', 'fear', 'disgust', 'happiness', 'sadness',
                  'anger', 'neutral')
@@ -61,6 +61,59 @@ def common_classes(model: Sequence[str], data: Sequence[str]) -> List[str]:
     return common
 
 
+def checkpoint_classes(checkpoint: dict) -> Optional[Tuple[str, ...]]:
+    """The class names that a checkpoint carries.
+
+    Args:
+        checkpoint (dict): Its content: MMEngine's
+            ``meta.dataset_meta.classes``, or ``meta.CLASSES`` of mmcls 0.x.
+
+    Returns:
+        tuple[str] | None: Names by index, None if there are none.
+    """
+    meta = checkpoint.get('meta') or {}
+    names = (meta.get('dataset_meta') or {}).get('classes')
+    names = names or meta.get('CLASSES')
+    return tuple(names) if names else None
+
+
+def class_names(checkpoint: dict,
+                config: Optional[Sequence[str]],
+                source: str = 'the checkpoint') -> Tuple[str, ...]:
+    """The class names of a model, from the first that says them.
+
+    These are ``meta.dataset_meta.classes`` of the checkpoint, what the config
+    says of its data (:func:`orsa.apis.model.config_classes`), and
+    ``meta.CLASSES`` of a checkpoint of mmcls 0.x. An order is never guessed
+    from the number of classes.
+
+    Args:
+        checkpoint (dict): Its content.
+        config (Sequence[str], optional): Names by index as the config has
+            them, None where it has none.
+        source (str): The checkpoint's name, for the message.
+
+    Raises:
+        ValueError: If none says them, or the config has ``meta.CLASSES`` in
+            another order.
+    """
+    saved = checkpoint_classes(checkpoint)
+    meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+    if saved and (meta.get('classes') or not config):
+        return saved
+    if not config:
+        raise ValueError(
+            f"'{source}' carries no class names, and the config says none: "
+            'set dataset=dict(classes=[...]) in its test_dataloader to the '
+            'names, in the order of the training')
+    if saved is None or sorted(saved) == sorted(config):
+        check_classes(saved, config)
+    else:
+        warnings.warn(f"'{source}' names its classes {list(saved)}; the "
+                      f"config's names, {list(config)}, are taken")
+    return tuple(config)
+
+
 def check_classes(checkpoint: Optional[Sequence[str]],
                   dataset: Optional[Sequence[str]]) -> None:
     """Compare the classes of a checkpoint with those it is used for.
@@ -89,5 +142,4 @@ def check_classes(checkpoint: Optional[Sequence[str]],
             if sorted(checkpoint) == sorted(dataset) else 'of other names')
     raise ValueError(
         f'the checkpoint has classes {what}: {checkpoint}, but {dataset} is '
-        "asked for. Set the dataset's metainfo=dict(classes=...) to the "
-        "checkpoint's order")
+        "asked for. Set the dataset's classes to those of the checkpoint")

@@ -14,6 +14,7 @@ import torch
 import torch.nn as nn
 
 from .checkpoint import check_finite, load_checkpoint_file
+from .classes import checkpoint_classes
 from .fileio import atomic_path
 
 State = Dict[str, torch.Tensor]
@@ -451,7 +452,5 @@ def publish(src: str, dst: str, half: bool = True) -> int:
                 raise ConversionError(f"'{src}': {key} is not finite"
                                       f"{' in float16' if half else ''}")
         new[key] = value.contiguous().clone()
-    meta = content.get('meta') or {}
-    classes = (meta.get('dataset_meta') or {}).get('classes')
-    write_state(new, dst, classes)
+    write_state(new, dst, checkpoint_classes(content))
     return os.path.getsize(dst)

@@ -3,6 +3,7 @@
 from mmengine.config import Config
 
 from orsa.apis import init_model
+from orsa.utils.classes import RAFDB_CLASSES
 
 
 def plain_model(load: str = 'LoadImageFromFile',
@@ -24,10 +25,12 @@ def plain_model(load: str = 'LoadImageFromFile',
             neck=dict(type='GlobalAveragePooling'),
             head=dict(type='LinearClsHead', num_classes=7, in_channels=8)),
         test_dataloader=dict(
-            dataset=dict(pipeline=[
-                dict(type=load),
-                dict(type='Resize', scale=scale),
-                dict(type='PackInputs')
-            ])))
+            dataset=dict(
+                classes=RAFDB_CLASSES,
+                pipeline=[
+                    dict(type=load),
+                    dict(type='Resize', scale=scale),
+                    dict(type='PackInputs')
+                ])))
     cfg.update(changes)
     return init_model(Config(cfg))

@@ -151,7 +151,10 @@ def test_what_is_refused(model, crops):
     with pytest.raises(TypeError, match=r'crops\[1\] should be'):
         predict_faces(model, [crops[0], crops[0] / 255.])
     with pytest.raises(ValueError, match='test pipeline'):
-        predict_faces(drawing_model(test_dataloader=None), crops)
+        predict_faces(
+            drawing_model(
+                test_dataloader=dict(dataset=dict(classes=RAFDB_CLASSES))),
+            crops)
     with pytest.raises(ValueError, match='batch_size'):
         predict_faces(model, crops, batch_size=0)
     nameless = drawing_model()

@@ -249,11 +249,13 @@ def test_a_model_without_landmarks(group):
                     head=dict(
                         type='LinearClsHead', num_classes=7, in_channels=8)),
                 test_dataloader=dict(
-                    dataset=dict(pipeline=[
-                        dict(type='LoadImageFromFile'),
-                        dict(type='Resize', scale=(32, 32)),
-                        dict(type='PackInputs')
-                    ])))))
+                    dataset=dict(
+                        classes=RAFDB_CLASSES,
+                        pipeline=[
+                            dict(type='LoadImageFromFile'),
+                            dict(type='Resize', scale=(32, 32)),
+                            dict(type='PackInputs')
+                        ])))))
     inferencer = FERInferencer(plain, detector=lambda image: boxes)
     face = inferencer(photo)['predictions'][0].faces[0]
     np.testing.assert_array_equal(face.crop,

@@ -40,6 +40,11 @@ def another_order_of_classes():
     check_classes(RAFDB_CLASSES, sorted(RAFDB_CLASSES))
 
 
+def no_class_names():
+    from orsa.utils.classes import class_names
+    class_names({}, None, 'model.pth')
+
+
 class _Code:
 
     def __reduce__(self):
@@ -141,9 +146,9 @@ def no_cache():
 
 CAUSES = [
     no_data, no_pretrained_file, another_networks_file, no_checkpoint,
-    another_order_of_classes, pickle_with_code, half_a_checkpoint,
-    diverged_checkpoint, sam_without_its_loop, soft_labels, folders_by_number,
-    class_of_no_name, figures_without_faces, unknown_model,
+    another_order_of_classes, no_class_names, pickle_with_code,
+    half_a_checkpoint, diverged_checkpoint, sam_without_its_loop, soft_labels,
+    folders_by_number, class_of_no_name, figures_without_faces, unknown_model,
     config_without_weights, cut_picture, empty_picture, compiled_operator,
     no_cache
 ]

@@ -120,8 +120,8 @@ def test_checkpoint_of_other_classes_is_tested_by_name(monkeypatch):
     monkeypatch.setattr('orsa.engine.hooks.model_check_hook.print_log',
                         lambda message, **kwargs: told.append(message))
 
-    def load(names, *metrics, train=None):
-        dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b', 'c')))
+    def load(names, *metrics, train=None, data=('a', 'b', 'c'), old=None):
+        dataset = SimpleNamespace(metainfo=dict(classes=data) if data else {})
         loop = SimpleNamespace(
             dataloader=SimpleNamespace(dataset=dataset),
             evaluator=SimpleNamespace(metrics=metrics))
@@ -133,6 +133,8 @@ def test_checkpoint_of_other_classes_is_tested_by_name(monkeypatch):
             _load_from='x.pth',
             model=torch.nn.Identity())
         meta = dict(dataset_meta=dict(classes=names)) if names else {}
+        if old:
+            meta['CLASSES'] = old
         ModelCheckHook().after_load_checkpoint(runner, dict(meta=meta))
         return metrics[0].model_classes
 
@@ -149,6 +151,12 @@ def test_checkpoint_of_other_classes_is_tested_by_name(monkeypatch):
     with pytest.warns(UserWarning, match='no class names.*b, a, c'):
         assert load(None, metric) == ('b', 'a', 'c')
     assert 'the order alone' in told[1]
+    # mmcls 0.x
+    told.clear()
+    metric.model_classes = None
+    assert load(None, metric, data=None, old=('b', 'c')) == ('b', 'c')
+    with pytest.raises(ValueError, match='x.pth.*no class names.*says none'):
+        load(None, Metric(), data=None)
     # a metric that goes by index, and training, are refused
     with pytest.raises(ValueError, match='other names'):
         load(('c', 'a', 'd'), Metric(), object())

@@ -9,7 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
-from orsa.utils.classes import check_classes, common_classes
+from orsa.utils.classes import (check_classes, checkpoint_classes, class_names,
+                                common_classes)
 from orsa.utils.state_fit import bare_keys, misfits
 
 
@@ -59,17 +60,14 @@ class ModelCheckHook(Hook):
         self._check_keys(runner, checkpoint)
         if runner._resume:
             self._check_optimizer(runner, checkpoint)
-        meta = checkpoint.get('meta') or {}
-        classes = (meta.get('dataset_meta') or {}).get('classes')
         expected = self._dataset_classes(runner)
         metrics = self._matching_metrics(runner)
         if not metrics:
-            check_classes(classes, expected)
+            check_classes(checkpoint_classes(checkpoint), expected)
             return
-        if classes is None:
-            # names that the checkpoint lacks may have been given to the metric
-            classes = metrics[0].model_classes or expected
-            check_classes(None, classes)
+        # names that the checkpoint lacks may have been given to the metric
+        classes = class_names(checkpoint, metrics[0].model_classes or expected,
+                              runner._load_from)
         for metric in metrics:
             metric.model_classes = classes
         if classes and expected and list(classes) != list(expected):
