@@ -28,6 +28,10 @@ default_hooks = dict(
     preemption=dict(type='orsa.PreemptionHook'),
     # peak memory in the log, where there is no GPU to ask
     host_memory=dict(type='orsa.HostMemoryHook'),
+    # what has no learning rate stays as it is, whatever the schedule
+    freeze=dict(type='orsa.FreezeHook'),
+    # what a schedule does in a training of another length
+    schedule=dict(type='orsa.ScheduleHook'),
     # normalisation and class order, compared before they can mislead
     model_check=dict(type='orsa.ModelCheckHook'),
     # best, last and mean of the last epochs, never one of them alone

@@ -22,6 +22,7 @@ from orsa.utils.configs import OptionsAction
 from orsa.utils.dist import guard_ranks, prepare_cpu_distribution
 from orsa.utils.fileio import check_writable, plain_disk_errors
 from orsa.utils.folder_lock import locked_folder
+from orsa.utils.pretrained import take_pretrained
 from orsa.utils.rank_faults import rank_from_environment
 from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
@@ -62,6 +63,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         const='auto',
         help='resume from this checkpoint, or from the latest one in the '
         'work dir')
+    parser.add_argument(
+        '--rebuild-schedule',
+        action='store_true',
+        help='with --resume: take learning rate and schedules from the '
+        'config, at the iteration that was reached, not from the checkpoint')
     parser.add_argument(
         '--amp',
         action='store_true',
@@ -116,9 +122,18 @@ def set_dataloaders(cfg: Config, args: argparse.Namespace) -> None:
         loader.setdefault('pin_memory', torch.cuda.is_available())
         if args.no_pin_memory:
             loader['pin_memory'] = False
-        if (getattr(args, 'no_persistent_workers', False)
-                or not loader.get('num_workers')):
+        if getattr(args, 'no_persistent_workers', False):
             loader['persistent_workers'] = False
+
+
+def drop_worker_settings(cfg: Config) -> None:
+    """Take from a loader without workers what torch takes with some only."""
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(field)
+        if loader and not loader.get('num_workers'):
+            for key in ('persistent_workers', 'prefetch_factor', 'timeout',
+                        'multiprocessing_context'):
+                loader.pop(key, None)
 
 
 def set_amp(cfg: Config) -> None:
@@ -173,6 +188,9 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
             raise ValueError('--auto-scale-lr needs auto_scale_lr=dict('
                              'base_batch_size=...) in the config')
         cfg.auto_scale_lr.enable = True
+    if getattr(args, 'rebuild_schedule', False):
+        cfg.setdefault('default_hooks', dict())['schedule'] = dict(
+            type='orsa.ScheduleHook', rebuild=True)
     if args.resume is not None:
         cfg.resume = True
         if args.resume != 'auto':
@@ -195,16 +213,35 @@ def resume_latest(cfg: Config) -> None:
         cfg.load_from = latest
 
 
+def _load_whole_model(cfg: Config) -> None:
+    """Let a Pretrained ``model.init_cfg`` be loaded as ``load_from`` is, which
+    knows of classes; its parts still begin from files of their own."""
+    init_cfg = cfg.model.get('init_cfg')
+    pretrained = take_pretrained(cfg.model)
+    if pretrained is None:
+        return
+    if pretrained.get('prefix'):
+        cfg.model.init_cfg = init_cfg  # MMEngine's business
+    else:
+        cfg.load_from = pretrained['checkpoint']
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build a Runner, ready for what the stack and the machine need."""
     prepare_cpu_distribution(cfg)
     guard_ranks(cfg)
+    drop_worker_settings(cfg)
     if cfg.get('load_from'):
         from orsa.models.priors import skip_pretrained
         skip_pretrained(cfg.model)
+    else:
+        _load_whole_model(cfg)
     runner = (
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
     guard_ranks(cfg)  # on GPUs the Runner has joined the group
+    # a line for each of them, where FreezeHook says their number
+    runner.logger.addFilter(lambda record: 'is skipped since its requires_grad'
+                            not in record.getMessage())
     return runner
 
 
@@ -387,6 +424,11 @@ def describe(runner: Runner) -> str:
         feats = runner.model.extract_feat(inputs)
     feats = feats if isinstance(feats, (tuple, list)) else [feats]
     lines.append('features: ' + ', '.join(str(tuple(f.shape)) for f in feats))
+    from orsa.engine.hooks import FreezeHook
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    for hook in runner.hooks:
+        if isinstance(hook, FreezeHook):
+            hook.before_run(runner)
     lines.extend(_parameter_lines(runner.model))
     return '\n'.join(lines)
 

@@ -1,11 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .checkpoint_hook import CheckpointHook
+from .freeze_hook import FreezeHook
 from .host_memory_hook import HostMemoryHook
 from .model_check_hook import ModelCheckHook
 from .numerical_fault_hook import NumericalFault, NumericalFaultHook
 from .preemption_hook import Preempted, PreemptionHook
 from .rank_check_hook import RankCheckHook
 from .reseed_hook import ReseedHook
+from .schedule_hook import ScheduleHook
 from .switch_recipe_hook import SwitchRecipeHook
 from .sync_buffers_hook import SyncBuffersHook
 from .validation_faces_hook import ValidationFacesHook
@@ -15,6 +17,7 @@ from .world_size_hook import WorldSizeHook
 __all__ = [
     'CheckpointHook', 'Preempted', 'PreemptionHook', 'HostMemoryHook',
     'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook', 'RankCheckHook',
-    'ReseedHook', 'SwitchRecipeHook', 'SyncBuffersHook', 'ValidationFacesHook',
-    'ValidationRecordHook', 'WorldSizeHook'
+    'FreezeHook', 'ReseedHook', 'ScheduleHook', 'SwitchRecipeHook',
+    'SyncBuffersHook', 'ValidationFacesHook', 'ValidationRecordHook',
+    'WorldSizeHook'
 ]

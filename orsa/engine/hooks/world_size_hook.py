@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 from orsa.registry import HOOKS
 
 # Of a scheduler's state, what says how far it is; the rest are its settings.
-_PROGRESS = ('base_values', 'last_step', '_global_step', '_last_value',
-             'verbose')
+PROGRESS = ('base_values', 'last_step', '_global_step', '_last_value',
+            'verbose')
 
 
 @HOOKS.register_module()
@@ -138,7 +138,7 @@ def _convert_schedules(saved: List[dict], built: Iterable, before: int,
         settings = {
             key: value
             for key, value in scheduler.state_dict().items()
-            if key not in _PROGRESS
+            if key not in PROGRESS
         }
         if all(state.get(key) == value for key, value in settings.items()):
             continue  # it was given in iterations, and stays there
