@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from orsa.registry import HOOKS
 from orsa.utils.classes import (check_classes, checkpoint_classes, class_names,
                                 common_classes)
-from orsa.utils.state_fit import bare_keys, misfits
+from orsa.utils.state_fit import bare_keys, class_axes, fit_classes, misfits
 
 
 @HOOKS.register_module()
@@ -25,11 +25,13 @@ class ModelCheckHook(Hook):
       For a test, and to resume, all of the model has to be in it; to begin
       from one, what was to begin from a file of its own (frozen priors, the
       image encoder) has to, for that file is not read then.
-    - A checkpoint carries the names of its classes: loading it for a dataset
-      with other names, or another order of the same names, is an error. In a
-      test, metrics that can match classes by name (``model_classes`` of
-      :class:`orsa.FERMetric`) are told the checkpoint's, and what is left out
-      is logged.
+    - A checkpoint carries the names of its classes: resuming it for a dataset
+      with other names, or another order of the same names, is an error. A
+      training that begins from it (``load_from``) takes what it has by class
+      in the order of the data; of other names or another number it is left
+      out. In a test, metrics that can match classes by name
+      (``model_classes`` of :class:`orsa.FERMetric`) are told the
+      checkpoint's, and what is left out is logged.
 
     Raises:
         ValueError: If one of these does not agree; it is named.
@@ -63,7 +65,7 @@ class ModelCheckHook(Hook):
         expected = self._dataset_classes(runner)
         metrics = self._matching_metrics(runner)
         if not metrics:
-            check_classes(checkpoint_classes(checkpoint), expected)
+            self._fit_classes(runner, checkpoint, expected)
             return
         # names that the checkpoint lacks may have been given to the metric
         classes = class_names(checkpoint, metrics[0].model_classes or expected,
@@ -100,6 +102,31 @@ class ModelCheckHook(Hook):
                     'a checkpoint of the whole model, or give the part that '
                     'it is for its own file (init_cfg or checkpoint) instead '
                     'of load_from')
+
+    @staticmethod
+    def _fit_classes(runner: Runner, checkpoint: dict,
+                     expected: Optional[Sequence[str]]) -> None:
+        saved = checkpoint_classes(checkpoint)
+        begins = hasattr(runner._train_loop,
+                         'dataloader') and not runner._resume
+        model = runner.model
+        head = getattr(
+            model.module if is_model_wrapper(model) else model, 'head', None)
+        count = getattr(head, 'num_classes', None)
+        if begins and expected and count is not None:
+            axes = class_axes(head, runner.cfg.model.head)
+            done = fit_classes(
+                checkpoint.get('state_dict', checkpoint), {
+                    f'head.{key}': axis
+                    for key, axis in axes.items()
+                }, count, saved, expected)
+            if done:
+                # EMAHook swaps it with the state dict, to begin from that
+                checkpoint.pop('ema_state_dict', None)
+                print_log(f"'{runner._load_from}' {done}", logger='current')
+            if done or saved:
+                return
+        check_classes(saved, expected)
 
     @staticmethod
     def _check_optimizer(runner: Runner, checkpoint: dict) -> None:

@@ -4,7 +4,7 @@ from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn as nn
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, initialize
 from mmengine.utils import to_2tuple
 
 from orsa.registry import MODELS
@@ -28,7 +28,9 @@ class ImageStream(BaseModule):
                  image_source: Optional[str],
                  allow_untrained: AllowUntrained,
                  init_cfg: Optional[dict] = None):
-        super().__init__(init_cfg=init_cfg)
+        cfg = dict(init_cfg=init_cfg)
+        self.pretrained = take_pretrained(cfg)
+        super().__init__(init_cfg=cfg.get('init_cfg'))
         self.allow_untrained = check_allow_untrained(allow_untrained)
         self.image_source = image_source
         self.image_size = to_2tuple(image_size)
@@ -47,18 +49,24 @@ class ImageStream(BaseModule):
         return MODELS.build(cfg)
 
     def init_weights(self) -> None:
-        """Initialise, load the encoder's file and let the priors load
-        theirs."""
+        """Initialise, load the encoder's file, let the priors load theirs.
+
+        A Pretrained ``init_cfg`` of this backbone comes last: as everywhere in
+        MMEngine, what is named for the whole wins over what its parts begin
+        with.
+        """
         name = f'image encoder ({type(self.image_encoder).__name__})'
-        pretrained = self.image_pretrained
+        encoder = self.image_pretrained
         # asked for first: a missing file need not wait for the rest
-        found = pretrained is not None and check_pretrained(
-            pretrained['checkpoint'], name, self.image_source,
+        found = encoder is not None and check_pretrained(
+            encoder['checkpoint'], name, self.image_source,
             self.allow_untrained)
         super().init_weights()
         if found:
-            load_pretrained(self.image_encoder, pretrained['checkpoint'], name,
-                            pretrained.get('prefix'))
+            load_pretrained(self.image_encoder, encoder['checkpoint'], name,
+                            encoder.get('prefix'))
+        if self.pretrained is not None:
+            initialize(self, self.pretrained)
 
     def encode(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
         """The encoder's maps of images (B, 3, H, W) of any size."""
