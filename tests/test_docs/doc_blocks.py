@@ -14,6 +14,8 @@ PAGES = ('README.md', 'configs/baselines/README.md', 'orsa/zoo/README.md',
 LINKED = ('tools', 'configs', 'orsa', 'demo', 'docs', 'model-index.yml')
 # pages whose Python needs what their commands write: they are run together
 WHOLE = ('docs/deploy.md', 'docs/occlusion_benchmark.md')
+# pages with a test of their own, which executes their Python
+APART = ('docs/finetuning.md', )
 
 _BLOCK = re.compile(
     r'(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n\s*)?'

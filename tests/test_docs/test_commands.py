@@ -20,7 +20,7 @@ import sys
 
 import cv2
 import pytest
-from doc_blocks import LINKED, PAGES, ROOT, WHOLE, blocks, words_of
+from doc_blocks import APART, LINKED, PAGES, ROOT, WHOLE, blocks, words_of
 from mmengine.config import Config, ConfigDict
 from tiny_data import photograph
 
@@ -30,7 +30,8 @@ from orsa.apis import load_config
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [b for b in BLOCKS if b.commands]
 PYTHON = sorted({b.page
-                 for b in BLOCKS if b.is_python and not b.reason} - set(WHOLE))
+                 for b in BLOCKS if b.is_python and not b.reason} -
+                set(WHOLE) - set(APART))
 # pages whose Python reads real faces
 NEED_FACES = {'docs/responsible_use.md'}
 
