@@ -32,36 +32,45 @@ __all__ = [
 _MODELS_ON_DEMAND = {'SegFaceHead': 'orsa.models.heads.segface_head'}
 
 
-class _OnDemandRegistry(Registry):
-    """A registry of which some modules wait until they are asked for.
+class _Registry(Registry):
+    """A registry that also knows mmpretrain's names, on which ours build.
+
+    Without a default scope a bare name is looked for in orsa, in mmpretrain
+    and in MMEngine, so that ``MODELS.build(cfg.model)`` builds our configs.
 
     Args:
-        on_demand (dict[str, str]): The module of each such name.
+        on_demand (dict[str, str], optional): Modules that wait until a name is
+            asked for, by that name. Defaults to None.
     """
 
-    def __init__(self, *args, on_demand: Dict[str, str], **kwargs):
+    def __init__(self,
+                 *args,
+                 on_demand: Optional[Dict[str, str]] = None,
+                 **kwargs):
         super().__init__(*args, **kwargs)
-        self._on_demand = on_demand
+        self._on_demand = on_demand or {}
 
     def get(self, key: str) -> Optional[type]:
         if isinstance(key, str):
             scope, name = self.split_scope_key(key)
             if scope in (None, self.scope) and name in self._on_demand:
                 import_module(self._on_demand[name])
+            self.import_from_location()
+            if scope is None and name not in self.module_dict:
+                return self.parent.get(f'mmpretrain.{name}')
         return super().get(key)
 
 
-def _child(parent: Registry, *locations: str) -> Registry:
-    return Registry(
-        parent.name, parent=parent, scope='orsa', locations=list(locations))
+def _child(parent: Registry, *locations: str, **kwargs) -> Registry:
+    return _Registry(
+        parent.name,
+        parent=parent,
+        scope='orsa',
+        locations=list(locations),
+        **kwargs)
 
 
-MODELS = _OnDemandRegistry(
-    MMENGINE_MODELS.name,
-    parent=MMENGINE_MODELS,
-    scope='orsa',
-    locations=['orsa.models'],
-    on_demand=_MODELS_ON_DEMAND)
+MODELS = _child(MMENGINE_MODELS, 'orsa.models', on_demand=_MODELS_ON_DEMAND)
 DATASETS = _child(MMENGINE_DATASETS, 'orsa.datasets')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'orsa.datasets.samplers')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'orsa.datasets.transforms')

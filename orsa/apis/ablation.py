@@ -17,10 +17,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from orsa.evaluation import FERMetric
-from orsa.utils.configs import named_checkpoints
+from orsa.utils.configs import named_checkpoints, scope_of
 from orsa.utils.convert import publish
 from orsa.utils.fileio import dump_json, load_json, save_npz, write_text
 from orsa.utils.pretrained import local_file
@@ -272,8 +272,9 @@ def execute(study: Study, run: Run) -> dict:
     write_text(marker, fingerprint)
 
     start = time.time()
-    runner = build_runner(copy.deepcopy(cfg))
-    runner.train()
+    with scope_of(cfg):
+        runner = build_runner(copy.deepcopy(cfg))
+        runner.train()
     result = dict(
         variant=run.variant,
         seed=run.seed,
@@ -368,8 +369,8 @@ def test_faces(study: Study,
     key = hashlib.sha256(repr(dataset.to_dict()).encode()).hexdigest()[:12]
     path = study.file('faces', f'{key}.npz')
     if not osp.isfile(path):
-        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-        built = DATASETS.build(dataset)
+        with scope_of(cfg):
+            built = DATASETS.build(dataset)
         packed = [built[i] for i in range(len(built))]
         save_npz(
             path,

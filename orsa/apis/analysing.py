@@ -10,10 +10,10 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from orsa.evaluation import FERMetric
-from orsa.utils.configs import OptionsAction, type_name
+from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.utils.face_parts import LAPA_PALETTE
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_class_sheet, draw_prediction_sheet,
@@ -76,10 +76,10 @@ def build_dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
     loader = cfg.get(f'{split}_dataloader')
     if not loader:
         raise ValueError(f"'{cfg.filename}' has no {split}_dataloader")
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    built = DATASETS.build(copy.deepcopy(dataset or loader.dataset))
-    if hasattr(built, 'full_init'):
-        built.full_init()
+    with scope_of(cfg):
+        built = DATASETS.build(copy.deepcopy(dataset or loader.dataset))
+        if hasattr(built, 'full_init'):
+            built.full_init()
     return built
 
 
@@ -97,8 +97,8 @@ def samples_of(cfg: Config, images: Optional[Sequence[str]],
     """Packed samples of files of faces, or if there are none of the test."""
     if not images:
         return spread_samples(cfg, count)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+    with scope_of(cfg):
+        pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
     return [pipeline(dict(img_path=path)) for path in images]
 
 

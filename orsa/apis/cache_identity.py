@@ -7,11 +7,11 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import to_2tuple
 
-from orsa.utils.configs import config_hash, type_name
+from orsa.utils.configs import config_hash, scope_of, type_name
 from orsa.utils.pretrained import local_file, take_pretrained
 from orsa.utils.prior_cache import (CacheError, PriorCache, file_hash,
                                     sample_key)
@@ -249,10 +249,10 @@ def list_samples(dataset) -> Samples:
 
 def build_dataset(cfg: Config, split: str):
     """The data set of a split, without its pipeline."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     config = copy.deepcopy(dataset_config(cfg, split))
     config['pipeline'] = []
-    return DATASETS.build(config)
+    with scope_of(cfg):
+        return DATASETS.build(config)
 
 
 def find_twin(cfg: Config, split: str, done: Sequence[str]) -> Optional[str]:

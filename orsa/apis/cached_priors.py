@@ -10,7 +10,6 @@ from typing import Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
 
 from orsa.utils.configs import type_name
 from orsa.utils.prior_cache import PRIOR_KEYS, CacheError, PriorCache
@@ -43,7 +42,6 @@ def use_prior_cache(cfg: Config,
     root = cfg.get('prior_cache')
     if not root:
         return
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     served = []
     for split in splits:
         if not cfg.get(f'{split}_dataloader'):

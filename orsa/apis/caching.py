@@ -17,10 +17,10 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from mmengine.utils import ProgressBar
 
-from orsa.utils.configs import OptionsAction, type_name
+from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.utils.fileio import atomic_path, dump_json, plain_disk_errors
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
                                     CacheError, PriorCache, file_hash)
@@ -52,7 +52,6 @@ def build_priors(cfg: Config,
         FileNotFoundError: If a prior's file is missing.
     """
     from orsa.models.priors import skip_pretrained
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     state = load_state(checkpoint) if checkpoint else None
     priors = {}
     for name, config in prior_configs(cfg).items():
@@ -61,7 +60,8 @@ def build_priors(cfg: Config,
         config['allow_untrained'] = False
         if state is not None:
             skip_pretrained(config)
-        prior = MODELS.build(config)
+        with scope_of(cfg):
+            prior = MODELS.build(config)
         if getattr(prior, 'cache_key', None) != PRIOR_KEYS[name]:
             raise CacheError(
                 f'model.backbone.{FIELDS[name]} is of type '
@@ -151,11 +151,13 @@ def _pictures(dataset, pipelines: Sequence[Compose], flip: int,
 def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
              writer: _Writer, device: torch.device) -> None:
     config = preprocessor_config(cfg)
-    preprocessor = MODELS.build(config).to(device).eval()
     pipeline = dataset_config(cfg, split)['pipeline']
-    pipelines = [
-        Compose(clean_pipeline(pipeline, flip)[0]) for flip in (False, True)
-    ]
+    with scope_of(cfg):
+        preprocessor = MODELS.build(config).to(device).eval()
+        pipelines = [
+            Compose(clean_pipeline(pipeline, flip)[0])
+            for flip in (False, True)
+        ]
     size = cfg[f'{split}_dataloader'].get('batch_size', 32)
     bar = ProgressBar(len(dataset))
     for start in range(0, len(dataset), size):

@@ -5,7 +5,7 @@ import pickle
 import sys
 from typing import Callable, Optional, Sequence
 
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 
 from orsa.registry import MODELS
 from orsa.utils import convert
@@ -18,8 +18,8 @@ _SEGFACE = 'orsa::_base_/models/segface_lapa.py'
 
 
 def _build(cfg: dict):
-    init_default_scope('mmpretrain')
-    return MODELS.build(cfg)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(cfg)
 
 
 def convert_ir50(src: str, dst: str) -> convert.Report:

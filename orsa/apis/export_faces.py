@@ -6,9 +6,9 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
-from orsa.utils.configs import type_name
+from orsa.utils.configs import scope_of, type_name
 from .exported import TRANSFORMS, apply_pipeline, build_pipeline
 from .pictures import list_pictures, read_picture
 
@@ -89,7 +89,6 @@ def training_faces(cfg: Config, pipeline: Sequence[dict],
         FileNotFoundError: If they are not there.
         ValueError: If the config has no plain training data.
     """
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = copy.deepcopy((cfg.get('train_dataloader') or {}).get('dataset'))
     while dataset and 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset['dataset']
@@ -102,7 +101,8 @@ def training_faces(cfg: Config, pipeline: Sequence[dict],
     ]
     if 'with_annotations' in dataset:  # which only augmentation needs
         dataset['with_annotations'] = False
-    faces = DATASETS.build(dataset)
+    with scope_of(cfg):
+        faces = DATASETS.build(dataset)
     chosen = spread(len(faces), count)
     return np.stack(
         [faces[i]['inputs'].permute(1, 2, 0).numpy() for i in chosen])

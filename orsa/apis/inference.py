@@ -7,9 +7,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.dataset import Compose, default_collate
-from mmengine.registry import DefaultScope
 
-from orsa.utils.configs import type_name
+from orsa.utils.configs import scope_of, type_name
 from .faces import check_image
 from .visibility import covered_shares
 
@@ -168,8 +167,7 @@ def test_pipeline(cfg: dict) -> Compose:
                          'model.cfg.test_dataloader.dataset.pipeline: '
                          'init_model keeps the config that it was given')
     pipeline = [t for t in pipeline if type_name(t) not in _LOADERS]
-    with DefaultScope.overwrite_default_scope(
-            cfg.get('default_scope', 'mmpretrain')):
+    with scope_of(cfg):
         return Compose(pipeline)
 
 

@@ -6,12 +6,13 @@ from typing import Optional, Tuple, Union
 import torch
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from orsa.utils.classes import check_classes, checkpoint_classes, class_names
 from orsa.utils.compat import setup_stack
 from orsa.utils.config_scope import config_path
+from orsa.utils.configs import scope_of
 from orsa.utils.state_fit import bare_keys, misfits
 from .zoo import looks_like_name, resolve_model
 
@@ -55,12 +56,12 @@ def build_model(cfg: Config, pretrained: bool = True) -> nn.Module:
     Returns:
         nn.Module: The model.
     """
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model_cfg = copy.deepcopy(cfg.model)
     if not pretrained:
         from orsa.models.priors import skip_pretrained
         skip_pretrained(model_cfg)
-    return MODELS.build(model_cfg)
+    with scope_of(cfg):
+        return MODELS.build(model_cfg)
 
 
 def _load(model: nn.Module, checkpoint: dict, name: str, strict: bool) -> None:

@@ -20,7 +20,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
@@ -29,7 +29,7 @@ from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import COMMON_SHARES, KINDS, SHARES
 from orsa.evaluation import FERMetric
 from orsa.utils.classes import class_names, common_classes
-from orsa.utils.configs import config_hash
+from orsa.utils.configs import config_hash, scope_of
 from orsa.utils.fileio import dump_json, save_npz
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
@@ -134,9 +134,9 @@ class OcclusionSuite:
     # ---------------------------------------------------------------- data
 
     def _open_data(self, dataset: dict) -> None:
-        init_default_scope(self.cfg.get('default_scope', 'mmpretrain'))
         self._data_cfg = with_names(dataset)
-        self.clean = DATASETS.build(copy.deepcopy(self._data_cfg))
+        with scope_of(self.cfg):
+            self.clean = DATASETS.build(copy.deepcopy(self._data_cfg))
         infos = [self.clean.get_data_info(i) for i in range(len(self.clean))]
         self.names = [name_of(info) for info in infos]
         self.labels = np.array([int(i['gt_label']) for i in infos], np.int64)
@@ -144,7 +144,8 @@ class OcclusionSuite:
         self.hidden = None
         if self.kinds and self.severities:
             cfg = with_occluder(self._data_cfg, self.seed)
-            self.hidden = DATASETS.build(cfg)
+            with scope_of(self.cfg):
+                self.hidden = DATASETS.build(cfg)
             self._try_one()
 
     def _try_one(self) -> None:
@@ -400,7 +401,8 @@ class OcclusionSuite:
             lists={})
         members = {}
         for title, path in self.lists.items():
-            listed, types = read_list(self.clean, self._data_cfg, path)
+            with scope_of(self.cfg):
+                listed, types = read_list(self.clean, self._data_cfg, path)
             members[f'list/{title}'] = np.isin(names, listed)
             report['lists'][title] = dict(
                 file=osp.basename(osp.normpath(path)),

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from orsa.datasets import FERDataset
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import OptionsAction, scope_of
 from orsa.utils.fileio import atomic_path
 from orsa.utils.image_files import read_bytes
 from orsa.utils.packed_files import ABOUT, FORMAT, file_key, import_lmdb
@@ -89,13 +89,14 @@ def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
             of them have different files at the same place below their roots,
             or if there are none.
     """
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     found: Dict[str, str] = {}
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         if not loader:
             continue
-        for dataset in _plain_datasets(_build(loader['dataset'])):
+        with scope_of(cfg):
+            built = _build(loader['dataset'])
+        for dataset in _plain_datasets(built):
             for key, path in _list(dataset):
                 if osp.abspath(found.setdefault(key,
                                                 path)) != osp.abspath(path):

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS
 from orsa.engine.hooks.numerical_fault_hook import names_at_fault, replay
 from orsa.utils.batches import decode_batch
 from orsa.utils.checkpoint import load_checkpoint_file
-from orsa.utils.configs import OptionsAction, type_name
+from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.utils.tracing import Origin
 from .model import build_model, load_config
 
@@ -26,7 +26,8 @@ def _switch_losses(model, cfg: Config, epoch: int) -> None:
             continue
         for item in sorted(hook.schedule, key=lambda i: i.action_epoch):
             if item.action_epoch <= epoch + 1 and item.get('loss'):
-                model.head.loss_module = MODELS.build(item.loss)
+                with scope_of(cfg):
+                    model.head.loss_module = MODELS.build(item.loss)
 
 
 def _check_stored(content: dict, fault: str) -> None:
@@ -112,7 +113,8 @@ def replay_step(
         raise ValueError(f"'{fault}' is of another model than that of the "
                          f'config: {error}') from error
     model.to(device)
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    with scope_of(cfg):
+        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     with _named(fault, 'the optimizer'):
         wrapper.load_state_dict(content['optimizer'])
     with _named(fault, 'a batch'):

@@ -4,8 +4,9 @@ import os.path as osp
 from typing import List, Optional
 
 import torch
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
+from orsa.utils.configs import scope_of
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
                                 plot_curves, spread)
@@ -58,8 +59,8 @@ def plot_results(config: str,
 
     if 'data_from' in metrics:
         use_data_from(cfg, load_config(metrics['data_from']))
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    with scope_of(cfg):
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
     classes = dataset.metainfo['classes']
     # scores are the model's own, whose classes may be others
     outputs = metrics.get('model_classes', classes)

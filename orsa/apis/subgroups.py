@@ -9,10 +9,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 import cv2
 import numpy as np
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from orsa.datasets.press_faces import identity_of
-from orsa.utils.configs import type_name
+from orsa.utils.configs import scope_of, type_name
 from orsa.utils.fileio import dump_json, write_text
 from orsa.utils.markdown import markdown_table
 from .analysing import analysis_parser, read_config
@@ -264,11 +264,11 @@ def subgroups(cfg: Config, results: str,
         list[Group]: See :func:`divide`.
     """
     answers = read_answers(results)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = copy.deepcopy(cfg.test_dataloader.dataset)
     if type_name(dataset_cfg) == 'RAFDB':
         dataset_cfg.with_annotations = True
-    dataset = DATASETS.build(dataset_cfg)
+    with scope_of(cfg):
+        dataset = DATASETS.build(dataset_cfg)
     return divide(answers, attributes(dataset, dataset_cfg, types))
 
 

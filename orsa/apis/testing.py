@@ -11,10 +11,10 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from orsa.evaluation import FERMetric
-from orsa.utils.configs import type_name
+from orsa.utils.configs import scope_of, type_name
 from orsa.utils.fileio import dump_json
 from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
@@ -118,9 +118,9 @@ def _with_source(pipeline: list, other: list) -> list:
 def _limit_samples(cfg: Config, count: int) -> None:
     if count < 1:
         raise ValueError(f'--max-samples should be positive, but got {count}')
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = cfg.test_dataloader.dataset
-    total = len(DATASETS.build(copy.deepcopy(dataset)))
+    with scope_of(cfg):
+        total = len(DATASETS.build(copy.deepcopy(dataset)))
     if count < total:
         # Spread over the list: many are sorted by class.
         dataset.indices = np.linspace(0, total - 1,
@@ -144,13 +144,14 @@ def test(args: argparse.Namespace) -> dict:
     if getattr(args, 'occlusion_suite', False):
         return run_suite(cfg, args)
     use_prior_cache(cfg, ('test', ), args.checkpoint)
-    runner = build_runner(cfg)
-    if is_main_process():
-        _find_duplicates(runner)
-    if args.out and args.out_item != 'metrics':
-        runner.test_evaluator.metrics.append(
-            DumpPredictions(out_file_path=args.out))
-    metrics = runner.test()
+    with scope_of(cfg):  # the Runner's own would stay
+        runner = build_runner(cfg)
+        if is_main_process():
+            _find_duplicates(runner)
+        if args.out and args.out_item != 'metrics':
+            runner.test_evaluator.metrics.append(
+                DumpPredictions(out_file_path=args.out))
+        metrics = runner.test()
     if is_main_process():
         report = dict(config=args.config, checkpoint=args.checkpoint)
         if getattr(args, 'data_from', None):

@@ -18,7 +18,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from orsa.utils.checkpoint import check_finite, load_checkpoint_file
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import OptionsAction, scope_of
 from orsa.utils.dist import guard_ranks, prepare_cpu_distribution
 from orsa.utils.fileio import check_writable, plain_disk_errors
 from orsa.utils.folder_lock import locked_folder
@@ -464,13 +464,16 @@ def train(args: argparse.Namespace) -> Runner:
     # hooks import OpenMMLab's models, which speak until they are set up
     from orsa.engine.hooks.preemption_hook import sigterm_heard
     if args.dry_run:
-        runner = _prepare(cfg, args)
-        print(describe(runner))
+        with scope_of(cfg):
+            runner = _prepare(cfg, args)
+            print(describe(runner))
         return runner
     check_writable(cfg.work_dir)
     first = rank_from_environment() in (-1, 0)
     alone = locked_folder(cfg.work_dir) if first else contextlib.nullcontext()
-    with sigterm_heard(cfg), alone, plain_disk_errors(cfg.work_dir):
+    # the scope that the Runner sets would stay
+    with scope_of(cfg), sigterm_heard(cfg), alone, plain_disk_errors(
+            cfg.work_dir):
         runner = _prepare(cfg, args)
         runner.train()
     print_log(f'results are in {runner.work_dir}', logger='current')

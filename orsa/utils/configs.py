@@ -6,6 +6,7 @@ import json
 from typing import List
 
 from mmengine.config import DictAction
+from mmengine.registry import DefaultScope
 
 
 class OptionsAction(DictAction):
@@ -18,6 +19,22 @@ class OptionsAction(DictAction):
                 raise argparse.ArgumentError(self,
                                              f"'{value}' should be key=value")
         super().__call__(parser, namespace, values, option_string)
+
+
+def scope_of(cfg: dict):
+    """The scope in which a config's parts are built, and which ends again.
+
+    MMEngine's ``init_default_scope`` would stay, and let mmpose's, mmseg's
+    and mmdet's registries build mmpretrain's classes where names are shared.
+
+    Args:
+        cfg (dict): With ``default_scope``; mmpretrain's without.
+
+    Returns:
+        ContextManager: Also a decorator.
+    """
+    return DefaultScope.overwrite_default_scope(
+        cfg.get('default_scope', 'mmpretrain'))
 
 
 def type_name(cfg: dict) -> str:

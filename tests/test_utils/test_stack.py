@@ -92,3 +92,89 @@ def test_unknown_config_of_the_package(tmp_path):
     path.write_text("_base_ = 'orsa::nothing.py'\n")
     with pytest.raises(FileNotFoundError, match="no config 'nothing.py'"):
         Config.fromfile(path)
+
+
+# what mmpretrain has too is asked for, and a part is built
+_ASK_ALL = """
+import importlib, sys, tempfile
+import numpy as np
+from mmengine.registry import DefaultScope
+from orsa.apis import FERInferencer, init_model, load_config
+from orsa.apis.analysing import build_dataset
+from orsa.cli import main
+
+def shared(kind):
+    found = {}
+    for library in ('mmpretrain', 'mmpose', 'mmseg', 'mmdet'):
+        registry = getattr(importlib.import_module(f'{library}.registry'),
+                           kind)
+        registry.import_from_location()
+        found[library] = registry, set(registry.module_dict)
+    for library, (registry, names) in found.items():
+        others = [n for l, (_, n) in found.items() if l != library]
+        both = (set.union(*others) if library == 'mmpretrain' else
+                found['mmpretrain'][1])
+        yield library, registry, names & both
+
+def check(step):
+    scope = DefaultScope.get_current_instance()
+    assert scope is None, (step, scope.scope_name)
+
+model = init_model('orsanet_lite')
+check('init_model')
+FERInferencer(model)(np.zeros((64, 64, 3), np.uint8), aligned=True)
+check('FERInferencer')
+cfg = load_config('orsa::orsanet_demo.py')
+build_dataset(cfg, 'test')[0]
+check('build_dataset')
+options = ['--no-persistent-workers', '--cfg-options',
+           'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0']
+with tempfile.TemporaryDirectory() as folder:
+    assert main(['train', 'orsa::orsanet_demo.py', '--dry-run', '--work-dir',
+                 folder, *options]) == 0
+check('train')
+count = 0
+for kind in ('MODELS', 'TRANSFORMS', 'DATASETS', 'METRICS', 'HOOKS',
+             'VISUALIZERS'):
+    for library, registry, names in shared(kind):
+        for name in names:
+            # what build() does
+            with registry.switch_scope_and_registry(None) as asked:
+                found = asked.get(name)
+            assert found is registry.module_dict[name], (library, found)
+            count += 1
+from mmdet.registry import MODELS
+assert type(MODELS.build(dict(type='ResNet', depth=18))).__module__ == (
+    'mmdet.models.backbones.resnet')
+print(count, 'names')
+"""
+
+
+def test_no_scope_stays_behind():
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', _ASK_ALL],
+                          capture_output=True,
+                          text=True)
+    last = done.stdout.strip().rsplit('\n', 1)[-1]
+    assert done.returncode == 0 and last.endswith('names'), done.stderr
+    assert int(last.split()[0]) > 100
+
+
+def test_configs_build_without_a_scope(repo_root):
+    # the priors' weights follow, here nothing is loaded
+    code = ('import sys; from mmengine.config import Config;'
+            'from orsa.registry import DATASETS, MODELS;'
+            'from mmengine.registry import DefaultScope;'
+            'cfgs = [Config.fromfile(path) for path in sys.argv[1:]];'
+            'print(*[type(MODELS.build(c.model)).__name__ for c in cfgs]);'
+            'faces = DATASETS.build(cfgs[0].test_dataloader.dataset);'
+            'print(tuple(faces[0]["inputs"].shape));'
+            'assert DefaultScope.get_current_instance() is None')
+    names = ('orsanet_demo', 'baselines/dan_lite_rafdb', 'ablations/plain',
+             'compose/mmpretrain_mobilenet_orsanet')
+    paths = [str(repo_root / f'configs/{name}.py') for name in names]
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code, *paths],
+                          capture_output=True,
+                          text=True)
+    assert done.stdout.splitlines()[-2:] == [
+        ' '.join(['ImageClassifier'] * len(names)), '(3, 64, 64)'
+    ], done.stderr

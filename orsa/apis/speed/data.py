@@ -3,10 +3,10 @@
 from typing import Callable, Dict, Optional
 
 import numpy as np
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
-from orsa.utils.configs import type_name
+from orsa.utils.configs import scope_of, type_name
 from .clock import Clock
 
 
@@ -29,9 +29,9 @@ def make_samples(config: str,
     """
     cfg = load_config(config)
     cfg.merge_from_dict(options or {})
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = cfg[f'{part}_dataloader'].dataset
-    dataset = DATASETS.build(dataset_cfg)
+    with scope_of(cfg):
+        dataset = DATASETS.build(dataset_cfg)
     clock = Clock()
     for transform_cfg, transform in zip(dataset_cfg.pipeline,
                                         dataset.pipeline.transforms):

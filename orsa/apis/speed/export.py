@@ -13,6 +13,7 @@ from orsa.apis.export_faces import crop_pipeline, crop_size, noise_faces
 from orsa.apis.exported import load_exported
 from orsa.apis.exporting import (LIMITS, export_model, load_for_export,
                                  reference_logits)
+from orsa.utils.configs import scope_of
 from orsa.utils.fileio import dump_json
 from orsa.utils.markdown import markdown_table
 from .clock import Clock
@@ -119,7 +120,8 @@ def accuracies(config: str, checkpoint: Optional[str],
         the eager model's.
     """
     model, _ = load_for_export(config, checkpoint)
-    faces = DATASETS.build(model.cfg.test_dataloader.dataset)
+    with scope_of(model.cfg):
+        faces = DATASETS.build(model.cfg.test_dataloader.dataset)
     rows = [faces[i] for i in range(len(faces))]
     images = np.stack([r['inputs'].permute(1, 2, 0).numpy() for r in rows])
     labels = np.array([int(r['data_samples'].gt_label) for r in rows])
