@@ -1,16 +1,19 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Pictures of any kind that people have, as the arrays that models take."""
 import glob
+import logging
 import os
 import os.path as osp
 from collections.abc import Iterable, Mapping
 from typing import IO, Iterator, NamedTuple, Optional, Union
 
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image
 
 from orsa.utils.image_files import (MISSING, PICTURE_SUFFIXES, file_fault,
                                     open_ordinary)
+from orsa.utils.own_files import is_own_file
 from orsa.utils.picture_reader import (MAX_PIXELS, Decoded, PictureError,
                                        check_size, decode_picture,
                                        decoder_messages, from_array,
@@ -93,11 +96,40 @@ def list_pictures(inputs: Inputs) -> Iterator[Source]:
                             'pictures of Pillow, but got '
                             f'{type(one).__name__}')
         if kind == 'path':
-            yield from _list_path(osp.expanduser(os.fspath(one)))
+            path = osp.expanduser(os.fspath(one))
+            yield from _without_own(path, _list_path(path))
             continue
         for image in one if kind == 'array' and one.ndim == 4 else [one]:
             yield Source(f'{kind} {count}', image)
             count += 1
+
+
+def _without_own(path: str, sources: Iterator[Source]) -> Iterator[Source]:
+    """All but what orsa itself has drawn and written.
+
+    In folders and patterns it is passed over, which is said; where it is what
+    was asked for, it is an error.
+    """
+    own = others = 0
+    for source in sources:
+        if source.error or not is_own_file(source.picture):
+            others += 1
+            yield source
+        elif source.picture == path:
+            yield source._replace(
+                error='it is a result of orsa, not a photograph: name the '
+                'picture that it was made from')
+        else:
+            own += 1
+    if own and not others:
+        yield Source(
+            path, path, 'there is no picture in it but the '
+            f'{own} that orsa has drawn')
+    elif own:
+        print_log(
+            f"'{path}': {own} drawings and results of orsa are passed over",
+            logger='current',
+            level=logging.WARNING)
 
 
 def _list_path(path: str) -> Iterator[Source]:

@@ -2,15 +2,19 @@
 """What ``orsa predict`` does: pictures in, drawings and JSON lines out."""
 import contextlib
 import dataclasses
+import io
 import json
+import os
 import os.path as osp
+import shutil
 from collections import Counter
 from typing import Callable, Dict, List, Optional, Sequence
 
-import cv2
 import numpy as np
+from PIL import Image, PngImagePlugin
 
-from orsa.utils.fileio import atomic_path, check_writable, dump_json
+from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
+from orsa.utils.own_files import MARK, RESULTS
 from .inferencer import FERInferencer
 from .pictures import shown_name, stem_of
 from .results import ImageResult
@@ -39,40 +43,62 @@ class PredictSummary:
     notes: List[Dict[str, str]] = dataclasses.field(default_factory=list)
     interrupted: bool = False
 
+    def add(self, later: 'PredictSummary') -> None:
+        """Count in what became of more pictures."""
+        for field in dataclasses.fields(self)[:-1]:
+            both = getattr(self, field.name) + getattr(later, field.name)
+            setattr(self, field.name, both)
+        self.interrupted = later.interrupted
+
 
 class Names:
-    """Names of files for pictures, of which several may be called alike."""
+    """Names of files for pictures, of which several may be called alike.
 
-    def __init__(self):
+    Args:
+        folder (str, optional): Where the files will be. What is there is not
+            replaced. Defaults to None.
+    """
+
+    def __init__(self, folder: Optional[str] = None):
         self._seen = Counter()
+        there = os.listdir(folder) if folder and osp.isdir(folder) else ()
+        self._taken = {
+            name.rpartition('_face')[0]
+            for name in there if '_face' in name
+        }
 
     def of(self, picture: str) -> str:
         """The picture's own without suffix, with a number if it is taken."""
         stem = stem_of(picture) or 'picture'
         name = stem
-        while self._seen[name]:
-            self._seen[stem] += 1
+        while self._seen[name] or name in self._taken:
+            self._seen[stem] = max(self._seen[stem], 1) + 1
             name = f'{stem}_{self._seen[stem]}'
         self._seen[name] += 1
         return name
 
 
 def write_picture(image: np.ndarray, path: str) -> None:
-    """Write a picture (H, W, 3), BGR uint8, whole or not at all.
+    """Write a drawing, whole or not at all, marked as one of orsa's.
+
+    Args:
+        image (np.ndarray): (H, W, 3) BGR or (H, W), uint8.
+        path (str): The file, .jpg or .png.
 
     Raises:
-        OSError: If OpenCV cannot write it.
+        OSError: If it cannot be written.
     """
-    options, suffix = [], osp.splitext(path)[1].lower()
-    if suffix in ('.jpg', '.jpeg'):
-        options = [cv2.IMWRITE_JPEG_QUALITY, 92]
-    # by its bytes: OpenCV takes no path that is not UTF-8
-    good, data = cv2.imencode(suffix, image, options)
-    if not good:
-        raise OSError(f"OpenCV cannot write '{path}'")
+    picture = Image.fromarray(image if image.ndim == 2 else image[..., ::-1])
+    data = io.BytesIO()
+    if path.endswith('.png'):
+        marked = PngImagePlugin.PngInfo()
+        marked.add_text('Software', MARK)
+        picture.save(data, 'PNG', pnginfo=marked)
+    else:
+        picture.save(data, 'JPEG', quality=92, comment=MARK)
     with atomic_path(path) as temporary:
         with open(temporary, 'wb') as file:
-            file.write(data)
+            file.write(data.getvalue())
 
 
 def predict_to_files(
@@ -96,8 +122,10 @@ def predict_to_files(
     Args:
         inferencer (FERInferencer): What looks.
         inputs (Sequence[str]): Files, folders and patterns.
-        out_dir (str): Where to write. What was there before under these
-            names is replaced.
+        out_dir (str): Where to write. A run adds to what an earlier one of
+            the same model has left there: lines to ``predictions.jsonl``,
+            counts to ``summary.json``; where the name of a drawing is taken,
+            it gets a number.
         aligned (bool): Whether each picture is an aligned face.
             Defaults to False.
         batch_size (int): Faces at a time. Defaults to 32.
@@ -115,16 +143,25 @@ def predict_to_files(
         PredictSummary: What was done, and what failed.
 
     Raises:
+        FileExistsError: If ``out_dir`` holds results that these cannot be
+            added to, of another model or damaged.
         OSError: If something cannot be written.
     """
     check_writable(out_dir)
-    summary, names = PredictSummary(), Names()
+    how = dict(
+        classes=list(inferencer.classes),
+        calibration=dataclasses.asdict(inferencer.calibration))
+    total = _earlier(out_dir, how)
+    summary, names = PredictSummary(), Names(out_dir)
     with contextlib.ExitStack() as stack:
-        path = stack.enter_context(
-            atomic_path(osp.join(out_dir, 'predictions.jsonl')))
+        final = osp.join(out_dir, RESULTS[0])
+        path = stack.enter_context(atomic_path(final))
         # what is no UTF-8 in a name is escaped, as JSON has it
         lines = stack.enter_context(
             open(path, 'w', encoding='utf-8', errors='backslashreplace'))
+        if osp.isfile(final):
+            with open(final, encoding='utf-8', errors='replace') as before:
+                shutil.copyfileobj(before, lines)
         try:
             for result in inferencer.stream(inputs, batch_size, aligned):
                 name = names.of(result.name)
@@ -135,13 +172,35 @@ def predict_to_files(
                     report(result, files)
         except KeyboardInterrupt:
             summary.interrupted = True
+    total.add(summary)
     dump_json(
-        dict(
-            dataclasses.asdict(summary),
-            classes=list(inferencer.classes),
-            calibration=dataclasses.asdict(inferencer.calibration)),
-        osp.join(out_dir, 'summary.json'))
+        dict(dataclasses.asdict(total), **how), osp.join(out_dir, RESULTS[1]))
     return summary
+
+
+def _earlier(out_dir: str, how: dict) -> PredictSummary:
+    """The summary of what is in a folder, to which a run may add.
+
+    Raises:
+        FileExistsError: If it may not.
+    """
+    there = [n for n in RESULTS if osp.exists(osp.join(out_dir, n))]
+    if not there:
+        return PredictSummary()
+    try:
+        content = load_json(osp.join(out_dir, RESULTS[1]))
+        same = all(
+            content.pop(k) == json.loads(json.dumps(v))
+            for k, v in how.items())
+        earlier = PredictSummary(**content)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        earlier, same = None, False
+    if not same or len(there) < len(RESULTS):
+        what = 'of another model or calibration' if earlier else 'damaged'
+        raise FileExistsError(
+            f"'{out_dir}' has results that are {what}: name another folder "
+            'by --out, or remove it')
+    return earlier
 
 
 def _note(result: ImageResult, files: List[str], summary: PredictSummary,

@@ -6,6 +6,7 @@ import numpy as np
 
 from orsa.utils.face_parts import LAPA_CLASSES, LAPA_PALETTE, LINES_68
 from orsa.utils.fileio import atomic_path
+from orsa.utils.own_files import MARK
 from .curves import COLOURS
 
 # Side of the pictures of the face, in pixels.
@@ -63,7 +64,8 @@ def draw_face_card(face: np.ndarray,
     _draw_scores(axes[-1], scores)
     figure.suptitle(title)
     with atomic_path(out) as temporary:
-        figure.savefig(temporary, format='png', dpi=110)
+        figure.savefig(
+            temporary, format='png', dpi=110, metadata=dict(Software=MARK))
     plt.close(figure)
 
 
