@@ -6,11 +6,21 @@ import os
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', '89478485')
 
 from .utils.config_scope import register_config_scope  # noqa: E402
+from .utils.import_hook import when_imported  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = ['OcclusionSuite', '__version__']
 
 register_config_scope()
+
+
+def _read_checkpoints() -> None:
+    from .utils.checkpoint_records import allow_records
+    allow_records()
+
+
+# torch is not imported for it
+when_imported('mmengine.runner.checkpoint', _read_checkpoints)
 
 
 def __getattr__(name: str):

@@ -11,52 +11,15 @@ import zipfile
 from typing import Any, Dict, Optional, Union
 from urllib.parse import urlparse
 
-import numpy as np
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
-from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import checkpoint as tables
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from .checkpoint_records import ZOO_PREFIX, CheckpointError, safe_globals
 from .inspection import inspect
 from .prior_cache import file_hash
-
-# The methods that a pickled HistoryBuffer refers to by name.
-_STATISTICS = ('current', 'mean', 'max', 'min')
-
-
-def _history_buffer_getattr(obj: Any, name: str) -> Any:
-    """Serve the ``getattr`` calls of a pickled HistoryBuffer, nothing else.
-
-    Allowing the real ``getattr`` would open a way to any attribute of any
-    allowed class.
-    """
-    if obj is HistoryBuffer and name in _STATISTICS:
-        return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(
-        f'getattr({obj!r}, {name!r}) is not allowed in a checkpoint')
-
-
-def _safe_globals() -> list:
-    """What MMEngine's own checkpoints hold beyond tensors and containers."""
-    reconstruct = np.array([0.]).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    return [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        np.dtypes.Float32DType,
-        np.dtypes.Float64DType,
-        np.dtypes.Int64DType,
-        reconstruct,
-        scalar,
-        # numpy 1 wrote the same two functions under another module's name
-        (reconstruct, 'numpy.core.multiarray._reconstruct'),
-        (scalar, 'numpy.core.multiarray.scalar'),
-        (_history_buffer_getattr, 'builtins.getattr'),
-        (_history_buffer_getattr, '__builtin__.getattr'),
-    ]
 
 
 @contextlib.contextmanager
@@ -70,14 +33,14 @@ def _refusals(filename: str):
             i for i in reason
             if 'GLOBAL' in i or 'not allowed' in i or 'Can only build' in i
         ]
-        raise pickle.UnpicklingError(
+        raise CheckpointError(
             f"'{filename}' was refused: it is not a plain checkpoint of "
             'weights and MMEngine records '
             f'({(named or reason)[0].strip()}). Nothing in it was run. If '
             'you trust its origin, convert it to a plain state dict '
             'first') from error
     except (EOFError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
-        raise RuntimeError(
+        raise CheckpointError(
             f"'{filename}' cannot be read as a checkpoint, it is truncated or "
             f'of another kind ({type(error).__name__}: {error})') from error
 
@@ -86,12 +49,12 @@ def _check_content(content: Any, filename: str) -> None:
     """What every reader of a checkpoint takes for granted.
 
     Raises:
-        RuntimeError: If an entry that has a meaning is of another type.
+        CheckpointError: If an entry that has a meaning is of another type.
     """
 
     def demand(good: bool, what: str) -> None:
         if not good:
-            raise RuntimeError(f"'{filename}' is no checkpoint: {what}")
+            raise CheckpointError(f"'{filename}' is no checkpoint: {what}")
 
     demand(
         isinstance(content, dict),
@@ -134,8 +97,8 @@ def check_finite(state: Dict[str, Any], filename: str) -> None:
         filename (str): Where they come from, for the message.
 
     Raises:
-        ValueError: If there is a NaN or an Inf in a tensor; its first names
-            are in the message.
+        CheckpointError: If there is a NaN or an Inf in a tensor; its first
+            names are in the message.
     """
     bad = []
     for key, value in state.items():
@@ -146,13 +109,10 @@ def check_finite(state: Dict[str, Any], filename: str) -> None:
         if not math.isfinite(value.sum(dtype=torch.float64)):
             bad.append(str(key))
     if bad:
-        raise ValueError(
+        raise CheckpointError(
             f"'{filename}' holds NaN or Inf in {len(bad)} of {len(state)} "
             f'entries, {", ".join(bad[:3])} among them: it is of a training '
             'that had diverged, or damaged. Take an earlier checkpoint')
-
-
-ZOO_PREFIX = 'orsa://'
 
 
 def zoo_path(filename: str) -> str:
@@ -191,17 +151,18 @@ def load_checkpoint_file(filename: str,
 
     Raises:
         FileNotFoundError: If there is no such file.
-        pickle.UnpicklingError: If the file refers to anything beyond the
-            allow-list, or claims memory that it does not have. No code of the
-            file is run.
-        RuntimeError: If the file is truncated or no checkpoint at all.
-        ValueError: If weights are not finite.
+        CheckpointError: If the file refers to anything beyond the allow-list,
+            or claims memory that it does not have (no code of the file is
+            run), is truncated or no checkpoint at all, or if weights are not
+            finite.
     """
     filename = osp.expanduser(zoo_path(str(filename)))
     if not osp.isfile(filename):
         raise FileNotFoundError(f"there is no checkpoint at '{filename}'")
-    with _refusals(filename), torch.serialization.safe_globals(
-            _safe_globals()):
+    # for good: torch's context of this name would take away what was allowed
+    # before it, see allow_records
+    torch.serialization.add_safe_globals(safe_globals())
+    with _refusals(filename):
         inspect(filename)
         content = torch.load(
             filename, map_location=map_location, weights_only=True)

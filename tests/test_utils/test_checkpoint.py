@@ -1,14 +1,20 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os
-import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
 
+import mmpretrain
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from orsa.apis import init_model
 from orsa.utils.checkpoint import load_checkpoint_file, zoo_path
+from orsa.utils.checkpoint_records import CheckpointError
 
 
 class Attack:
@@ -44,10 +50,10 @@ def test_runs_no_code(tmp_path):
     trace = tmp_path / 'trace'
     path = tmp_path / 'evil.pth'
     torch.save(dict(state_dict=Attack(trace)), path)
-    with pytest.raises(pickle.UnpicklingError, match='evil.pth.*refused'):
+    with pytest.raises(CheckpointError, match='evil.pth.*refused'):
         load_checkpoint_file(path)
     # through MMEngine too, which is what a Runner calls
-    with pytest.raises(pickle.UnpicklingError, match='refused'):
+    with pytest.raises(CheckpointError, match='refused'):
         CheckpointLoader.load_checkpoint(str(path))
     assert not trace.exists()
 
@@ -61,7 +67,7 @@ def test_getattr_serves_history_buffers_alone(tmp_path):
 
     path = tmp_path / 'reach.pth'
     torch.save(dict(x=Reach()), path)
-    with pytest.raises(pickle.UnpicklingError, match='refused'):
+    with pytest.raises(CheckpointError, match='refused'):
         load_checkpoint_file(path)
 
 
@@ -71,7 +77,7 @@ def test_truncated_file(tmp_path):
     data = path.read_bytes()
     cut = tmp_path / 'cut.pth'
     cut.write_bytes(data[:len(data) // 2])
-    with pytest.raises(RuntimeError, match='cut.pth.*truncated'):
+    with pytest.raises(CheckpointError, match='cut.pth.*truncated'):
         load_checkpoint_file(cut)
 
 
@@ -83,3 +89,68 @@ def test_missing_file(tmp_path):
 def test_zoo_names():
     assert zoo_path('plain/name.pth') == 'plain/name.pth'
     assert zoo_path('orsa://x.pth').endswith(os.path.join('zoo', 'x.pth'))
+
+
+_PLAIN = """
+import os, sys
+import orsa
+assert 'torch' not in sys.modules
+from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
+from orsa.utils.checkpoint import load_checkpoint_file
+load = CheckpointLoader.load_checkpoint
+assert len(load('orsa://orsanet_lite.pth')['meta']['dataset_meta']['classes']
+           ) == 7
+assert CheckpointLoader._get_checkpoint_loader('whole.pth') is load_from_local
+for _ in range(2):  # reading one in our way does not end it
+    hub = load('whole.pth')['message_hub']
+    assert hub['train/loss'].mean() == 2. and hub['scalar'] == 2.5
+    load_checkpoint_file('whole.pth')
+try:
+    load('evil.pth')
+except Exception as error:
+    print(type(error).__name__, os.path.exists('trace'))
+"""
+
+
+def test_import_is_enough_for_mmengine(tmp_path):
+    """``import orsa`` comes first and brings no torch; MMEngine's own loader
+    then reads a training's records, and still runs no code."""
+    torch.save(
+        dict(
+            state_dict=dict(w=torch.zeros(2)),
+            message_hub={
+                'train/loss': HistoryBuffer([1., 2., 3.], [1, 1, 1]),
+                'scalar': np.float64(2.5)
+            }), tmp_path / 'whole.pth')
+    torch.save(dict(state_dict=Attack('trace')), tmp_path / 'evil.pth')
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', _PLAIN],
+                          capture_output=True,
+                          text=True,
+                          cwd=tmp_path)
+    assert done.stdout.endswith('UnpicklingError False\n'), done.stderr
+
+
+def test_mmpretrain_tests_our_checkpoints(tmp_path, repo_root):
+    """Its own tool on our config and a checkpoint with records."""
+    model = init_model('orsa::orsanet_demo.py')
+    torch.save(
+        dict(
+            state_dict=model.state_dict(),
+            meta=dict(dataset_meta=model.dataset_meta),
+            message_hub=dict(
+                log_scalars={'train/loss': HistoryBuffer([1.], [1])})),
+        tmp_path / 'epoch_1.pth')
+    tool = Path(mmpretrain.__file__).parent / '.mim/tools/test.py'
+    done = subprocess.run([
+        sys.executable, '-W', 'ignore',
+        str(tool),
+        str(repo_root / 'configs/orsanet_demo.py'), 'epoch_1.pth',
+        '--cfg-options', 'test_dataloader.dataset.num_samples=7',
+        'test_dataloader.num_workers=0',
+        'test_dataloader.persistent_workers=False'
+    ],
+                          capture_output=True,
+                          text=True,
+                          cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r'Epoch\(test\) .* accuracy: \d', done.stdout)
