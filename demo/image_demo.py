@@ -11,6 +11,7 @@ import sys
 
 from orsa.apis import FERInferencer, ImageResult
 from orsa.apis.predicting import Names, draw_card
+from orsa.utils.command import run_script
 
 
 def show(result: ImageResult, name: str, out_dir: str) -> None:
@@ -58,12 +59,8 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(argv=None) -> int:
     """Run the demo, and return the exit code."""
     args = parse_args(argv)
-    try:
-        inferencer = FERInferencer(args.model, args.checkpoint, args.device)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    failed, names = 0, Names()
+    inferencer = FERInferencer(args.model, args.checkpoint, args.device)
+    failed, names = 0, Names(args.out_dir)
     for result in inferencer.stream(args.images, aligned=args.aligned):
         error = result.error
         if not error and not result.faces:
@@ -78,4 +75,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_script(main)

@@ -9,7 +9,8 @@ import os.path as osp
 import sys
 from typing import Callable, Dict, List, NamedTuple, Optional
 
-OK, SOME_FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
+from orsa.utils.command import (ENVIRONMENT, INTERRUPTED, OK, SOME_FAILED,
+                                USAGE, fail, run_command)
 
 _CODES = """\
 exit codes:
@@ -35,11 +36,6 @@ class Command(NamedTuple):
     add: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     examples: str
-
-
-def _fail(message: str, code: int = USAGE) -> int:
-    print(f'orsa: {message}', file=sys.stderr)
-    return code
 
 
 # ------------------------------------------------------- pictures and videos
@@ -185,7 +181,7 @@ def _predict(args: argparse.Namespace) -> int:
         for note in result.notes:
             _fail(f'{result.name} is read, with a warning: {note}')
         if result.error:
-            _fail(f'{result.name}: {result.error}')
+            fail(f'{result.name}: {result.error}')
         elif not args.quiet:
             print(_describe(result))
 
@@ -266,7 +262,7 @@ def _video(args: argparse.Namespace) -> int:
     from orsa.apis import annotate_video
     from orsa.apis.pictures import PictureError
     from orsa.apis.predicting import Names
-    inferencer, names, failed = _inferencer(args), Names(), 0
+    inferencer, names, failed = _inferencer(args), Names(args.out), 0
     for path in args.videos:
         try:
             summary = annotate_video(
@@ -280,7 +276,7 @@ def _video(args: argparse.Namespace) -> int:
                 draw=_draw(args),
                 show_progress=not args.quiet)
         except PictureError as error:
-            _fail(f'{path}: {error}')
+            fail(f'{path}: {error}')
             failed += 1
             continue
         if not args.quiet:
@@ -294,7 +290,7 @@ def _video(args: argparse.Namespace) -> int:
         if summary.interrupted:
             return INTERRUPTED
         if summary.error:
-            _fail(f'{path}: {summary.error}; what was read is kept')
+            fail(f'{path}: {summary.error}; what was read is kept')
             failed += 1
     return SOME_FAILED if failed else OK
 
@@ -318,7 +314,7 @@ def _add_webcam(parser: argparse.ArgumentParser) -> None:
 
 def _webcam(args: argparse.Namespace) -> int:
     if args.no_window and not args.out:
-        return _fail('--no-window without --out DIR would do nothing')
+        return fail('--no-window without --out DIR would do nothing', USAGE)
     import cv2
 
     from orsa.apis import annotate_video
@@ -340,15 +336,15 @@ def _webcam(args: argparse.Namespace) -> int:
             draw=_draw(args),
             on_frame=None if args.no_window else show)
     except PictureError as error:
-        return _fail(str(error), SOME_FAILED)
+        return fail(str(error), SOME_FAILED)
     except cv2.error as error:
-        return _fail(
+        return fail(
             'OpenCV cannot open a window here: add --no-window --out DIR '
             f'({str(error).strip().splitlines()[-1]})', ENVIRONMENT)
     print(f'{_count(summary.tracks, "face")} in '
           f'{_count(summary.frames, "frame")}')
     if summary.error and args.seconds is None and not summary.interrupted:
-        return _fail(summary.error, SOME_FAILED)
+        return fail(summary.error, SOME_FAILED)
     return OK  # Ctrl-C is how a camera without a window is ended
 
 
@@ -381,7 +377,7 @@ def _web(args: argparse.Namespace) -> int:
     from orsa.web.serving import require_gradio
     require_gradio()
     if args.second_weights and not args.second:
-        return _fail('--second-weights needs --second MODEL')
+        return fail('--second-weights needs --second MODEL')
     from orsa.web import Viewer, serve
     name, first, others = _title(args.model), _inferencer(args), {}
     if args.second:
@@ -554,18 +550,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     chosen = next((a for a in argv if not a.startswith('-')), None)
     if hasattr(sys.stdout, 'reconfigure'):  # names of files may be no text
         sys.stdout.reconfigure(errors='backslashreplace')
-    try:
+
+    def run() -> int:
         args = build_parser(chosen).parse_args(argv)
         return COMMANDS[args.command].run(args)
-    except KeyboardInterrupt:
-        return _fail('stopped', INTERRUPTED)
-    except ImportError as error:
-        return _fail(f'{error} (see orsa doctor)', ENVIRONMENT)
-    except (OSError, ValueError) as error:
-        if chosen in ('train',
-                      'test') and not isinstance(error, FileNotFoundError):
-            raise  # where in a training it was is worth knowing
-        return _fail(str(error))
+
+    return run_command(run, training=chosen in ('train', 'test'))
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ import pytest
 
 import orsa.apis
 from orsa import cli
-from orsa.apis import init_model
+from orsa.apis import init_model, pictures
 from orsa.utils import doctor
 
 
@@ -250,3 +250,108 @@ def test_ctrl_c(monkeypatch, one_model, capsys):
 
     monkeypatch.setattr(orsa.apis, 'FERInferencer', stop)
     assert cli.main(['predict', 'a.jpg']) == cli.INTERRUPTED
+
+
+def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
+    """Into the folder of the photographs, twice: nothing is lost, and nothing
+    that orsa has drawn is taken for a photograph."""
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'a.png'), photo)
+    cv2.imwrite(str(folder / 'family_faces.jpg'), photo)  # is nobody's drawing
+    arguments = ['--out', str(folder), '--cards', '--masks']
+    before, told = {}, []
+    monkeypatch.setattr(pictures, 'print_log',
+                        lambda text, **_: told.append(text))
+    for turn in range(2):
+        assert cli.main(['predict', str(folder), *arguments]) == cli.OK
+        said = capsys.readouterr().out
+        assert '4 faces in 2 pictures' in said
+        assert len(told) == turn
+        for path, content in before.items():
+            assert path.read_bytes() == content
+        before = {
+            path: path.read_bytes()
+            for path in folder.iterdir() if path.suffix in ('.jpg', '.png')
+        }
+    assert '10 drawings and results of orsa are passed over' in told[0]
+    # two photographs, and for each face in every run its card and its mask
+    assert len(before) == 2 + 2 * (2 + 4 * 2)
+    with open(folder / 'predictions.jsonl') as file:
+        rows = [json.loads(line) for line in file]
+    assert len(rows) == 8 and len({r['picture'] for r in rows}) == 2
+    assert rows[4]['files'][0] == 'a_2_faces.jpg'
+    assert {n for r in rows for n in r['files']} == {p.name for p in before
+                                                     } - {
+        'a.png', 'family_faces.jpg'}  # yapf: disable
+    summary = json.loads((folder / 'summary.json').read_text())
+    assert summary['pictures'] == 4 and summary['faces'] == 8
+    # patterns are the same; what is named by itself is an error
+    assert cli.main(['predict', str(folder / '*'), '--no-pictures', '--out',
+                     str(tmp_path / 'b')]) == cli.OK  # yapf: disable
+    drawn = str(folder / 'a_faces.jpg')
+    assert cli.main(['predict', drawn, '--out',
+                     str(tmp_path / 'c')]) == cli.SOME_FAILED
+    assert 'it is a result of orsa' in capsys.readouterr().err
+    # answers that would be of another kind do not go into one file
+    content = (folder / 'predictions.jsonl').read_bytes()
+    assert cli.main([
+        'predict', str(folder), *arguments, '--min-confidence', '.9'
+    ]) == cli.USAGE  # yapf: disable
+    assert 'of another model or calibration' in capsys.readouterr().err
+    assert (folder / 'predictions.jsonl').read_bytes() == content
+
+
+def test_a_second_video_gets_a_number(photo, one_model, tmp_path):
+    clip = tmp_path / 'clip.avi'
+    writer = cv2.VideoWriter(
+        str(clip), cv2.VideoWriter_fourcc(*'MJPG'), 10., photo.shape[1::-1])
+    writer.write(photo)
+    writer.release()
+    for _ in range(2):
+        assert cli.main(['video', str(clip), '--out', str(tmp_path),
+                         '--quiet']) == cli.OK  # yapf: disable
+    assert sorted(p.name for p in tmp_path.glob('*.mp4')) == [
+        'clip_2_faces.mp4', 'clip_faces.mp4'
+    ]
+
+
+def test_a_reader_that_leaves_costs_nothing(photo, tmp_path):
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), photo[:, i:])
+    command = [
+        sys.executable, '-u', '-W', 'ignore', '-m', 'orsa', 'predict',
+        str(tmp_path), '--out',
+        str(tmp_path / 'out')
+    ]
+    with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+        done.stdout.close()
+        errors = done.stderr.read()
+    assert done.returncode == cli.OK and not errors
+    with open(tmp_path / 'out/predictions.jsonl') as file:
+        assert len(file.readlines()) == 6
+    assert len(list((tmp_path / 'out').glob('*_faces.jpg'))) == 3
+
+
+def test_a_refused_checkpoint_is_one_line(tmp_path, capsys, repo_root):
+    """In every command and script; all end by the same function."""
+    bad = tmp_path / 'bad.pth'
+    bad.write_text('no checkpoint')
+    config = 'orsa::orsanet_demo.py'
+    for command in (['predict', 'a.jpg', '--weights',
+                     bad], ['video', 'a.mp4', '--weights', bad],
+                    ['test', config, bad, '--work-dir', tmp_path], [
+                        'train', config, '--work-dir', tmp_path,
+                        '--no-persistent-workers', '--cfg-options',
+                        f'load_from={bad}', 'train_dataloader.num_workers=0'
+                    ]):
+        assert cli.main([*map(str, command)]) == cli.USAGE
+        error, = capsys.readouterr().err.splitlines()
+        assert error.startswith(
+            f"orsa: '{bad}' cannot be read as a checkpoint")
+    scripts = [*(repo_root / 'tools').rglob('*.py'),
+               *(repo_root / 'demo').rglob('*.py')]  # yapf: disable
+    for script in scripts:
+        if script.name != 'mutation_tests.py':  # takes none
+            assert '    run_script(' in script.read_text(), script

@@ -6,13 +6,18 @@ occlusion, size and time into one table. What is done already is not repeated.
 Exits with 1 if a run failed.
 """
 import argparse
-import sys
 
 from orsa.apis.benchmarking import add_benchmark_arguments, benchmark
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Train and test several models on the same faces and '
         'write one table')
     add_benchmark_arguments(parser)
-    sys.exit(min(benchmark(parser.parse_args()), 1))
+    return min(benchmark(parser.parse_args()), 1)
+
+
+if __name__ == '__main__':
+    run_script(main)

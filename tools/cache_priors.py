@@ -3,9 +3,15 @@
 import argparse
 
 from orsa.apis.caching import add_cache_arguments, cache_priors
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Compute the frozen priors of every image once')
     add_cache_arguments(parser)
     cache_priors(parser.parse_args())
+
+
+if __name__ == '__main__':
+    run_script(main)

@@ -3,10 +3,16 @@
 import argparse
 
 from orsa.apis.calibrating import add_calibrate_arguments, calibrate, describe
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Fit a temperature, and what the parser says of free '
         'faces, on held-out faces')
     add_calibrate_arguments(parser)
     print(describe(calibrate(parser.parse_args())))
+
+
+if __name__ == '__main__':
+    run_script(main)

@@ -3,8 +3,14 @@
 import argparse
 
 from orsa.apis.testing import add_test_arguments, test
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(description='Test a checkpoint')
     add_test_arguments(parser)
     test(parser.parse_args())
+
+
+if __name__ == '__main__':
+    run_script(main, training=True)

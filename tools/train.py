@@ -3,8 +3,14 @@
 import argparse
 
 from orsa.apis.training import add_train_arguments, train
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(description='Train a model')
     add_train_arguments(parser)
     train(parser.parse_args())
+
+
+if __name__ == '__main__':
+    run_script(main, training=True)

@@ -4,14 +4,19 @@
 Exits with 1 where training on it would be wrong.
 """
 import argparse
-import sys
 
 from orsa.apis.verifying import add_verify_arguments, run
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Count, read and compare all images of a data set')
     add_verify_arguments(parser)
     report = run(parser.parse_args())
     print('\n'.join(report.lines()))
-    sys.exit(1 if report.errors else 0)
+    return 1 if report.errors else 0
+
+
+if __name__ == '__main__':
+    run_script(main)

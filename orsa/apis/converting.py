@@ -1,8 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/model_converters/`` do, for use from Python."""
 import argparse
-import pickle
-import sys
 from typing import Callable, Optional, Sequence
 
 from mmengine.registry import DefaultScope
@@ -128,7 +126,7 @@ def main(run: Callable,
          description: str,
          with_classes: bool = False,
          with_decoder: bool = False) -> None:
-    """Run a converter from the command line; exit with 1 if it fails.
+    """Run a converter from the command line.
 
     Args:
         run (Callable): Takes the source, the file to write and the options.
@@ -155,10 +153,5 @@ def main(run: Callable,
             help='write a whole mmseg.EncoderDecoder that gives masks, '
             'instead of the backbone alone')
     args = parser.parse_args()
-    try:
-        print(run(**vars(args)))
-    except (OSError, RuntimeError, ValueError,
-            pickle.UnpicklingError) as error:
-        message = ' '.join(str(error).split())
-        sys.exit(f'{type(error).__name__}: {message}')
+    print(run(**vars(args)))
     print(f'wrote {args.dst}')

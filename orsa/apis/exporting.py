@@ -9,7 +9,6 @@ at; colours are exchanged and normalised inside.
 import argparse
 import dataclasses
 import os.path as osp
-import sys
 import tempfile
 from typing import Optional, Tuple
 
@@ -374,25 +373,26 @@ def load_for_export(
 def export(args: argparse.Namespace) -> Parity:
     """Export by parsed arguments, see :func:`add_export_arguments`.
 
-    Exits with 1 and one line if something is wrong.
+    Returns:
+        Parity: How well the file says what the model says.
+
+    Raises:
+        ParityError: If it does not.
+        ValueError: If an argument is wrong, or a checkpoint is refused.
     """
-    try:
-        for name in ('calibration_samples', 'check_samples'):
-            if getattr(args, name) < 1:
-                raise ValueError(f'--{name.replace("_", "-")} should be '
-                                 f'positive, but got {getattr(args, name)}')
-        check_pair(args.out, args.precision)
-        model, checkpoint = load_for_export(args.config, args.checkpoint,
-                                            args.allow_untrained)
-        tolerance, least = LIMITS[args.precision]
-        limits = (tolerance if args.tolerance is None else args.tolerance,
-                  least if args.min_equal is None else args.min_equal)
-        parity = export_model(model, args.out, args.precision, checkpoint,
-                              args.with_priors, args.calibration_images,
-                              args.calibration_samples, args.check_samples,
-                              limits)
-    except (ImportError, OSError, ParityError, TypeError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {" ".join(str(error).split())}')
+    for name in ('calibration_samples', 'check_samples'):
+        if getattr(args, name) < 1:
+            raise ValueError(f'--{name.replace("_", "-")} should be positive, '
+                             f'but got {getattr(args, name)}')
+    check_pair(args.out, args.precision)
+    model, checkpoint = load_for_export(args.config, args.checkpoint,
+                                        args.allow_untrained)
+    tolerance, least = LIMITS[args.precision]
+    limits = (tolerance if args.tolerance is None else args.tolerance,
+              least if args.min_equal is None else args.min_equal)
+    parity = export_model(model, args.out, args.precision, checkpoint,
+                          args.with_priors, args.calibration_images,
+                          args.calibration_samples, args.check_samples, limits)
     print(f'{parity} (allowed: {limits[0]:g} and {limits[1]:.0%})')
     size = osp.getsize(osp.expanduser(args.out)) / 2**20
     print(f'wrote {args.out} ({args.precision}, {size:.2f} MiB)')

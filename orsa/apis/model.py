@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.classes import check_classes, checkpoint_classes, class_names
 from orsa.utils.compat import setup_stack
 from orsa.utils.config_scope import config_path
@@ -68,8 +69,9 @@ def _load(model: nn.Module, checkpoint: dict, name: str, strict: bool) -> None:
     state = bare_keys(checkpoint.get('state_dict', checkpoint))
     problems = misfits(model, state)
     if problems and strict:
-        raise ValueError(f"'{name}' does not fit the model of this config: "
-                         f'{"; ".join(problems)}')
+        raise CheckpointError(
+            f"'{name}' does not fit the model of this config: "
+            f'{"; ".join(problems)}')
     own = model.state_dict()
     model.load_state_dict(
         {

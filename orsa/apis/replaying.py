@@ -2,8 +2,6 @@
 """What ``tools/replay_step.py`` does: a step that went wrong, again."""
 import argparse
 import contextlib
-import pickle
-import sys
 from typing import Iterator, Optional, Tuple, Union
 
 import torch
@@ -139,12 +137,8 @@ def main() -> None:
         action=OptionsAction,
         help='as for training')
     args = parser.parse_args()
-    try:
-        origin, iteration, names = replay_step(args.config, args.fault,
-                                               args.device, args.cfg_options)
-    except (OSError, RuntimeError, ValueError,
-            pickle.UnpicklingError) as error:
-        sys.exit(f'{type(error).__name__}: {" ".join(str(error).split())}')
+    origin, iteration, names = replay_step(args.config, args.fault,
+                                           args.device, args.cfg_options)
     if origin is None:
         print('all numbers are finite here')
         return

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from .checkpoint import (cached_path, load_checkpoint, load_checkpoint_file,
                          zoo_path)
+from .checkpoint_records import CheckpointError
 
 # What a part does without its pretrained file: an error (False), a loud
 # warning (True), or nothing, as a whole checkpoint is loaded later ('quiet').
@@ -152,7 +153,7 @@ def load_pretrained(module: nn.Module,
 
     Raises:
         ConnectionError: If an address cannot be downloaded.
-        RuntimeError: If entries are missing or of another shape.
+        CheckpointError: If entries are missing or of another shape.
     """
     checkpoint = zoo_path(checkpoint)
     if is_local(checkpoint):
@@ -169,10 +170,10 @@ def load_pretrained(module: nn.Module,
     try:
         missing, unexpected = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise RuntimeError(f"'{checkpoint}' does not fit the {name}: "
-                           f'{error}') from error
+        raise CheckpointError(f"'{checkpoint}' does not fit the {name}: "
+                              f'{error}') from error
     if missing:
-        raise RuntimeError(
+        raise CheckpointError(
             f"'{checkpoint}' lacks {len(missing)} of the "
             f'{len(module.state_dict())} entries that the {name} needs, '
             f'{missing[0]!r} among them. Is it the file of another network, '

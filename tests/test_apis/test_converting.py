@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The converters' command line, without the published files."""
-import pickle
 import sys
 
 import pytest
@@ -33,22 +32,6 @@ def test_options_are_those_that_the_converter_takes(monkeypatch, capsys):
             call(monkeypatch, run, 'a', 'b', option)
         assert raised.value.code == 2
     assert not seen
-
-
-@pytest.mark.parametrize('error', [
-    FileNotFoundError('no\n  such file'),
-    RuntimeError('no\nsuch file'),
-    ValueError('no such file'),
-    pickle.UnpicklingError('no such\n\nfile')
-])
-def test_what_goes_wrong_is_one_line(monkeypatch, error):
-
-    def run(**kwargs):
-        raise error
-
-    with pytest.raises(SystemExit) as raised:
-        call(monkeypatch, run, 'a', 'b')
-    assert raised.value.code == f'{type(error).__name__}: no such file'
 
 
 def test_a_segmentor_with_other_parts_is_refused(monkeypatch, tmp_path):

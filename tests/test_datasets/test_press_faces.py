@@ -215,8 +215,8 @@ def test_script(repo_root, tmp_path, chosen, annotation_file, monkeypatch,
     monkeypatch.setattr(sys, 'argv', args)
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(script, run_name='__main__')
-    # a text is printed, and makes the exit status 1
-    assert chosen[0]['source'] in stopped.value.code
+    assert stopped.value.code == 2
+    assert chosen[0]['source'] in capsys.readouterr().err
 
     monkeypatch.setattr(sys, 'argv', args + ['--skip-missing'])
     runpy.run_path(script, run_name='__main__')

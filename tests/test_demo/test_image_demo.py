@@ -90,5 +90,5 @@ def test_a_config_needs_weights(demo, capsys, tmp_path):
     with pytest.raises(SystemExit):
         demo.main(['face.jpg', '--model', LITE])
     assert '--checkpoint' in capsys.readouterr().err
-    assert demo.main(['face.jpg', '--model', 'orsanet_huge']) == 1
-    assert "no model 'orsanet_huge'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="no model 'orsanet_huge'"):
+        demo.main(['face.jpg', '--model', 'orsanet_huge'])

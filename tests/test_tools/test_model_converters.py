@@ -255,7 +255,7 @@ def test_command_fails_with_one_line(repo_root, tmp_path, content):
     ],
                           capture_output=True,
                           text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     line, = done.stderr.strip().splitlines()
     assert str(src) in line
     assert not dst.exists()

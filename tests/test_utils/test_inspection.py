@@ -18,8 +18,9 @@ import torch._utils
 from hostile_files import Call, Storage, dumps, tensor, write_zip
 
 from orsa.utils.checkpoint import load_checkpoint_file
+from orsa.utils.checkpoint_records import CheckpointError
 
-REFUSED = (pickle.UnpicklingError, RuntimeError)
+REFUSED = CheckpointError
 MAGIC = 0x1950a86a20f9469cfc6c
 BUFFER = b'cmmengine.logging.history_buffer\nHistoryBuffer\n'
 SCALAR, ARRAY = np.float64(1).__reduce__()[0], np.ones(1).__reduce__()[0]

@@ -9,6 +9,7 @@ Of configs of mmpretrain, mmseg and mmpose. What covers a face has an orange
 outline; landmarks are blue, hidden ones orange; masks are laid over it.
 """
 from orsa.apis.analysing import analysis_parser, browse, read_config
+from orsa.utils.command import run_script
 
 
 def main():
@@ -29,4 +30,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    run_script(main)

@@ -7,9 +7,15 @@ interval on its difference to it, and a McNemar test.
 import argparse
 
 from orsa.apis.comparing import add_compare_arguments, compare_results
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Compare runs face by face, with what chance can do')
     add_compare_arguments(parser)
     compare_results(parser.parse_args())
+
+
+if __name__ == '__main__':
+    run_script(main)

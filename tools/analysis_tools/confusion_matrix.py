@@ -9,8 +9,10 @@ occlusion_suite.json (the faces as they are).
 import argparse
 
 from orsa.apis.analysing import draw_confusion
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -23,3 +25,7 @@ if __name__ == '__main__':
     args = parser.parse_args()
     draw_confusion(args.results, args.out, args.title)
     print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    run_script(main)

@@ -9,6 +9,7 @@ and its addition are one. No data and no weights are needed.
 from orsa.apis.analysing import analysis_parser, read_config
 from orsa.apis.complexity import blank_input, count_complexity
 from orsa.apis.model import build_model
+from orsa.utils.command import run_script
 
 
 def main():
@@ -37,4 +38,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    run_script(main)

@@ -9,6 +9,7 @@ import os
 import cv2
 
 from orsa.datasets import RAFDB, OccludeFace, SyntheticFaces
+from orsa.utils.command import run_script
 from orsa.visualization.occluder_sheet import draw_occluder_sheet
 
 
@@ -72,4 +73,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    run_script(main)

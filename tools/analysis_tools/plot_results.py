@@ -10,9 +10,11 @@ import argparse
 import os.path as osp
 
 from orsa.apis.reporting import plot_results
+from orsa.utils.command import run_script
 from orsa.utils.configs import OptionsAction
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Draw curves, confusion matrix and a sheet of test faces')
     parser.add_argument('config', help='config file of the training')
@@ -32,3 +34,7 @@ if __name__ == '__main__':
     for path in plot_results(args.config, args.work_dir, predictions,
                              args.faces, args.cfg_options):
         print(f'wrote {path}')
+
+
+if __name__ == '__main__':
+    run_script(main)

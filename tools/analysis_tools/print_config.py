@@ -5,6 +5,12 @@
       --cfg-options optim_wrapper.rho=0.1
 """
 from orsa.apis.analysing import analysis_parser, read_config
+from orsa.utils.command import run_script
+
+
+def main():
+    print(read_config(analysis_parser(__doc__).parse_args()).pretty_text)
+
 
 if __name__ == '__main__':
-    print(read_config(analysis_parser(__doc__).parse_args()).pretty_text)
+    run_script(main)

@@ -11,8 +11,10 @@ calibration lies beside the weights, it is drawn too.
 import argparse
 
 from orsa.apis.answer_pictures import draw_reliability
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -28,3 +30,7 @@ if __name__ == '__main__':
     args = parser.parse_args()
     draw_reliability(args.results, args.out, args.checkpoint)
     print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    run_script(main)

@@ -4,7 +4,14 @@
   python tools/test.py CONFIG CHECKPOINT --work-dir DIR --out DIR/predictions.json
   python tools/analysis_tools/subgroups.py CONFIG DIR/predictions.json
 """  # noqa: E501
+
 from orsa.apis.subgroups import add_subgroup_arguments, run_subgroups
+from orsa.utils.command import run_script
+
+
+def main():
+    run_subgroups(add_subgroup_arguments(__doc__).parse_args())
+
 
 if __name__ == '__main__':
-    run_subgroups(add_subgroup_arguments(__doc__).parse_args())
+    run_script(main)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from orsa.datasets.drawing import EXPRESSIONS, OCCLUDERS, draw_face
+from orsa.utils.command import run_script
 
 
 def parse_args():
@@ -50,4 +51,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    run_script(main)

@@ -11,8 +11,10 @@ those of its upper half, and of those of its lower half.
 """
 from orsa.apis.analysing import analysis_parser, read_config
 from orsa.apis.attending import draw_attention
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = analysis_parser(__doc__, 'attention.png', checkpoint=True)
     parser.add_argument(
         '--images', nargs='+', help='aligned faces (default: the test split)')
@@ -22,3 +24,7 @@ if __name__ == '__main__':
     draw_attention(
         read_config(args), args.checkpoint, args.out, args.images, args.n)
     print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    run_script(main)

@@ -6,6 +6,7 @@
       --class anger --layer backbone.image_encoder
 """
 from orsa.apis.analysing import analysis_parser, draw_cams, read_config
+from orsa.utils.command import run_script
 
 
 def main():
@@ -26,4 +27,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    run_script(main)

@@ -11,6 +11,7 @@
 from orsa.apis.analysing import analysis_parser, read_config
 from orsa.apis.embedding import draw_features
 from orsa.datasets.drawing.occluders import KINDS
+from orsa.utils.command import run_script
 
 
 def main():
@@ -63,4 +64,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    run_script(main)

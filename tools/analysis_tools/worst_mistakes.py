@@ -8,8 +8,10 @@ as they are).
 """
 from orsa.apis.analysing import analysis_parser, read_config
 from orsa.apis.answer_pictures import draw_worst_mistakes
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = analysis_parser(__doc__, 'worst_mistakes.png')
     parser.add_argument('predictions', help='what the model said')
     parser.add_argument(
@@ -20,3 +22,7 @@ if __name__ == '__main__':
     args = parser.parse_args()
     draw_worst_mistakes(read_config(args), args.predictions, args.out, args.n)
     print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    run_script(main)

@@ -3,9 +3,11 @@
 import argparse
 
 from orsa.apis.speed.report import add_speed_arguments, run
+from orsa.utils.command import run_script
 from orsa.utils.configs import OptionsAction
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Time of a sample in the pipeline, by transform; one '
         'worker is one process')
@@ -40,3 +42,7 @@ if __name__ == '__main__':
     for name, timing in found.items():
         print(f'{name}: {1 / timing.median():.0f} samples a second and '
               'worker')
+
+
+if __name__ == '__main__':
+    run_script(main)

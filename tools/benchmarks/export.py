@@ -3,10 +3,16 @@
 import argparse
 
 from orsa.apis.speed.export import add_arguments, benchmark
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Latency of exported files, and what they get right, '
         'against the model itself')
     add_arguments(parser)
     benchmark(parser.parse_args())
+
+
+if __name__ == '__main__':
+    run_script(main)

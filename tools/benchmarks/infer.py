@@ -3,8 +3,10 @@
 import argparse
 
 from orsa.apis.speed.report import add_speed_arguments, run
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Latency of a batch, against the same model written '
         'plainly')
@@ -31,3 +33,7 @@ if __name__ == '__main__':
     for name, timing in found.items():
         print(f'{name}: {args.batch_size / timing.median():.1f} pictures a '
               'second')
+
+
+if __name__ == '__main__':
+    run_script(main)

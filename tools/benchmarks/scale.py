@@ -3,8 +3,10 @@
 import argparse
 
 from orsa.apis.speed.report import add_speed_arguments, run
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='A SAM step by 1, 2 and 4 processes joined by gloo')
     parser.add_argument('config', nargs='?', default='configs/orsanet_demo.py')
@@ -31,3 +33,7 @@ if __name__ == '__main__':
     for name, timing in found.items():
         total = args.batch_size * int(name.split(',')[0])
         print(f'{name} ranks: {total / timing.median():.1f} pictures a second')
+
+
+if __name__ == '__main__':
+    run_script(main)

@@ -3,8 +3,10 @@
 import argparse
 
 from orsa.apis.speed.report import add_speed_arguments, run
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Time and peak memory of one SAM step, by part, against '
         'the same step written plainly')
@@ -26,3 +28,7 @@ if __name__ == '__main__':
         args, 'orsa.apis.speed.step:make_step', variants, 'plain',
         f'SAM step of {args.config}, {args.batch_size} pictures of '
         f'{args.size}x{args.size}')
+
+
+if __name__ == '__main__':
+    run_script(main)

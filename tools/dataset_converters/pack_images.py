@@ -5,15 +5,17 @@
 --out data/raf-db.lmdb``, see docs/datasets.md.
 """
 import argparse
-import sys
 
 from orsa.apis.packing import add_pack_arguments, pack
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Put the images of a config into one file')
     add_pack_arguments(parser)
-    try:
-        pack(parser.parse_args())
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    pack(parser.parse_args())
+
+
+if __name__ == '__main__':
+    run_script(main)

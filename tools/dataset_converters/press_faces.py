@@ -8,12 +8,13 @@ landmarks and masks. ``ORSA_RAFDB=data/press_faces`` makes the configs use
 them.
 """
 import argparse
-import sys
 from collections import Counter
 
 from orsa.datasets.press_faces import rebuild
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Rebuild press_faces from a clone of '
         'muxspace/facial_expressions')
@@ -26,14 +27,14 @@ if __name__ == '__main__':
         action='store_true',
         help='leave out faces whose source image is missing or unreadable')
     args = parser.parse_args()
-    try:
-        result = rebuild(args.clone, args.out, args.annotations,
-                         args.skip_missing)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    result = rebuild(args.clone, args.out, args.annotations, args.skip_missing)
     for source in result['missing']:
         print(f'left out, source image missing or unreadable: {source}')
     splits = Counter(name.split('_')[0] for name in result['written'])
     print(f"wrote {len(result['written'])} faces to {args.out} "
           f"({splits['train']} train, {splits['test']} test), left out "
           f"{len(result['missing'])} source images")
+
+
+if __name__ == '__main__':
+    run_script(main)

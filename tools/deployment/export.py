@@ -3,10 +3,16 @@
 import argparse
 
 from orsa.apis.exporting import add_export_arguments, export
+from orsa.utils.command import run_script
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(
         description='Export a model with its priors, and check that it says '
         'the same')
     add_export_arguments(parser)
     export(parser.parse_args())
+
+
+if __name__ == '__main__':
+    run_script(main)

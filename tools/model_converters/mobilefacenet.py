@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Convert mobilefacenet_model_best.pth.tar, the landmark prior."""
 from orsa.apis.converting import convert_mobilefacenet, main
+from orsa.utils.command import run_script
 
 if __name__ == '__main__':
-    main(convert_mobilefacenet, __doc__)
+    run_script(lambda: main(convert_mobilefacenet, __doc__))

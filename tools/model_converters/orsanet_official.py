@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Convert an official ORSANet checkpoint."""
 from orsa.apis.converting import convert_official, main
+from orsa.utils.command import run_script
 
 if __name__ == '__main__':
-    main(convert_official, __doc__, with_classes=True)
+    run_script(lambda: main(convert_official, __doc__, with_classes=True))

@@ -2,10 +2,12 @@
 """Reduce a training checkpoint to its weights and class names, in float16."""
 import argparse
 
+from orsa.utils.command import run_script
 from orsa.utils.compat import setup_stack
 from orsa.utils.convert import publish
 
-if __name__ == '__main__':
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('src', help='a checkpoint of tools/train.py')
     parser.add_argument('dst', help='the file to write')
@@ -14,3 +16,7 @@ if __name__ == '__main__':
     setup_stack()
     size = publish(args.src, args.dst, half=not args.fp32)
     print(f'wrote {args.dst}, {size / 2**20:.2f} MB')
+
+
+if __name__ == '__main__':
+    run_script(main)

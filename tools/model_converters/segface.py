@@ -5,6 +5,7 @@ Writes the backbone, whose feature the published ORSANet uses, or
 --with-decoder the whole segmentor, which gives masks.
 """
 from orsa.apis.converting import convert_segface, main
+from orsa.utils.command import run_script
 
 if __name__ == '__main__':
-    main(convert_segface, __doc__, with_decoder=True)
+    run_script(lambda: main(convert_segface, __doc__, with_decoder=True))

@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
+from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.classes import (check_classes, checkpoint_classes, class_names,
                                 common_classes)
 from orsa.utils.state_fit import bare_keys, class_axes, fit_classes, misfits
@@ -85,8 +86,9 @@ class ModelCheckHook(Hook):
         if not begins or runner._resume:
             problems = misfits(model, state, unknown=False)
             if problems:
-                raise ValueError(f"'{name}' does not fit the model of this "
-                                 f'config: {"; ".join(problems)}')
+                raise CheckpointError(
+                    f"'{name}' does not fit the model of this config: "
+                    f'{"; ".join(problems)}')
         for prefix, part in model.named_modules():
             # it was built without its own file, since this one follows
             if getattr(part, 'allow_untrained', None) != 'quiet':
@@ -96,7 +98,7 @@ class ModelCheckHook(Hook):
                 if f'{prefix}.{key}' not in state
             ]
             if lacking:
-                raise ValueError(
+                raise CheckpointError(
                     f"'{name}' lacks {len(lacking)} weights of {prefix}, "
                     f'{lacking[0]} first, which would stay random: begin from '
                     'a checkpoint of the whole model, or give the part that '
@@ -148,7 +150,7 @@ class ModelCheckHook(Hook):
         if lacking or len(own) != len(saved):
             what = (f'has no {", ".join(sorted(lacking))}' if lacking else
                     f'has {len(saved)} groups of parameters, not {len(own)}')
-            raise ValueError(
+            raise CheckpointError(
                 f"the optimizer of '{runner._load_from}' {what}: resume with "
                 'the one of the beginning, or begin anew from its weights '
                 '(load_from, without --resume)')

@@ -49,7 +49,7 @@ class FoldPriors:
         Raises:
             FileNotFoundError: If a file is missing, whatever the prior's
                 ``allow_untrained``: no other checkpoint holds these weights.
-            RuntimeError: If a file does not fit.
+            CheckpointError: If a file does not fit.
         """
         missing = [
             f"fold {k}: '{path}'" for k, path in enumerate(self.checkpoints) if

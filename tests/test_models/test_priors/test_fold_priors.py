@@ -7,6 +7,7 @@ import torch.nn as nn
 
 from orsa.models.priors import FrozenPrior, skip_pretrained
 from orsa.registry import MODELS
+from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.same_batch import provide, same_batch
 
 BACKBONE = dict(
@@ -173,7 +174,7 @@ def test_the_files_are_needed_even_if_a_checkpoint_follows(files, tmp_path):
     state = torch.load(paths[1])
     state.pop('stages.1.0.conv1.weight')
     torch.save(state, paths[1])
-    with pytest.raises(RuntimeError, match='(?s)lacks 1 .*, fold 0'):
+    with pytest.raises(CheckpointError, match='(?s)lacks 1 .*, fold 0'):
         loaded('feature', paths)
 
 

@@ -9,6 +9,7 @@ from mmpretrain.engine.hooks import ClassNumCheckHook
 
 from orsa.models.priors import FrozenPrior, skip_pretrained
 from orsa.registry import MODELS
+from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.same_batch import provide, same_batch
 
 TINY = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(4, 6)))
@@ -139,11 +140,12 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
     path = str(tmp_path / 'prior.pth')
     state = MODELS.build(TINY).state_dict()
     torch.save(dict(state, **{'stem.0.weight': torch.zeros(4, 3, 5, 5)}), path)
-    with pytest.raises(RuntimeError, match=r'(?s)prior\.pth.*stem\.0\.weight'):
+    with pytest.raises(
+            CheckpointError, match=r'(?s)prior\.pth.*stem\.0\.weight'):
         build(checkpoint=path).init_weights()
     state.pop('stages.1.0.conv1.weight')
     torch.save(state, path)
-    with pytest.raises(RuntimeError, match=r'lacks 1 of .*stages\.1\.0'):
+    with pytest.raises(CheckpointError, match=r'lacks 1 of .*stages\.1\.0'):
         build(checkpoint=path).init_weights()
 
 

@@ -1,0 +1,86 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""How every command and script of orsa ends: in one line, or quietly."""
+import contextlib
+import os
+import sys
+from typing import Callable, Optional, TextIO
+
+from .checkpoint_records import CheckpointError
+
+OK, SOME_FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class _UntilClosed:
+    """A stream that drops what is printed once its reader has gone."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, do) -> None:
+        try:
+            do()
+        except BrokenPipeError:
+            # as Python's documentation has it: what is buffered goes there
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
+def fail(message: str, code: int = USAGE) -> int:
+    """Print one line of error, and return the exit code."""
+    print(f'orsa: {" ".join(message.split())}', file=sys.stderr)
+    return code
+
+
+def run_command(do: Callable[[], Optional[int]],
+                training: bool = False) -> int:
+    """Run a command or a script: what is wrong with its input is one line.
+
+    A reader of what it prints may leave (``| head``): the work goes on.
+
+    Args:
+        do (Callable): Does it, and returns the exit code; None is 0.
+        training (bool): Whether an error may come from the middle of a
+            training, where its place is worth knowing: then only what is
+            missing and refused checkpoints are one line. Defaults to False.
+
+    Returns:
+        int: The exit code.
+    """
+    plain = (FileNotFoundError, FileExistsError, CheckpointError) if training \
+        else (OSError, ValueError, RuntimeError)
+    with contextlib.redirect_stdout(_UntilClosed(sys.stdout)), \
+            contextlib.redirect_stderr(_UntilClosed(sys.stderr)):
+        try:
+            return do() or OK
+        except KeyboardInterrupt:
+            return fail('stopped', INTERRUPTED)
+        except ImportError as error:
+            return fail(f'{error} (see orsa doctor)', ENVIRONMENT)
+        except plain as error:
+            return fail(str(error))
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+
+def run_script(do: Callable[[], Optional[int]],
+               training: bool = False) -> None:
+    """As :func:`run_command`, and end the process if something failed.
+
+    Raises:
+        SystemExit: With the exit code, if it is not 0.
+    """
+    code = run_command(do, training)
+    if code:
+        raise SystemExit(code)
