@@ -141,6 +141,7 @@ class YuNetDetector:
             raise FileNotFoundError(
                 f"there is no YuNet file '{model}'; it is "
                 'face_detection_yunet_2023mar.onnx of the OpenCV Zoo')
+        self._arguments = osp.abspath(model), score_threshold, max_side
         self.max_side = max_side
         try:
             self.model = cv2.FaceDetectorYN.create(model, '', (320, 320),
@@ -150,6 +151,9 @@ class YuNetDetector:
                 f"OpenCV cannot read '{model}' as a YuNet model; is it whole, "
                 'and not a pointer file of Git LFS?') from error
         self._lock = threading.Lock()
+
+    def __reduce__(self):
+        return YuNetDetector, self._arguments
 
     def __call__(self, image: np.ndarray) -> Detections:
         """Find the faces in (H, W, 3) BGR uint8."""

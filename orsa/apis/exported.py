@@ -144,6 +144,8 @@ class ExportedModel:
         run (Callable): From images (N, H, W, 3), BGR uint8, to outputs by
             name.
         outputs (Sequence[str]): Their names.
+        reload (tuple): What :func:`load_exported` was given: a pickle of this
+            holds that alone, and reads the file again.
 
     Examples:
         >>> import numpy as np
@@ -154,12 +156,16 @@ class ExportedModel:
     """
 
     def __init__(self, path: str, info: ExportInfo, run: Run,
-                 outputs: Sequence[str]):
+                 outputs: Sequence[str], reload: tuple):
         self.path = path
+        self._reload = reload
         self.info = info
         self.outputs = tuple(outputs)
         self._run = run
         self._compose = build_pipeline(self.info.pipeline)
+
+    def __reduce__(self):
+        return load_exported, self._reload
 
     @property
     def classes(self) -> Tuple[str, ...]:
@@ -333,14 +339,16 @@ def load_exported(path: str,
     kind = file_format(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no exported model '{path}'")
+    reload = osp.abspath(path), device, threads, run_code
     if kind == 'onnx':
-        return _load_onnx(path, device, threads or torch.get_num_threads())
+        return _load_onnx(path, device, threads or torch.get_num_threads(),
+                          reload)
     if not run_code:
         raise ValueError(
             f"'{path}' ({kind}) is a program that would run with your rights:"
             ' export to .onnx, or, if you trust its origin, read it with '
             'load_exported(..., run_code=True)')
-    return _load_torch(path, kind, device)
+    return _load_torch(path, kind, device, reload)
 
 
 def import_onnxruntime():
@@ -366,7 +374,8 @@ def _parse_info(path: str, text: Optional[str]) -> ExportInfo:
                          f'this version of orsa: {error}') from error
 
 
-def _load_onnx(path: str, device: str, threads: int) -> ExportedModel:
+def _load_onnx(path: str, device: str, threads: int,
+               reload: tuple) -> ExportedModel:
     ort = import_onnxruntime()
     providers = ['CPUExecutionProvider']
     if device.startswith('cuda'):
@@ -406,7 +415,7 @@ def _load_onnx(path: str, device: str, threads: int) -> ExportedModel:
                                f'{error}') from error
         return dict(zip(names, found))
 
-    return ExportedModel(path, info, run, names)
+    return ExportedModel(path, info, run, names, reload)
 
 
 def _read_extra(path: str, kind: str) -> Optional[str]:
@@ -438,7 +447,8 @@ def _read_program(path: str, kind: str, device: str) -> nn.Module:
     return program.module()
 
 
-def _load_torch(path: str, kind: str, device: str) -> ExportedModel:
+def _load_torch(path: str, kind: str, device: str,
+                reload: tuple) -> ExportedModel:
     info = _parse_info(path, _read_extra(path, kind))
     try:
         model = _read_program(path, kind, device)
@@ -452,7 +462,7 @@ def _load_torch(path: str, kind: str, device: str) -> ExportedModel:
         out = model(torch.from_numpy(images).to(device))
         return {LOGITS: out.float().cpu().numpy()}
 
-    return ExportedModel(path, info, run, [LOGITS])
+    return ExportedModel(path, info, run, [LOGITS], reload)
 
 
 class _AsIs(nn.Module):
@@ -520,6 +530,9 @@ class ExportedClassifier(nn.Module):
                         exported.image_size,
                         ability))
         self._last: Tuple[Any, Dict[str, torch.Tensor]] = (None, {})
+
+    def __reduce__(self):
+        return ExportedClassifier, (self.exported, )
 
     def _outputs(self, inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
         """All outputs; asked once for one tensor, which priors share."""

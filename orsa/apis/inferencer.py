@@ -8,6 +8,7 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Union
 
 import cv2
 import numpy as np
+import torch.nn as nn
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
@@ -18,7 +19,7 @@ from .detectors import Detections, Detector, build_detector, check_detections
 from .faces import align_faces, align_five, crop_face
 from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
-from .model import init_model
+from .model import build_model, init_model, load_config
 from .pictures import (MAX_PIXELS, Inputs, Picture, PictureError, is_video,
                        list_pictures, load_picture, one_by_one)
 from .results import FaceResult, ImageResult
@@ -43,6 +44,29 @@ class _Row:
     points: Optional[np.ndarray] = None
     sure: Optional[float] = None
     face: Optional[tuple] = None
+
+
+class _Packed(NamedTuple):
+    """A network as data, see :func:`orsa.apis.init_model`."""
+    cfg: Config
+    dataset_meta: dict
+    weights: dict
+    device: str
+
+    @classmethod
+    def of(cls, model: nn.Module) -> '_Packed':
+        weights = model.state_dict()
+        device = next(iter(weights.values())).device
+        return cls(model.cfg, model.dataset_meta, {
+            k: v.cpu()
+            for k, v in weights.items()
+        }, str(device))
+
+    def build(self) -> nn.Module:
+        model = build_model(load_config(self.cfg), pretrained=False)
+        model.load_state_dict(self.weights)
+        model.cfg, model.dataset_meta = self.cfg, self.dataset_meta
+        return model.to(self.device).eval()
 
 
 def _rows(result: ImageResult, found: Optional[Detections]) -> List[_Row]:
@@ -93,6 +117,9 @@ class FERInferencer(BaseInferencer):
         max_pixels (int): A larger picture is refused. Defaults to 89 million.
         show_progress (bool): Whether calls show a progress bar.
             Defaults to False.
+
+    It can be pickled, for other processes: with a model in PyTorch whole, of
+    an ONNX file its path.
 
     Raises:
         ValueError: If a config comes without weights, or an argument is none
@@ -152,6 +179,19 @@ class FERInferencer(BaseInferencer):
         # what predict_faces uses; built here, so that a config without one
         # is refused at once
         return test_pipeline(cfg)
+
+    def __getstate__(self) -> dict:
+        """What another process needs: torch pickles no parametrized module,
+        so that a network goes as its config and weights."""
+        state = dict(vars(self))
+        if not hasattr(self.model, 'exported'):
+            state['model'] = _Packed.of(self.model)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        if isinstance(self.model, _Packed):
+            self.model = self.model.build()
 
     @property
     def classes(self) -> Sequence[str]:

@@ -2,6 +2,7 @@
 import argparse
 import copy
 import json
+import pickle
 import sys
 
 import cv2
@@ -162,6 +163,14 @@ def test_inferencer_takes_it(whole, crops, expected):
                             for f in (ours, theirs))):
         assert one.faces[0].scores == pytest.approx(
             other.faces[0].scores, abs=.02)
+    again = pickle.loads(pickle.dumps(ours))
+    said = [
+        one.faces[0].scores
+        for one in again(crops, aligned=True)['predictions']
+    ]
+    assert said == [
+        one.faces[0].scores for one in ours(crops, aligned=True)['predictions']
+    ]
     with pytest.raises(ValueError, match='has its weights inside'):
         FERInferencer(str(whole), 'weights.pth')
 
@@ -374,5 +383,5 @@ def test_the_command(folder, tmp_path, capsys):
                              ((LITE, '--out', path, '--tolerance', '-1',
                                '--calibration-images', folder),
                               'was not written')):
-        with pytest.raises(SystemExit, match=match):
+        with pytest.raises((ValueError, RuntimeError), match=match):
             run_tool(*arguments)

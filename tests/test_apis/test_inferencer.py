@@ -1,6 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import io
 import json
+import multiprocessing
+import pickle
 
 import cv2
 import numpy as np
@@ -307,3 +309,23 @@ def test_what_is_refused(model, group):
         inferencer(group[0], batch_size=0)
     with pytest.raises(TypeError, match='got dict'):
         inferencer({})
+
+
+def _ask(inferencer, photo):
+    """In another process."""
+    face, = inferencer(photo)['predictions'][0].faces
+    return face.scores, face.landmarks
+
+
+def test_pickles_for_another_process(model, faces):
+    photo = np.full((256, 256, 3), 110, np.uint8)
+    photo[32:224, 32:224] = cv2.resize(faces[0], (192, 192))
+    inferencer = FERInferencer(model, min_confidence=.3)
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        scores, landmarks = pool.apply(_ask, (inferencer, photo))
+    expected, points = _ask(inferencer, photo)
+    assert scores == pytest.approx(expected, abs=1e-5)
+    np.testing.assert_allclose(landmarks, points, atol=1e-2)
+    again = pickle.loads(pickle.dumps(inferencer))
+    assert again.calibration == inferencer.calibration
+    assert again.classes == inferencer.classes
