@@ -6,8 +6,8 @@ import logging
 import math
 import os
 import os.path as osp
-import pickle
 import re
+import tempfile
 from collections import OrderedDict
 from typing import Any, Dict, Optional, Tuple
 
@@ -27,6 +27,7 @@ from orsa.utils.rank_faults import rank_from_environment
 from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
 from .model import load_config
+from .start_files import missing_files
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +97,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--dry-run',
         action='store_true',
-        help='build everything, read one batch, print what was built, stop')
+        help='build everything, read one batch, print what was built and '
+        'which pretrained files are missing (exit code 1), write nothing')
     add_common_arguments(parser)
 
 
@@ -250,8 +252,7 @@ def _resumable(path: str) -> Tuple[Optional[str], int]:
     iteration."""
     try:
         content = load_checkpoint_file(path)
-    except (OSError, RuntimeError, ValueError,
-            pickle.UnpicklingError) as error:
+    except (OSError, ValueError) as error:
         return str(error), -1
     lacks = [
         key for key in ('state_dict', 'optimizer', 'message_hub', 'meta')
@@ -464,27 +465,46 @@ def train(args: argparse.Namespace) -> Runner:
     # hooks import OpenMMLab's models, which speak until they are set up
     from orsa.engine.hooks.preemption_hook import sigterm_heard
     if args.dry_run:
-        with scope_of(cfg):
-            runner = _prepare(cfg, args)
-            print(describe(runner))
-        return runner
+        return _dry_run(cfg, args)
     check_writable(cfg.work_dir)
     first = rank_from_environment() in (-1, 0)
     alone = locked_folder(cfg.work_dir) if first else contextlib.nullcontext()
     # the scope that the Runner sets would stay
     with scope_of(cfg), sigterm_heard(cfg), alone, plain_disk_errors(
             cfg.work_dir):
+        _choose_start(cfg, args)
         runner = _prepare(cfg, args)
         runner.train()
     print_log(f'results are in {runner.work_dir}', logger='current')
     return runner
 
 
-def _prepare(cfg: Config, args: argparse.Namespace) -> Runner:
-    """A Runner that knows what it starts from and where it ends."""
+def _dry_run(cfg: Config, args: argparse.Namespace) -> Runner:
+    """Print what would be trained, and what is missing; write nothing.
+
+    Raises:
+        SystemExit: With the pretrained files that are missing, if any.
+    """
+    _choose_start(cfg, args)
+    with tempfile.TemporaryDirectory() as folder, scope_of(cfg):
+        cfg.work_dir = folder  # which a Runner makes
+        runner = _prepare(cfg, args)
+        print(describe(runner))
+        missing = missing_files(runner.model, cfg.get('load_from'))
+    if missing:
+        raise SystemExit('orsa: the training cannot start, files are missing:'
+                         '\n' + '\n'.join(missing))
+    return runner
+
+
+def _choose_start(cfg: Config, args: argparse.Namespace) -> None:
     if cfg.get('resume') and (args.resume == 'auto'
                               or not cfg.get('load_from')):
         resume_latest(cfg)
+
+
+def _prepare(cfg: Config, args: argparse.Namespace) -> Runner:
+    """A Runner that knows where it ends."""
     use_prior_cache(cfg, ('train', 'val'), cfg.get('load_from'))
     runner = build_runner(cfg)
     if args.dry_run:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config, ConfigDict
 
+from orsa import cli
 from orsa.apis.training import add_train_arguments, set_amp
 
 SMALL = """
@@ -155,7 +156,45 @@ def test_dry_run_describes_and_stops(config, tmp_path, repo_root):
     line = next(s for s in done.stdout.splitlines()
                 if s.startswith('backbone.parsing_prior'))
     assert line.split()[1] == '0' and line.split()[2] != '0'
-    assert not list(tmp_path.glob('*.pth'))
+    assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_names_every_missing_file(tmp_path, monkeypatch, capsys):
+    """The published model's three files, of which the machine has none."""
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / 'mine.py'
+    config.write_text("""
+_base_ = 'orsa::orsanet_rafdb.py'
+faces = dict(
+    _delete_=True, type='orsa.SyntheticFaces', num_samples=4, size=224,
+    pipeline=[dict(type='orsa.DrawSyntheticFace'), dict(type='PackInputs')])
+train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False,
+                        dataset=faces)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=faces)
+test_dataloader = val_dataloader
+""")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(['train', str(config), '--dry-run'])
+    lines = str(stopped.value.code).splitlines()
+    assert len(lines) == 4
+    expected = [('image_encoder', 'ir50.pth', 'POSTER++'),
+                ('parsing_prior', 'segface_swin_b_lapa.pth', 'SegFace'),
+                ('landmark_prior', 'mobilefacenet.pth', 'cunjian')]
+    for line, (part, file, source) in zip(lines[1:], expected):
+        assert line.startswith(
+            f"  backbone.{part}: there is no file 'checkpoints/{file}'. ")
+        assert source in line
+    assert 'backbone.landmark_prior' in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ['mine.py']
+    # what a checkpoint brings is not missing, but the checkpoint may be
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([
+            'train', str(config), '--dry-run', '--cfg-options',
+            'load_from=whole.pth'
+        ])  # yapf: disable
+    assert str(stopped.value.code).splitlines()[1:] == [
+        "  load_from: there is no file 'whole.pth'"
+    ]
 
 
 def test_missing_checkpoint(config, tmp_path, repo_root):
