@@ -35,6 +35,9 @@ def test_every_experiment_has_a_row(repo_root):
         # a name is its config's, by which `mim` and `orsa::` find it
         assert row['Config'].endswith(f"/{row['Name']}.py")
         assert row['Metadata']['Weights Licence']
+        # `mim download` gets what is behind the last slash from there, if it
+        # is not in its folder yet
+        assert row['Weights'].endswith('/') and ',' not in row['Weights']
         for result in row['Results'] or []:
             # never one column for both
             assert set(result['Metrics']) == {
