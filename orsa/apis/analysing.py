@@ -5,6 +5,7 @@ import copy
 import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn as nn
@@ -184,7 +185,8 @@ def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
         path (str): ``metrics.json``, or predictions as
             :func:`orsa.apis.comparing.read_answers` reads them.
         out (str): The PNG to write.
-        title (str): Above the matrix. Defaults to '', accuracy and UAR.
+        title (str): Above the matrix, before accuracy and UAR.
+            Defaults to ''.
 
     Returns:
         np.ndarray: (C, C) counts, rows are the truth.
@@ -198,9 +200,9 @@ def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
         report = FERMetric.calculate(answers.scores[CLEAN], labels,
                                      answers.classes)
     matrix = np.array(report['confusion_matrix'])
-    plot_confusion_matrix(
-        matrix, report['classes'], out, title
-        or f"accuracy {report['accuracy']:.1f}, UAR {report['uar']:.1f}")
+    figures = f"accuracy {report['accuracy']:.1f}, UAR {report['uar']:.1f}"
+    plot_confusion_matrix(matrix, report['classes'], out,
+                          f'{title}: {figures}' if title else figures)
     return matrix
 
 
@@ -310,6 +312,23 @@ def _draw_sample(sample: dict, palette: Sequence, size: int,
         points,
         seen,
         sample.get('gt_seg_map'),
-        sample.get('visible_mask'),
+        _cover_of(sample),
         palette,
         size=size)
+
+
+def _cover_of(sample: dict) -> Optional[np.ndarray]:
+    """The visible mask of a sample at the size of its picture.
+
+    mmcv's transforms do not carry it along. What was resized since is
+    resized; where something else was done it is not known any more, and None.
+    """
+    mask, shape = sample.get('visible_mask'), sample['img'].shape[:2]
+    if mask is None or mask.shape == shape:
+        return mask
+    height, width = mask.shape
+    if 'scale_factor' not in sample or (
+            round(width * sample['scale_factor'][0]),
+            round(height * sample['scale_factor'][1])) != shape[::-1]:
+        return None
+    return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST)

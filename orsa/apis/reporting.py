@@ -8,8 +8,8 @@ from mmengine.registry import DATASETS
 
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import load_json
-from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
-                                plot_curves, spread)
+from orsa.visualization import draw_prediction_sheet, plot_curves, spread
+from .analysing import draw_confusion
 from .model import load_config
 from .predictions import read_predictions
 from .testing import use_data_from
@@ -50,12 +50,11 @@ def plot_results(config: str,
         pass
 
     metrics = load_json(osp.join(work_dir, 'metrics.json'))
-    plot_confusion_matrix(
-        metrics['confusion_matrix'],
-        metrics['classes'],
-        out('confusion_matrix.png'),
-        title=f'{osp.basename(osp.normpath(work_dir))}: accuracy '
-        f'{metrics["accuracy"]:.1f}, UAR {metrics["uar"]:.1f}')
+    # of other metrics than FERMetric the predictions have it
+    has_matrix = 'confusion_matrix' in metrics
+    draw_confusion(
+        osp.join(work_dir, 'metrics.json') if has_matrix else predictions,
+        out('confusion_matrix.png'), osp.basename(osp.normpath(work_dir)))
 
     if 'data_from' in metrics:
         use_data_from(cfg, load_config(metrics['data_from']))

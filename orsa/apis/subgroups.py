@@ -133,6 +133,9 @@ def attributes(dataset, cfg: dict, types: Sequence[str] = ()) -> dict:
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         name = info['name']
+        if 'img_path' not in info:
+            raise ValueError(f"'{name}' of {type(dataset).__name__} has no "
+                             'file: subgroups are of pictures on the disk')
         image, reason = dataset.read_image(info)
         if image is None:
             raise ValueError(f"'{info['img_path']}' cannot be read: {reason}")

@@ -157,6 +157,9 @@ def test(args: argparse.Namespace) -> dict:
         if getattr(args, 'data_from', None):
             report['data_from'] = args.data_from
         report.update(_report(runner, metrics))
+        # whose names other metrics than FERMetric do not say
+        report.setdefault('classes',
+                          runner.test_evaluator.dataset_meta.get('classes'))
         path = osp.join(cfg.work_dir, 'metrics.json')
         dump_json(report, path)
         print(f'wrote {path}')

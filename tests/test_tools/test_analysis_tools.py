@@ -12,8 +12,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from orsa import cli
 from orsa.apis import build_model, load_config
-from orsa.apis.analysing import browse, read_config
+from orsa.apis.analysing import browse, draw_confusion, read_config
 from orsa.apis.embedding import draw_features, features, to_plane
 from orsa.visualization.annotations import draw_annotations
 from orsa.visualization.cam import grad_cam
@@ -117,7 +118,7 @@ def test_cam_says_what_is_wrong(folder):
         grad_cam(model, 'backbone', inputs)
 
 
-def test_vis_cam(call, folder, tmp_path):
+def test_vis_cam(call, folder, tmp_path, capsys):
     face = next((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg'))
     out = tmp_path / 'cam.png'
     call('vis_cam.py', folder / 'tiny.py', folder / 'tiny.pth', '--images',
@@ -129,12 +130,13 @@ def test_vis_cam(call, folder, tmp_path):
     shown = cv2.resize(shown, (128, 128), interpolation=cv2.INTER_AREA)
     assert np.abs(left[:, 6:134].astype(int) - shown).mean() < 3
     assert np.abs(right[:, 6:134].astype(int) - shown).mean() > 8
-    with pytest.raises(ValueError, match="does not know 'joy'"):
+    with pytest.raises(SystemExit, match='2'):
         call('vis_cam.py', folder / 'tiny.py', folder / 'tiny.pth', '--class',
              'joy', '--out', out)
+    assert "does not know 'joy'" in capsys.readouterr().err
 
 
-def test_vis_attention(call, folder, repo_root, tmp_path):
+def test_vis_attention(call, folder, repo_root, tmp_path, capsys):
     images = sorted((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg'))
     out = tmp_path / 'attention.png'
     call('vis_attention.py', 'orsa::orsanet_lite_rafdb.py',
@@ -149,9 +151,10 @@ def test_vis_attention(call, folder, repo_root, tmp_path):
     for i in (1, 2, 3):
         assert np.abs(sheet[6:134, 582 + 140 * i:710 + 140 * i] -
                       cell).mean() > 8
-    with pytest.raises(ValueError, match='its neck is GlobalAveragePooling'):
+    with pytest.raises(SystemExit, match='2'):
         call('vis_attention.py', folder / 'tiny.py', folder / 'tiny.pth', '-n',
              1, '--out', out)
+    assert 'its neck is GlobalAveragePooling' in capsys.readouterr().err
 
 
 def test_features_are_what_the_classifier_sees(folder):
@@ -273,7 +276,7 @@ def test_embedding_has_a_colour_for_each_class(tmp_path):
     assert near((115, 158, 0)) == 0
 
 
-def test_confusion_matrix(call, tmp_path):
+def test_confusion_matrix(call, tmp_path, capsys):
     report = dict(
         confusion_matrix=[[3, 1], [0, 2]],
         classes=['a', 'b'],
@@ -289,14 +292,14 @@ def test_confusion_matrix(call, tmp_path):
     ]
     (tmp_path / 'said.json').write_text(
         json.dumps(dict(classes=['a', 'b'], samples=samples)))
-    from orsa.apis.analysing import draw_confusion
     out = str(tmp_path / 'matrix.png')
     found = draw_confusion(str(tmp_path / 'said.json'), out)
     assert found.tolist() == [[1, 1], [0, 1]]
     call('confusion_matrix.py', tmp_path / 'metrics.json', '--out', out)
     assert cv2.imread(out).std() > 5
-    with pytest.raises(FileNotFoundError, match='there is no file'):
+    with pytest.raises(SystemExit, match='2'):
         call('confusion_matrix.py', tmp_path / 'none.json')
+    assert 'there is no file' in capsys.readouterr().err
 
 
 def test_annotations_are_where_they_should_be():
@@ -357,6 +360,68 @@ train_dataloader = dict(dataset=dict(
         assert (bare == 0).all(2).mean() > .1
         assert (drawn == ORANGE).all(2).sum() > 20
         assert (bare == ORANGE).all(2).sum() == 0
+
+
+def test_browse_follows_what_was_resized(folder, tmp_path):
+    """As docs/datasets.md has it: OccludeFace, then Resize."""
+
+    def outlines(*last):
+        config = tmp_path / 'train.py'
+        config.write_text(f"""
+_base_ = '{folder}/tiny.py'
+train_dataloader = dict(dataset=dict(
+    type='orsa.RAFDB', data_root='{folder}', split='test',
+    pipeline=[dict(type='LoadImageFromFile'),
+              dict(type='orsa.OccludeFace', kinds='square', severity=5),
+              {','.join(last)}]))
+""")
+        rows = browse(
+            load_config(str(config)),
+            str(tmp_path / 'samples.png'),
+            count=7,
+            size=96)
+        return [
+            np.argwhere((drawn == ORANGE).all(2)) for drawn, in rows.values()
+        ]
+
+    expected = outlines()
+    found = outlines("dict(type='Resize', scale=(40, 40), backend='pillow')",
+                     "dict(type='PackInputs')")
+    assert len(found) == 7
+    for one, other in zip(found, expected):
+        assert len(other) > 100  # the square's edge, in pixels of 96
+        for end in (np.min, np.max):
+            assert np.abs(end(one, axis=0) - end(other, axis=0)).max() <= 3
+    # where it went is not known any more, and not drawn
+    assert not sum(map(len, outlines("dict(type='RandomCrop', crop_size=24)")))
+
+
+def test_metrics_of_another_metric(call, folder, tmp_path, capsys):
+    """What mmpretrain's Accuracy leaves can be drawn and compared."""
+    config = tmp_path / 'accuracy.py'
+    config.write_text(f"""
+_base_ = '{folder}/tiny.py'
+test_evaluator = dict(_delete_=True, type='Accuracy', topk=(1, 3))
+""")
+    for name in ('a', 'b'):
+        assert cli.main([
+            'test', str(config), str(folder / 'tiny.pth'), '--work-dir',
+            str(tmp_path / name), '--out',
+            str(tmp_path / name / 'predictions.json')
+        ]) == cli.OK  # yapf: disable
+    report = json.loads((tmp_path / 'a/metrics.json').read_text())
+    assert report['classes'][0] == 'surprise'
+    out = tmp_path / 'matrix.png'
+    matrix = draw_confusion(str(tmp_path / 'a/metrics.json'), str(out))
+    assert matrix.sum() == NUM
+    assert 100 * matrix.trace() / NUM == pytest.approx(
+        report['accuracy/top1'], abs=1e-3)
+    capsys.readouterr()
+    said = call('compare_results.py', tmp_path / 'a/metrics.json',
+                tmp_path / 'b/metrics.json', '--names', 'a', 'b')
+    assert '+0.0 (+0.0, +0.0)' in said
+    said = call('plot_results.py', config, tmp_path / 'a', '--faces', 7)
+    assert 'confusion_matrix.png' in said and 'test_faces.png' in said
 
 
 def test_browse_wants_the_split(folder):
