@@ -179,7 +179,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     def report(result, files) -> None:
         for note in result.notes:
-            _fail(f'{result.name} is read, with a warning: {note}')
+            fail(f'{result.name} is read, with a warning: {note}')
         if result.error:
             fail(f'{result.name}: {result.error}')
         elif not args.quiet:
@@ -284,9 +284,9 @@ def _video(args: argparse.Namespace) -> int:
                   f'{_count(summary.frames, "frame")} '
                   f'({summary.seconds:.1f} s): {summary.files["video"]}')
         if summary.left_out:
-            _fail(f'{path}: pauses of more than a minute are shortened in the '
-                  f'drawn video, by {summary.left_out:.0f} s; the tables have '
-                  'the times of the frames')
+            fail(f'{path}: pauses of more than a minute are shortened in the '
+                 f'drawn video, by {summary.left_out:.0f} s; the tables have '
+                 'the times of the frames')
         if summary.interrupted:
             return INTERRUPTED
         if summary.error:
