@@ -146,9 +146,9 @@ def _names(content: dict, cfg: Config, num_classes: Optional[int],
     said, saved = config_classes(
         cfg, defaults=False), checkpoint_classes(content)
     if saved is not None and num_classes not in (None, len(saved)):
-        raise ValueError(f"'{source}' has {len(saved)} classes "
-                         f'({", ".join(saved)}), but model.head.num_classes='
-                         f'{num_classes}')
+        raise CheckpointError(
+            f"'{source}' has {len(saved)} classes ({', '.join(saved)}), but "
+            f'model.head.num_classes={num_classes}')
     if said is None and saved is None:
         said = config_classes(cfg)
         if said is None and num_classes is None:

@@ -36,6 +36,8 @@ def start_files(model: nn.Module) -> Iterator[StartFile]:
             yield StartFile(f'{name}.image_encoder',
                             part.image_pretrained['checkpoint'],
                             part.image_source, needed)
+        if isinstance(part, ImageStream) and part.pretrained:
+            yield StartFile(name, part.pretrained['checkpoint'])
         init_cfg = getattr(part, 'init_cfg', None) or []
         for item in [init_cfg] if isinstance(init_cfg, dict) else init_cfg:
             if item.get('type') == 'Pretrained':

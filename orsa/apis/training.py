@@ -18,6 +18,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from orsa.utils.checkpoint import check_finite, load_checkpoint_file
+from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.configs import OptionsAction, scope_of
 from orsa.utils.dist import guard_ranks, prepare_cpu_distribution
 from orsa.utils.fileio import check_writable, plain_disk_errors
@@ -207,7 +208,7 @@ def resume_latest(cfg: Config) -> None:
     weights of its ``load_from`` if it has one.
 
     Raises:
-        RuntimeError: If there are checkpoints, and none is whole.
+        CheckpointError: If there are checkpoints, and none is whole.
     """
     latest = latest_checkpoint(cfg.work_dir)
     cfg.resume = latest is not None
@@ -298,7 +299,7 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
         str: A path, None if there is no checkpoint at all.
 
     Raises:
-        RuntimeError: If there are some, and none is whole.
+        CheckpointError: If there are some, and none is whole.
     """
     names = sorted(
         name for name in (os.listdir(work_dir) if osp.isdir(work_dir) else ())
@@ -325,7 +326,7 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
     if not found and not names:
         return None
     if not found:
-        raise RuntimeError(
+        raise CheckpointError(
             f"no checkpoint in '{work_dir}' is whole: {'; '.join(reasons)}. "
             'Begin anew without --resume, or remove them')
     best = max(found)[1]

@@ -3,6 +3,8 @@
 import warnings
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from .checkpoint_records import CheckpointError
+
 RAFDB_CLASSES = ('surprise', 'fear', 'disgust', 'happiness', 'sadness',
                  'anger', 'neutral')
 AFFECTNET_CLASSES = ('neutral', 'happiness', 'sadness', 'surprise', 'fear',
@@ -94,15 +96,15 @@ def class_names(checkpoint: dict,
         source (str): The checkpoint's name, for the message.
 
     Raises:
-        ValueError: If none says them, or the config has ``meta.CLASSES`` in
-            another order.
+        CheckpointError: If none says them, or the config has
+            ``meta.CLASSES`` in another order.
     """
     saved = checkpoint_classes(checkpoint)
     meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
     if saved and (meta.get('classes') or not config):
         return saved
     if not config:
-        raise ValueError(
+        raise CheckpointError(
             f"'{source}' carries no class names, and the config says none: "
             'set dataset=dict(classes=[...]) in its test_dataloader to the '
             'names, in the order of the training')
@@ -126,7 +128,7 @@ def check_classes(checkpoint: Optional[Sequence[str]],
             config has them; None where it has none.
 
     Raises:
-        ValueError: If the names or their order differ.
+        CheckpointError: If the names or their order differ.
     """
     if dataset is None:
         return
@@ -140,6 +142,6 @@ def check_classes(checkpoint: Optional[Sequence[str]],
         return
     what = ('in another order'
             if sorted(checkpoint) == sorted(dataset) else 'of other names')
-    raise ValueError(
+    raise CheckpointError(
         f'the checkpoint has classes {what}: {checkpoint}, but {dataset} is '
         "asked for. Set the dataset's classes to those of the checkpoint")

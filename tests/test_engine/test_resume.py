@@ -270,7 +270,7 @@ def test_latest_checkpoint(unbroken, tmp_path):
     torch.save(content, tmp_path / 'epoch_4.pth')
     assert latest_checkpoint(str(tmp_path)).endswith('epoch_3.pth')
     torch.save(dict(state_dict={}), tmp_path / 'epoch_3.pth')
-    with pytest.raises(RuntimeError, match='no checkpoint in .* is whole'):
+    with pytest.raises(ValueError, match='no checkpoint in .* is whole'):
         latest_checkpoint(str(tmp_path))
 
 
