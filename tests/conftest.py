@@ -62,6 +62,18 @@ def mask_folders() -> Path:
 
 
 @pytest.fixture(scope='session')
+def videos_dir() -> Path:
+    """Short clips of a person, as released."""
+    return _shared('videos')
+
+
+@pytest.fixture(scope='session')
+def yunet_file() -> Path:
+    """YuNet as released, for OpenCV's detector."""
+    return _shared('detector') / 'face_detection_yunet_2023mar.onnx'
+
+
+@pytest.fixture(scope='session')
 def cases_dir() -> Path:
     """Small inputs on which the library failed once."""
     return _shared('cases')

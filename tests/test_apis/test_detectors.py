@@ -4,6 +4,7 @@ import importlib.util
 import math
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -75,6 +76,22 @@ def test_yunet_reads_opencvs_rows(yunet):
     np.testing.assert_allclose(big.boxes, found.boxes * 4, rtol=1e-4)
     np.testing.assert_allclose(big.points, found.points * 4, rtol=1e-4)
     assert not len(detector(0 * image).boxes)
+
+
+def test_yunet_as_released(yunet_file, mask_folders):
+    """A face in most photographs, on what people labelled as skin."""
+    detector = build_detector(f'yunet:{yunet_file}')
+    folder = mask_folders / 'lfw_parts'
+    names = (folder / 'test.txt').read_text().split()[:40]
+    right = 0
+    for name in names:
+        image = cv2.imread(str(folder / f'images/{name}.jpg'))
+        skin = cv2.imread(str(folder / f'masks/{name}.png'), 0) == 1
+        found = detector(image)
+        right += any(skin[round((y0 + y1) / 2),
+                          round((x0 + x1) / 2)]
+                     for x0, y0, x1, y1 in np.asarray(found.boxes))
+    assert right >= 36
 
 
 def test_files_of_yunet_that_are_none(tmp_path):

@@ -241,6 +241,22 @@ def test_a_phones_pause_is_kept(inferencer, cases_dir, tmp_path, monkeypatch):
     assert len(drawn) / rate == pytest.approx(times[-1] + 1 / rate, abs=.05)
 
 
+def test_clips_as_people_have_them(videos_dir, tmp_path):
+    """All frames of Matroska files, at times that rise by a frame's, and as
+    many in what is drawn of them."""
+    for path in sorted(videos_dir.glob('*.mkv')):
+        target = tmp_path / f'{path.stem}.mp4'
+        with VideoReader(path) as reader, VideoWriter(str(target),
+                                                      reader.fps) as writer:
+            times = []
+            for one in reader:
+                writer.write(one.image, one.time)
+                times.append(one.time)
+        assert reader.error is None and reader.total - len(times) <= 1
+        assert np.diff(times) == pytest.approx(1 / 30, abs=2e-3)
+        assert len(shades(target)[0]) == len(times)
+
+
 @pytest.mark.parametrize('turns, matrix', [
     (0, (1, 0, 0, 1)),
     (1, (0, 1, -1, 0)),
