@@ -209,9 +209,8 @@ class FERInferencer(BaseInferencer):
         memory; :func:`orsa.apis.annotate_video` is for long videos.
 
         Args:
-            inputs (str | os.PathLike | np.ndarray | bytes | file |
-                PIL.Image.Image | Iterable): A file, a folder, a pattern, a
-                video, an array (H, W), (H, W, 3) BGR, (H, W, 4) or
+            inputs (Picture | Iterable[Picture]): A file, a folder, a pattern,
+                a video, an array (H, W), (H, W, 3) BGR, (H, W, 4) or
                 (N, H, W, C), the bytes of a file, a file that is open, a
                 picture of Pillow's, or any iterable of these.
             return_datasamples (bool): MMEngine's; there are none here.

@@ -39,8 +39,7 @@ class Source(NamedTuple):
 
     Attributes:
         name (str): Its path, or 'array 3' for the fourth one in memory.
-        picture (str | np.ndarray | bytes | file | PIL.Image.Image): The path,
-            or what is in memory.
+        picture (Picture): The path, or what is in memory.
         error (str, optional): Why there is nothing to read.
     """
     name: str
@@ -74,9 +73,8 @@ def list_pictures(inputs: Inputs) -> Iterator[Source]:
     """What is to be read, one by one.
 
     Args:
-        inputs (str | os.PathLike | np.ndarray | bytes | file |
-            PIL.Image.Image | Iterable): A file, a folder (its pictures by
-            suffix, without folders in it), a pattern such as
+        inputs (Picture | Iterable[Picture]): A file, a folder (its pictures
+            by suffix, without folders in it), a pattern such as
             ``'holiday/**/*.jpg'``, an array (H, W), (H, W, C) or
             (N, H, W, C), the bytes of a file, a file that is open, a picture
             of Pillow's, or any iterable of these.
@@ -187,8 +185,7 @@ def read_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     What is wrong with a file that is read nevertheless is a warning.
 
     Args:
-        picture (str | os.PathLike | np.ndarray | bytes | file |
-            PIL.Image.Image): A file, its bytes, or one that is open for
+        picture (Picture): A file, its bytes, or one that is open for
             reading, see :func:`orsa.utils.picture_reader.decode_picture`; a
             picture of Pillow's; or an array (H, W), (H, W, 1), (H, W, 3) BGR
             or (H, W, 4) BGRA, uint8 or uint16.

@@ -28,7 +28,6 @@ from orsa.utils.rank_faults import rank_from_environment
 from orsa.utils.rank_guard import guarded
 from .cached_priors import use_prior_cache
 from .model import load_config
-from .start_files import missing_files
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -486,6 +485,8 @@ def _dry_run(cfg: Config, args: argparse.Namespace) -> Runner:
     Raises:
         SystemExit: With the pretrained files that are missing, if any.
     """
+    # it imports OpenMMLab's models, which speak until they are set up
+    from .start_files import missing_files
     _choose_start(cfg, args)
     with tempfile.TemporaryDirectory() as folder, scope_of(cfg):
         cfg.work_dir = folder  # which a Runner makes

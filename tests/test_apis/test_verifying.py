@@ -343,10 +343,12 @@ def test_images_are_not_kept(tree, monkeypatch):
 
 def command(repo_root, monkeypatch, *args):
     monkeypatch.setattr('sys.argv', ['verify_dataset.py', *map(str, args)])
-    with pytest.raises(SystemExit) as stopped:
+    try:
         runpy.run_path(
             str(repo_root / 'tools/verify_dataset.py'), run_name='__main__')
-    return stopped.value.code
+    except SystemExit as stopped:
+        return stopped.code
+    return 0
 
 
 def test_command_on_real_faces(faces_dir, repo_root, tmp_path, monkeypatch,

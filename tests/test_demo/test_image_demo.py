@@ -62,7 +62,7 @@ def test_photographs_good_and_bad(demo, options, face, tmp_path, capsys):
             rf'({"|".join(RAFDB_CLASSES)}) 0\.\d\d, ', line)
     assert len(lines) == 2
     # goes on after each failure, which names the file and the remedy
-    for path, remedy in zip(paths, ('--aligned', 'do not decode', 'no such')):
+    for path, remedy in zip(paths, ('--aligned', 'cut off', 'no such')):
         line = next(s for s in errors.splitlines() if s.startswith(str(path)))
         assert remedy in line
     assert sorted(

@@ -101,7 +101,7 @@ def test_what_has_diverged_is_passed_over(trained, tmp_path, place):
     assert latest_checkpoint(str(tmp_path)).endswith('epoch_1.pth')
     (tmp_path / 'epoch_1.pth').unlink()
     from mmengine.config import Config
-    with pytest.raises(RuntimeError, match=f'NaN or Inf.*{place}'):
+    with pytest.raises(ValueError, match=f'NaN or Inf.*{place}'):
         resume_latest(Config(dict(work_dir=str(tmp_path))))
 
 

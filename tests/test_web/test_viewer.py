@@ -138,7 +138,7 @@ def test_what_cannot_be_looked_at_is_refused(viewer, people, tmp_path):
     whole = people.read_bytes()
     cases = {
         'empty.png': (b'', 'is empty'),
-        'cut.png': (whole[:2000], 'do not decode'),
+        'cut.png': (whole[:2000], 'damaged or cut off'),
         'text.jpg': (b'no picture', 'do not decode'),
         'clip.mp4': (whole, "'orsa video'"),
         # a PNG that says it has 60,000 x 60,000 pixels
