@@ -26,6 +26,6 @@ when_imported('mmengine.runner.checkpoint', _read_checkpoints)
 def __getattr__(name: str):
     # what needs the whole stack is imported when it is asked for
     if name == 'OcclusionSuite':
-        from .apis.occlusion_suite import OcclusionSuite
+        from orsa.studies.occlusion_suite import OcclusionSuite
         return OcclusionSuite
     raise AttributeError(f"module 'orsa' has no attribute {name!r}")

@@ -260,8 +260,8 @@ def _add_stream(parser: argparse.ArgumentParser) -> None:
 
 def _video(args: argparse.Namespace) -> int:
     from orsa.apis import annotate_video
-    from orsa.apis.pictures import PictureError
     from orsa.apis.predicting import Names
+    from orsa.faces.pictures import PictureError
     inferencer, names, failed = _inferencer(args), Names(args.out), 0
     for path in args.videos:
         try:
@@ -318,7 +318,7 @@ def _webcam(args: argparse.Namespace) -> int:
     import cv2
 
     from orsa.apis import annotate_video
-    from orsa.apis.pictures import PictureError
+    from orsa.faces.pictures import PictureError
 
     def show(drawn, result) -> bool:
         cv2.imshow('orsa (q ends)', drawn)
@@ -414,12 +414,15 @@ def _train(args: argparse.Namespace) -> int:
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
     from orsa.apis.testing import add_test_arguments
+    from orsa.studies.occlusion_suite import add_suite_arguments
     add_test_arguments(parser)
+    add_suite_arguments(parser)
 
 
 def _test(args: argparse.Namespace) -> int:
     from orsa.apis.testing import test
-    test(args)
+    from orsa.studies.occlusion_suite import run_suite
+    run_suite(args) if args.occlusion_suite else test(args)
     return OK
 
 
@@ -432,8 +435,8 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(args: argparse.Namespace) -> int:
-    from orsa.apis.calibration import load_calibration
     from orsa.apis.zoo import MODELS_BY_NAME
+    from orsa.evaluation.calibration import load_calibration
     for name, (config, weights) in sorted(MODELS_BY_NAME.items()):
         fitted = load_calibration(weights).fitted_on
         print(f'{name}\n  config       {config}\n  weights      {weights}\n'

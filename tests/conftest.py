@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import orsa  # isort: skip # noqa: F401 before OpenCV, which it bounds
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('ORSA_SHARED', ROOT.parent / 'shared'))
 
 setup_stack()
+# what tools/benchmarks measure with
+sys.path.insert(0, str(ROOT / 'tools/benchmarks'))
 
 
 @pytest.fixture(scope='session')

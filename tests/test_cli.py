@@ -9,7 +9,8 @@ import pytest
 
 import orsa.apis
 from orsa import cli
-from orsa.apis import init_model, pictures
+from orsa.apis import init_model
+from orsa.faces import pictures
 from orsa.utils import doctor
 
 
@@ -213,13 +214,18 @@ def test_models(capsys):
 
 def test_train_and_test_are_the_tools(monkeypatch, capsys):
     from orsa.apis import testing, training
+    from orsa.studies import occlusion_suite
     seen = []
     monkeypatch.setattr(training, 'train', lambda args: seen.append(args))
     monkeypatch.setattr(testing, 'test', lambda args: seen.append(args))
+    monkeypatch.setattr(occlusion_suite, 'run_suite',
+                        lambda args: seen.append(args))
     assert cli.main(['train', 'a.py', '--max-iters', '3', '--amp']) == cli.OK
+    assert cli.main(['test', 'a.py', 'a.pth']) == cli.OK
     assert cli.main(['test', 'a.py', 'b.pth', '--occlusion-suite']) == cli.OK
     assert seen[0].max_iters == 3 and seen[0].amp
-    assert seen[1].checkpoint == 'b.pth' and seen[1].occlusion_suite
+    assert seen[1].checkpoint == 'a.pth' and not seen[1].occlusion_suite
+    assert seen[2].checkpoint == 'b.pth' and seen[2].occlusion_suite
     monkeypatch.undo()
     assert cli.main(['train', 'nowhere.py']) == cli.USAGE
     assert 'nowhere.py' in capsys.readouterr().err
@@ -350,7 +356,8 @@ def test_a_refused_checkpoint_is_one_line(tmp_path, capsys, repo_root):
         error, = capsys.readouterr().err.splitlines()
         assert error.startswith(
             f"orsa: '{bad}' cannot be read as a checkpoint")
-    scripts = [*(repo_root / 'tools').rglob('*.py'),
+    scripts = [*(repo_root / 'tools').glob('*.py'),
+               *(repo_root / 'tools').glob('*/*.py'),
                *(repo_root / 'demo').rglob('*.py')]  # yapf: disable
     for script in scripts:
         if script.name != 'mutation_tests.py':  # takes none

@@ -2,7 +2,7 @@
 """What each part brings: ``python tools/ablate.py [STUDY]``."""
 import argparse
 
-from orsa.apis.ablation import ablate, add_ablate_arguments
+from orsa.studies.ablation import ablate, add_ablate_arguments
 from orsa.utils.command import run_script
 
 

@@ -7,7 +7,7 @@ Exits with 1 if a run failed.
 """
 import argparse
 
-from orsa.apis.benchmarking import add_benchmark_arguments, benchmark
+from orsa.studies.benchmark import add_benchmark_arguments, benchmark
 from orsa.utils.command import run_script
 
 

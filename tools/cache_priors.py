@@ -2,7 +2,7 @@
 """Compute frozen priors once: ``python tools/cache_priors.py CONFIG``."""
 import argparse
 
-from orsa.apis.caching import add_cache_arguments, cache_priors
+from orsa.prepare.cache_priors import add_cache_arguments, cache_priors
 from orsa.utils.command import run_script
 
 

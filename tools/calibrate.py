@@ -2,7 +2,8 @@
 """Fit how a model's scores are to be read, on faces held out of training."""
 import argparse
 
-from orsa.apis.calibrating import add_calibrate_arguments, calibrate, describe
+from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate,
+                                     describe)
 from orsa.utils.command import run_script
 
 

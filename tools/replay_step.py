@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Run a stored step again: ``python tools/replay_step.py CONFIG FAULT``."""
-from orsa.apis.replaying import main
+from orsa.analysis.replay import main
 from orsa.utils.command import run_script
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ Exits with 1 where training on it would be wrong.
 """
 import argparse
 
-from orsa.apis.verifying import add_verify_arguments, run
+from orsa.prepare.verify import add_verify_arguments, run
 from orsa.utils.command import run_script
 
 

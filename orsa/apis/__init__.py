@@ -1,12 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from .calibration import Calibration, fit_temperature, load_calibration
-from .detectors import Detections, build_detector, find_faces
-from .faces import align_face, align_faces, crop_face
+from orsa.evaluation.calibration import (Calibration, fit_temperature,
+                                         load_calibration)
+from orsa.faces.align import align_face, align_faces, crop_face
+from orsa.faces.detectors import Detections, build_detector, find_faces
+from orsa.faces.results import FaceResult, ImageResult
+from orsa.faces.tracking import FaceTracker
 from .inference import FacePrediction, landmark_locator, predict_faces
 from .inferencer import FERInferencer
 from .model import build_model, init_model, load_config
-from .results import FaceResult, ImageResult
-from .tracking import FaceTracker
 from .video import annotate_video
 from .zoo import available_models
 

@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Models in a file of their own, without config and checkpoint.
 
-``tools/deployment/export.py`` writes them (:mod:`orsa.apis.exporting`), here
+``tools/deployment/export.py`` writes them (:mod:`orsa.deploy.export`), here
 they are read and asked. ONNX is data: reading it runs nothing of the file, and
 asking it computes what its graph says, in whatever memory that takes. A
 TorchScript or ``torch.export`` file is a program.
@@ -21,8 +21,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from scipy.special import softmax
 
-from .calibration import Calibration
-from .faces import check_image
+from orsa.evaluation.calibration import Calibration
+from orsa.faces.align import check_image
 
 FORMATS = {'.onnx': 'onnx', '.pt2': 'torch.export', '.pt': 'TorchScript'}
 # under which an ONNX file, and in which file of the others' archive, it

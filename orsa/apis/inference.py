@@ -8,9 +8,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.dataset import Compose, default_collate
 
+from orsa.faces.align import check_image
+from orsa.faces.visibility import covered_shares
 from orsa.utils.configs import scope_of, type_name
-from .faces import check_image
-from .visibility import covered_shares
 
 # Transforms that bring the picture, which is there already.
 _LOADERS = ('LoadImageFromFile', 'LoadFace', 'DrawSyntheticFace',
@@ -32,7 +32,7 @@ class FacePrediction(NamedTuple):
             [0, 1]. None if the model has no estimator, or its encoder alone.
         covered (float, optional): The share of the face, of what the
             landmarks enclose, that the parser does not take for face, in
-            [0, 1], as :func:`orsa.apis.visibility.covered_shares` measures
+            [0, 1], as :func:`orsa.faces.visibility.covered_shares` measures
             it. None without parser or 68 landmarks.
     """
     expression: str

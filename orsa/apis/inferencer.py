@@ -13,16 +13,18 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 
+from orsa.evaluation.calibration import Calibration, load_calibration
+from orsa.faces.align import align_faces, align_five, crop_face
+from orsa.faces.detectors import (Detections, Detector, build_detector,
+                                  check_detections)
+from orsa.faces.pictures import (MAX_PIXELS, Inputs, Picture, PictureError,
+                                 is_video, list_pictures, load_picture,
+                                 one_by_one)
+from orsa.faces.results import FaceResult, ImageResult
 from orsa.utils.warp import map_points
-from .calibration import Calibration, load_calibration
-from .detectors import Detections, Detector, build_detector, check_detections
-from .faces import align_faces, align_five, crop_face
 from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
 from .model import build_model, init_model, load_config
-from .pictures import (MAX_PIXELS, Inputs, Picture, PictureError, is_video,
-                       list_pictures, load_picture, one_by_one)
-from .results import FaceResult, ImageResult
 from .zoo import looks_like_name, resolve_model
 
 # A chunk of pictures is worked off when they have so many pixels together,
@@ -334,7 +336,7 @@ class FERInferencer(BaseInferencer):
 
         Args:
             name (str): What the result is called.
-            picture: As of :func:`orsa.apis.pictures.read_picture`.
+            picture: As of :func:`orsa.faces.pictures.read_picture`.
             error (str, optional): Why there is nothing to do.
             aligned (bool): Whether it is an aligned face.
 

@@ -9,12 +9,12 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from orsa.engine.state_fit import bare_keys, misfits
 from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.classes import check_classes, checkpoint_classes, class_names
 from orsa.utils.compat import setup_stack
 from orsa.utils.config_scope import config_path
 from orsa.utils.configs import scope_of
-from orsa.utils.state_fit import bare_keys, misfits
 from .zoo import looks_like_name, resolve_model
 
 

@@ -13,11 +13,11 @@ from typing import Callable, Dict, List, Optional, Sequence
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from orsa.faces.pictures import shown_name, stem_of
+from orsa.faces.results import ImageResult
 from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
 from orsa.utils.own_files import MARK, RESULTS
 from .inferencer import FERInferencer
-from .pictures import shown_name, stem_of
-from .results import ImageResult
 
 
 @dataclasses.dataclass

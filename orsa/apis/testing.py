@@ -13,14 +13,13 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from orsa.engine.prior_cache.serving import use_prior_cache
+from orsa.engine.ranks.rank_guard import guarded
 from orsa.evaluation import FERMetric
+from orsa.evaluation.predictions import DumpPredictions
 from orsa.utils.configs import scope_of, type_name
 from orsa.utils.fileio import dump_json
-from orsa.utils.rank_guard import guarded
-from .cached_priors import use_prior_cache
 from .model import config_classes, load_config
-from .occlusion_suite import add_suite_arguments, run_suite
-from .predictions import DumpPredictions
 from .training import (add_common_arguments, build_runner, set_dataloaders,
                        set_work_dir)
 
@@ -49,7 +48,6 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
         help='test on the test data of this config (a file of '
         '_base_/datasets, or orsa::NAME.py), with the pipeline of CONFIG; '
         'classes are matched by name')
-    add_suite_arguments(parser)
     add_common_arguments(parser)
 
 
@@ -127,22 +125,24 @@ def _limit_samples(cfg: Config, count: int) -> None:
                                       count).round().astype(int).tolist()
 
 
+def check_checkpoint(path: str) -> None:
+    """Raise an error if a path leads to no file."""
+    if not osp.isfile(path) and '://' not in path:
+        raise FileNotFoundError(f"there is no checkpoint '{path}'")
+
+
 @guarded
 def test(args: argparse.Namespace) -> dict:
     """Test by parsed arguments, see :func:`add_test_arguments`.
 
-    Writes ``metrics.json`` into the work dir; with ``--occlusion-suite`` what
-    :class:`orsa.OcclusionSuite` writes.
+    Writes ``metrics.json`` into the work dir.
 
     Returns:
-        dict: The metrics, or the suite's report.
+        dict: The metrics.
     """
-    if not osp.isfile(args.checkpoint) and '://' not in args.checkpoint:
-        raise FileNotFoundError(f"there is no checkpoint '{args.checkpoint}'")
+    check_checkpoint(args.checkpoint)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
-    if getattr(args, 'occlusion_suite', False):
-        return run_suite(cfg, args)
     use_prior_cache(cfg, ('test', ), args.checkpoint)
     with scope_of(cfg):  # the Runner's own would stay
         runner = build_runner(cfg)

@@ -17,16 +17,16 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from orsa.engine.folder_lock import locked_folder
+from orsa.engine.prior_cache.serving import use_prior_cache
+from orsa.engine.ranks.dist import guard_ranks, prepare_cpu_distribution
+from orsa.engine.ranks.rank_faults import rank_from_environment
+from orsa.engine.ranks.rank_guard import guarded
 from orsa.utils.checkpoint import check_finite, load_checkpoint_file
 from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.configs import OptionsAction, scope_of
-from orsa.utils.dist import guard_ranks, prepare_cpu_distribution
 from orsa.utils.fileio import check_writable, plain_disk_errors
-from orsa.utils.folder_lock import locked_folder
 from orsa.utils.pretrained import take_pretrained
-from orsa.utils.rank_faults import rank_from_environment
-from orsa.utils.rank_guard import guarded
-from .cached_priors import use_prior_cache
 from .model import load_config
 
 
@@ -486,7 +486,7 @@ def _dry_run(cfg: Config, args: argparse.Namespace) -> Runner:
         SystemExit: With the pretrained files that are missing, if any.
     """
     # it imports OpenMMLab's models, which speak until they are set up
-    from .start_files import missing_files
+    from orsa.engine.start_files import missing_files
     _choose_start(cfg, args)
     with tempfile.TemporaryDirectory() as folder, scope_of(cfg):
         cfg.work_dir = folder  # which a Runner makes

@@ -13,11 +13,11 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 import cv2
 import numpy as np
 
+from orsa.faces.pictures import MAX_PIXELS, PictureError, stem_of
+from orsa.faces.results import ImageResult
+from orsa.faces.tracking import FaceTracker
 from orsa.utils.fileio import atomic_path, check_writable
 from orsa.utils.image_files import file_fault
-from .pictures import MAX_PIXELS, PictureError, stem_of
-from .results import ImageResult
-from .tracking import FaceTracker
 
 # FFmpeg's own messages, hundreds of a damaged file; -8 is quiet. OpenCV reads
 # it with the first video.

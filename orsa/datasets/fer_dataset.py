@@ -13,10 +13,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
+from orsa.datasets.packed_files import BACKEND, PackedFiles
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.image_files import PICTURE_SUFFIXES, file_fault, read_bytes
-from orsa.utils.packed_files import BACKEND, PackedFiles
 from orsa.utils.picture_reader import PictureError, decode_picture, tell_notes
 from orsa.utils.seeding import SharedEpoch, seeded
 from .subset_list import listed_label, read_lines, read_subset, whole_number

@@ -1,4 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from .hooks import *  # noqa: F401,F403
-from .loops import *  # noqa: F401,F403
-from .optimizers import *  # noqa: F401,F403
+"""Training: hooks, loops, optimizers, and what several processes need."""
+from importlib import import_module
+
+
+def __getattr__(name: str):
+    # imported when they are asked for: they import OpenMMLab's models
+    for room in ('hooks', 'loops', 'optimizers'):
+        module = import_module(f'{__name__}.{room}')
+        if name in module.__all__:
+            return getattr(module, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -49,7 +49,7 @@ class PriorCache:
     folds of the images, in the order of the rows), and for each prior
     ``NAME.npy`` of shape (N, 2, ...) and ``NAME.crc.npy`` of shape (N, 2).
     Symbols: N images; 2 is for the picture as it is and the mirrored one. It
-    is written by :mod:`orsa.apis.caching`, the manifest last: a folder
+    is written by :mod:`orsa.prepare.cache_priors`, the manifest last: a folder
     without one is no cache.
 
     Args:

@@ -7,9 +7,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from orsa.analysis.attention import cross_attention, find_cross_attention
+from orsa.analysis.common import batches_of, picture_of
 from orsa.apis import FaceResult, FERInferencer, ImageResult
-from orsa.apis.analysing import batches_of, picture_of
-from orsa.apis.attending import cross_attention, find_cross_attention
 from orsa.apis.inference import packed_crops
 
 # more are drawn, but not offered for a closer look

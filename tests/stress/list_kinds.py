@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from damaged_files import mutate, mutate_json, mutate_text, picture
 
-from orsa.apis.calibration import read_calibration
-from orsa.apis.packing import pack_files
 from orsa.datasets import (RAFDB, AffectNet, Face300WDataset, FERDataset,
                            FERPlus)
 from orsa.datasets.ferplus import VOTES
 from orsa.datasets.press_faces import load_annotations
 from orsa.datasets.transforms import LoadCachedPriors
+from orsa.evaluation.calibration import read_calibration
+from orsa.prepare.pack import pack_files
 from orsa.utils.classes import RAFDB_CLASSES
 
 # file: what is damaged, below the root. read: of the root, gives records or

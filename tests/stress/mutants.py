@@ -89,13 +89,13 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         'orsa/engine/loops/sam_loops.py': ('tests/test_engine/test_sam.py', ),
     },
     converters={
-        'orsa/utils/convert.py':
+        'orsa/prepare/weights.py':
         ('tests/test_utils/test_convert.py',
          'tests/test_models/test_heads/test_segface_head.py'),
-        'orsa/apis/converting.py':
+        'orsa/prepare/convert.py':
         ('tests/test_apis/test_converting.py',
          'tests/test_tools/test_model_converters.py'),
-        'orsa/apis/packing.py': ('tests/test_apis/test_packing_edges.py',
+        'orsa/prepare/pack.py': ('tests/test_apis/test_packing_edges.py',
                                  'tests/test_apis/test_packing.py'),
     },
 )

@@ -20,11 +20,11 @@ from fenced import Fence, answer, crash, notes, try_all
 from list_kinds import kinds
 
 from orsa.apis import FERInferencer
-from orsa.apis.pictures import PictureError, read_picture
 from orsa.apis.predicting import predict_to_files
 from orsa.apis.video import VideoReader
 from orsa.datasets import FaceParsingDataset, FERDataset
 from orsa.datasets.fer_dataset import read_image
+from orsa.faces.pictures import PictureError, read_picture
 from orsa.utils.compat import setup_stack
 from orsa.utils.image_files import picture_fault
 

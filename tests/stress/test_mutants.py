@@ -119,13 +119,13 @@ def test_summary_counts_by_part(monkeypatch):
     monkeypatch.setattr(
         mutants, 'explained', lambda: [
             dict(
-                module='orsa/utils/convert.py',
+                module='orsa/prepare/weights.py',
                 before=['a'],
                 after=['b'],
                 reason='it is the same')
         ])
     row = dict(place=(1, 0), before=['a'], after=['b'])
-    convert = dict(row, module='orsa/utils/convert.py')
+    convert = dict(row, module='orsa/prepare/weights.py')
     loss = dict(row, module='orsa/models/losses/dare_loss.py')
     text = mutants.summary([
         dict(convert, outcome='survived'),

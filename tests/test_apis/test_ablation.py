@@ -12,9 +12,9 @@ import pytest
 import torch
 from sklearn.metrics import recall_score
 
-from orsa.apis.ablation import Run, Study, execute, execute_all, predict
-from orsa.apis.ablation_report import paired_difference, write_report
 from orsa.datasets.drawing import draw_face
+from orsa.studies.ablation import Run, Study, execute, execute_all, predict
+from orsa.studies.ablation_report import paired_difference, write_report
 
 VARIANT = """
 _base_ = 'orsa::_base_/default_runtime.py'

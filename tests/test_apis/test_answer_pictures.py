@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from drawn_suite import CONFIG, NUM, make_faces
 
-from orsa.apis import load_config
-from orsa.apis.answer_pictures import (draw_reliability, draw_worst_mistakes,
+from orsa.analysis.reliability import (draw_reliability, draw_worst_mistakes,
                                        worst_mistakes)
-from orsa.apis.calibration import (Calibration, apply_temperature,
-                                   save_calibration)
-from orsa.apis.comparing import Answers, read_answers
+from orsa.apis import load_config
 from orsa.evaluation import FERMetric
+from orsa.evaluation.calibration import (Calibration, apply_temperature,
+                                         save_calibration)
+from orsa.studies.comparison import Answers, read_answers
 from orsa.visualization import prediction_sheet
 
 
@@ -79,7 +79,7 @@ def test_conditions_of_a_suite(tmp_path, monkeypatch):
     answers = Answers('suite.json', names, ['a', 'b'] * 6, ['a', 'b'],
                       {cell: rng.dirichlet([1, 1], 12)
                        for cell in cells}, {})
-    monkeypatch.setattr('orsa.apis.answer_pictures.read_answers',
+    monkeypatch.setattr('orsa.analysis.reliability.read_answers',
                         lambda path: answers)
     found = draw_reliability(['suite.json'], str(tmp_path / 'out.png'))
     counts = {k: v['as the model says'].counts.sum() for k, v in found.items()}

@@ -5,10 +5,10 @@ import pytest
 import torch
 import torch.nn as nn
 
-from orsa.apis.attending import attention_weights, cross_attention
+from orsa.analysis.attention import attention_weights, cross_attention
 from orsa.models.backbones.orsanet import TokenAdapter
 from orsa.models.necks.cross_interaction import MultiScaleCrossInteraction
-from orsa.utils.attention import multi_head_attention
+from orsa.models.utils.attention import multi_head_attention
 from orsa.visualization.attention import draw_attention_sheet
 
 

@@ -12,11 +12,12 @@ import torch
 from mmengine.analysis import get_model_complexity_info
 
 from orsa.apis import build_model, load_config
-from orsa.apis.benchmark_report import flat_figures, markdown, mean_and_spread
-from orsa.apis.benchmarking import (Benchmark, Run, add_benchmark_arguments,
-                                    benchmark, execute, summarise_validations)
-from orsa.apis.complexity import count_complexity, time_in_turn
 from orsa.datasets.drawing import draw_face
+from orsa.studies.benchmark import (Benchmark, Run, add_benchmark_arguments,
+                                    benchmark, execute, summarise_validations)
+from orsa.studies.benchmark_report import (flat_figures, markdown,
+                                           mean_and_spread)
+from orsa.studies.complexity import count_complexity, time_in_turn
 from orsa.visualization.tradeoff import plot_tradeoff
 
 NUM_TEST = 14

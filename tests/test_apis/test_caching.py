@@ -19,11 +19,12 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, TRANSFORMS
 
 from orsa.apis import load_config, testing
-from orsa.apis.cache_identity import clean_pipeline
-from orsa.apis.cached_priors import use_prior_cache
-from orsa.apis.caching import add_cache_arguments, build_priors, cache_priors
 from orsa.apis.training import add_train_arguments, train
 from orsa.datasets.drawing import draw_face
+from orsa.engine.prior_cache.identity import clean_pipeline
+from orsa.engine.prior_cache.serving import use_prior_cache
+from orsa.prepare.cache_priors import (add_cache_arguments, build_priors,
+                                       cache_priors)
 from orsa.utils.prior_cache import CacheError
 from orsa.utils.same_batch import provide
 

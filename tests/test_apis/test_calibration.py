@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from orsa.apis.calibrating import figures, fit, held_out_faces
-from orsa.apis.calibration import (COVERED, LOW_CONFIDENCE, Calibration,
-                                   apply_temperature, calibration_file,
-                                   fit_temperature, fit_temperature_by_cover,
-                                   load_calibration, mean_nll,
-                                   save_calibration)
+from orsa.analysis.calibrate import figures, fit, held_out_faces
 from orsa.apis.model import load_config
+from orsa.evaluation.calibration import (COVERED, LOW_CONFIDENCE, Calibration,
+                                         apply_temperature, calibration_file,
+                                         fit_temperature,
+                                         fit_temperature_by_cover,
+                                         load_calibration, mean_nll,
+                                         save_calibration)
 from orsa.utils.checkpoint import zoo_path
 
 

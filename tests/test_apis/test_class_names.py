@@ -7,12 +7,12 @@ from mmengine.config import Config
 from plain_models import plain_model
 
 from orsa.apis import init_model, predict_faces
-from orsa.apis.exporting import describe
 from orsa.apis.model import config_classes
 from orsa.datasets import FERDataset
+from orsa.deploy.export import describe
+from orsa.prepare.weights import publish
 from orsa.utils.classes import (OCCLUFER_CLASSES, RAFDB_CLASSES,
                                 checkpoint_classes, class_names)
-from orsa.utils.convert import publish
 
 ALPHABET = tuple(sorted(RAFDB_CLASSES))
 THREE = ('calm', 'pain', 'tired')

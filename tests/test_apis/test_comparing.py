@@ -13,11 +13,11 @@ from hostile_files import Call
 from scipy.stats import binomtest
 
 from orsa.apis import testing
-from orsa.apis.comparing import (add_compare_arguments, compare,
-                                 compare_results, holm, mcnemar, read_answers,
-                                 verdict)
-from orsa.apis.occlusion_suite import OcclusionSuite
 from orsa.evaluation import FERMetric
+from orsa.studies.comparison import (add_compare_arguments, compare,
+                                     compare_results, holm, mcnemar,
+                                     read_answers, verdict)
+from orsa.studies.occlusion_suite import OcclusionSuite
 
 CLASSES = ['happiness', 'anger', 'fear']
 

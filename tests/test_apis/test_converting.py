@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from orsa.apis import converting
-from orsa.utils import convert
+from orsa.prepare import convert as converting
+from orsa.prepare import weights as convert
 
 
 def call(monkeypatch, run, *arguments, **options):

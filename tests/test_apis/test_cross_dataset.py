@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
+from orsa.analysis.plots import plot_results
 from orsa.apis import build_model, load_config, testing
-from orsa.apis.reporting import plot_results
 from orsa.utils.classes import AFFECTNET_CLASSES, RAFDB_CLASSES
 
 CONFIG = """
@@ -133,7 +133,7 @@ def test_by_name(made, tmp_path, model, data, outputs, labels, left_out):
     # and the pictures name the same classes
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('orsa.apis.reporting.draw_prediction_sheet',
+        patch.setattr('orsa.analysis.plots.draw_prediction_sheet',
                       lambda faces, out: seen.extend(faces))
         plot_results(
             str(made / f'{model}.py'), str(tmp_path),

@@ -10,9 +10,10 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from orsa.apis import Detections, build_detector, detectors
-from orsa.apis.detectors import check_detections
-from orsa.apis.pictures import read_picture
+from orsa.apis import Detections, build_detector
+from orsa.faces import detectors
+from orsa.faces.detectors import check_detections
+from orsa.faces.pictures import read_picture
 
 
 class DrawnYuNet(torch.nn.Module):

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 from plain_models import plain_model
+from speed.export import make_answer
 
 from orsa.apis import (Calibration, FERInferencer, init_model,
                        load_calibration, load_config, predict_faces)
-from orsa.apis.export_faces import gather_faces, training_faces
-from orsa.apis.export_formats import to_half, to_int8
 from orsa.apis.exported import (ExportedClassifier, ExportInfo, is_exported,
                                 load_exported)
-from orsa.apis.exporting import (ParityError, add_export_arguments, describe,
-                                 export, export_model)
-from orsa.apis.speed.export import make_answer
+from orsa.deploy.export import (ParityError, add_export_arguments, describe,
+                                export, export_model)
+from orsa.deploy.formats import to_half, to_int8
+from orsa.deploy.sample_faces import gather_faces, training_faces
 from orsa.registry import DATASETS
 
 onnx = pytest.importorskip('onnx')

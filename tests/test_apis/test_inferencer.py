@@ -10,9 +10,9 @@ import pytest
 
 from orsa.apis import (Calibration, FERInferencer, align_face, init_model,
                        landmark_locator, predict_faces)
-from orsa.apis.calibration import COVERED, LOW_CONFIDENCE
-from orsa.apis.faces import crop_face
 from orsa.datasets.transforms import OccludeFace
+from orsa.evaluation.calibration import COVERED, LOW_CONFIDENCE
+from orsa.faces.align import crop_face
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.warp import map_points
 

@@ -8,10 +8,10 @@ from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from orsa.apis import available_models, init_model, load_config
-from orsa.apis.ablation import predict
 from orsa.apis.zoo import MODELS_BY_NAME
+from orsa.prepare.weights import publish
+from orsa.studies.ablation import predict
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.convert import publish
 
 LITE = 'orsa::orsanet_lite_rafdb.py'
 

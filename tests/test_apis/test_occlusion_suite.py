@@ -16,12 +16,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 import orsa
-from orsa.apis import build_model, load_config, occlusion_suite, testing
-from orsa.apis.occlusion_figures import (accuracy_interval, area_under, drop,
-                                         frequent_turns, turns)
-from orsa.apis.occlusion_suite import Cell
+from orsa.apis import build_model, load_config, testing
 from orsa.datasets import OccludeFace
 from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+from orsa.studies import occlusion_suite
+from orsa.studies.occlusion_metrics import (accuracy_interval, area_under,
+                                            drop, frequent_turns, turns)
+from orsa.studies.occlusion_suite import Cell
 
 KINDS, SEVERITIES = ('hand', 'square', 'mask'), (1, 3)
 
@@ -356,7 +357,9 @@ def test_command_and_clean_figures(made, whole, tmp_path):
     def run(*argv):
         parser = argparse.ArgumentParser()
         testing.add_test_arguments(parser)
-        return testing.test(
+        occlusion_suite.add_suite_arguments(parser)
+        do = occlusion_suite.run_suite if argv else testing.test
+        return do(
             parser.parse_args([
                 str(made / 'tiny.py'),
                 str(made / 'a.pth'), '--work-dir',

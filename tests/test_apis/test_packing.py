@@ -16,10 +16,9 @@ from mmengine.config import Config
 from mmengine.fileio import get
 from torch.utils.data import DataLoader
 
-from orsa.apis.packing import find_images, pack_files
-from orsa.datasets import RAFDB, FERDataset, ImageFolder
-from orsa.utils import packed_files
-from orsa.utils.packed_files import BACKEND, PackedFiles
+from orsa.datasets import RAFDB, FERDataset, ImageFolder, packed_files
+from orsa.datasets.packed_files import BACKEND, PackedFiles
+from orsa.prepare.pack import find_images, pack_files
 
 lmdb = pytest.importorskip('lmdb')
 # some that ASCII does not know, some in folders
@@ -217,7 +216,7 @@ def test_whole_or_not_at_all(tree, packed, monkeypatch):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert raised.value.errno in (errno.EIO, errno.ENOSPC)
     # a copy that is not the file
-    from orsa.apis import packing
+    from orsa.prepare import pack as packing
     read = packing._read
     seen = []
 

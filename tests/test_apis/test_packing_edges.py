@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from orsa.apis import packing
-from orsa.apis.packing import find_images, pack_files
-from orsa.utils.packed_files import PackedFiles
+from orsa.datasets.packed_files import PackedFiles
+from orsa.prepare import pack as packing
+from orsa.prepare.pack import find_images, pack_files
 
 pytest.importorskip('lmdb')
 

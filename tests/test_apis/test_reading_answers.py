@@ -5,8 +5,8 @@ import pickle
 
 import pytest
 
-from orsa.apis.predictions import DumpPredictions, read_predictions
-from orsa.apis.subgroups import add_subgroup_arguments, run_subgroups
+from orsa.analysis.subgroups import add_subgroup_arguments, run_subgroups
+from orsa.evaluation.predictions import DumpPredictions, read_predictions
 from orsa.utils.config_scope import config_path
 
 

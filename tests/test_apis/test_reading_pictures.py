@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from orsa.apis.pictures import PictureError, list_pictures, read_picture
+from orsa.faces.pictures import PictureError, list_pictures, read_picture
 
 
 @pytest.fixture(scope='module')

@@ -7,23 +7,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from speed.clock import Clock, use_processor_time
+from speed.infer import make_forward
+from speed.plain import PlainSAM, attention, make_plain, unfuse
+from speed.report import add_speed_arguments, run, table
+from speed.step import make_step
+from speed.turns import Timing, ratio, take_turns
 
 from orsa.apis.model import build_model, load_config
-from orsa.apis.preparing import prepare_for_inference
-from orsa.apis.speed.clock import Clock, use_processor_time
-from orsa.apis.speed.infer import make_forward
-from orsa.apis.speed.plain import PlainSAM, attention, make_plain, unfuse
-from orsa.apis.speed.report import add_speed_arguments, run, table
-from orsa.apis.speed.step import make_step
-from orsa.apis.speed.turns import Timing, ratio, take_turns
 from orsa.engine.optimizers import SAMOptimWrapper
-from orsa.utils import linear as orsa_linear
+from orsa.models.utils import linear as orsa_linear
+from orsa.models.utils.preparing import prepare_for_inference
 
 
 def test_clock_charges_the_innermost_part(monkeypatch):
     now = iter([10., 11., 13., 16., 20.])
-    monkeypatch.setattr('orsa.apis.speed.clock.time.perf_counter',
-                        lambda: next(now))
+    monkeypatch.setattr('speed.clock.time.perf_counter', lambda: next(now))
     clock = Clock()
     with clock.part('outer'):  # at 10
         with clock.part('inner'):  # from 11 to 13

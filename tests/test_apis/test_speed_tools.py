@@ -6,11 +6,11 @@ import cv2
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from speed import export
+from speed.data import make_samples
+from speed.turns import take_turns
 
 from orsa.apis import init_model, predict_faces
-from orsa.apis.speed import export
-from orsa.apis.speed.data import make_samples
-from orsa.apis.speed.turns import take_turns
 
 FACES = 24
 
@@ -29,7 +29,7 @@ def test_samples_tell_their_transforms(repo_root):
 
 def test_ranks_step_together(repo_root):
     timing = take_turns(
-        'orsa.apis.speed.scale:make_ranks',
+        'speed.scale:make_ranks',
         dict(
             two=dict(
                 config=str(repo_root / 'configs/orsanet_demo.py'),

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from orsa.apis.comparing import Answers
-from orsa.apis.subgroups import (attributes, divide, is_grey, light_of,
-                                 subgroups, turn_of)
+from orsa.analysis.subgroups import (attributes, divide, is_grey, light_of,
+                                     subgroups, turn_of)
 from orsa.datasets import RAFDB
 from orsa.datasets.drawing.landmarks import BASE
+from orsa.studies.comparison import Answers
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from orsa.apis.calibration import COVERED
-from orsa.apis.results import FaceResult
-from orsa.apis.tracking import FaceTracker, pairwise_iou
+from orsa.evaluation.calibration import COVERED
+from orsa.faces.results import FaceResult
+from orsa.faces.tracking import FaceTracker, pairwise_iou
 
 
 def face(x, y=0., happy=1., size=100., **kwargs):

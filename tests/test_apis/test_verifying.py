@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.apis import verifying
-from orsa.apis.verifying import verify
 from orsa.datasets.published import PUBLISHED, Published
+from orsa.prepare import verify as verifying
+from orsa.prepare.verify import verify
 from orsa.utils.classes import AFFECTNET_CLASSES, RAFDB_CLASSES
 
 LIST = 'basic/EmoLabel/list_patition_label.txt'

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from orsa.apis import FERInferencer, annotate_video, init_model, video
-from orsa.apis.pictures import PictureError
 from orsa.apis.video import VideoReader, VideoWriter, stream_video
+from orsa.faces.pictures import PictureError
 
 SIZE = (97, 161)  # odd on purpose
 

@@ -217,10 +217,10 @@ def test_the_table_of_subgroups(faces_dir):
     """docs/responsible_use.md has what the model that ships does."""
     import numpy as np
 
+    from orsa.analysis.subgroups import attributes, divide, table
     from orsa.apis import init_model, predict_faces
-    from orsa.apis.comparing import Answers
-    from orsa.apis.subgroups import attributes, divide, table
     from orsa.datasets import RAFDB
+    from orsa.studies.comparison import Answers
     cfg = ConfigDict(
         type='orsa.RAFDB',
         data_root=str(faces_dir),

@@ -97,7 +97,7 @@ def class_of_no_name():
 
 
 def figures_without_faces():
-    from orsa.apis.comparing import read_answers
+    from orsa.studies.comparison import read_answers
     Path('work_dirs/a').mkdir(parents=True)
     Path('work_dirs/a/metrics.json').write_text('{"accuracy": 69.2}')
     read_answers('work_dirs/a/metrics.json')
@@ -114,7 +114,7 @@ def config_without_weights():
 
 
 def _read(content: bytes):
-    from orsa.apis.pictures import read_picture
+    from orsa.faces.pictures import read_picture
     Path('photo.jpg').write_bytes(content)
     read_picture('photo.jpg')
 
@@ -138,7 +138,7 @@ def compiled_operator():
 
 def no_cache():
     from orsa.apis import load_config
-    from orsa.apis.cached_priors import use_prior_cache
+    from orsa.engine.prior_cache.serving import use_prior_cache
     cfg = load_config('orsa::orsanet_lite_rafdb.py')
     cfg.prior_cache = 'cache'
     use_prior_cache(cfg, ('train', ))

@@ -9,9 +9,9 @@ from test_resume import CONFIG, make_faces
 from test_start import content_of, train
 
 from orsa.apis import build_model, load_config
+from orsa.engine.state_fit import class_axes, fit_classes
 from orsa.utils.checkpoint import load_checkpoint_file
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.state_fit import class_axes, fit_classes
 
 LITE = 'orsa://orsanet_lite.pth'
 ALPHABET = sorted(RAFDB_CLASSES)

@@ -14,12 +14,12 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmpretrain.registry import MODELS
 
-from orsa.apis.replaying import replay_step
+from orsa.analysis.replay import replay_step
 from orsa.apis.training import build_runner
 from orsa.engine import NumericalFault, NumericalFaultHook
-from orsa.utils.batches import decode_batch, encode_batch
+from orsa.engine.faults.batches import decode_batch, encode_batch
+from orsa.engine.faults.tracing import find_origin
 from orsa.utils.checkpoint import load_checkpoint_file
-from orsa.utils.tracing import find_origin
 
 
 class Poison(nn.Module):

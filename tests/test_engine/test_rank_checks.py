@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from orsa.datasets import FERDataset
 from orsa.engine import RankCheckHook
-from orsa.utils import rank_guard
-from orsa.utils.dist import rank_timeout
-from orsa.utils.rank_faults import fault_board, lost_a_peer
+from orsa.engine.ranks import rank_guard
+from orsa.engine.ranks.dist import rank_timeout
+from orsa.engine.ranks.rank_faults import fault_board, lost_a_peer
 
 NAMES = ('happiness', 'fear', 'anger')
 

@@ -14,9 +14,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, MODELS
 from mmengine.runner import Runner
 
+from orsa.engine.ranks.dist import prepare_cpu_distribution
+from orsa.engine.ranks.rank_guard import leave_ranks
 from orsa.utils.compat import setup_stack
-from orsa.utils.dist import prepare_cpu_distribution
-from orsa.utils.rank_guard import leave_ranks
 
 
 @MODELS.register_module()

@@ -12,8 +12,8 @@ from mmengine.evaluator import Evaluator
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
-from orsa.apis.predictions import DumpPredictions
 from orsa.evaluation import FERMetric
+from orsa.evaluation.predictions import DumpPredictions
 
 sys.path.append(str(Path(__file__).parents[1] / 'test_engine'))
 from ranks import on_ranks  # noqa: E402 isort: skip

@@ -13,9 +13,9 @@ import torch
 from mmengine.config import Config
 
 from orsa import cli
+from orsa.analysis.common import browse, draw_confusion, read_config
+from orsa.analysis.embedding import draw_features, features, to_plane
 from orsa.apis import build_model, load_config
-from orsa.apis.analysing import browse, draw_confusion, read_config
-from orsa.apis.embedding import draw_features, features, to_plane
 from orsa.visualization.annotations import draw_annotations
 from orsa.visualization.cam import grad_cam
 from orsa.visualization.embedding import plot_embedding

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from orsa.apis import calibrating, calibration
-from orsa.apis.calibrating import add_calibrate_arguments, calibrate
-from orsa.apis.calibration import mean_nll, read_calibration
+from orsa.analysis import calibrate as calibrating
+from orsa.analysis.calibrate import add_calibrate_arguments, calibrate
+from orsa.evaluation import calibration
+from orsa.evaluation.calibration import mean_nll, read_calibration
 
 CONFIG = 'orsa::orsanet_demo.py'
 WEIGHTS = 'orsa://orsanet_lite.pth'

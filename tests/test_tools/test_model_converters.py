@@ -10,11 +10,12 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from orsa.apis import converting, init_model
+from orsa.apis import init_model
 from orsa.apis.model import build_model, load_config
 from orsa.models.backbones import IRNet, MobileFaceNet
+from orsa.prepare import convert as converting
+from orsa.prepare import weights as convert
 from orsa.registry import MODELS
-from orsa.utils import convert
 
 RAFDB = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',
          'neutral')

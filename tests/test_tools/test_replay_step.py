@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from orsa.apis import replaying
-from orsa.utils.tracing import Origin
+from orsa.analysis import replay as replaying
+from orsa.engine.faults.tracing import Origin
 
 
 @pytest.fixture

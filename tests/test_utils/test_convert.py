@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn as nn
 
-from orsa.utils import convert
+from orsa.prepare import weights as convert
 
 
 def named(*keys):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from orsa.utils.data_workers import ShieldedWorker
+from orsa.engine.ranks.data_workers import ShieldedWorker
 
 
 class Numbers(Dataset):

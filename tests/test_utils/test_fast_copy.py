@@ -8,7 +8,7 @@ from mmpretrain.models.backbones import SwinTransformer
 from torch.nn.utils.parametrizations import spectral_norm
 
 from orsa.models.backbones import IRNet, MobileFaceNet
-from orsa.utils.fast_copy import TOLERANCE, fast_copy, off_by
+from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, off_by
 
 
 def lively(model: nn.Module) -> nn.Module:

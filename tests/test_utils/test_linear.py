@@ -3,8 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from orsa.utils import linear as orsa_linear
-from orsa.utils.linear import Linear, linear, linear_gelu
+from orsa.models.utils import linear as orsa_linear
+from orsa.models.utils.linear import Linear, linear, linear_gelu
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason='torch without oneDNN')

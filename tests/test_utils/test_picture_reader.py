@@ -12,8 +12,8 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image, features
 
-from orsa.apis.pictures import load_picture
 from orsa.datasets import FERDataset
+from orsa.faces.pictures import load_picture
 from orsa.utils.image_files import PICTURE_SUFFIXES
 from orsa.utils.picture_reader import (PictureError, decode_picture,
                                        decoder_messages, from_array)

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
-from orsa.utils.dist import prepare_cpu_distribution
+from orsa.engine.ranks.dist import prepare_cpu_distribution
 
 OURS = ('MASTER_ADDR', 'MASTER_PORT', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK')
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from orsa.apis.answer_pictures import reliability
+from orsa.analysis.reliability import reliability
 from orsa.evaluation import FERMetric
 from orsa.visualization.reliability import plot_reliability
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.apis.analysing import batches_of
-from orsa.apis.attending import cross_attention
+from orsa.analysis.attention import cross_attention
+from orsa.analysis.common import batches_of
 from orsa.apis.inference import packed_crops
 from orsa.datasets import OccludeFace, SyntheticFaces
 from orsa.web import Viewer, markup

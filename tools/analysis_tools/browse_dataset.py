@@ -8,7 +8,7 @@
 Of configs of mmpretrain, mmseg and mmpose. What covers a face has an orange
 outline; landmarks are blue, hidden ones orange; masks are laid over it.
 """
-from orsa.apis.analysing import analysis_parser, browse, read_config
+from orsa.analysis.common import analysis_parser, browse, read_config
 from orsa.utils.command import run_script
 
 

@@ -6,7 +6,7 @@ interval on its difference to it, and a McNemar test.
 """
 import argparse
 
-from orsa.apis.comparing import add_compare_arguments, compare_results
+from orsa.studies.comparison import add_compare_arguments, compare_results
 from orsa.utils.command import run_script
 
 

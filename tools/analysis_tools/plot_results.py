@@ -9,7 +9,7 @@ of ``tools/train.py``, and ``metrics.json`` and ``predictions.json`` of
 import argparse
 import os.path as osp
 
-from orsa.apis.reporting import plot_results
+from orsa.analysis.plots import plot_results
 from orsa.utils.command import run_script
 from orsa.utils.configs import OptionsAction
 

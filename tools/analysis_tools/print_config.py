@@ -4,7 +4,7 @@
   python tools/analysis_tools/print_config.py configs/orsanet_lite_rafdb.py \\
       --cfg-options optim_wrapper.rho=0.1
 """
-from orsa.apis.analysing import analysis_parser, read_config
+from orsa.analysis.common import analysis_parser, read_config
 from orsa.utils.command import run_script
 
 

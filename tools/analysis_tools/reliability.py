@@ -10,7 +10,7 @@ calibration lies beside the weights, it is drawn too.
 """
 import argparse
 
-from orsa.apis.answer_pictures import draw_reliability
+from orsa.analysis.reliability import draw_reliability
 from orsa.utils.command import run_script
 
 

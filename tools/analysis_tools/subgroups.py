@@ -5,7 +5,7 @@
   python tools/analysis_tools/subgroups.py CONFIG DIR/predictions.json
 """  # noqa: E501
 
-from orsa.apis.subgroups import add_subgroup_arguments, run_subgroups
+from orsa.analysis.subgroups import add_subgroup_arguments, run_subgroups
 from orsa.utils.command import run_script
 
 

@@ -9,8 +9,8 @@ For models with MultiScaleCrossInteraction and token_layout='space', as the
 lite one. Each face is followed by the mean of all its landmark tokens, of
 those of its upper half, and of those of its lower half.
 """
-from orsa.apis.analysing import analysis_parser, read_config
-from orsa.apis.attending import draw_attention
+from orsa.analysis.attention import draw_attention
+from orsa.analysis.common import analysis_parser, read_config
 from orsa.utils.command import run_script
 
 

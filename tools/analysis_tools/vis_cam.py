@@ -5,7 +5,7 @@
   python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --images face.jpg \\
       --class anger --layer backbone.image_encoder
 """
-from orsa.apis.analysing import analysis_parser, draw_cams, read_config
+from orsa.analysis.common import analysis_parser, draw_cams, read_config
 from orsa.utils.command import run_script
 
 

@@ -8,8 +8,8 @@
       --list occlusion_test.txt
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --method umap
 """
-from orsa.apis.analysing import analysis_parser, read_config
-from orsa.apis.embedding import draw_features
+from orsa.analysis.common import analysis_parser, read_config
+from orsa.analysis.embedding import draw_features
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.utils.command import run_script
 

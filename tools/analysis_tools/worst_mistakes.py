@@ -6,8 +6,8 @@
 Takes predictions of tools/test.py --out, or occlusion_suite.json (the faces
 as they are).
 """
-from orsa.apis.analysing import analysis_parser, read_config
-from orsa.apis.answer_pictures import draw_worst_mistakes
+from orsa.analysis.common import analysis_parser, read_config
+from orsa.analysis.reliability import draw_worst_mistakes
 from orsa.utils.command import run_script
 
 

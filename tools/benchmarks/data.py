@@ -2,7 +2,8 @@
 """Samples a second: ``python tools/benchmarks/data.py CONFIG``."""
 import argparse
 
-from orsa.apis.speed.report import add_speed_arguments, run
+from speed.report import add_speed_arguments, run
+
 from orsa.utils.command import run_script
 from orsa.utils.configs import OptionsAction
 
@@ -37,8 +38,8 @@ def main():
     if args.against:
         variants['changed'] = dict(
             variants[args.config[0]], options=dict(options, **args.against))
-    found = run(args, 'orsa.apis.speed.data:make_samples', variants,
-                args.config[0], f'A sample of the {args.part} pipeline')
+    found = run(args, 'speed.data:make_samples', variants, args.config[0],
+                f'A sample of the {args.part} pipeline')
     for name, timing in found.items():
         print(f'{name}: {1 / timing.median():.0f} samples a second and '
               'worker')

@@ -2,7 +2,8 @@
 """Exported files: ``python tools/benchmarks/export.py --files DIR``."""
 import argparse
 
-from orsa.apis.speed.export import add_arguments, benchmark
+from speed.export import add_arguments, benchmark
+
 from orsa.utils.command import run_script
 
 

@@ -2,7 +2,8 @@
 """One answer: ``python tools/benchmarks/infer.py [CONFIG]``."""
 import argparse
 
-from orsa.apis.speed.report import add_speed_arguments, run
+from speed.report import add_speed_arguments, run
+
 from orsa.utils.command import run_script
 
 
@@ -27,7 +28,7 @@ def main():
         orsa=shared,
         bfloat16=dict(shared, dtype='bfloat16'))
     found = run(
-        args, 'orsa.apis.speed.infer:make_forward', variants, 'plain',
+        args, 'speed.infer:make_forward', variants, 'plain',
         f'Answer of {args.config}, {args.batch_size} pictures of '
         f'{args.size}x{args.size} on {args.device}')
     for name, timing in found.items():

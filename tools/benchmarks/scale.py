@@ -2,7 +2,8 @@
 """Several ranks: ``python tools/benchmarks/scale.py [CONFIG]``."""
 import argparse
 
-from orsa.apis.speed.report import add_speed_arguments, run
+from speed.report import add_speed_arguments, run
+
 from orsa.utils.command import run_script
 
 
@@ -27,7 +28,7 @@ def main():
             variants[f'{count}, own ascent'] = dict(
                 shared, options={'optim_wrapper.sync_perturbation': False})
     found = run(
-        args, 'orsa.apis.speed.scale:make_ranks', variants, f'{args.ranks[0]}',
+        args, 'speed.scale:make_ranks', variants, f'{args.ranks[0]}',
         f'SAM step of {args.config} by several ranks, '
         f'{args.batch_size} pictures each')
     for name, timing in found.items():

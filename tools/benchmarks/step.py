@@ -2,7 +2,8 @@
 """One SAM step: ``python tools/benchmarks/step.py [CONFIG]``."""
 import argparse
 
-from orsa.apis.speed.report import add_speed_arguments, run
+from speed.report import add_speed_arguments, run
+
 from orsa.utils.command import run_script
 
 
@@ -25,7 +26,7 @@ def main():
         bfloat16=dict(shared, dtype='bfloat16'))
     variants['bfloat16, cached'] = dict(shared, dtype='bfloat16', cached=True)
     run(
-        args, 'orsa.apis.speed.step:make_step', variants, 'plain',
+        args, 'speed.step:make_step', variants, 'plain',
         f'SAM step of {args.config}, {args.batch_size} pictures of '
         f'{args.size}x{args.size}')
 

@@ -6,7 +6,7 @@
 """
 import argparse
 
-from orsa.apis.packing import add_pack_arguments, pack
+from orsa.prepare.pack import add_pack_arguments, pack
 from orsa.utils.command import run_script
 
 

@@ -2,7 +2,7 @@
 """One file of a model: ``python tools/deployment/export.py CONFIG ...``."""
 import argparse
 
-from orsa.apis.exporting import add_export_arguments, export
+from orsa.deploy.export import add_export_arguments, export
 from orsa.utils.command import run_script
 
 

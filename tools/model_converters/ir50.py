@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Convert the face-recognition weights of IR-50 (ir50.pth)."""
-from orsa.apis.converting import convert_ir50, main
+from orsa.prepare.convert import convert_ir50, main
 from orsa.utils.command import run_script
 
 if __name__ == '__main__':

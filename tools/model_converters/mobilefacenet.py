@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Convert mobilefacenet_model_best.pth.tar, the landmark prior."""
-from orsa.apis.converting import convert_mobilefacenet, main
+from orsa.prepare.convert import convert_mobilefacenet, main
 from orsa.utils.command import run_script
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Convert an official ORSANet checkpoint."""
-from orsa.apis.converting import convert_official, main
+from orsa.prepare.convert import convert_official, main
 from orsa.utils.command import run_script
 
 if __name__ == '__main__':

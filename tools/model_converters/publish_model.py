@@ -2,9 +2,9 @@
 """Reduce a training checkpoint to its weights and class names, in float16."""
 import argparse
 
+from orsa.prepare.weights import publish
 from orsa.utils.command import run_script
 from orsa.utils.compat import setup_stack
-from orsa.utils.convert import publish
 
 
 def main():

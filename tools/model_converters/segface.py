@@ -4,7 +4,7 @@
 Writes the backbone, whose feature the published ORSANet uses, or
 --with-decoder the whole segmentor, which gives masks.
 """
-from orsa.apis.converting import convert_segface, main
+from orsa.prepare.convert import convert_segface, main
 from orsa.utils.command import run_script
 
 if __name__ == '__main__':

@@ -8,11 +8,11 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from orsa.engine.state_fit import bare_keys, class_axes, fit_classes, misfits
 from orsa.registry import HOOKS
 from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.classes import (check_classes, checkpoint_classes, class_names,
                                 common_classes)
-from orsa.utils.state_fit import bare_keys, class_axes, fit_classes, misfits
 
 
 @HOOKS.register_module()

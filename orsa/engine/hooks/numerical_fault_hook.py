@@ -13,11 +13,11 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from orsa.engine.faults.batches import encode_batch, names_of
+from orsa.engine.faults.tracing import Origin, find_origin
 from orsa.registry import HOOKS
-from orsa.utils.batches import encode_batch, names_of
 from orsa.utils.fileio import AtomicBackend, dump_json
 from orsa.utils.seeding import seed_iteration
-from orsa.utils.tracing import Origin, find_origin
 from ..loops.steps import step_is_open
 
 ACTIONS = ('stop', 'skip', 'lower_scale')
@@ -260,7 +260,7 @@ class NumericalFaultHook(Hook):
         return f'Look at it with tools/replay_step.py CONFIG {path}'
 
     def _content(self, found: dict) -> dict:
-        """What :func:`orsa.apis.replaying.replay_step` reads."""
+        """What :func:`orsa.analysis.replay.replay_step` reads."""
         runner = self._runner
         return dict(
             meta=dict(

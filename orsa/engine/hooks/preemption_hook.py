@@ -14,9 +14,9 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from orsa.engine.ranks.data_workers import ShieldedWorker, loader_of
 from orsa.registry import HOOKS
 from orsa.utils.configs import type_name
-from orsa.utils.data_workers import ShieldedWorker, loader_of
 from orsa.utils.fileio import write_text
 from ..loops.steps import step_is_open
 from .checkpoint_hook import PREEMPTED

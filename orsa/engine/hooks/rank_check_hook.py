@@ -13,9 +13,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from orsa.engine.ranks.data_workers import loader_of
+from orsa.engine.ranks.rank_guard import beat, tell_place
 from orsa.registry import HOOKS
-from orsa.utils.data_workers import loader_of
-from orsa.utils.rank_guard import beat, tell_place
 
 
 @HOOKS.register_module()

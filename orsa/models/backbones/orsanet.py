@@ -5,8 +5,8 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 
+from orsa.models.utils.linear import Linear
 from orsa.registry import MODELS
-from orsa.utils.linear import Linear
 from orsa.utils.pretrained import AllowUntrained
 from .image_stream import ImageStream
 

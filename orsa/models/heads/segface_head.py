@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.utils import LayerNorm2d
 
+from orsa.models.utils.attention import multi_head_attention
 from orsa.registry import MODELS
-from orsa.utils.attention import multi_head_attention
 from orsa.utils.compat import provide_mmcv_ops
 
 provide_mmcv_ops()  # without them mmseg's models do not import

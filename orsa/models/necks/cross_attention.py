@@ -4,8 +4,8 @@ from typing import Optional
 import torch
 from mmengine.model import BaseModule
 
-from orsa.utils.attention import multi_head_attention
-from orsa.utils.linear import Linear
+from orsa.models.utils.attention import multi_head_attention
+from orsa.models.utils.linear import Linear
 
 
 class CrossAttention(BaseModule):

@@ -7,9 +7,9 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
+from orsa.models.utils.attention import multi_head_attention
+from orsa.models.utils.linear import Linear
 from orsa.registry import MODELS
-from orsa.utils.attention import multi_head_attention
-from orsa.utils.linear import Linear
 
 
 class CrossFusion(BaseModule):

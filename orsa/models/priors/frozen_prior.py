@@ -10,12 +10,12 @@ from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from mmengine.utils import to_2tuple
 
+from orsa.models.utils.resize import resize_images
 from orsa.registry import MODELS
 from orsa.utils.compat import provide_mmcv_ops
 from orsa.utils.pretrained import (AllowUntrained, check_allow_untrained,
                                    check_pretrained, load_pretrained,
                                    take_pretrained)
-from orsa.utils.resize import resize_images
 from orsa.utils.same_batch import compute_once, provided
 from .fold_priors import FoldPriors
 from .prior_speed import PriorSpeed
@@ -135,8 +135,8 @@ class FrozenPrior(BaseModule):
             by :meth:`init_weights` and are not part of the checkpoint.
             Defaults to None.
         prepare (str, optional): 'fold' computes by
-            :func:`orsa.utils.fast_copy.fast_copy`, faster and equal up to
-            rounding; the weights and the checkpoint stay as they are. It is
+            :func:`orsa.models.utils.fast_copy.fast_copy`, faster and equal up
+            to rounding; the weights and the checkpoint stay as they are. It is
             tried on an image first, and done without, with a warning, where
             it would give something else. Defaults to None.
         dtype (str, optional): Precision of the model, 'float32', 'bfloat16'

@@ -7,8 +7,8 @@ from typing import Callable, Dict, Optional
 import torch
 import torch.nn as nn
 
-from orsa.utils.fast_copy import TOLERANCE, fast_copy, off_by
-from orsa.utils.linear import is_observed
+from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, off_by
+from orsa.models.utils.linear import is_observed
 
 DTYPES = dict(
     float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)

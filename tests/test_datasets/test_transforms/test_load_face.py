@@ -5,8 +5,8 @@ import pytest
 from mmcv.transforms import LoadImageFromFile, Resize
 from PIL import Image
 
-from orsa.apis.cache_identity import clean_pipeline
 from orsa.datasets.transforms import LoadFace
+from orsa.engine.prior_cache.identity import clean_pipeline
 
 
 def smooth(height, width):

@@ -5,9 +5,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from orsa.models.backbones import ORSANet
+from orsa.models.utils.resize import resize_images
 from orsa.registry import MODELS
 from orsa.utils.checkpoint_records import CheckpointError
-from orsa.utils.resize import resize_images
 
 ENCODER = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(8, 12)))
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from orsa.apis import converting
 from orsa.apis.model import load_config
 from orsa.models.priors import build_foreign
+from orsa.prepare import convert as converting
+from orsa.prepare import weights as convert
 from orsa.registry import MODELS
-from orsa.utils import convert
 
 SEGFACE = 'orsa::_base_/models/segface_lapa.py'
 TINY = dict(

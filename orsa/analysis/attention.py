@@ -1,0 +1,168 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Where landmark tokens look: what ``vis_attention.py`` does."""
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+
+from orsa.analysis.common import batches_of, samples_of, words_of
+from orsa.apis.model import init_model
+from orsa.visualization.attention import draw_attention_sheet
+
+
+class CrossAttentionMap(NamedTuple):
+    """How much landmark tokens look at image tokens.
+
+    Attributes:
+        weights (Tensor): (B, N, h, w), of each image and landmark token the
+            shares of the places, mean over the heads. With ``mean_share``
+            they sum to 1 for each landmark token.
+        mean_share (Tensor): (B, N), what goes to the image's mean token,
+            which is no place.
+        logits (Tensor): (B, C), what the model answers.
+    """
+    weights: torch.Tensor
+    mean_share: torch.Tensor
+    logits: torch.Tensor
+
+
+def attention_weights(query: torch.Tensor, key: torch.Tensor,
+                      num_heads: int) -> torch.Tensor:
+    """The weights that a fused attention does not give out.
+
+    Args:
+        query (Tensor): (B, M, d).
+        key (Tensor): (B, N, d).
+        num_heads (int): H.
+
+    Returns:
+        Tensor: (B, H, M, N), each row with a sum of 1.
+    """
+    query, key = (
+        t.float().unflatten(2, (num_heads, -1)).transpose(1, 2)
+        for t in (query, key))
+    scores = query @ key.transpose(2, 3) / query.shape[-1]**.5
+    return scores.softmax(-1)
+
+
+@torch.no_grad()
+def cross_attention(model: nn.Module,
+                    inputs: torch.Tensor) -> CrossAttentionMap:
+    """Where landmark tokens look, in a model with cross-interaction.
+
+    Of the first level and the widest scale of
+    :class:`orsa.models.necks.MultiScaleCrossInteraction`: there a token still
+    is a place. Behind it, and at the narrower scales, convolutions have mixed
+    the tokens. The forward pass is the ordinary one; the weights are computed
+    again from what the fusion was given.
+
+    Args:
+        model (nn.Module): Gives logits (B, C) in mode 'tensor'.
+        inputs (Tensor): (B, 3, H, W), preprocessed.
+
+    Returns:
+        CrossAttentionMap: By image, landmark token and place.
+
+    Raises:
+        ValueError: If the model has no such part, or its tokens are no
+            places.
+    """
+    name, part, (height, width) = find_cross_attention(model)
+    fusion = part.levels[0].fusions[0]
+    kept: List[torch.Tensor] = []
+    handle = fusion.register_forward_pre_hook(
+        lambda _, args: kept.append(args[0]))
+    try:
+        logits = model(inputs, mode='tensor')
+    finally:
+        handle.remove()
+    if height * width + 1 != fusion.num_tokens:
+        raise ValueError(f"'{name}' has {fusion.num_tokens - 1} tokens, but "
+                         f'the grid is {height}x{width}')
+    count = fusion.num_tokens
+    normed = fusion.norm1(kept[-1])
+    key, _ = fusion.kv(normed[:, :count]).chunk(2, dim=-1)
+    weights = attention_weights(normed[:, count:], key, fusion.num_heads)
+    # the means in front ask and are asked too, but are no places
+    weights = weights.mean(1)[:, 1:]
+    places = weights[..., 1:].unflatten(2, (height, width))
+    return CrossAttentionMap(places, weights[..., 0], logits)
+
+
+def find_cross_attention(
+        model: nn.Module) -> Tuple[str, nn.Module, Tuple[int, int]]:
+    """The cross-interaction of a model, and the grid of its image tokens.
+
+    Returns:
+        tuple: The name of the module, itself, and rows and columns.
+
+    Raises:
+        ValueError: If the model has none, or its tokens are no places.
+    """
+    # not before init_model has hidden what the libraries say when imported
+    from orsa.models.backbones.orsanet import TokenAdapter
+    from orsa.models.necks import cross_interaction
+    whole = cross_interaction.MultiScaleCrossInteraction
+    fusion = cross_interaction.CrossFusion
+    found = [(name, m) for name, m in model.named_modules()
+             if isinstance(m, whole)]
+    if not found or not isinstance(found[0][1].levels[0].fusions[0], fusion):
+        raise ValueError(
+            'the model has no MultiScaleCrossInteraction, whose landmark '
+            f'tokens ask image tokens; its neck is '
+            f"{type(getattr(model, 'neck', None)).__name__}")
+    name, part = found[0]
+    adapters = [m for m in model.modules() if isinstance(m, TokenAdapter)]
+    if adapters and adapters[0].layout == 'memory':
+        raise ValueError(
+            "token_layout='memory', as in the published weights, cuts the "
+            "map's memory into tokens that are no places: attention to them "
+            "cannot be drawn over a face. Models with token_layout='space' "
+            'can be')
+    if adapters:
+        return name, part, adapters[0].grid
+    side = round(part.num_tokens**.5)
+    if side * side != part.num_tokens:
+        raise ValueError(f"'{name}' has {part.num_tokens} image tokens, "
+                         'which are no square grid')
+    return name, part, (side, side)
+
+
+def draw_attention(cfg: Config,
+                   checkpoint: str,
+                   out: str,
+                   images: Optional[Sequence[str]] = None,
+                   count: int = 14) -> np.ndarray:
+    """Draw where landmark tokens look, in a model with cross-interaction.
+
+    Args:
+        cfg (Config): The experiment.
+        checkpoint (str): Of the whole model.
+        out (str): The PNG to write: faces, each beside its maps, see
+            :func:`orsa.visualization.attention.draw_attention_sheet`.
+        images (Sequence[str], optional): Files of faces, which go through the
+            test pipeline. Defaults to None, faces of the test split.
+        count (int): Of the test split. Defaults to 14.
+
+    Returns:
+        np.ndarray: (B, N, h, w), of each face and landmark token the shares
+        of the places.
+
+    Raises:
+        ValueError: If the model has no such attention, or its tokens are no
+            places.
+    """
+    model = init_model(cfg, checkpoint)
+    classes = list(model.dataset_meta['classes'])
+    samples = samples_of(cfg, images, count)
+    weights, scores = [], []
+    for inputs in batches_of(model, samples):
+        found = cross_attention(model, inputs)
+        weights.extend(found.weights.cpu().numpy())
+        scores.extend(found.logits.softmax(1))
+    draw_attention_sheet(
+        ((*words_of(sample, score, classes), shares)
+         for sample, score, shares in zip(samples, scores, weights)), out)
+    return np.stack(weights)

@@ -1,0 +1,218 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Features in the plane: what ``vis_tsne.py`` does."""
+import copy
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from orsa.analysis.common import batches_of, build_dataset
+from orsa.apis.model import init_model
+from orsa.studies.occlusion_conditions import name_of, read_list, with_occluder
+from orsa.visualization import spread
+from orsa.visualization.embedding import plot_embeddings
+
+# by a list of really occluded faces
+_UNLISTED, _COVERED = 'nothing listed', 'really covered'
+
+
+class Features(NamedTuple):
+    """What the classifier sees of faces.
+
+    Attributes:
+        values (np.ndarray): (N, D), before the last layer.
+        labels (np.ndarray): (N, ), of the classes.
+        classes (list[str]): Their names.
+        covers (np.ndarray): (N, ), of ``kinds``.
+        kinds (list[str]): What may be in front of a face.
+    """
+    values: np.ndarray
+    labels: np.ndarray
+    classes: List[str]
+    covers: np.ndarray
+    kinds: List[str]
+
+
+def features(cfg: Config,
+             checkpoint: str,
+             count: int,
+             occluders: Sequence[str] = (),
+             severity: int = 3,
+             listed: Optional[str] = None) -> Features:
+    """What the classifier sees of test faces.
+
+    Args:
+        cfg (Config): The experiment.
+        checkpoint (str): Of the whole model.
+        count (int): Faces, equally many of each class as far as they go.
+        occluders (Sequence[str]): Kinds of :class:`orsa.OccludeFace`: each
+            face is there as it is, and once more behind each of them.
+            Defaults to (), as they are.
+        severity (int): Of the occluders, 1 to 5. Defaults to 3.
+        listed (str, optional): A list of really occluded faces instead, as
+            ``subset_file`` of the data set takes it. Defaults to None.
+
+    Returns:
+        Features: As they are first, then behind one kind after the other.
+
+    Raises:
+        ValueError: If ``count`` is not positive, or both occluders and a list
+            are given.
+    """
+    if count < 1:
+        raise ValueError(f'the number of faces is {count}, expected 1 or more')
+    if occluders and listed:
+        raise ValueError('either drawn occluders or a list of really '
+                         'occluded faces, not both')
+    model = init_model(cfg, checkpoint)
+    dataset = build_dataset(cfg, 'test')
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    chosen = spread([int(info['gt_label']) for info in infos], count)
+    labels = np.array([int(infos[i]['gt_label']) for i in chosen])
+    sources, kinds = [dataset], ['as they are']
+    for kind in occluders:
+        hidden = with_occluder(cfg.test_dataloader.dataset, severity=severity)
+        hidden.pipeline[1]['kinds'] = kind
+        sources.append(build_dataset(cfg, 'test', hidden))
+        kinds.append(f'{kind}, severity {severity}')
+    found = []
+    for source in sources:
+        samples = [source[int(i)] for i in chosen]
+        with torch.no_grad():
+            found += [
+                model.extract_feat(inputs, stage='pre_logits')
+                for inputs in batches_of(model, samples)
+            ]
+    covers = np.repeat(np.arange(len(sources)), len(chosen))
+    if listed:
+        names, _ = read_list(dataset,
+                             copy.deepcopy(cfg.test_dataloader.dataset),
+                             listed)
+        covers = np.isin([name_of(infos[i]) for i in chosen],
+                         names).astype(int)
+        kinds = [_UNLISTED, _COVERED]
+    return Features(
+        torch.cat(found).cpu().numpy(), np.tile(labels, len(sources)),
+        list(model.dataset_meta['classes']), covers, kinds)
+
+
+def to_plane(values: np.ndarray,
+             method: str = 'tsne',
+             neighbours: float = 30.,
+             seed: int = 0) -> np.ndarray:
+    """Lay features out in the plane, near ones near each other.
+
+    Args:
+        values (np.ndarray): (N, D), 4 or more.
+        method (str): 'tsne', scikit-learn's `Visualizing Data using t-SNE
+            <https://www.jmlr.org/papers/v9/vandermaaten08a.html>`_, or 'umap',
+            umap-learn's `UMAP <https://arxiv.org/abs/1802.03426>`_, which has
+            to be installed. Defaults to 'tsne'.
+        neighbours (float): How many count: perplexity of t-SNE,
+            ``n_neighbors`` of UMAP; less for a few faces. Defaults to 30.
+        seed (int): Defaults to 0.
+
+    Returns:
+        np.ndarray: The places (N, 2).
+
+    Raises:
+        ValueError: If there is no such method, or there are too few features.
+        ImportError: If umap-learn is needed and not installed.
+    """
+    total = len(values)
+    if total < 4:
+        raise ValueError(f'{total} faces are too few to be laid out in the '
+                         'plane, 4 or more are needed')
+    if method == 'tsne':
+        from sklearn.manifold import TSNE
+        return TSNE(
+            perplexity=min(neighbours, (total - 1) / 3),
+            init='pca',
+            random_state=seed).fit_transform(values)
+    if method != 'umap':
+        raise ValueError(f"method should be 'tsne' or 'umap', got '{method}'")
+    # one thread, which a seed needs
+    return _umap()(
+        n_neighbors=max(2, min(round(neighbours), total - 1)),
+        random_state=seed,
+        n_jobs=1).fit_transform(values)
+
+
+def _umap() -> type:
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError('UMAP needs umap-learn, which is not installed: '
+                          'pip install umap-learn') from error
+    return UMAP
+
+
+def draw_features(cfg: Config,
+                  checkpoint: str,
+                  out: str,
+                  count: int = 1000,
+                  neighbours: float = 30.,
+                  seed: int = 0,
+                  by: str = 'class',
+                  occluders: Sequence[str] = ('hand', ),
+                  severity: int = 3,
+                  listed: Optional[str] = None,
+                  method: str = 'tsne') -> np.ndarray:
+    """Draw the features of test faces in the plane.
+
+    Args:
+        cfg (Config): The experiment.
+        checkpoint (str): Of the whole model.
+        out (str): The PNG to write.
+        count (int): Faces at most. Defaults to 1000.
+        neighbours (float): See :func:`to_plane`. Defaults to 30.
+        seed (int): Defaults to 0.
+        by (str): 'class', or 'occlusion', where the same places are drawn
+            twice, by class and by what is in front of the face.
+            Defaults to 'class'.
+        occluders (Sequence[str]): By occlusion, see :func:`features`; not
+            with a list. Defaults to ('hand', ).
+        severity (int): Of these. Defaults to 3.
+        listed (str, optional): By occlusion, see :func:`features`.
+            Defaults to None.
+        method (str): See :func:`to_plane`. Defaults to 'tsne'.
+
+    Returns:
+        np.ndarray: The places (N, 2).
+
+    Raises:
+        ValueError: If ``by`` or ``method`` is another, or there are fewer
+            than 4 faces.
+        ImportError: As :func:`to_plane`.
+    """
+    if by not in ('class', 'occlusion'):
+        raise ValueError(f"by should be 'class' or 'occlusion', got '{by}'")
+    if method == 'umap':
+        _umap()  # said before the faces are looked at
+    extra: Dict = {}
+    if by == 'occlusion':
+        extra = dict(listed=listed) if listed else dict(
+            occluders=occluders, severity=severity)
+    found = features(cfg, checkpoint, count, **extra)
+    neighbours = min(neighbours, (len(found.values) - 1) / 3)
+    places = to_plane(found.values, method, neighbours, seed)
+    panels: Dict[str, Tuple] = {'': (found.labels, found.classes)}
+    if by == 'occlusion':
+        panels = {
+            'by expression': panels[''],
+            'by what is in front': (found.covers, found.kinds)
+        }
+    name = dict(
+        tsne=f't-SNE, perplexity {neighbours:g}',
+        umap=f'UMAP of {neighbours:.0f} neighbours')[method]
+    plot_embeddings(places, panels, out,
+                    f'{_count(found)} before the classifier, {name}')
+    return places
+
+
+def _count(found: Features) -> str:
+    total, times = len(found.values), len(found.kinds)
+    if times > 1 and found.kinds[0] != _UNLISTED:
+        return f'{total // times} test faces, each {times} times,'
+    return f'{total} test faces'

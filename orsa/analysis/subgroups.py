@@ -1,0 +1,317 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""How a model does on kinds of faces: what ``subgroups.py`` does."""
+import argparse
+import copy
+import csv
+import os.path as osp
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from orsa.analysis.common import analysis_parser, read_config
+from orsa.datasets.press_faces import identity_of
+from orsa.studies.comparison import Answers, read_answers
+from orsa.studies.occlusion_conditions import read_list
+from orsa.studies.occlusion_metrics import CLEAN, accuracy_interval
+from orsa.studies.occlusion_suite import LIST_NAMES
+from orsa.utils.configs import scope_of, type_name
+from orsa.utils.fileio import dump_json, write_text
+from orsa.utils.markdown import markdown_table
+
+# Mean difference between the largest and the smallest channel of a pixel, of
+# 255, below which a picture is grey.
+GREY = 1.
+# Of turn_of: the bounds between facing, half turned and turned.
+TURNS = (.15, .35)
+_TURNED = (f'not, below {TURNS[0]}', f'half, {TURNS[0]} to {TURNS[1]}',
+           f'far, above {TURNS[1]}')
+_LIGHT = ('darkest third', 'middle third', 'lightest third')
+_PERSONS = ('1', '2 to 4', '5 or more')
+_NOTHING = 'nothing listed'
+# Groups with an order of their own; others come by size.
+_ORDER = ('grey', 'colour', *_TURNED, *_LIGHT, *_PERSONS, _NOTHING)
+SOURCES = 'sources.csv'
+
+
+class Group(NamedTuple):
+    """The figures of some of the faces.
+
+    Attributes:
+        attribute (str): By what the faces are divided.
+        name (str): Which of them these are.
+        faces (int): How many.
+        right (int): How many of them are recognised.
+        interval (tuple[float, float]): Wilson's 95% interval of the accuracy,
+            in percent.
+        by_labels (float): What the accuracy would be if each expression were
+            recognised here as often as over all faces, in percent: a group
+            may be easier by its expressions alone.
+    """
+    attribute: str
+    name: str
+    faces: int
+    right: int
+    interval: tuple
+    by_labels: float
+
+    @property
+    def accuracy(self) -> float:
+        """In percent."""
+        return 100 * self.right / self.faces
+
+
+def is_grey(image: np.ndarray) -> bool:
+    """Whether a picture (H, W, 3) uint8 has no colour."""
+    spread = image.max(2).astype(np.int16) - image.min(2)
+    return float(spread.mean()) < GREY
+
+
+def turn_of(points: np.ndarray) -> float:
+    """How far a face is turned to a side, from its landmarks.
+
+    The tip of the nose is as far from both ends of the jaw line in a face seen
+    from the front. This is no angle: what it is in degrees depends on the
+    head.
+
+    Args:
+        points (np.ndarray): (68, 2), 300-W order, pixels.
+
+    Returns:
+        float: The difference of the two horizontal distances over their sum,
+        0 from the front, 1 where the nose is at the edge of the face.
+    """
+    right, left = points[30, 0] - points[0, 0], points[16, 0] - points[30, 0]
+    return float(abs(right - left) / max(abs(right + left), 1e-6))
+
+
+def light_of(image: np.ndarray, points: Optional[np.ndarray]) -> float:
+    """The mean grey value of a face in [0, 255].
+
+    Args:
+        image (np.ndarray): (H, W, 3) BGR uint8.
+        points (np.ndarray, optional): (68, 2) pixels, what they enclose is
+            the face. None takes the whole picture.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    if points is None:
+        return float(grey.mean())
+    face = np.zeros(grey.shape, np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.rint(points).astype(int)), 1)
+    return float(grey[face == 1].mean()) if face.any() else float(grey.mean())
+
+
+def attributes(dataset, cfg: dict, types: Sequence[str] = ()) -> dict:
+    """What is known of the faces of a data set, beside their expression.
+
+    Measured on each picture: grey or colour, how light it is (by thirds of
+    the faces) and, with 68 landmarks, how far it is turned. Read where it
+    lies in the data's folder: the type of real occlusion (a list in RAN's
+    format), the source and how many pictures of the person there are
+    (``sources.csv``).
+
+    Args:
+        dataset (FERDataset): The faces.
+        cfg (dict): Its config.
+        types (Sequence[str]): Names of the list's types, from 1. Defaults to
+            (), their numbers.
+
+    Returns:
+        dict[str, dict[str, str]]: By attribute the group of each face, by its
+        name.
+
+    Raises:
+        ValueError: If a picture cannot be read.
+    """
+    found: Dict[str, Dict[str, str]] = {
+        'picture': {},
+        'turned (by landmarks)': {}
+    }
+    light = {}
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        name = info['name']
+        if 'img_path' not in info:
+            raise ValueError(f"'{name}' of {type(dataset).__name__} has no "
+                             'file: subgroups are of pictures on the disk')
+        image, reason = dataset.read_image(info)
+        if image is None:
+            raise ValueError(f"'{info['img_path']}' cannot be read: {reason}")
+        points = info.get('gt_keypoints')
+        points = None if points is None else np.asarray(points)[0]
+        found['picture'][name] = 'grey' if is_grey(image) else 'colour'
+        light[name] = light_of(image, points)
+        if points is not None:
+            turn = np.searchsorted(TURNS, turn_of(points), side='right')
+            found['turned (by landmarks)'][name] = _TURNED[turn]
+    found['light of the face'] = _thirds(light)
+    found.update(_listed(dataset, cfg, types))
+    found.update(_sources(dataset, list(light)))
+    return {k: v for k, v in found.items() if v}
+
+
+def _thirds(values: Dict[str, float]) -> Dict[str, str]:
+    bounds = np.quantile(list(values.values()), (1 / 3, 2 / 3))
+    return {
+        k: _LIGHT[np.searchsorted(bounds, v, side='right')]
+        for k, v in values.items()
+    }
+
+
+def _listed(dataset, cfg: dict, types: Sequence[str]) -> dict:
+    """By what really covers them."""
+    root = osp.expanduser(dataset.data_root or '')
+    path = next((n for n in LIST_NAMES if osp.isfile(osp.join(root, n))), None)
+    if path is None:
+        return {}
+    listed, kinds = read_list(dataset, cfg, path)
+    known = {str(k): name for k, name in enumerate(types, 1)}
+    groups = {
+        dataset.get_data_info(i)['name']: _NOTHING
+        for i in range(len(dataset))
+    }
+    for name in listed:
+        kind = kinds.get(name, '')
+        groups[name] = known.get(kind, f'type {kind}' if kind else 'listed')
+    return {'in front of it': groups}
+
+
+def _sources(dataset, names: Sequence[str]) -> dict:
+    """By where the pictures come from, and how many there are of a person."""
+    path = osp.join(osp.expanduser(dataset.data_root or ''), SOURCES)
+    if not osp.isfile(path):
+        return {}
+    with open(path, encoding='utf-8', newline='') as file:
+        rows = {r['name']: r for r in csv.DictReader(file)}
+    lacking = [name for name in names if name not in rows]
+    if lacking:
+        raise ValueError(f"'{path}' has no line of {lacking[0]} and "
+                         f'{len(lacking) - 1} other faces')
+    persons = [rows[name]['identity'] for name in names]
+    counts = {p: persons.count(p) for p in set(persons)}
+    found = {}
+    if all('source_image' in rows[name] for name in names):
+        found['source'] = {
+            name:
+            'other' if identity_of(rows[name]['source_image'])
+            == rows[name]['source_image'] else 'press photograph'
+            for name in names
+        }
+    found['pictures of the person'] = {
+        name: _PERSONS[(counts[p] > 1) + (counts[p] > 4)]
+        for name, p in zip(names, persons)
+    }
+    return found
+
+
+def divide(answers: Answers, groups: Dict[str, Dict[str, str]]) -> List[Group]:
+    """The figures of every group of faces.
+
+    Args:
+        answers (Answers): What a model said of every face.
+        groups (dict[str, dict[str, str]]): As :func:`attributes` gives them.
+
+    Returns:
+        list[Group]: All faces first, then by expression, then by each
+        attribute.
+
+    Raises:
+        ValueError: If a face of the answers is in none of the groups.
+    """
+    labels = np.array(answers.labels)
+    predicted = np.array(answers.classes)[answers.scores[CLEAN].argmax(1)]
+    right = predicted == labels
+    recall = {name: right[labels == name].mean() for name in set(labels)}
+    expected = np.array([recall[name] for name in labels])
+    every = {
+        'all': dict.fromkeys(answers.names, 'all'),
+        'expression (label)': dict(zip(answers.names, answers.labels)),
+        **groups
+    }
+    found = []
+    for attribute, by_name in every.items():
+        lacking = [name for name in answers.names if name not in by_name]
+        if lacking:
+            raise ValueError(
+                f"'{answers.path}' has {len(lacking)} faces that are not in "
+                f"the config's test split, the first is '{lacking[0]}': give "
+                'the config and data that were tested')
+        values = np.array([by_name[name] for name in answers.names])
+        for name in sorted(set(values), key=lambda n: _rank(n, values)):
+            here = values == name
+            total, hits = int(here.sum()), int(right[here].sum())
+            found.append(
+                Group(attribute, str(name), total, hits,
+                      accuracy_interval(hits, total),
+                      100 * float(expected[here].mean())))
+    return found
+
+
+def _rank(name: str, values: np.ndarray) -> tuple:
+    known = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    return known, -int((values == name).sum()), name
+
+
+def subgroups(cfg: Config, results: str,
+              types: Sequence[str] = ()) -> List[Group]:
+    """Divide the answers of a test by what is known of the faces.
+
+    Args:
+        cfg (Config): The experiment that was tested.
+        results (str): As :func:`orsa.studies.comparison.read_answers` takes
+            it.
+        types (Sequence[str]): See :func:`attributes`.
+
+    Returns:
+        list[Group]: See :func:`divide`.
+    """
+    answers = read_answers(results)
+    dataset_cfg = copy.deepcopy(cfg.test_dataloader.dataset)
+    if type_name(dataset_cfg) == 'RAFDB':
+        dataset_cfg.with_annotations = True
+    with scope_of(cfg):
+        dataset = DATASETS.build(dataset_cfg)
+    return divide(answers, attributes(dataset, dataset_cfg, types))
+
+
+def table(groups: Sequence[Group]) -> str:
+    """The groups as a table in Markdown."""
+    return '\n'.join(
+        markdown_table(
+            ('by', 'group', 'faces', 'accuracy', '95% interval',
+             'by its labels'),
+            [(g.attribute, g.name, str(g.faces), f'{g.accuracy:.1f}',
+              '{:.1f} to {:.1f}'.format(*g.interval), f'{g.by_labels:.1f}')
+             for g in groups])) + '\n'
+
+
+def add_subgroup_arguments(description: str) -> argparse.ArgumentParser:
+    """The parser of ``subgroups.py``."""
+    parser = analysis_parser(description)
+    parser.add_argument(
+        'results',
+        help='predictions of the test, as compare_results.py takes them')
+    parser.add_argument(
+        '--types',
+        nargs='+',
+        default=(),
+        metavar='NAME',
+        help="names of the occlusion list's types, from 1")
+    parser.add_argument('--out', help='.md or .json to write')
+    return parser
+
+
+def run_subgroups(args: argparse.Namespace) -> List[Group]:
+    """Print the table, and write it where ``--out`` says."""
+    if args.out and not args.out.endswith(('.md', '.json')):
+        raise ValueError(f"--out should end in .md or .json, got '{args.out}'")
+    groups = subgroups(read_config(args), args.results, args.types)
+    print(table(groups), end='')
+    if args.out and args.out.endswith('.json'):
+        dump_json([dict(g._asdict(), accuracy=g.accuracy) for g in groups],
+                  args.out)
+    elif args.out:
+        write_text(args.out, table(groups))
+    return groups

@@ -1,0 +1,2 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A model in one file."""

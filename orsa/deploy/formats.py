@@ -1,0 +1,299 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A model with its priors as one file of ONNX, torch.export or TorchScript.
+
+The input is what OpenCV gives: crops (N, H, W, 3), BGR uint8, of the size
+that the model works at; colours are exchanged and normalised inside.
+"""
+import contextlib
+import logging
+import os.path as osp
+import tempfile
+import warnings
+from functools import partial
+from typing import Iterator, List, Optional, Tuple
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmpretrain.models import ClsDataPreprocessor
+
+from orsa.apis.exported import (IMAGES, LANDMARKS, LOGITS, META_FILE, META_KEY,
+                                PARSING, ExportInfo)
+from orsa.apis.inference import locate_from_edge
+
+# What becomes integers. Sums, norms and softmax stay float: they cost little
+# time, and lose the most.
+_QUANTISED = ['Conv', 'Gemm', 'MatMul']
+# images at a time that integers are fitted to
+_BATCH = 8
+
+
+class DeployedModel(nn.Module):
+    """A classifier with what its data preprocessor does inside.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+        with_priors (bool): Whether to give landmarks and parsing maps, where
+            there are priors that know them. Defaults to False.
+
+    Raises:
+        TypeError: If its data preprocessor is none of mmpretrain's
+            ``ClsDataPreprocessor``.
+    """
+
+    def __init__(self, model: nn.Module, with_priors: bool = False):
+        super().__init__()
+        preprocessor = model.data_preprocessor
+        if not isinstance(preprocessor, ClsDataPreprocessor):
+            raise TypeError('only models with a ClsDataPreprocessor can be '
+                            f'exported, not {type(preprocessor).__name__}')
+        self.model = model
+        self.flip = bool(preprocessor.to_rgb)
+        mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+        if preprocessor._enable_normalize:
+            mean, std = preprocessor.mean, preprocessor.std
+        self.register_buffer('mean', mean.clone(), persistent=False)
+        self.register_buffer('std', std.clone(), persistent=False)
+        self.priors = _priors_of(model) if with_priors else {}
+
+    @property
+    def outputs(self) -> List[str]:
+        """Names of what :meth:`forward` gives."""
+        return [LOGITS, *self.priors]
+
+    def forward(self, images: torch.Tensor):
+        """Answer.
+
+        Args:
+            images (Tensor): (N, H, W, 3), BGR uint8.
+
+        Returns:
+            Tensor | tuple[Tensor]: Logits (N, C); with priors then landmarks
+            (N, K, 3), as shares of the sides, and maps (N, P, h, w).
+        """
+        x = images.permute(0, 3, 1, 2)
+        if self.flip:
+            x = x.flip(1)
+        x = (x.float() - self.mean) / self.std
+        logits = self.model(x, mode='tensor')
+        if not self.priors:
+            return logits
+        return (logits, *(ask(x) for ask in self.priors.values()))
+
+
+def _priors_of(model: nn.Module) -> dict:
+    """Output: how to ask for it."""
+    found = {}
+    prior = getattr(model.backbone, 'landmark_prior', None)
+    if getattr(prior, 'can_locate', False):
+        found[LANDMARKS] = partial(locate_from_edge, prior)
+    prior = getattr(model.backbone, 'parsing_prior', None)
+    if getattr(prior, 'can_parse', False):
+        found[PARSING] = prior.parse
+    if not found:
+        raise ValueError('with_priors: the model has no prior that knows '
+                         'landmarks or parts of the face')
+    return found
+
+
+@contextlib.contextmanager
+def fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
+    """Let frozen priors be their simpler copies, where these say the same."""
+    from orsa.models.priors import FrozenPrior
+    from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, off_by
+    own = [(m, m.model) for m in model.modules() if isinstance(m, FrozenPrior)]
+    blank = torch.rand(1, 3, *images.shape[1:3])
+    try:
+        for prior, original in own:
+            expected = prior(blank)
+            try:
+                prior.model = fast_copy(original)
+                good = off_by(prior(blank), expected) <= TOLERANCE
+            except (AttributeError, RuntimeError, ValueError):
+                good = False  # its parts hang together in other ways
+            if not good:
+                prior.model = original
+        yield
+    finally:
+        for prior, original in own:
+            prior.model = original
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what exporters say of themselves: parity is checked."""
+    names = ('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir', 'root')
+    loggers = [
+        logging.getLogger(None if name == 'root' else name) for name in names
+    ]
+    levels = [one.level for one in loggers]
+    try:
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for one, level in zip(loggers, levels):
+            one.setLevel(level)
+
+
+def _program(deployed: DeployedModel,
+             image_size: Tuple[int, int]) -> torch.export.ExportedProgram:
+    # two: with one image torch.export takes batches for single ones
+    images = torch.zeros(2, *image_size, 3, dtype=torch.uint8)
+    batch = torch.export.Dim('batch')
+    try:
+        return torch.export.export(
+            deployed, (images, ), dynamic_shapes=({
+                0: batch
+            }, ))
+    except torch._dynamo.exc.UserError as error:
+        raise ValueError(
+            'this model cannot be exported for batches of any size: somewhere '
+            'the number of images is taken as a plain number, such as by '
+            f'len(x) of a tensor ({error})') from error
+
+
+def write_onnx(deployed: DeployedModel, path: str, image_size: Tuple[int, int],
+               info: ExportInfo) -> None:
+    """Write ONNX in float32, of any batch size.
+
+    Args:
+        deployed (DeployedModel): The model.
+        path (str): The file.
+        image_size (tuple[int, int]): Height and width of the images.
+        info (ExportInfo): What the file says of itself.
+    """
+    import onnx
+    with torch.no_grad(), _quiet():
+        # goes by way of torch.export, which says so if a batch of another
+        # size would be refused
+        program = torch.onnx.export(
+            _program(deployed, image_size),
+            dynamo=True,
+            external_data=False,
+            input_names=[IMAGES],
+            output_names=deployed.outputs,
+            verbose=False)
+    model = program.model_proto
+    _clean(model)
+    _save_onnx(model, path, info)
+    onnx.checker.check_model(path)
+
+
+def _clean(model) -> None:
+    """Take out where the code lies that was exported, and name the batch."""
+    graph = model.graph
+    for one in (*graph.node, *graph.initializer, *graph.input, *graph.output,
+                graph):
+        one.doc_string = ''
+        del one.metadata_props[:]
+    del graph.value_info[:]
+    for one in (*graph.input, *graph.output):
+        one.type.tensor_type.shape.dim[0].dim_param = 'batch'
+
+
+def _save_onnx(model, path: str, info: ExportInfo) -> None:
+    import onnx
+    onnx.helper.set_model_props(model, {META_KEY: info.dumps()})
+    onnx.save(model, path)
+
+
+def to_half(source: str, path: str, info: ExportInfo) -> None:
+    """Write an ONNX file in float16; its input and outputs stay as they are.
+
+    Args:
+        source (str): One in float32.
+        path (str): The file to write.
+        info (ExportInfo): What it says of itself.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    with _quiet():
+        model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    _save_onnx(model, path, info)
+
+
+class _Reader:
+    """Hands images to onnxruntime's calibration, batch by batch."""
+
+    def __init__(self, images: np.ndarray):
+        self._batches = iter(
+            [images[i:i + _BATCH] for i in range(0, len(images), _BATCH)])
+
+    def get_next(self) -> Optional[dict]:
+        batch = next(self._batches, None)
+        return None if batch is None else {IMAGES: batch}
+
+
+def _beside_logits(graph) -> List[str]:
+    """Names of nodes that logits do not depend on: heads of priors.
+
+    They are small, and landmarks, maxima of their output, jump if it is
+    rounded.
+    """
+    needed = {LOGITS}
+    beside = []
+    for node in reversed(graph.node):  # which come after what they need
+        if needed.intersection(node.output):
+            needed.update(node.input)
+        else:
+            beside.append(node.name)
+    return beside
+
+
+def to_int8(source: str, path: str, info: ExportInfo,
+            images: np.ndarray) -> None:
+    """Write an ONNX file whose products are of 8-bit integers.
+
+    Onnxruntime's static quantisation: weights by channel, what is multiplied
+    with them in the range that it has over ``images``.
+
+    Args:
+        source (str): One in float32.
+        path (str): The file to write.
+        info (ExportInfo): What it says of itself.
+        images (np.ndarray): (N, H, W, 3), of faces that nothing is tested on.
+    """
+    import onnx
+    from onnxruntime.quantization import (QuantFormat, QuantType,
+                                          quantize_static)
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        prepared = osp.join(folder, 'prepared.onnx')
+        # symbolic shapes fail for some graphs, and are not needed
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            path,
+            _Reader(images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_QUANTISED,
+            nodes_to_exclude=_beside_logits(onnx.load(prepared).graph),
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8)
+    _save_onnx(onnx.load(path), path, info)
+
+
+def write_pt2(deployed: DeployedModel, path: str, image_size: Tuple[int, int],
+              info: ExportInfo) -> None:
+    """Write a file of ``torch.export``; arguments as :func:`write_onnx`."""
+    with torch.no_grad(), _quiet():
+        program = _program(deployed, image_size)
+        for node in program.graph.nodes:
+            node.meta.pop('stack_trace', None)
+        torch.export.save(program, path, extra_files={META_FILE: info.dumps()})
+
+
+def write_torchscript(deployed: DeployedModel, path: str,
+                      image_size: Tuple[int, int], info: ExportInfo) -> None:
+    """Write TorchScript by tracing; arguments as :func:`write_onnx`."""
+    images = torch.zeros(2, *image_size, 3, dtype=torch.uint8)
+    with torch.no_grad(), _quiet():
+        traced = torch.jit.trace(deployed, images, check_trace=False)
+        torch.jit.save(
+            torch.jit.freeze(traced.eval()),
+            path,
+            _extra_files={META_FILE: info.dumps()})

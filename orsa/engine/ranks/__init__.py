@@ -1,0 +1,2 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Several processes, and what goes wrong between them."""

@@ -1,0 +1,311 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Scores that mean what they say, and when to say nothing.
+
+A temperature (https://arxiv.org/abs/1706.04599) makes a model's scores agree
+with how often it is right. It is fitted on faces that the model has not been
+trained on and is not tested on, and stored beside its weights.
+"""
+import dataclasses
+import math
+import os.path as osp
+from typing import Dict, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from scipy.special import softmax
+
+from orsa.utils.checkpoint import zoo_path
+from orsa.utils.fileio import dump_json, load_json
+from orsa.utils.prior_cache import file_hash
+
+# A temperature beyond this, or below its inverse, is no temperature.
+_MOST = 20
+# faces, for fitting
+_FEWEST = 50
+
+# Why nothing is said of a face.
+LOW_CONFIDENCE = 'low confidence'
+COVERED = 'too little of the face is visible'
+
+
+def apply_temperature(scores: np.ndarray,
+                      temperature: Union[float, np.ndarray]) -> np.ndarray:
+    """Scores as if the logits had been divided by a temperature.
+
+    Args:
+        scores (np.ndarray): (..., C), in [0, 1], together 1.
+        temperature (float | np.ndarray): Above 1 makes them more equal; of
+            all, or (..., ).
+
+    Returns:
+        np.ndarray: (..., C).
+    """
+    logits = np.log(np.clip(scores, 1e-12, None))
+    logits /= np.asarray(temperature)[..., None]
+    return softmax(logits, axis=-1)
+
+
+def mean_nll(scores: np.ndarray,
+             labels: np.ndarray,
+             temperature: Union[float, np.ndarray] = 1.) -> float:
+    """The mean negative log-likelihood of labels (N, ), at a temperature."""
+    likely = apply_temperature(scores, temperature)[np.arange(len(labels)),
+                                                    labels]
+    return float(-np.log(np.clip(likely, 1e-12, None)).mean())
+
+
+def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature that makes labels likeliest.
+
+    Minimises the mean negative log-likelihood over the temperature's
+    logarithm, by Brent's method between 1/20 and 20.
+
+    Args:
+        scores (np.ndarray): (N, C), what a model says of faces that it was
+            not trained on.
+        labels (np.ndarray): (N, ), their classes.
+
+    Returns:
+        float: The temperature.
+
+    Raises:
+        ValueError: If the shapes do not agree, or there are fewer than 50
+            faces, which say nothing about a temperature.
+    """
+    from scipy.optimize import minimize_scalar
+    scores, labels = _check(scores, labels)
+    bound = math.log(_MOST)
+    return math.exp(
+        minimize_scalar(
+            lambda t: mean_nll(scores, labels, math.exp(t)),
+            bounds=(-bound, bound),
+            method='bounded').x)
+
+
+def fit_temperature_by_cover(scores: np.ndarray, labels: np.ndarray,
+                             covered: np.ndarray) -> Tuple[float, float]:
+    """A temperature that grows with the covered share of the face.
+
+    A model is surer than it should be of a face that something is in front
+    of. With a covered share c the temperature is t exp(k c).
+
+    Args:
+        scores (np.ndarray): As for :func:`fit_temperature`.
+        labels (np.ndarray): (N, ).
+        covered (np.ndarray): (N, ), in [0, 1].
+
+    Returns:
+        tuple[float, float]: t and k.
+
+    Raises:
+        ValueError: As of :func:`fit_temperature`, or if ``covered`` is of
+            another shape.
+    """
+    from scipy.optimize import minimize
+    scores, labels = _check(scores, labels)
+    covered = np.asarray(covered, np.float64)
+    if covered.shape != labels.shape:
+        raise ValueError(f'covered should be {labels.shape}, but is '
+                         f'{covered.shape}')
+    bound = math.log(_MOST)
+    t, k = minimize(
+        lambda w: mean_nll(scores, labels, np.exp(w[0] + w[1] * covered)),
+        (math.log(fit_temperature(scores, labels)), 0.),
+        method='Nelder-Mead',
+        bounds=((-bound, bound), (-bound, bound))).x
+    return math.exp(t), float(k)
+
+
+def _check(scores: np.ndarray,
+           labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    scores, labels = np.asarray(scores, np.float64), np.asarray(labels)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ValueError('scores should be (N, C) and labels (N, ), but are '
+                         f'{scores.shape} and {labels.shape}')
+    if len(scores) < _FEWEST:
+        raise ValueError(f'a temperature needs at least {_FEWEST} held-out '
+                         f'faces, got {len(scores)}')
+    return scores, labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How to read the scores of a model, and when not to.
+
+    Attributes:
+        temperature (float): Of a face that nothing is in front of, see
+            :func:`apply_temperature`. 1 changes nothing.
+        covered_slope (float): How its logarithm grows with the covered share,
+            see :func:`fit_temperature_by_cover`.
+        covered_at_rest (float): What
+            :func:`orsa.faces.visibility.covered_shares` says on average of
+            faces that nothing is in front of; it becomes 0.
+        min_confidence (float): Below this highest score the model abstains.
+        max_covered (float): Above this covered share of the face too.
+        fitted_on (str, optional): The faces of all this, for people. None if
+            nothing was fitted.
+    """
+    temperature: float = 1.
+    covered_slope: float = 0.
+    covered_at_rest: float = 0.
+    min_confidence: float = 0.4
+    max_covered: float = 0.5
+    fitted_on: Optional[str] = None
+
+    def __post_init__(self):
+        if not 0 < self.temperature < math.inf:
+            raise ValueError('temperature should be positive, but is '
+                             f'{self.temperature}')
+        if not math.isfinite(self.covered_slope):
+            raise ValueError('covered_slope should be a number, but is '
+                             f'{self.covered_slope}')
+        if not 0 <= self.covered_at_rest < 1:
+            raise ValueError('covered_at_rest should be in [0, 1), but is '
+                             f'{self.covered_at_rest}')
+        for name in ('min_confidence', 'max_covered'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} should be in [0, 1], but is '
+                                 f'{getattr(self, name)}')
+
+    def temperature_at(
+            self, covered: Union[float, np.ndarray,
+                                 None]) -> Union[float, np.ndarray]:
+        """The temperature of a face, by its :meth:`covered` share."""
+        if covered is None:
+            return self.temperature
+        return self.temperature * np.exp(self.covered_slope * covered)
+
+    def scores(self,
+               scores: Dict[str, float],
+               covered: Optional[float] = None) -> Dict[str, float]:
+        """Scores by name, at the temperature of a face.
+
+        Args:
+            scores (dict[str, float]): As the model gives them.
+            covered (float, optional): As of :meth:`covered`.
+        """
+        values = apply_temperature(
+            np.array(list(scores.values())), self.temperature_at(covered))
+        return dict(zip(scores, values.tolist()))
+
+    def covered(self, share: Optional[float]) -> Optional[float]:
+        """A measured covered share, with that of free faces at 0."""
+        if share is None:
+            return None
+        rest = self.covered_at_rest
+        return max(share - rest, 0.) / (1 - rest)
+
+    def reasons(self, confidence: float,
+                covered: Optional[float]) -> Tuple[str, ...]:
+        """Why to abstain; empty if there is no reason to.
+
+        Args:
+            confidence (float): The highest score, at the temperature.
+            covered (float, optional): As of :meth:`covered`.
+
+        Returns:
+            tuple[str]: Of :data:`COVERED` and :data:`LOW_CONFIDENCE`.
+        """
+        found = []
+        if covered is not None and covered > self.max_covered:
+            found.append(COVERED)
+        if confidence < self.min_confidence:
+            found.append(LOW_CONFIDENCE)
+        return tuple(found)
+
+
+def calibration_file(weights: str) -> str:
+    """Where the calibration of weights lies: beside them, as JSON."""
+    return osp.splitext(osp.expanduser(zoo_path(str(weights))))[0] + '.json'
+
+
+def read_calibration(path: str) -> Tuple[Calibration, Optional[str]]:
+    """Read a file of ``tools/calibrate.py``.
+
+    Returns:
+        tuple[Calibration, str | None]: And the SHA-256 of the weights that it
+        was fitted for.
+
+    Raises:
+        ValueError: If the file is none.
+    """
+    try:
+        content = load_json(path)
+        return (Calibration(**content['calibration']),
+                content.get('weights_sha256'))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' is no calibration, of "
+                         f'tools/calibrate.py: {error!r}') from error
+
+
+def load_calibration(weights: Optional[str]) -> Calibration:
+    """Read the calibration beside weights.
+
+    Args:
+        weights (str, optional): A path or ``orsa://NAME``.
+
+    Returns:
+        Calibration: The one that changes nothing if there is no file.
+
+    Raises:
+        ValueError: If the file is none, or is that of other weights.
+    """
+    if weights is None or not osp.isfile(calibration_file(weights)):
+        return Calibration()
+    path = calibration_file(weights)
+    known, belongs_to = read_calibration(path)
+    own = file_hash(osp.expanduser(zoo_path(str(weights))))
+    if belongs_to != own:
+        raise ValueError(
+            f"'{path}' was fitted for other weights than those beside it: "
+            'remove it, or fit it anew with tools/calibrate.py')
+    return known
+
+
+def save_calibration(calibration: Calibration,
+                     weights: str,
+                     out: Optional[str] = None,
+                     **figures) -> str:
+    """Write a calibration beside the weights that it belongs to.
+
+    Args:
+        calibration (Calibration): What was fitted.
+        weights (str): The file that will be used with it.
+        out (str, optional): Another place. Defaults to None.
+        **figures: What was measured meanwhile, kept for people.
+
+    Returns:
+        str: The file.
+    """
+    out = out or calibration_file(weights)
+    dump_json(
+        dict(
+            weights_sha256=file_hash(osp.expanduser(zoo_path(str(weights)))),
+            calibration=dataclasses.asdict(calibration),
+            figures=figures), out)
+    return out
+
+
+def coverage_table(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    thresholds: Sequence[float] = (0., .3, .4, .5, .6, .7, .8)
+) -> Sequence[dict]:
+    """What is answered, and how much of it right, by lowest confidence.
+
+    Args:
+        scores (np.ndarray): (N, C), at the temperature.
+        labels (np.ndarray): (N, ).
+        thresholds (Sequence[float]): Of the highest score.
+
+    Returns:
+        list[dict]: ``min_confidence``, ``answered`` (a share) and
+        ``accuracy`` (of those, None if there are none).
+    """
+    best, right = scores.max(1), scores.argmax(1) == labels
+    return [
+        dict(
+            min_confidence=t,
+            answered=float((best >= t).mean()),
+            accuracy=float(right[best >= t].mean()) if
+            (best >= t).any() else None) for t in thresholds
+    ]

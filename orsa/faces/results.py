@@ -1,0 +1,162 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What is said of a picture and of the faces in it."""
+import dataclasses
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from orsa.utils.face_parts import LAPA_CLASSES
+from orsa.utils.warp import map_points
+
+
+@dataclasses.dataclass
+class FaceResult:
+    """What a model says of one face in a picture.
+
+    Attributes:
+        box (tuple[float, ...]): x0, y0, x1, y1 in pixels of the picture, as
+            the detector has it; the whole picture if it is an aligned face.
+        scores (dict[str, float]): Of every expression, in [0, 1], together 1,
+            calibrated where the weights have a calibration. In a video
+            smoothed over time.
+        reasons (tuple[str, ...]): Why the model abstains, empty if it does
+            not, see :class:`orsa.evaluation.calibration.Calibration`.
+        covered (float, optional): The share of the face that something is in
+            front of, in [0, 1]; None if the model has no parser.
+        landmarks (np.ndarray, optional): (K, 3) float32: x and y in pixels of
+            the picture (the centre of the first is 0), and a confidence in
+            [0, 1]. None if the model has no landmarks.
+        parsing (np.ndarray, optional): (S, S) uint8, the class of every pixel
+            of ``crop``. None if the model has no parser.
+        crop (np.ndarray, optional): (S, S, 3) BGR uint8, the aligned face,
+            which the model saw.
+        matrix (np.ndarray, optional): 2 x 3, from pixels of the picture to
+            those of ``crop``.
+        detection_score (float, optional): How sure the detector was.
+        track (int, optional): In a video, the number of this face, the same
+            in all frames.
+        frame_scores (dict[str, float], optional): In a video, the scores of
+            this frame alone.
+    """
+    box: Tuple[float, ...]
+    scores: Dict[str, float]
+    reasons: Tuple[str, ...] = ()
+    covered: Optional[float] = None
+    landmarks: Optional[np.ndarray] = None
+    parsing: Optional[np.ndarray] = None
+    crop: Optional[np.ndarray] = None
+    matrix: Optional[np.ndarray] = None
+    detection_score: Optional[float] = None
+    track: Optional[int] = None
+    frame_scores: Optional[Dict[str, float]] = None
+
+    @property
+    def expression(self) -> str:
+        """The expression with the highest score, sure or not."""
+        return max(self.scores, key=self.scores.get)
+
+    @property
+    def confidence(self) -> float:
+        """The highest score."""
+        return self.scores[self.expression]
+
+    @property
+    def abstain(self) -> bool:
+        """Whether to take nothing from the scores."""
+        return bool(self.reasons)
+
+    @property
+    def crop_landmarks(self) -> Optional[np.ndarray]:
+        """The landmarks in pixels of ``crop``, (K, 3)."""
+        if self.landmarks is None or self.matrix is None:
+            return self.landmarks
+        points = self.landmarks.copy()
+        points[:, :2] = map_points(points[:, :2], self.matrix)
+        return points
+
+    def part_shares(self) -> Optional[Dict[str, float]]:
+        """The share of ``crop`` that each class of the parser has."""
+        if self.parsing is None:
+            return None
+        counts = np.bincount(self.parsing.ravel()) / self.parsing.size
+        names = [
+            LAPA_CLASSES[k] if k < len(LAPA_CLASSES) else f'class {k}'
+            for k in range(len(counts))
+        ]
+        return {
+            name: round(float(v), 4)
+            for name, v in zip(names, counts) if v > 0
+        }
+
+    def to_dict(self) -> Dict[str, Any]:
+        """All but the pictures, in plain numbers for JSON."""
+        content = dict(
+            box=[round(float(v), 1) for v in self.box],
+            expression=self.expression,
+            confidence=round(self.confidence, 4),
+            abstain=self.abstain,
+            reasons=list(self.reasons),
+            covered=_round(self.covered),
+            scores={
+                k: round(v, 4)
+                for k, v in self.scores.items()
+            },
+            landmarks=None if self.landmarks is None else
+            [[round(float(x), 1) for x in p[:2]] for p in self.landmarks],
+            parsing=self.part_shares(),
+            detection_score=_round(self.detection_score))
+        if self.track is not None:
+            content['track'] = self.track
+        if self.frame_scores is not None:
+            content['frame_scores'] = {
+                k: round(v, 4)
+                for k, v in self.frame_scores.items()
+            }
+        return content
+
+
+@dataclasses.dataclass
+class ImageResult:
+    """What is said of one picture, or of one frame of a video.
+
+    Attributes:
+        name (str): The path, or 'array 3' for the fourth in memory.
+        faces (list[FaceResult]): The largest first.
+        error (str, optional): Why it could not be read; there are no faces
+            then.
+        notes (tuple[str, ...]): What was wrong with a file that was read
+            nevertheless.
+        size (tuple[int, int], optional): Width and height in pixels.
+        frame (int, optional): In a video, the number of the frame, from 0.
+        time (float, optional): In a video, seconds since its beginning.
+        held (bool): In a video, whether the faces are those of an earlier
+            frame, as this one was passed over.
+        image (np.ndarray, optional): (H, W, 3) BGR uint8, as it was read.
+            Dropped where many results are kept.
+    """
+    name: str
+    faces: List[FaceResult] = dataclasses.field(default_factory=list)
+    error: Optional[str] = None
+    size: Optional[Tuple[int, int]] = None
+    frame: Optional[int] = None
+    time: Optional[float] = None
+    held: bool = False
+    image: Optional[np.ndarray] = None
+    notes: Tuple[str, ...] = ()
+
+    def to_dicts(self) -> List[Dict[str, Any]]:
+        """A dict for each face, for JSON lines."""
+        where: Dict[str, Any] = dict(picture=self.name)
+        if self.frame is not None:
+            where = dict(
+                video=self.name,
+                frame=self.frame,
+                time=round(self.time or 0., 4))
+        return [
+            dict(where, face=k, num_faces=len(self.faces), **face.to_dict())
+            for k, face in enumerate(self.faces)
+        ]
+
+
+def _round(value: Optional[float]) -> Optional[float]:
+    return None if value is None else round(float(value), 4)

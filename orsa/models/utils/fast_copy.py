@@ -1,0 +1,206 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A copy of a network that gives the same answers sooner."""
+import copy
+from itertools import chain
+from typing import Dict, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import FFN, PatchMerging
+from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
+from mmcv.cnn.utils import fuse_conv_bn
+from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
+from torch.nn.utils import parametrize
+
+from orsa.models.utils.linear import Linear, linear_gelu
+
+# how far a copy may be off, in terms of the largest value, and be used
+TOLERANCE = 1e-4
+
+Answer = Union[torch.Tensor, Sequence[torch.Tensor]]
+
+
+class _FastShiftWindowMSA(ShiftWindowMSA):
+    """mmpretrain's window attention, fused.
+
+    Shifting and cutting into windows are one gathering, whose order is made
+    once for each size of map, and so is what is added to the scores: the bias
+    of relative positions and the mask of what the shift brought together.
+    """
+
+    def forward(self, query: torch.Tensor,
+                hw_shape: Tuple[int, int]) -> torch.Tensor:
+        side = self.window_size
+        if hw_shape[0] % side or hw_shape[1] % side:
+            return super().forward(query, hw_shape)  # which pads
+        order, back, scores = self._plan(tuple(hw_shape), query)
+        msa, (batch, _, dims) = self.w_msa, query.shape
+        qkv = msa.qkv(query[:, order].view(-1, side**2, dims))
+        q, k, v = qkv.unflatten(2,
+                                (3, msa.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if len(scores) > 1:  # of each window another
+            scores = scores.repeat(batch, 1, 1, 1)
+        out = F.scaled_dot_product_attention(q, k, v, scores, scale=msa.scale)
+        out = msa.proj(out.transpose(1, 2).flatten(2))
+        return out.view(query.shape)[:, back]
+
+    def _plan(self, size: Tuple[int, int], like: torch.Tensor) -> tuple:
+        plans: Dict[tuple, tuple] = vars(self).setdefault('_plans', {})
+        if size not in plans:
+            plans[size] = self._make_plan(size, like)
+        return plans[size]
+
+    def _make_plan(self, size: Tuple[int, int], like: torch.Tensor) -> tuple:
+        side, shift = self.window_size, self.shift_size
+        if min(size) == side and not self.pad_small_map:
+            shift = 0
+        places = torch.arange(size[0] * size[1], device=like.device)
+        grid = places.view(1, *size, 1).roll((-shift, -shift), (1, 2))
+        order = self.window_partition(grid, side).flatten()
+        msa = self.w_msa
+        index = msa.relative_position_index.flatten()
+        scores = msa.relative_position_bias_table[index].unflatten(
+            0, (side**2, side**2)).permute(2, 0, 1)[None]
+        mask = self.get_attn_mask(
+            size, window_size=side, shift_size=shift, device=like.device)
+        if mask is not None:
+            scores = scores + mask[:, None]
+        return order, order.argsort(), scores.to(like.dtype).contiguous()
+
+
+class _FastPatchMerging(PatchMerging):
+    """mmcv's patch merging of two by two, by one permutation."""
+
+    def forward(self, x: torch.Tensor,
+                input_size: Tuple[int, int]) -> Tuple[torch.Tensor, tuple]:
+        height, width = input_size
+        if height % 2 or width % 2:
+            return super().forward(x, input_size)
+        out_size = height // 2, width // 2
+        x = x.unflatten(1, (out_size[0], 2, out_size[1], 2))
+        # as nn.Unfold orders them: the channel before the place
+        x = x.permute(0, 1, 3, 5, 2, 4).flatten(3).flatten(1, 2)
+        if self.norm is not None:
+            x = self.norm(x)
+        return self.reduction(x), out_size
+
+
+class _FastFFN(FFN):
+    """mmcv's two linear layers with a GELU, in evaluation mode."""
+
+    def forward(self, x: torch.Tensor, identity=None) -> torch.Tensor:
+        (first, *_), last, _ = self.layers
+        out = last(linear_gelu(x, first.weight, first.bias))
+        return (x if identity is None else identity) + out
+
+
+def _is_plain_merging(module: PatchMerging) -> bool:
+    sampler = module.sampler
+    return (sampler.padding == (0, 0)
+            and sampler.kernel_size == sampler.stride == (2, 2)
+            and sampler.dilation == (1, 1))
+
+
+def _is_gelu_ffn(module: FFN) -> bool:
+    if len(module.layers) != 3 or not module.add_identity:
+        return False
+    act = module.layers[0][1]
+    return (isinstance(act, nn.GELU) and act.approximate == 'none'
+            and isinstance(module.gamma2, nn.Identity))
+
+
+def _hasten(module: nn.Module) -> None:
+    """Give a module of a kind that is known here its faster forward."""
+    if type(module) in (nn.Linear, MMCVLinear):
+        module.__class__ = Linear
+    elif (type(module) is ShiftWindowMSA and type(module.w_msa) is WindowMSA):
+        module.__class__ = _FastShiftWindowMSA
+    elif type(module) is PatchMerging and _is_plain_merging(module):
+        module.__class__ = _FastPatchMerging
+    elif type(module) is FFN and _is_gelu_ffn(module):
+        module.__class__ = _FastFFN
+
+
+def _without_parametrizations(module: nn.Module) -> nn.Module:
+    """The module as it computes now.
+
+    torch's own removal would change the class, and with it the original.
+    """
+    kind = parametrize.type_before_parametrizations(module)
+    plain = kind.__new__(kind)
+    vars(plain).update({
+        key:
+        copy.copy(value) if isinstance(value, dict) else value
+        for key, value in vars(module).items()
+    })
+    parametrizations = plain._modules.pop('parametrizations')
+    for name in parametrizations:
+        value = getattr(module, name).detach().clone()
+        plain.register_parameter(name, nn.Parameter(value, False))
+    return plain
+
+
+def _own_tensors(model: nn.Module, dtype: Optional[torch.dtype]) -> None:
+    """Give a copy Parameters of its own, in the same memory or cast.
+
+    The original's may be trained, and to cast those would cast the original.
+    """
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, value in tensors.items():
+                if value is None or not value.is_floating_point():
+                    continue
+                own = value.detach().to(dtype or value.dtype)
+                tensors[name] = nn.Parameter(own, False) if isinstance(
+                    value, nn.Parameter) else own
+
+
+@torch.no_grad()
+def fast_copy(model: nn.Module,
+              dtype: Optional[torch.dtype] = None) -> nn.Module:
+    """Copy a network into a form for evaluation alone.
+
+    Batch normalisation is folded into the convolution before it (by mmcv,
+    which takes their order of registration for that of computation),
+    spectral norms are computed once, mmpretrain's window attention becomes
+    torch's fused one, and linear layers use
+    :mod:`orsa.models.utils.linear`. What is not folded is shared with the
+    original and takes no memory again.
+
+    Args:
+        model (nn.Module): Any network. It is not changed.
+        dtype (torch.dtype, optional): To which floating-point numbers are
+            cast. Defaults to None, as they are.
+
+    Returns:
+        nn.Module: The copy, in evaluation mode and without gradients.
+    """
+    shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
+    twin = copy.deepcopy(model, shared)
+    twin.eval()  # which not every library's modules return
+    for name, module in list(twin.named_modules()):
+        if parametrize.is_parametrized(module):
+            twin.set_submodule(name, _without_parametrizations(module))
+        _hasten(module)
+    twin = fuse_conv_bn(twin)
+    _own_tensors(twin, dtype)
+    return twin
+
+
+def off_by(given: Answer, expected: Answer) -> float:
+    """How far a copy's answer is off.
+
+    Args:
+        given (Tensor | Sequence[Tensor]): What the copy answers.
+        expected (Tensor | Sequence[Tensor]): What the original answers.
+
+    Returns:
+        float: The largest difference in any of the tensors, in terms of that
+        tensor's largest value.
+    """
+    if isinstance(expected, torch.Tensor):
+        given, expected = (given, ), (expected, )
+    wrong = [(a - b).abs().max() / b.abs().max().clamp(min=1e-12)
+             for a, b in zip(given, expected, strict=True)]
+    return float(torch.stack(wrong).max())  # NaN, if one is

@@ -1,0 +1,2 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Once, before a training: verify, pack, convert, cache."""

@@ -1,0 +1,353 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Frozen priors computed once for every image.
+
+``tools/cache_priors.py`` calls :func:`cache_priors`.
+"""
+import argparse
+import contextlib
+import copy
+import glob
+import os
+import os.path as osp
+import zlib
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS
+from mmengine.utils import ProgressBar
+
+from orsa.apis.model import load_config
+from orsa.engine.prior_cache.identity import (
+    FIELDS, SPLITS, build_dataset, checkpoint_hashes, clean_pipeline,
+    config_hashes, dataset_config, find_twin, has_folds, list_samples,
+    load_state, preprocessor_config, prior_configs, prior_weights,
+    weights_hash, why_not)
+from orsa.utils.configs import OptionsAction, scope_of, type_name
+from orsa.utils.fileio import atomic_path, dump_json, plain_disk_errors
+from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
+                                    CacheError, PriorCache, file_hash)
+from orsa.utils.same_batch import provide
+from orsa.version import __version__
+
+
+def build_priors(cfg: Config,
+                 checkpoint: Optional[str] = None) -> Dict[str, nn.Module]:
+    """Build a model's priors alone, with their weights.
+
+    Args:
+        cfg (Config): The experiment.
+        checkpoint (str, optional): A whole checkpoint to take them from.
+            Defaults to None, the priors' own files.
+
+    Returns:
+        dict[str, nn.Module]: Those that the model has, of 'parsing' and
+        'landmarks'.
+
+    Raises:
+        CacheError: If a prior drifts, or would take nothing from a cache.
+        FileNotFoundError: If a prior's file is missing.
+    """
+    from orsa.models.priors import skip_pretrained
+    state = load_state(checkpoint) if checkpoint else None
+    priors = {}
+    for name, config in prior_configs(cfg).items():
+        config = copy.deepcopy(config)
+        # rows of an untrained prior would be noise for good
+        config['allow_untrained'] = False
+        if state is not None:
+            skip_pretrained(config)
+        with scope_of(cfg):
+            prior = MODELS.build(config)
+        if getattr(prior, 'cache_key', None) != PRIOR_KEYS[name]:
+            raise CacheError(
+                f'model.backbone.{FIELDS[name]} is of type '
+                f'{type_name(config)}, which takes nothing from a cache')
+        if prior.drift:
+            raise CacheError(f'model.backbone.{FIELDS[name]} has drift=True: '
+                             'what it computes changes while training')
+        # with a whole checkpoint these are the folds' files alone
+        prior.init_weights()
+        if state is not None:
+            try:
+                prior.model.load_state_dict(prior_weights(state, name))
+            except RuntimeError as error:
+                raise CacheError(f"'{checkpoint}' does not fit the {name} "
+                                 f'prior: {error}') from error
+        priors[name] = prior.eval()
+    return priors
+
+
+def _cast(out: torch.Tensor, name: str) -> np.ndarray:
+    half = out.detach().cpu().half()
+    if not torch.isfinite(half).all():
+        raise CacheError(f'the {name} prior gives values that float16 does '
+                         f'not hold (up to {float(out.abs().max()):.3g})')
+    return half.numpy()
+
+
+class _Writer:
+    """The arrays of a cache, under temporary names until all is done."""
+
+    def __init__(self, folder: str, count: int, stack: contextlib.ExitStack):
+        self.folder, self.count, self.stack = folder, count, stack
+        self.arrays: Dict[str, np.ndarray] = {}
+        self.sums: Dict[str, np.ndarray] = {}
+
+    def _path(self, name: str) -> str:
+        return self.stack.enter_context(
+            atomic_path(osp.join(self.folder, name)))
+
+    def _create(self, name: str, dtype: np.dtype, shape: tuple) -> np.memmap:
+        path = self._path(name)
+        with plain_disk_errors(osp.join(self.folder, name)):
+            array = np.lib.format.open_memmap(path, 'w+', dtype, shape)
+            # A map that finds no room when it is written to ends the process.
+            if hasattr(os, 'posix_fallocate'):
+                with open(path, 'r+b') as file:
+                    os.posix_fallocate(file.fileno(), 0, osp.getsize(path))
+        return array
+
+    def write(self, name: str, indices: Sequence[int], flip: int,
+              rows: np.ndarray) -> None:
+        if name not in self.arrays:
+            self.arrays[name] = self._create(f'{name}.npy', rows.dtype,
+                                             (self.count, 2, *rows.shape[1:]))
+            self.sums[name] = np.zeros((self.count, 2), np.uint32)
+        array = self.arrays[name]
+        if rows.shape[1:] != array.shape[2:]:
+            raise CacheError(
+                f'the {name} prior gives {rows.shape[1:]} for some images and '
+                f'{array.shape[2:]} for others: the pipeline has to bring '
+                'all images to one size')
+        for i, row in zip(indices, rows):
+            array[i, flip] = row
+            self.sums[name][i, flip] = zlib.crc32(row.tobytes())
+
+    def finish(self) -> None:
+        for name, array in self.arrays.items():
+            array.flush()
+            with open(self._path(f'{name}.crc.npy'), 'wb') as file:
+                np.save(file, self.sums[name])
+
+
+def _pictures(dataset, pipelines: Sequence[Compose], flip: int,
+              indices: Sequence[int]) -> Tuple[torch.Tensor, list]:
+    """A batch as the data preprocessor takes it, and the folds (-1: none)."""
+    from mmpretrain.datasets.transforms import PackInputs
+    dataset.pipeline = pipelines[flip]
+    results = [dataset[i] for i in indices]
+    images = [PackInputs.format_input(r['img']) for r in results]
+    if len({image.shape for image in images}) > 1:
+        raise CacheError('the images come in different sizes: the pipeline '
+                         'has to bring them to one size')
+    return torch.stack(images), [r.get('fold', -1) for r in results]
+
+
+@torch.no_grad()
+def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
+             writer: _Writer, device: torch.device) -> None:
+    config = preprocessor_config(cfg)
+    pipeline = dataset_config(cfg, split)['pipeline']
+    with scope_of(cfg):
+        preprocessor = MODELS.build(config).to(device).eval()
+        pipelines = [
+            Compose(clean_pipeline(pipeline, flip)[0])
+            for flip in (False, True)
+        ]
+    size = cfg[f'{split}_dataloader'].get('batch_size', 32)
+    bar = ProgressBar(len(dataset))
+    for start in range(0, len(dataset), size):
+        indices = range(start, min(start + size, len(dataset)))
+        for flip in (0, 1):
+            images, folds = _pictures(dataset, pipelines, flip, indices)
+            inputs = preprocessor(dict(inputs=images), False)['inputs']
+            provide(inputs, fold=torch.as_tensor(folds, device=device))
+            for name, prior in priors.items():
+                rows = _cast(prior(inputs), name)
+                writer.write(name, indices, flip, rows)
+        bar.update(len(indices))
+    print()
+
+
+def _forget(folder: str) -> None:
+    """Take what says that a cache is whole away, and half-written files."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(osp.join(folder, MANIFEST))
+    for path in glob.glob(osp.join(glob.escape(folder), '.tmp_*')):
+        os.remove(path)
+
+
+def write_cache(cfg: Config,
+                split: str,
+                folder: str,
+                priors: Dict[str, nn.Module],
+                from_files: bool = True,
+                device: str = 'cpu') -> dict:
+    """Compute the priors of every image of a split, in both flips.
+
+    Args:
+        cfg (Config): The experiment.
+        split (str): 'train', 'val' or 'test'.
+        folder (str): Where to write; the manifest comes last.
+        priors (dict): See :func:`build_priors`.
+        from_files (bool): Whether their weights are those of the config's
+            files. Defaults to True.
+        device (str): Where to compute. Defaults to 'cpu'.
+
+    Returns:
+        dict: The manifest.
+    """
+    folder = osp.expanduser(folder)
+    dataset = build_dataset(cfg, split)
+    samples = list_samples(dataset)
+    device = torch.device(device)
+    for prior in priors.values():
+        prior.to(device)
+    _forget(folder)
+    with contextlib.ExitStack() as stack:
+        writer = _Writer(folder, len(dataset), stack)
+        _compute(cfg, split, dataset, priors, writer, device)
+        writer.finish()
+    path = osp.join(folder, SAMPLES)
+    dump_json(
+        dict(
+            names=list(samples),
+            sizes=[size for size, _ in samples.values()],
+            folds=[fold for _, fold in samples.values()]), path)
+    configs = prior_configs(cfg)
+    manifest = dict(
+        format=FORMAT,
+        orsa_version=__version__,
+        split=split,
+        config=config_hashes(cfg, split),
+        num_samples=len(samples),
+        samples_sha256=file_hash(path),
+        priors={
+            name:
+            dict(
+                shape=list(array.shape),
+                dtype=str(array.dtype),
+                crc_sha256=file_hash(osp.join(folder, f'{name}.crc.npy')),
+                checkpoint=checkpoint_hashes(configs[name], from_files,
+                                             has_folds(samples)),
+                weights=weights_hash(priors[name].model.state_dict()))
+            for name, array in writer.arrays.items()
+        },
+        complete=True)
+    dump_json(manifest, osp.join(folder, MANIFEST))
+    return manifest
+
+
+def _check_rows(cache: PriorCache) -> None:
+    for name in cache.manifest['priors']:
+        arrays = cache.open(name)
+        for i in range(len(arrays[0])):
+            for flip in (0, 1):
+                cache.row(name, arrays, i, flip)
+
+
+def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``tools/cache_priors.py``."""
+    parser.add_argument('config', help='config file, or orsa::NAME.py')
+    parser.add_argument(
+        '--split',
+        nargs='+',
+        choices=SPLITS,
+        help='splits to cache (default: all that the config has)')
+    parser.add_argument(
+        '--out',
+        help='folder of the cache, a folder for each split is made in it '
+        '(default: prior_cache of the config)')
+    parser.add_argument(
+        '--checkpoint',
+        help="a whole checkpoint to take the priors' weights from, instead of "
+        'their own files')
+    parser.add_argument(
+        '--force', action='store_true', help='compute anew what is up to date')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='where to compute (default: a GPU if there is one)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        help='override settings of the config, as key=value')
+
+
+def cache_priors(args: argparse.Namespace) -> List[str]:
+    """Write the caches of splits, see :func:`add_cache_arguments`.
+
+    A cache that is whole, undamaged and that of this config is left alone.
+
+    Returns:
+        list[str]: The splits that were computed.
+
+    Raises:
+        ValueError: If no folder is given, or the config lacks a split.
+    """
+    cfg = load_config(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    out = args.out or cfg.get('prior_cache')
+    if not out:
+        raise ValueError('--out should name the folder of the cache (or '
+                         'prior_cache of the config)')
+    present = [s for s in SPLITS if cfg.get(f'{s}_dataloader')]
+    absent = set(args.split or ()) - set(present)
+    if absent:
+        raise ValueError(f'the config has no {sorted(absent)} split, only '
+                         f'{present}')
+    priors, computed, done = None, [], []
+    for split in [s for s in present if s in (args.split or present)]:
+        twin = find_twin(cfg, split, done)
+        if twin:
+            print(f'{split}: the same images as {twin}, whose cache serves')
+            continue
+        done.append(split)
+        folder = osp.join(out, split)
+        reason = 'asked for (--force)' if args.force else _state(
+            cfg, split, folder, args.checkpoint)
+        if reason is None:
+            print(f"{split}: '{folder}' is up to date, left alone")
+            continue
+        print(f'{split}: computing, {reason}')
+        if priors is None:
+            priors = build_priors(cfg, args.checkpoint)
+        manifest = write_cache(cfg, split, folder, priors, not args.checkpoint,
+                               args.device)
+        computed.append(split)
+        _report(cfg, split, folder, manifest)
+    return computed
+
+
+def _state(cfg: Config, split: str, folder: str,
+           checkpoint: Optional[str]) -> Optional[str]:
+    """Why a cache has to be computed, None if it is up to date."""
+    samples = list_samples(build_dataset(cfg, split))
+    try:
+        cache = PriorCache(folder)
+        reason = why_not(cache, cfg, split, samples, checkpoint)
+        if reason is None:
+            _check_rows(cache)
+    except CacheError as error:
+        return str(error)
+    return reason
+
+
+def _report(cfg: Config, split: str, folder: str, manifest: dict) -> None:
+    names = ', '.join(f'{name} {tuple(prior["shape"])}'
+                      for name, prior in manifest['priors'].items())
+    size = sum(
+        osp.getsize(osp.join(folder, f'{name}.npy'))
+        for name in manifest['priors'])
+    print(f"{split}: wrote '{folder}', {names}, {size / 2**20:.1f} MB")
+    changed = clean_pipeline(dataset_config(cfg, split)['pipeline'])[1]
+    if changed:
+        print(f'{split}: its pipeline has {", ".join(changed)}, which the '
+              'cached priors do not see; to use the cache all the same, set '
+              'prior_cache_approximate=True')

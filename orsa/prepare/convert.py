@@ -1,0 +1,157 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/model_converters/`` do, for use from Python."""
+import argparse
+from typing import Callable, Optional, Sequence
+
+from mmengine.registry import DefaultScope
+
+from orsa.apis.model import build_model, load_config
+from orsa.prepare import weights as convert
+from orsa.registry import MODELS
+from orsa.utils.compat import setup_stack
+
+# The published sizes differ in depth alone.
+_OFFICIAL = 'orsa::_base_/models/orsanet_large.py'
+_SEGFACE = 'orsa::_base_/models/segface_lapa.py'
+
+
+def _build(cfg: dict):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(cfg)
+
+
+def convert_ir50(src: str, dst: str) -> convert.Report:
+    """``ir50.pth`` into weights of ``orsa.IRNet``."""
+    state = convert.read_state(src, 'state_dict')
+    new, dropped = convert.convert_ir50(state)
+    report = convert.fit(new, dropped, _build(dict(type='orsa.IRNet')))
+    convert.write_state(new, dst)
+    return report
+
+
+def convert_mobilefacenet(src: str, dst: str) -> convert.Report:
+    """``mobilefacenet_model_best.pth.tar`` into ``orsa.MobileFaceNet``.
+
+    The head of 68 landmarks is kept where the file has it.
+    """
+    state = convert.read_state(src, 'state_dict')
+    with_head = any(k.startswith('output_layer.') for k in state)
+    new, dropped = convert.convert_mobilefacenet(state, with_head)
+    report = convert.fit(
+        new, dropped,
+        _build(dict(type='orsa.MobileFaceNet', with_head=with_head)))
+    convert.write_state(new, dst)
+    return report
+
+
+def convert_segface(src: str,
+                    dst: str,
+                    with_decoder: bool = False) -> convert.Report:
+    """SegFace's ``model_299.pt`` (Swin-B, LaPa) into weights of ours.
+
+    Args:
+        src (str): The published file.
+        dst (str): The file to write.
+        with_decoder (bool): Whether to write a whole
+            ``mmseg.EncoderDecoder`` that gives masks
+            (``_base_/models/segface_lapa.py``), mask decoder included.
+            Otherwise mmpretrain's Swin-B alone is written, whose feature
+            the published ORSANet uses. Defaults to False.
+
+    Raises:
+        ConversionError: If what the model needs is missing; for a whole
+            segmentor also if there is an entry that it has no place for.
+    """
+    state = convert.read_state(src, 'state_dict_backbone', 'state_dict')
+    if with_decoder:
+        from orsa.models.priors import build_foreign
+        new, dropped = convert.convert_segface(state)
+        report = convert.fit(new, dropped,
+                             build_foreign(load_config(_SEGFACE).segface_lapa))
+        unknown = [k for k in report.dropped if k not in dropped]
+        if unknown:
+            # a part of a network that the rest would compute without
+            raise convert.ConversionError(
+                f"'{src}' has {len(unknown)} entries that SegFace with a "
+                f'Swin-B has no place for: {unknown[:4]}')
+    else:
+        new, dropped = convert.convert_swin(
+            convert.strip_prefix(state, 'backbone.'))
+        dropped = [f'backbone.{k}' for k in dropped]
+        dropped += [k for k in state if not k.startswith('backbone.')]
+        cfg = load_config(_OFFICIAL).model.backbone.parsing_prior.model
+        report = convert.fit(new, dropped, _build(cfg))
+    convert.write_state(new, dst)
+    return report
+
+
+def convert_official(
+        src: str,
+        dst: str,
+        classes: Optional[Sequence[str]] = None) -> convert.Report:
+    """An official ORSANet checkpoint into one for our configs.
+
+    The depth of the model and its number of classes are read off the file.
+
+    Args:
+        src (str): The official file.
+        dst (str): The file to write.
+        classes (Sequence[str], optional): Names of the outputs in order.
+
+    Raises:
+        ConversionError: If what the model needs is missing, or ``classes``
+            has another number than the outputs.
+    """
+    state = convert.read_state(src, 'model_state_dict', 'state_dict')
+    if 'head.linear.weight' not in state:
+        raise convert.ConversionError(
+            f"'{src}' lacks head.linear.weight: it is no ORSANet checkpoint")
+    outputs = state['head.linear.weight'].shape[0]
+    levels = [int(k.split('.')[2]) for k in state
+              if k.startswith('pyramid_fuse.blocks.')]  # yapf: disable
+    if classes and len(classes) != outputs:
+        raise convert.ConversionError(
+            f'--classes has {len(classes)} names, but the model {outputs} '
+            'outputs')
+    new, dropped = convert.convert_official(state)
+    cfg = load_config(_OFFICIAL)
+    cfg.model.neck.cross_interaction.depth = max(levels, default=0) + 1
+    cfg.model.head.num_classes = outputs
+    report = convert.fit(new, dropped, build_model(cfg, pretrained=False))
+    convert.write_state(new, dst, classes)
+    return report
+
+
+def main(run: Callable,
+         description: str,
+         with_classes: bool = False,
+         with_decoder: bool = False) -> None:
+    """Run a converter from the command line.
+
+    Args:
+        run (Callable): Takes the source, the file to write and the options.
+        description (str): For ``--help``.
+        with_classes (bool): Whether ``run`` takes class names.
+            Defaults to False.
+        with_decoder (bool): Whether ``run`` can be asked for a decoder.
+            Defaults to False.
+    """
+    setup_stack()
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('src', help='the published file')
+    parser.add_argument('dst', help='the file to write')
+    if with_classes:
+        parser.add_argument(
+            '--classes',
+            nargs='+',
+            help='names of the outputs, in order; the official RAF-DB model '
+            'has: surprise fear disgust happiness sadness anger neutral')
+    if with_decoder:
+        parser.add_argument(
+            '--with-decoder',
+            action='store_true',
+            help='write a whole mmseg.EncoderDecoder that gives masks, '
+            'instead of the backbone alone')
+    args = parser.parse_args()
+    print(run(**vars(args)))
+    print(f'wrote {args.dst}')

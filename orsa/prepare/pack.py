@@ -1,0 +1,255 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/dataset_converters/pack_images.py`` does, as functions."""
+import argparse
+import copy
+import errno
+import json
+import os
+import os.path as osp
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from orsa.apis.model import load_config
+from orsa.apis.zoo import looks_like_name, resolve_model
+from orsa.datasets import FERDataset
+from orsa.datasets.packed_files import ABOUT, FORMAT, file_key, import_lmdb
+from orsa.utils.configs import OptionsAction, scope_of
+from orsa.utils.fileio import atomic_path
+from orsa.utils.image_files import read_bytes
+from orsa.version import __version__
+
+SPLITS = ('train', 'val', 'test')
+# What is held in memory before it goes to the disk, in bytes
+_BATCH = 32 << 20
+_PAGE = 4096
+# After how many files it is told how far it is
+_TELL = 20000
+
+
+def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of packing."""
+    parser.add_argument('config', help='a config, or the name of a model')
+    parser.add_argument(
+        '--out', required=True, metavar='FILE.lmdb', help='the file to write')
+    parser.add_argument(
+        '--splits',
+        nargs='+',
+        choices=SPLITS,
+        default=list(SPLITS),
+        help='whose images (default: all)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        help='changes to the config, as key=value')
+
+
+def pack(args: argparse.Namespace) -> int:
+    """Pack the images of a config, as the command says, and print how.
+
+    Args:
+        args (argparse.Namespace): Of :func:`add_pack_arguments`.
+
+    Returns:
+        int: How many files were packed.
+    """
+    config = args.config
+    if looks_like_name(config):
+        config = resolve_model(config)[0]
+    cfg = load_config(config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    files = find_images(cfg, args.splits)
+    pack_files(files, args.out, tell=print)
+    print(f'packed and compared {len(files)} files, '
+          f'{osp.getsize(args.out) / 2**20:.1f} MiB: {args.out}')
+    print('Use it by --cfg-options ' +
+          ' '.join(f'{s}_dataloader.dataset.pack={args.out}'
+                   for s in args.splits))
+    return len(files)
+
+
+def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
+    """The image files of a config's data sets.
+
+    Args:
+        cfg (Config): The experiment.
+        splits (Sequence[str]): Of which loaders, where the config has them.
+            Defaults to all.
+
+    Returns:
+        dict[str, str]: The path of each file by its key, which is its path
+        below the data set's ``data_root``; sorted.
+
+    Raises:
+        ValueError: If a data set is no :class:`FERDataset`, has no image
+            files or has them elsewhere than below its ``data_root``, if two
+            of them have different files at the same place below their roots,
+            or if there are none.
+    """
+    found: Dict[str, str] = {}
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if not loader:
+            continue
+        with scope_of(cfg):
+            built = _build(loader['dataset'])
+        for dataset in _plain_datasets(built):
+            for key, path in _list(dataset):
+                if osp.abspath(found.setdefault(key,
+                                                path)) != osp.abspath(path):
+                    raise ValueError(
+                        f"'{found[key]}' and '{path}' are both '{key}' below "
+                        'the data_root of their data sets. Pack them into two '
+                        'files (--splits)')
+    if not found:
+        raise ValueError(f'the config has no data set for any of {splits}')
+    return dict(sorted(found.items(), key=lambda item: os.fsencode(item[0])))
+
+
+def _build(cfg: dict):
+    """A data set that reads its list from the disk, and no image."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                k: [] if k == 'pipeline' else bare(v)
+                for k, v in value.items() if k != 'pack'
+            }
+        return [bare(v) for v in value] if isinstance(value,
+                                                      (list, tuple)) else value
+
+    return DATASETS.build(bare(copy.deepcopy(cfg)))
+
+
+def _plain_datasets(dataset) -> List[FERDataset]:
+    """Those that wrappers are around."""
+    if hasattr(dataset, 'datasets'):
+        return [d for part in dataset.datasets for d in _plain_datasets(part)]
+    if hasattr(dataset, 'dataset'):
+        return _plain_datasets(dataset.dataset)
+    if not isinstance(dataset, FERDataset):
+        raise ValueError(f'{type(dataset).__name__} is no orsa.FERDataset: '
+                         'it cannot read packed images')
+    return [dataset]
+
+
+def _list(dataset: FERDataset) -> Iterator[Tuple[str, str]]:
+    for i in range(len(dataset)):
+        path = dataset.get_data_info(i).get('img_path')
+        if path is None:
+            raise ValueError(f'{type(dataset).__name__} ({dataset.data_root}) '
+                             'has no image files, there is nothing to pack')
+        key = file_key(path, dataset.data_root)
+        if key is None:
+            raise ValueError(
+                f"'{path}' is not below data_root='{dataset.data_root}' of "
+                f'{type(dataset).__name__}: set data_root to a folder that '
+                'holds the images')
+        yield key, path
+
+
+def pack_files(files: Dict[str, str],
+               out: str,
+               tell: Callable[[str], None] = lambda text: None) -> None:
+    """Write files into one LMDB, whole or not at all.
+
+    One file at a time is in memory, and what LMDB has not written yet, at
+    most 32 MiB more. In the end every file is compared with its copy.
+
+    Args:
+        files (dict[str, str]): Paths by key, sorted by the keys' bytes.
+        out (str): The LMDB, a single file; what is there is replaced.
+        tell (Callable): Told now and then how far it is. Defaults to silence.
+
+    Raises:
+        OSError: If a file cannot be read, is a picture that no decoder should
+            be given, or if ``out`` cannot be written.
+        ValueError: If a key is longer than LMDB takes (511 bytes).
+        RuntimeError: If a copy is not its file, which was changed meanwhile
+            or whose disk is not sound.
+    """
+    with atomic_path(out) as temporary:
+        with _lmdb(temporary, _room(files)) as environment:
+            _write(environment, files, tell)
+        with _lmdb(temporary) as environment:
+            _compare(environment, files, tell)
+
+
+def _room(files: Dict[str, str]) -> int:
+    """More bytes than the LMDB will need: whole pages, and its tree."""
+    pages = sum(osp.getsize(path) // _PAGE + 2 for path in files.values())
+    return pages * _PAGE + sum(map(len, files)) * 4 + 2 * _BATCH
+
+
+@contextmanager
+def _lmdb(path: str, room: int = 0):
+    """The LMDB, for writing if ``room`` is given, for reading otherwise."""
+    lmdb = import_lmdb()
+    how = dict(map_size=room, sync=False) if room else dict(readonly=True)
+    try:
+        environment = lmdb.open(path, subdir=False, lock=False, **how)
+        try:
+            yield environment
+        finally:
+            environment.close()
+    except lmdb.Error as error:
+        full = isinstance(error, (lmdb.DiskError, lmdb.MapFullError))
+        raise OSError(errno.ENOSPC if full else errno.EIO,
+                      f'LMDB could not write: {error}') from error
+
+
+def _write(environment, files: Dict[str, str], tell: Callable[[str],
+                                                              None]) -> None:
+    longest = environment.max_key_size()
+    about = dict(format=FORMAT, files=len(files), orsa=__version__)
+    transaction, pending = environment.begin(write=True), 0
+    try:
+        transaction.put(ABOUT, json.dumps(about).encode())
+        for number, (key, path) in enumerate(files.items(), 1):
+            name = os.fsencode(key)
+            if len(name) > longest:
+                raise ValueError(f"'{path}': its path below data_root has "
+                                 f'{len(name)} bytes, LMDB takes {longest}. '
+                                 'Shorten it')
+            content = _read(path)
+            # sorted, so that every one belongs at the end
+            transaction.put(name, content, append=True)
+            pending += len(content)
+            if pending > _BATCH:
+                transaction.commit()
+                transaction, pending = environment.begin(write=True), 0
+            if number % _TELL == 0:
+                tell(f'wrote {number} of {len(files)}')
+        transaction.commit()
+    except BaseException:
+        transaction.abort()
+        raise
+
+
+def _read(path: str) -> bytes:
+    content = read_bytes(path)
+    if not content:
+        raise OSError(
+            errno.EINVAL, f"'{path}' is empty. Restore it from the "
+            'original archive, or set skip_unreadable=True in the '
+            'config to leave it out')
+    return content
+
+
+def _compare(environment, files: Dict[str, str], tell: Callable[[str],
+                                                                None]) -> None:
+    with environment.begin() as read:
+        entries = environment.stat()['entries']
+        if entries != len(files) + 1:
+            raise RuntimeError(f'{entries - 1} files were written instead of '
+                               f'{len(files)}')
+        for number, (key, path) in enumerate(files.items(), 1):
+            if read.get(os.fsencode(key)) != _read(path):
+                raise RuntimeError(
+                    f"the copy of '{path}' is not the file: it was changed "
+                    'meanwhile, or the disk is not sound. Pack again')
+            if number % _TELL == 0:
+                tell(f'compared {number} of {len(files)}')

@@ -1,0 +1,2 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Many runs and conditions, one table."""

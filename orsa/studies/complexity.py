@@ -1,0 +1,145 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What a model costs: parameters, multiplications, time."""
+import math
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmengine.analysis import FlopAnalyzer
+from mmengine.analysis.jit_handles import get_shape
+
+from orsa.apis.inference import prepare
+
+
+class PartCost(NamedTuple):
+    """What a part of a model costs.
+
+    Attributes:
+        all (int): Parameters.
+        trained (int): Those of them that are trained.
+        macs (int): Multiplications with an addition for one image.
+    """
+    all: int
+    trained: int
+    macs: int
+
+
+class Complexity(NamedTuple):
+    """What a model costs, see :func:`count_complexity`.
+
+    Attributes:
+        total (PartCost): The whole model.
+        parts (dict[str, PartCost]): By name; 'rest' is what lies between
+            them, so that together they are the whole.
+        uncounted (dict[str, int]): Operations that the counter does not know,
+            and how often they occur.
+    """
+    total: PartCost
+    parts: Dict[str, PartCost]
+    uncounted: Dict[str, int]
+
+
+def blank_input(model: nn.Module, size: Sequence[int] = (224, 224)):
+    """A batch of one as the model's own test pipeline makes it.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.build_model` gives it, with its
+            config as ``cfg``.
+        size (Sequence[int]): Height and width of the blank picture that goes
+            into the pipeline, in pixels. Defaults to (224, 224).
+
+    Returns:
+        Tensor: (1, 3, H, W).
+    """
+    picture = np.zeros((*size, 3), np.uint8)
+    return prepare(model, [picture])['inputs']
+
+
+def count_complexity(model: nn.Module, inputs: torch.Tensor) -> Complexity:
+    """Count parameters and multiplications, by MMEngine's counter.
+
+    They are what :func:`mmengine.analysis.get_model_complexity_info` calls
+    flops, a multiplication and its addition being one; and those of
+    ``scaled_dot_product_attention``, which it passes over.
+
+    Args:
+        model (nn.Module): A classifier; is left in evaluation mode.
+        inputs (Tensor): (1, 3, H, W), preprocessed.
+
+    Returns:
+        Complexity: Of the whole and of its parts: of an
+        :class:`orsa.models.ORSANet` the encoder and the priors apart, else
+        backbone, neck and head.
+    """
+    counter = FlopAnalyzer(model.eval(), (inputs, ))
+    counter.set_op_handle('aten::scaled_dot_product_attention', _attention)
+    counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    counter.tracer_warnings('none')
+    with torch.no_grad():
+        macs = {k: int(v) for k, v in counter.by_module().items()}
+    parts = {}
+    for name, module in _parts(model).items():
+        parts[name.rpartition('.')[2]] = PartCost(*_parameters(module),
+                                                  macs.get(name, 0))
+    total = PartCost(*_parameters(model), macs[''])
+    rest = PartCost(*(t - sum(p) for t, p in zip(total, zip(*parts.values()))))
+    if any(rest):
+        parts['rest'] = rest
+    return Complexity(total, parts, dict(counter.unsupported_ops()))
+
+
+def _attention(inputs: List[Any], outputs: List[Any]) -> int:
+    """Multiplications of queries and keys, and of their outcome and values."""
+    query, key, value = (get_shape(v) for v in inputs[:3])
+    return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def _parts(model: nn.Module) -> Dict[str, nn.Module]:
+    found = {}
+    for name, module in model.named_children():
+        if name == 'data_preprocessor':
+            continue
+        if hasattr(module, 'image_encoder'):
+            found.update({
+                f'{name}.{child}': part
+                for child, part in module.named_children()
+            })
+        else:
+            found[name] = module
+    return found
+
+
+def _parameters(module: nn.Module) -> tuple:
+    every = list(module.parameters())
+    return (sum(p.numel() for p in every),
+            sum(p.numel() for p in every if p.requires_grad))
+
+
+def time_in_turn(calls: Dict[str, Callable[[], Any]],
+                 rounds: int = 9) -> Dict[str, float]:
+    """Seconds that each of several calls takes, on one thread.
+
+    They take turns, so that what else the machine does meets all of them; the
+    median counts.
+
+    Args:
+        calls (dict[str, Callable]): By name.
+        rounds (int): How often each is called. Defaults to 9.
+
+    Returns:
+        dict[str, float]: Seconds by name.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    taken: Dict[str, List[float]] = {name: [] for name in calls}
+    try:
+        for _ in range(rounds):
+            for name, call in calls.items():
+                start = time.perf_counter()
+                call()
+                taken[name].append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return {name: float(np.median(t)) for name, t in taken.items()}

@@ -1,0 +1,68 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/benchmarks/infer.py`` does: the time of an answer."""
+import contextlib
+from typing import Callable, Dict, Optional
+
+import torch
+from speed.clock import Clock
+from speed.plain import make_plain, unfuse
+
+from orsa.apis.model import build_model, load_config
+from orsa.models.utils.preparing import prepare_for_inference
+
+DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
+
+
+def make_forward(config: str,
+                 batch_size: int,
+                 size: int = 224,
+                 plain: bool = False,
+                 dtype: Optional[str] = None,
+                 device: str = 'cpu',
+                 options: Optional[dict] = None) -> Callable:
+    """Prepare the answer to a batch of noise.
+
+    Args:
+        config (str): The experiment; its model is built without weights of
+            its own.
+        batch_size (int): B.
+        size (int): Height and width of the pictures. Defaults to 224.
+        plain (bool): Whether to do without all that makes it fast, see
+            :mod:`.plain`. Defaults to False.
+        dtype (str, optional): 'bfloat16' or 'float16', under autocast.
+            Defaults to None.
+        device (str): Where. Defaults to 'cpu'.
+        options (dict, optional): Changes to the config. Defaults to None.
+
+    Returns:
+        Callable: Answers once and returns the seconds of 'priors' and
+        'rest'.
+    """
+    cfg = load_config(config)
+    cfg.merge_from_dict(options or {})
+    if plain:
+        make_plain(cfg)
+        unfuse()
+    torch.manual_seed(0)
+    model = build_model(cfg, pretrained=False).to(device).eval()
+    if not plain:
+        model = prepare_for_inference(model)
+    clock = Clock()
+    for name in ('parsing_prior', 'landmark_prior'):
+        prior = getattr(model.backbone, name, None)
+        if prior is not None:
+            clock.wrap(prior, 'forward', 'priors')
+    inputs = torch.randn(
+        batch_size, 3, size, size,
+        generator=torch.Generator().manual_seed(0)).to(device)
+    precision = contextlib.nullcontext if dtype is None else (
+        lambda: torch.autocast(torch.device(device).type, DTYPES[dtype]))
+
+    def work() -> Dict[str, float]:
+        with clock.part('rest'), torch.no_grad(), precision():
+            model(inputs, mode='tensor')
+            if inputs.is_cuda:
+                torch.cuda.synchronize()
+        return clock.read()
+
+    return work

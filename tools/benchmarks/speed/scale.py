@@ -1,0 +1,78 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/benchmarks/scale.py`` does: a SAM step by several ranks."""
+import multiprocessing
+import socket
+import time
+from typing import Callable, Dict, Optional
+
+import torch
+import torch.distributed as dist
+from speed.step import make_step
+
+
+def make_ranks(config: str,
+               world_size: int,
+               batch_size: int,
+               size: int = 64,
+               options: Optional[dict] = None) -> Callable:
+    """Prepare SAM steps of several processes, joined by gloo.
+
+    The calling process is rank 0 and starts the others.
+
+    Args:
+        config (str): The experiment.
+        world_size (int): Ranks.
+        batch_size (int): Pictures of each rank.
+        size (int): Their height and width. Defaults to 64.
+        options (dict, optional): Changes to the config. Defaults to None.
+
+    Returns:
+        Callable: Does a step with all ranks and returns rank 0's seconds by
+        part, with 'waiting' for the slowest rank.
+    """
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    arguments = (port, world_size, torch.get_num_threads(),
+                 dict(
+                     config=config,
+                     batch_size=batch_size,
+                     size=size,
+                     options=options))
+    context = multiprocessing.get_context('spawn')
+    for rank in range(1, world_size):
+        context.Process(
+            target=_follow, args=(rank, *arguments), daemon=True).start()
+    step = _join(0, *arguments)
+
+    def work() -> Dict[str, float]:
+        dist.barrier()
+        parts = step()
+        start = time.perf_counter()
+        dist.barrier()
+        return dict(parts, waiting=time.perf_counter() - start)
+
+    return work
+
+
+def _join(rank: int, port: int, world_size: int, threads: int,
+          arguments: dict) -> Callable:
+    torch.set_num_threads(threads)
+    dist.init_process_group(
+        'gloo',
+        init_method=f'tcp://127.0.0.1:{port}',
+        rank=rank,
+        world_size=world_size)
+    return make_step(**arguments, ddp=True)
+
+
+def _follow(*arguments) -> None:
+    """Step whenever rank 0 does, until it is gone."""
+    step = _join(*arguments)
+    try:
+        while True:
+            dist.barrier()
+            step()
+            dist.barrier()
+    except RuntimeError:
+        pass  # rank 0 has ended

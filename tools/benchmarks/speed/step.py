@@ -1,0 +1,151 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/benchmarks/step.py`` does: the time of one SAM step."""
+import types
+from typing import Callable, Dict, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import OPTIM_WRAPPERS
+from speed.clock import Clock
+from speed.plain import PlainSAM, make_plain, unfuse
+
+from orsa.apis.model import build_model, load_config
+
+FIRST, SECOND = 'first pass', 'second pass'
+
+
+def random_batch(cfg: Config, batch_size: int, size: int) -> dict:
+    """A batch of noise as a data loader gives it, (B, 3, size, size)."""
+    from mmpretrain.structures import DataSample
+    generator = torch.Generator().manual_seed(0)
+    classes = cfg.model.head.num_classes
+    return dict(
+        inputs=[
+            torch.randint(
+                256, (3, size, size), dtype=torch.uint8, generator=generator)
+            for _ in range(batch_size)
+        ],
+        data_samples=[
+            DataSample().set_gt_label(i % classes) for i in range(batch_size)
+        ])
+
+
+def give_priors(model, batch: dict) -> None:
+    """Let noise in the shape of the priors' answers come with a batch."""
+    height, width = batch['inputs'][0].shape[1:]
+    image = torch.zeros(1, 3, height, width)
+    for name in ('parsing_prior', 'landmark_prior'):
+        prior = getattr(model.backbone, name, None)
+        if prior is None:
+            continue
+        answer = prior(image)[0]
+        for sample in batch['data_samples']:
+            sample.set_field(torch.randn_like(answer), prior.cache_key)
+
+
+def make_step(config: str,
+              batch_size: int,
+              size: int = 224,
+              plain: bool = False,
+              dtype: Optional[str] = None,
+              options: Optional[dict] = None,
+              cached: bool = False,
+              ddp: bool = False) -> Callable:
+    """Prepare one SAM step on a batch of noise.
+
+    Args:
+        config (str): The experiment; its model is built without weights of
+            its own.
+        batch_size (int): B.
+        size (int): Height and width of the pictures. Defaults to 224.
+        plain (bool): Whether to do without all that makes it fast, see
+            :mod:`.plain`. Defaults to False.
+        dtype (str, optional): Of ``orsa.SAMOptimWrapper``. Defaults to None.
+        options (dict, optional): Changes to the config. Defaults to None.
+        cached (bool): Whether what the priors would compute comes with the
+            batch. Defaults to False.
+        ddp (bool): Whether this is one of several ranks. Defaults to False.
+
+    Returns:
+        Callable: Does a step and returns the seconds of 'data', 'priors',
+        'first pass', 'second pass' and 'optimizer'.
+    """
+    cfg = load_config(config)
+    cfg.merge_from_dict(options or {})
+    if plain:
+        make_plain(cfg)
+        unfuse()
+    if cached:
+        cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
+    torch.manual_seed(0)
+    model = build_model(cfg, pretrained=False)
+    # which tells of every parameter how it was initialised
+    MMLogger.get_instance('speed', log_level='WARNING')
+    model.init_weights()
+    model.train()
+    clock = Clock()
+    for name in ('parsing_prior', 'landmark_prior'):
+        prior = getattr(model.backbone, name, None)
+        if prior is not None:
+            clock.wrap(prior, 'forward', 'priors')
+    clock.wrap(model.data_preprocessor, 'forward', 'data')
+    batch = random_batch(cfg, batch_size, size)
+    if cached:
+        give_priors(model, batch)
+    if ddp:
+        from mmengine.model import MMDistributedDataParallel
+        model = MMDistributedDataParallel(model, device_ids=None)
+    prepare = _plain_step if plain else _own_step
+    step = prepare(cfg, model, clock, dtype)
+
+    def work() -> Dict[str, float]:
+        with clock.part(FIRST):
+            step(batch)
+        return clock.read()
+
+    return work
+
+
+def _own_step(cfg: Config, model, clock: Clock, dtype) -> Callable:
+    from orsa.engine.loops.sam_loops import _SAMStep
+    wrapper_cfg = cfg.optim_wrapper.to_dict()
+    optimizer = _optimizer(wrapper_cfg.pop('optimizer'), model)
+    for key in ('paramwise_cfg', 'constructor'):
+        wrapper_cfg.pop(key, None)
+    if dtype is not None:
+        wrapper_cfg['dtype'] = dtype
+    wrapper = OPTIM_WRAPPERS.build(dict(wrapper_cfg, optimizer=optimizer))
+    clock.wrap(wrapper, 'perturb', 'optimizer', then=SECOND)
+    clock.wrap(wrapper, 'step', 'optimizer')
+    clock.wrap(wrapper, 'zero_grad', 'optimizer')
+    # the loop's own step, without a runner around it
+    loop = object.__new__(_SAMStep)
+    loop._pending = []
+    loop.runner = types.SimpleNamespace(model=model, optim_wrapper=wrapper)
+    wrapper.initialize_count_status(model, 0, 10**9)
+    return loop.sam_step
+
+
+def _plain_step(cfg: Config, model, clock: Clock, dtype) -> Callable:
+    optimizer = _optimizer(
+        dict(
+            cfg.optim_wrapper.optimizer.to_dict(), foreach=False, fused=False),
+        model)
+    sam = PlainSAM(optimizer, cfg.optim_wrapper.get('rho', 0.05))
+    clock.wrap(sam, 'perturb', 'optimizer', then=SECOND)
+    clock.wrap(sam, 'step', 'optimizer')
+
+    def step(batch: dict) -> None:
+        data = model.data_preprocessor(batch, True)
+        for then in (sam.perturb, sam.step):
+            losses = model._run_forward(data, mode='loss')
+            model.parse_losses(losses)[0].backward()
+            then()
+
+    return step
+
+
+def _optimizer(cfg: dict, model) -> torch.optim.Optimizer:
+    kind = getattr(torch.optim, cfg.pop('type'))
+    return kind((p for p in model.parameters() if p.requires_grad), **cfg)
