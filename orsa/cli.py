@@ -558,7 +558,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         args = build_parser(chosen).parse_args(argv)
         return COMMANDS[args.command].run(args)
 
-    return run_command(run, training=chosen in ('train', 'test'))
+    return run_command(run, training=chosen == 'train')
 
 
 if __name__ == '__main__':

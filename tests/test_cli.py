@@ -9,7 +9,7 @@ import pytest
 
 import orsa.apis
 from orsa import cli
-from orsa.apis import init_model
+from orsa.apis import init_model, predicting
 from orsa.faces import pictures
 from orsa.utils import doctor
 
@@ -308,6 +308,23 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
     assert (folder / 'predictions.jsonl').read_bytes() == content
 
 
+def test_two_runs_do_not_share_a_folder(photo, one_model, tmp_path, capsys):
+    """While one writes, the other is refused; its results would be lost."""
+    path, out = tmp_path / 'a.png', tmp_path / 'out'
+    cv2.imwrite(str(path), photo)
+    with predicting._alone(tmp_path):
+        assert cli.main(['predict', str(path), '--out',
+                         str(tmp_path)]) == cli.USAGE  # yapf: disable
+    assert 'another run writes to' in capsys.readouterr().err
+    assert cli.main(['predict', str(path), '--out', str(out)]) == cli.OK
+    summary = json.loads((out / 'summary.json').read_text())
+    summary['classes'].reverse()
+    summary['calibration']['temperature'] = 9.
+    (out / 'summary.json').write_text(json.dumps(summary))
+    assert cli.main(['predict', str(path), '--out', str(out)]) == cli.USAGE
+    assert 'of another model or calibration' in capsys.readouterr().err
+
+
 def test_a_second_video_gets_a_number(photo, one_model, tmp_path):
     clip = tmp_path / 'clip.avi'
     writer = cv2.VideoWriter(
@@ -320,6 +337,9 @@ def test_a_second_video_gets_a_number(photo, one_model, tmp_path):
     assert sorted(p.name for p in tmp_path.glob('*.mp4')) == [
         'clip_2_faces.mp4', 'clip_faces.mp4'
     ]
+    drawn = str(tmp_path / 'clip_faces.mp4')
+    assert cli.main(['video', drawn, '--out', str(tmp_path)]) != cli.OK
+    assert not (tmp_path / 'clip_faces_faces.mp4').exists()
 
 
 def test_a_reader_that_leaves_costs_nothing(photo, tmp_path):

@@ -16,4 +16,4 @@ def main():
 
 
 if __name__ == '__main__':
-    run_script(main, training=True)
+    run_script(main)

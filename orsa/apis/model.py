@@ -105,7 +105,9 @@ def dataset_classes(dataset: dict,
     if not names and defaults and dataset.get('type'):
         with DATASETS.switch_scope_and_registry(scope) as registry:
             kind = registry.get(dataset['type'])
-        names = getattr(kind, 'METAINFO', {}).get('classes')
+        # folders of classes have no order of their own
+        if not getattr(kind, 'ANY_CLASSES', False):
+            names = getattr(kind, 'METAINFO', {}).get('classes')
     if isinstance(names, str):
         names = [line for _, line in read_lines(osp.expanduser(names))]
     return tuple(names) if names else None

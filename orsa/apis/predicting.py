@@ -8,7 +8,7 @@ import os
 import os.path as osp
 import shutil
 from collections import Counter
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -151,9 +151,10 @@ def predict_to_files(
     how = dict(
         classes=list(inferencer.classes),
         calibration=dataclasses.asdict(inferencer.calibration))
-    total = _earlier(out_dir, how)
-    summary, names = PredictSummary(), Names(out_dir)
+    summary = PredictSummary()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(out_dir))
+        total, names = _earlier(out_dir, how), Names(out_dir)
         final = osp.join(out_dir, RESULTS[0])
         path = stack.enter_context(atomic_path(final))
         # what is no UTF-8 in a name is escaped, as JSON has it
@@ -172,10 +173,35 @@ def predict_to_files(
                     report(result, files)
         except KeyboardInterrupt:
             summary.interrupted = True
-    total.add(summary)
-    dump_json(
-        dict(dataclasses.asdict(total), **how), osp.join(out_dir, RESULTS[1]))
+        total.add(summary)
+        dump_json(
+            dict(dataclasses.asdict(total), **how),
+            osp.join(out_dir, RESULTS[1]))
     return summary
+
+
+@contextlib.contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Keep other runs out of a folder; no file of it is needed for that.
+
+    Raises:
+        FileExistsError: If another run writes there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise FileExistsError(
+            f"another run writes to '{folder}': wait for it, or name another "
+            'folder by --out') from error
+    finally:
+        os.close(handle)
 
 
 def _earlier(out_dir: str, how: dict) -> PredictSummary:
@@ -189,9 +215,8 @@ def _earlier(out_dir: str, how: dict) -> PredictSummary:
         return PredictSummary()
     try:
         content = load_json(osp.join(out_dir, RESULTS[1]))
-        same = all(
-            content.pop(k) == json.loads(json.dumps(v))
-            for k, v in how.items())
+        before = {k: content.pop(k) for k in how}
+        same = before == json.loads(json.dumps(how))
         earlier = PredictSummary(**content)
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         earlier, same = None, False

@@ -174,17 +174,18 @@ def _find_duplicates(runner) -> None:
     where = getattr(dataset, 'duplicates_of', None)
     if not where:
         return
+    other = 'the data of ' + ', '.join(f'{k}={v}' for k, v in where.items())
     try:
         names = dataset.duplicates()
     except FileNotFoundError as error:
         print_log(
-            f'whether test samples stand in {dict(where)} too is not known: '
+            f'whether test samples stand in {other} too is not known: '
             f'{error}',
             logger='current',
             level=logging.WARNING)
         return
     print_log(
-        f'{len(names)} of {len(dataset)} test samples stand in {dict(where)} '
+        f'{len(names)} of {len(dataset)} test samples stand in {other} '
         'too, byte for byte' +
         (': every figure is given without them too' if names else ''),
         logger='current')

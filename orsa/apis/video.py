@@ -18,6 +18,7 @@ from orsa.faces.results import ImageResult
 from orsa.faces.tracking import FaceTracker
 from orsa.utils.fileio import atomic_path, check_writable
 from orsa.utils.image_files import file_fault
+from orsa.utils.own_files import is_own_file
 
 # FFmpeg's own messages, hundreds of a damaged file; -8 is quiet. OpenCV reads
 # it with the first video.
@@ -64,6 +65,9 @@ class VideoReader:
             fault = file_fault(source)
             if osp.isdir(source):
                 fault = 'it is a folder, name the videos in it'
+            if not fault and is_own_file(source):
+                fault = ('it was drawn by orsa: name the video that it was '
+                         'made from')
             if fault or not osp.getsize(source):
                 raise PictureError(fault or 'the file is empty')
             if not _is_text(source):

@@ -282,8 +282,11 @@ class FERDataset(BaseDataset):
         source = ''
         if isinstance(classes, str):
             source = f" ('{classes}')"
-            classes = [line for _, line in read_lines(osp.expanduser(classes))]
+            classes = self._read_classes(classes)
+        self.names_classes = not self.ANY_CLASSES or bool(
+            classes or (metainfo or {}).get('classes'))
         if classes is not None:
+            classes = [str(name) for name in classes]
             # before metainfo's, which a config may inherit
             metainfo = dict(metainfo or {}, classes=tuple(classes))
         super().__init__(
@@ -316,6 +319,14 @@ class FERDataset(BaseDataset):
         self.layout = ''
         if not lazy_init:
             self.full_init()
+
+    def _read_classes(self, path: str) -> List[str]:
+        path = osp.expanduser(path)
+        if not osp.isfile(path):
+            raise FileNotFoundError(
+                f"{type(self).__name__}: classes='{path}' is no file of "
+                'names. Give a list of names, or a file with one a line')
+        return [line for _, line in read_lines(path)]
 
     def _read_from_pack(self) -> None:
         for transform in self.pipeline.transforms:

@@ -47,8 +47,8 @@ def locked_folder(folder: str, patience: float = PATIENCE) -> Iterator[None]:
                     file.seek(0)
                     raise BlockingIOError(
                         f"'{folder}' is in use by {file.read(200).strip()}: "
-                        'end that, wait for it, or name another folder '
-                        '(--work-dir)') from error
+                        'end that, wait for it, or name another '
+                        'folder') from error
             time.sleep(0.2)
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}\n')

@@ -21,11 +21,14 @@ from mmengine.registry import MODELS
 from mmengine.utils import ProgressBar
 
 from orsa.apis.model import load_config
-from orsa.engine.prior_cache.identity import (
-    FIELDS, SPLITS, build_dataset, checkpoint_hashes, clean_pipeline,
-    config_hashes, dataset_config, find_twin, has_folds, list_samples,
-    load_state, preprocessor_config, prior_configs, prior_weights,
-    weights_hash, why_not)
+from orsa.engine.prior_cache.identity import (FIELDS, SPLITS, build_dataset,
+                                              checkpoint_hashes,
+                                              clean_pipeline, config_hashes,
+                                              dataset_config, find_twin,
+                                              has_folds, list_samples,
+                                              load_state, preprocessor_config,
+                                              prior_configs, prior_weights,
+                                              weights_hash, why_not)
 from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.utils.fileio import atomic_path, dump_json, plain_disk_errors
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,

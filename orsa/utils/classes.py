@@ -58,8 +58,8 @@ def common_classes(model: Sequence[str], data: Sequence[str]) -> List[str]:
     """
     common = [name for name in data if name in set(model)]
     if not common:
-        raise ValueError(f'the model knows {list(model)}, the data hold '
-                         f'{list(data)}: they have no class in common')
+        raise CheckpointError(f'the model knows {list(model)}, the data hold '
+                              f'{list(data)}: they have no class in common')
     return common
 
 
@@ -74,9 +74,14 @@ def checkpoint_classes(checkpoint: dict) -> Optional[Tuple[str, ...]]:
         tuple[str] | None: Names by index, None if there are none.
     """
     meta = checkpoint.get('meta') or {}
-    names = (meta.get('dataset_meta') or {}).get('classes')
-    names = names or meta.get('CLASSES')
+    names = _own_names(meta) or meta.get('CLASSES')
     return tuple(names) if names else None
+
+
+def _own_names(meta: dict) -> Optional[Sequence[str]]:
+    data = meta.get('dataset_meta') or {}
+    # in capitals before OpenMMLab 2.0 was released
+    return data.get('classes') or data.get('CLASSES')
 
 
 def class_names(checkpoint: dict,
@@ -100,8 +105,8 @@ def class_names(checkpoint: dict,
             ``meta.CLASSES`` in another order.
     """
     saved = checkpoint_classes(checkpoint)
-    meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
-    if saved and (meta.get('classes') or not config):
+    own = _own_names(checkpoint.get('meta') or {})
+    if saved and (own or not config):
         return saved
     if not config:
         raise CheckpointError(

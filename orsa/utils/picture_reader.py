@@ -241,6 +241,10 @@ def _open(data: bytes):
         raise PictureError(f'it unpacks to too many pixels ({error}); make it '
                            'smaller') from error
     except UnidentifiedImageError:
+        if data.startswith(b'PF'):
+            raise PictureError('its pixels are 32-bit numbers (PFM), whose '
+                               'range is not known; save it with 8 or 16 '
+                               'bits')
         brand = data[8:12] if data[4:8] == b'ftyp' else None
         if brand not in _NEEDS or (brand in _AVIF and 'AVIF' in Image.OPEN):
             if _imdecode(data, cv2.IMREAD_COLOR) is None:

@@ -66,6 +66,7 @@ def test_alphabetical_classes_of_a_config(cases_dir, tmp_path):
     ({}, dict(type='orsa.OccluFER'), OCCLUFER_CLASSES),
     ({}, dict(type='RepeatDataset', dataset=dict(classes=ALPHABET)), ALPHABET),
     (dict(CLASSES=ALPHABET), {}, ALPHABET),
+    (dict(dataset_meta=dict(CLASSES=ALPHABET)), {}, ALPHABET),
     (dict(CLASSES=ALPHABET), dict(type='orsa.RAFDB'), ALPHABET),
 ])
 def test_the_first_that_says_them(saved, meta, dataset, expected):
@@ -80,7 +81,8 @@ def test_a_file_of_classes(saved, tmp_path):
 
 
 def test_none_is_guessed(saved):
-    for dataset in ({}, dict(type='mmpretrain.CustomDataset')):
+    for dataset in ({}, dict(type='mmpretrain.CustomDataset'),
+                    dict(type='orsa.ImageFolder')):
         with pytest.raises(
                 ValueError,
                 match="x.pth' carries no class names.*"
@@ -100,6 +102,7 @@ def test_none_is_guessed(saved):
 @pytest.mark.parametrize('kind', ['classes', 'metainfo'])
 @pytest.mark.parametrize('meta', [
     dict(dataset_meta=dict(classes=RAFDB_CLASSES)),
+    dict(dataset_meta=dict(CLASSES=RAFDB_CLASSES)),
     dict(CLASSES=RAFDB_CLASSES)
 ])
 def test_another_order_is_refused(saved, meta, kind):

@@ -288,3 +288,13 @@ def test_classes_in_common():
     assert common_classes(('a', 'b', 'c'), ('c', 'x', 'a')) == ['c', 'a']
     with pytest.raises(ValueError, match='no class in common'):
         common_classes(('a', ), ('b', ))
+
+
+def test_levels_as_numbers_and_a_name_that_is_no_file(tmp_path):
+    make(tmp_path, '0/a.png', '2/b.png')
+    dataset = ImageFolder(str(tmp_path), classes=[0, 1, 2])
+    assert dataset.CLASSES == ('0', '1', '2')
+    assert [d['gt_label']
+            for d in map(dataset.get_data_info, (0, 1))] == [0, 2]
+    with pytest.raises(FileNotFoundError, match="classes='fear' is no file"):
+        ImageFolder(str(tmp_path), classes='fear')

@@ -393,6 +393,13 @@ def test_values_become_labels(tmp_path):
         folder_of(tmp_path / 'c', ['hair'])[0]
 
 
+def test_a_mask_of_another_size_is_refused(tmp_path):
+    write_masks(tmp_path, {'a': [0, 1]})
+    cv2.imwrite(str(tmp_path / 'images/a.jpg'), np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match='a.png is of 2x2 pixels.*of 4x4'):
+        folder_of(tmp_path, ['background', 'skin'])[0]
+
+
 def test_covered_pixels_get_a_label_of_their_own(tmp_path):
     write_masks(tmp_path, {'a': [0, 1, 2, 0, 1, 2]})
     sample = folder_of(tmp_path, [['background', 'hair'], 'nose', None])[0]

@@ -330,6 +330,15 @@ def test_training_says_it_once(rgb, tmp_path):
             ] == [str(w.message).split('/')[-1] for w in said]
 
 
+def test_numbers_of_no_known_range_are_refused():
+    """A float image from 0 to 1 is not read as black."""
+    image = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    for picture in (image, image[..., 0]):
+        _, data = cv2.imencode('.pfm', picture)
+        with pytest.raises(PictureError, match='range is not known'):
+            decode_picture(data.tobytes())
+
+
 def test_heic_is_read_or_its_package_named():
     data = struct.pack('>I', 24) + b'ftypheic' + bytes(12) + zlib.compress(b'')
     with pytest.raises(PictureError) as caught:

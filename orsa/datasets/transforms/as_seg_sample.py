@@ -82,6 +82,12 @@ class AsSegSample(BaseTransform):
         if parsing.ndim != 2:
             raise ValueError(f'{where} has colours instead of indices (shape '
                              f'{parsing.shape}): save it with one channel')
+        image = results.get('img')
+        if image is not None and image.shape[:2] != parsing.shape:
+            raise ValueError(
+                f'{where} is of {parsing.shape[1]}x{parsing.shape[0]} pixels, '
+                f'and its picture of {image.shape[1]}x{image.shape[0]}: they '
+                'have to be of one size')
         table = np.full(256, -1)
         table[list(values)] = list(values.values())
         labels = table[parsing]

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.evaluator import DumpResults
@@ -63,14 +63,15 @@ class ModelCheckHook(Hook):
         self._check_keys(runner, checkpoint)
         if runner._resume:
             self._check_optimizer(runner, checkpoint)
-        expected = self._dataset_classes(runner)
+        expected, named = self._dataset_classes(runner)
         metrics = self._matching_metrics(runner)
         if not metrics:
             self._fit_classes(runner, checkpoint, expected)
             return
         # names that the checkpoint lacks may have been given to the metric
-        classes = class_names(checkpoint, metrics[0].model_classes or expected,
-                              runner._load_from)
+        classes = class_names(
+            checkpoint, metrics[0].model_classes
+            or (expected if named else None), runner._load_from)
         for metric in metrics:
             metric.model_classes = classes
         if classes and expected and list(classes) != list(expected):
@@ -187,11 +188,13 @@ class ModelCheckHook(Hook):
             logger='current')
 
     @staticmethod
-    def _dataset_classes(runner: Runner) -> Optional[Sequence[str]]:
+    def _dataset_classes(
+            runner: Runner) -> Tuple[Optional[Sequence[str]], bool]:
+        """Of the data, and whether they say them or are of a default."""
         for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
             dataset = getattr(
                 getattr(loop, 'dataloader', None), 'dataset', None)
             meta = getattr(dataset, 'metainfo', None)
             if meta and 'classes' in meta:
-                return meta['classes']
-        return None
+                return meta['classes'], getattr(dataset, 'names_classes', True)
+        return None, False
