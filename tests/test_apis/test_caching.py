@@ -447,7 +447,7 @@ def test_a_full_disk_is_found_before_it_is_written_to(mine, repo_root):
     script = mine / 'full.py'
     script.write_text(
         'import argparse, resource\n'
-        'from orsa.apis import caching\n'
+        'from orsa.prepare import cache_priors as caching\n'
         'parser = argparse.ArgumentParser()\n'
         'caching.add_cache_arguments(parser)\n'
         'resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n'
@@ -473,7 +473,7 @@ def test_killed_half_way_leaves_nothing_that_is_whole(mine, repo_root):
     script = mine / 'killed.py'
     script.write_text(
         'import argparse, os, signal, sys\n'
-        'from orsa.apis import caching\n'
+        'from orsa.prepare import cache_priors as caching\n'
         'write = caching._Writer.write\n'
         'def killed(self, name, indices, flip, rows):\n'
         '    write(self, name, indices, flip, rows)\n'

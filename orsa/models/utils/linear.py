@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-# switched off by the plain yardstick of orsa.apis.speed
+# switched off by the plain yardstick of tools/benchmarks/speed
 enabled = (
     torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, '_linear_pointwise'))
