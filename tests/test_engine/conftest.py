@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import pytest
+from mmengine.logging import MMLogger
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -9,3 +10,11 @@ def _plain_configs():
         patch.setattr('mmengine.config.config.FormatCode',
                       lambda text, **kwargs: (text, True))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _loggers_of_its_own():
+    """MMEngine names loggers by the second; of two trainings within one the
+    second would log into the first one's file."""
+    yield
+    MMLogger._instance_dict.clear()
