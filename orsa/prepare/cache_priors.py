@@ -21,14 +21,7 @@ from mmengine.registry import MODELS
 from mmengine.utils import ProgressBar
 
 from orsa.apis.model import load_config
-from orsa.engine.prior_cache.identity import (FIELDS, SPLITS, build_dataset,
-                                              checkpoint_hashes,
-                                              clean_pipeline, config_hashes,
-                                              dataset_config, find_twin,
-                                              has_folds, list_samples,
-                                              load_state, preprocessor_config,
-                                              prior_configs, prior_weights,
-                                              weights_hash, why_not)
+from orsa.engine.prior_cache import identity
 from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.utils.fileio import atomic_path, dump_json, plain_disk_errors
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
@@ -55,9 +48,9 @@ def build_priors(cfg: Config,
         FileNotFoundError: If a prior's file is missing.
     """
     from orsa.models.priors import skip_pretrained
-    state = load_state(checkpoint) if checkpoint else None
+    state = identity.load_state(checkpoint) if checkpoint else None
     priors = {}
-    for name, config in prior_configs(cfg).items():
+    for name, config in identity.prior_configs(cfg).items():
         config = copy.deepcopy(config)
         # rows of an untrained prior would be noise for good
         config['allow_untrained'] = False
@@ -67,16 +60,18 @@ def build_priors(cfg: Config,
             prior = MODELS.build(config)
         if getattr(prior, 'cache_key', None) != PRIOR_KEYS[name]:
             raise CacheError(
-                f'model.backbone.{FIELDS[name]} is of type '
+                f'model.backbone.{identity.FIELDS[name]} is of type '
                 f'{type_name(config)}, which takes nothing from a cache')
         if prior.drift:
-            raise CacheError(f'model.backbone.{FIELDS[name]} has drift=True: '
-                             'what it computes changes while training')
+            raise CacheError(
+                f'model.backbone.{identity.FIELDS[name]} has drift=True: '
+                'what it computes changes while training')
         # with a whole checkpoint these are the folds' files alone
         prior.init_weights()
         if state is not None:
             try:
-                prior.model.load_state_dict(prior_weights(state, name))
+                prior.model.load_state_dict(
+                    identity.prior_weights(state, name))
             except RuntimeError as error:
                 raise CacheError(f"'{checkpoint}' does not fit the {name} "
                                  f'prior: {error}') from error
@@ -153,12 +148,12 @@ def _pictures(dataset, pipelines: Sequence[Compose], flip: int,
 @torch.no_grad()
 def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
              writer: _Writer, device: torch.device) -> None:
-    config = preprocessor_config(cfg)
-    pipeline = dataset_config(cfg, split)['pipeline']
+    config = identity.preprocessor_config(cfg)
+    pipeline = identity.dataset_config(cfg, split)['pipeline']
     with scope_of(cfg):
         preprocessor = MODELS.build(config).to(device).eval()
         pipelines = [
-            Compose(clean_pipeline(pipeline, flip)[0])
+            Compose(identity.clean_pipeline(pipeline, flip)[0])
             for flip in (False, True)
         ]
     size = cfg[f'{split}_dataloader'].get('batch_size', 32)
@@ -205,8 +200,8 @@ def write_cache(cfg: Config,
         dict: The manifest.
     """
     folder = osp.expanduser(folder)
-    dataset = build_dataset(cfg, split)
-    samples = list_samples(dataset)
+    dataset = identity.build_dataset(cfg, split)
+    samples = identity.list_samples(dataset)
     device = torch.device(device)
     for prior in priors.values():
         prior.to(device)
@@ -221,12 +216,12 @@ def write_cache(cfg: Config,
             names=list(samples),
             sizes=[size for size, _ in samples.values()],
             folds=[fold for _, fold in samples.values()]), path)
-    configs = prior_configs(cfg)
+    configs = identity.prior_configs(cfg)
     manifest = dict(
         format=FORMAT,
         orsa_version=__version__,
         split=split,
-        config=config_hashes(cfg, split),
+        config=identity.config_hashes(cfg, split),
         num_samples=len(samples),
         samples_sha256=file_hash(path),
         priors={
@@ -235,9 +230,9 @@ def write_cache(cfg: Config,
                 shape=list(array.shape),
                 dtype=str(array.dtype),
                 crc_sha256=file_hash(osp.join(folder, f'{name}.crc.npy')),
-                checkpoint=checkpoint_hashes(configs[name], from_files,
-                                             has_folds(samples)),
-                weights=weights_hash(priors[name].model.state_dict()))
+                checkpoint=identity.checkpoint_hashes(
+                    configs[name], from_files, identity.has_folds(samples)),
+                weights=identity.weights_hash(priors[name].model.state_dict()))
             for name, array in writer.arrays.items()
         },
         complete=True)
@@ -259,7 +254,7 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--split',
         nargs='+',
-        choices=SPLITS,
+        choices=identity.SPLITS,
         help='splits to cache (default: all that the config has)')
     parser.add_argument(
         '--out',
@@ -300,14 +295,14 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
     if not out:
         raise ValueError('--out should name the folder of the cache (or '
                          'prior_cache of the config)')
-    present = [s for s in SPLITS if cfg.get(f'{s}_dataloader')]
+    present = [s for s in identity.SPLITS if cfg.get(f'{s}_dataloader')]
     absent = set(args.split or ()) - set(present)
     if absent:
         raise ValueError(f'the config has no {sorted(absent)} split, only '
                          f'{present}')
     priors, computed, done = None, [], []
     for split in [s for s in present if s in (args.split or present)]:
-        twin = find_twin(cfg, split, done)
+        twin = identity.find_twin(cfg, split, done)
         if twin:
             print(f'{split}: the same images as {twin}, whose cache serves')
             continue
@@ -331,10 +326,10 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
 def _state(cfg: Config, split: str, folder: str,
            checkpoint: Optional[str]) -> Optional[str]:
     """Why a cache has to be computed, None if it is up to date."""
-    samples = list_samples(build_dataset(cfg, split))
+    samples = identity.list_samples(identity.build_dataset(cfg, split))
     try:
         cache = PriorCache(folder)
-        reason = why_not(cache, cfg, split, samples, checkpoint)
+        reason = identity.why_not(cache, cfg, split, samples, checkpoint)
         if reason is None:
             _check_rows(cache)
     except CacheError as error:
@@ -349,7 +344,8 @@ def _report(cfg: Config, split: str, folder: str, manifest: dict) -> None:
         osp.getsize(osp.join(folder, f'{name}.npy'))
         for name in manifest['priors'])
     print(f"{split}: wrote '{folder}', {names}, {size / 2**20:.1f} MB")
-    changed = clean_pipeline(dataset_config(cfg, split)['pipeline'])[1]
+    changed = identity.clean_pipeline(
+        identity.dataset_config(cfg, split)['pipeline'])[1]
     if changed:
         print(f'{split}: its pipeline has {", ".join(changed)}, which the '
               'cached priors do not see; to use the cache all the same, set '
