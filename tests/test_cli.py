@@ -9,7 +9,8 @@ import pytest
 
 import orsa.apis
 from orsa import cli
-from orsa.apis import init_model, predicting
+from orsa.apis import init_model
+from orsa.engine.folder_lock import unshared_folder
 from orsa.faces import pictures
 from orsa.utils import doctor
 
@@ -312,7 +313,7 @@ def test_two_runs_do_not_share_a_folder(photo, one_model, tmp_path, capsys):
     """While one writes, the other is refused; its results would be lost."""
     path, out = tmp_path / 'a.png', tmp_path / 'out'
     cv2.imwrite(str(path), photo)
-    with predicting._alone(tmp_path):
+    with unshared_folder(str(tmp_path)):
         assert cli.main(['predict', str(path), '--out',
                          str(tmp_path)]) == cli.USAGE  # yapf: disable
     assert 'another run writes to' in capsys.readouterr().err

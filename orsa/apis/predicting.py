@@ -8,11 +8,12 @@ import os
 import os.path as osp
 import shutil
 from collections import Counter
-from typing import Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from orsa.engine.folder_lock import unshared_folder
 from orsa.faces.pictures import shown_name, stem_of
 from orsa.faces.results import ImageResult
 from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
@@ -145,6 +146,7 @@ def predict_to_files(
     Raises:
         FileExistsError: If ``out_dir`` holds results that these cannot be
             added to, of another model or damaged.
+        BlockingIOError: If another run writes there.
         OSError: If something cannot be written.
     """
     check_writable(out_dir)
@@ -153,7 +155,7 @@ def predict_to_files(
         calibration=dataclasses.asdict(inferencer.calibration))
     summary = PredictSummary()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_alone(out_dir))
+        stack.enter_context(unshared_folder(out_dir))
         total, names = _earlier(out_dir, how), Names(out_dir)
         final = osp.join(out_dir, RESULTS[0])
         path = stack.enter_context(atomic_path(final))
@@ -178,30 +180,6 @@ def predict_to_files(
             dict(dataclasses.asdict(total), **how),
             osp.join(out_dir, RESULTS[1]))
     return summary
-
-
-@contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """Keep other runs out of a folder; no file of it is needed for that.
-
-    Raises:
-        FileExistsError: If another run writes there.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise FileExistsError(
-            f"another run writes to '{folder}': wait for it, or name another "
-            'folder by --out') from error
-    finally:
-        os.close(handle)
 
 
 def _earlier(out_dir: str, how: dict) -> PredictSummary:
