@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import copy
-import os.path as osp
 from typing import Optional, Tuple, Union
 
 import torch
@@ -97,7 +96,6 @@ def dataset_classes(dataset: dict,
         of lines), ``metainfo.classes`` or ``METAINFO``, in that order; None
         if none of them has any.
     """
-    from orsa.datasets.subset_list import read_lines
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset.get('dataset') or dataset['datasets'][0]
     names = dataset.get('classes') or (dataset.get('metainfo')
@@ -109,7 +107,8 @@ def dataset_classes(dataset: dict,
         if not getattr(kind, 'ANY_CLASSES', False):
             names = getattr(kind, 'METAINFO', {}).get('classes')
     if isinstance(names, str):
-        names = [line for _, line in read_lines(osp.expanduser(names))]
+        from orsa.datasets.subset_list import read_classes
+        names = read_classes(names)
     return tuple(names) if names else None
 
 

@@ -13,13 +13,14 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
-from orsa.datasets.packed_files import BACKEND, PackedFiles
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.image_files import PICTURE_SUFFIXES, file_fault, read_bytes
 from orsa.utils.picture_reader import PictureError, decode_picture, tell_notes
 from orsa.utils.seeding import SharedEpoch, seeded
-from .subset_list import listed_label, read_lines, read_subset, whole_number
+from .packed_files import BACKEND, PackedFiles
+from .subset_list import (listed_label, read_classes, read_lines, read_subset,
+                          whole_number)
 from .transforms.load_face import use_one_reader
 
 EXPRESSIONS = (*RAFDB_CLASSES, 'contempt')
@@ -282,7 +283,7 @@ class FERDataset(BaseDataset):
         source = ''
         if isinstance(classes, str):
             source = f" ('{classes}')"
-            classes = self._read_classes(classes)
+            classes = read_classes(classes)
         self.names_classes = not self.ANY_CLASSES or bool(
             classes or (metainfo or {}).get('classes'))
         if classes is not None:
@@ -319,14 +320,6 @@ class FERDataset(BaseDataset):
         self.layout = ''
         if not lazy_init:
             self.full_init()
-
-    def _read_classes(self, path: str) -> List[str]:
-        path = osp.expanduser(path)
-        if not osp.isfile(path):
-            raise FileNotFoundError(
-                f"{type(self).__name__}: classes='{path}' is no file of "
-                'names. Give a list of names, or a file with one a line')
-        return [line for _, line in read_lines(path)]
 
     def _read_from_pack(self) -> None:
         for transform in self.pipeline.transforms:

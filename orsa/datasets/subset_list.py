@@ -40,6 +40,23 @@ def read_lines(path: str) -> List[Tuple[int, str]]:
     return [(i, line) for i, line in lines if line]
 
 
+def read_classes(path: str) -> List[str]:
+    """Read the names of classes, one a line, in the order of the labels.
+
+    Args:
+        path (str): The file; ``~`` is expanded.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    path = osp.expanduser(path)
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f"classes='{path}' is no file of names. Give a list of names, or "
+            'a file with one a line')
+    return [line for _, line in read_lines(path)]
+
+
 def _no_text(path: str, error: UnicodeDecodeError) -> ValueError:
     return ValueError(f"'{path}' is no text in UTF-8 ({error.reason} at byte "
                       f'{error.start}): save it as UTF-8')
