@@ -8,13 +8,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 from mmengine.logging import print_log
 
 from orsa.registry import DATASETS
-from orsa.utils.face_parts import (FACE_CLASSES, FACE_PALETTE, LAPA_CLASSES,
-                                   LAPA_PALETTE)
+from orsa.utils.face_parts import (FACE_CLASSES, FACE_PALETTE, IGNORED,
+                                   LAPA_CLASSES, LAPA_PALETTE)
 from orsa.utils.image_files import PICTURE_SUFFIXES, find_pictures
 from .annotated_records import NamingDataset, annotated_records
 from .subset_list import read_lines
-
-IGNORED = 255  # mmseg's label of what is left out of loss and metric
 
 Classes = Union[None, str, Sequence[str]]
 Labels = Union[Sequence[Classes], Mapping[Union[int, str], Classes]]

@@ -5,11 +5,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_parts import FACE_CLASSES, LAPA_CLASSES
+from orsa.utils.face_parts import FACE_CLASSES, IGNORED, LAPA_CLASSES
 
 _LAST = len(LAPA_CLASSES) - 1
 _HAIR, _OCCLUDER = FACE_CLASSES.index('hair'), FACE_CLASSES.index('occluder')
-_IGNORED = 255  # mmseg's label of what is left out of loss and metric
 
 
 @TRANSFORMS.register_module()
@@ -59,12 +58,12 @@ class AsSegSample(BaseTransform):
 
     def _of_lapa(self, results: dict) -> np.ndarray:
         parsing = results['gt_seg_map']
-        strange = (parsing > _LAST) & (parsing != _IGNORED)
+        strange = (parsing > _LAST) & (parsing != IGNORED)
         if strange.any():
             raise ValueError(
                 f"the mask {results.get('seg_map_path', 'of this face')} has "
                 f"class {parsing[strange].max()}, and LaPa's are 0 to {_LAST} "
-                f'({_IGNORED} is left out)')
+                f'({IGNORED} is left out)')
         visible = results.get('visible_mask')
         if visible is not None:
             parsing = np.where((visible == 0) & (parsing < _HAIR), 0, parsing)
@@ -100,7 +99,7 @@ class AsSegSample(BaseTransform):
         if visible is not None and not visible.all():
             # the ignored stays so, as -1 is the last of the table
             free = np.array([0 in classes for classes in sets] + [False])
-            known = labels != _IGNORED
+            known = labels != IGNORED
             free = free[np.where(known, labels, -1)]
             labels[(visible == 0) & known] = len(sets)
             labels[(visible == 0) & known & free] = len(sets) + 1

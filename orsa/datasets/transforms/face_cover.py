@@ -6,8 +6,7 @@ import numpy as np
 
 from orsa.datasets.drawing.landmarks import BASE, NUM_LANDMARKS
 from orsa.datasets.drawing.occluders import covered_share
-
-_IGNORED = 255  # mmseg's label of what is left out of loss and metric
+from orsa.utils.face_parts import IGNORED
 
 
 def face_points(results: dict, size: int) -> np.ndarray:
@@ -77,7 +76,7 @@ def note_cover(results: dict, cover: np.ndarray, hull: np.ndarray) -> None:
                 f"'gt_seg_map' is {parsing.shape} and the picture "
                 f'{visible.shape}: what hides a face comes before either is '
                 'resized')
-        results['gt_seg_map'] = np.where(visible | (parsing == _IGNORED),
+        results['gt_seg_map'] = np.where(visible | (parsing == IGNORED),
                                          parsing, 0).astype(parsing.dtype)
     if 'gt_keypoints' in results or 'keypoints' in results:
         _note_points(results, visible)

@@ -9,11 +9,10 @@ from mmcv.transforms.utils import cache_randomness
 from mmengine.utils import to_2tuple
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_parts import FLIP_68, LAPA_CLASSES, mirror_labels
+from orsa.utils.face_parts import FLIP_68, IGNORED, LAPA_CLASSES, mirror_labels
 from orsa.utils.warp import shrink_first
 
 _LAPA = range(len(LAPA_CLASSES))
-_IGNORED = 255  # mmseg's label of what is left out of loss and metric
 
 
 @TRANSFORMS.register_module()
@@ -154,7 +153,7 @@ class RandomFaceAffine(BaseTransform):
                         f'{shape}: they belong to different pictures')
                 border = key == 'gt_seg_map' and 'label_sets' in results
                 results[key] = self._warp_mask(results[key], matrix,
-                                               _IGNORED if border else 0)
+                                               IGNORED if border else 0)
         if 'bbox' in results:
             results['bbox'] = self._warp_box(results['bbox'], matrix)
         if flip and 'gt_seg_map' in results:
