@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 import torch
-from test_resume import CONFIG, make_faces
+from test_resume import make_faces, plain_config
 
 from orsa.apis import training
 
@@ -13,9 +13,7 @@ from orsa.apis import training
 def config(tmp_path_factory):
     root = tmp_path_factory.mktemp('faces')
     make_faces(root)
-    text = CONFIG.replace('{root}', str(root))
-    text = text.replace("custom_imports = dict(imports=['kill_hook'])", '')
-    text = text.replace("    dict(type='KillHook'),\n", '')
+    text = plain_config(root, workers=True)
     path = root / 'config.py'
     path.write_text(text)
     return path

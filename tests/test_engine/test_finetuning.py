@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 from mmengine.registry import MODELS
-from test_resume import CONFIG, make_faces
+from test_resume import make_faces, plain_config
 from test_start import content_of, train
 
 from orsa.apis import build_model, load_config
@@ -154,12 +154,7 @@ def test_two_streams(tmp_path):
 def base(tmp_path_factory):
     root = tmp_path_factory.mktemp('finetuning')
     make_faces(root)
-    text = CONFIG.replace('{root}', str(root)).replace(
-        "custom_imports = dict(imports=['kill_hook'])",
-        '').replace("    dict(type='KillHook'),\n",
-                    '').replace('num_workers=2, persistent_workers=True',
-                                'num_workers=0')
-    (root / 'config.py').write_text(text)
+    (root / 'config.py').write_text(plain_config(root))
     train(root / 'config.py', root / 'first', '--max-iters', 1)
     return root
 

@@ -10,7 +10,7 @@ import torch.nn as nn
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from ranks import on_ranks
-from test_resume import CONFIG, make_faces
+from test_resume import make_faces, plain_config
 from test_start import content_of, train
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.parametrizations import spectral_norm
@@ -37,12 +37,7 @@ def base(tmp_path_factory):
     those of the beginning."""
     root = tmp_path_factory.mktemp('freezing')
     make_faces(root)
-    text = CONFIG.replace('{root}', str(root)).replace(
-        "custom_imports = dict(imports=['kill_hook'])",
-        '').replace("    dict(type='KillHook'),\n",
-                    '').replace('max_epochs=4', 'max_epochs=2').replace(
-                        'num_workers=2, persistent_workers=True',
-                        'num_workers=0')
+    text = plain_config(root).replace('max_epochs=4', 'max_epochs=2')
     (root / 'begin.py').write_text(text)
     train(root / 'begin.py', root / 'begin', '--max-iters', 3)
     return root

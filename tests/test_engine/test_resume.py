@@ -71,6 +71,16 @@ model = dict(
 """
 
 
+def plain_config(root, workers=False):
+    """The text of a config for trainings in this process, which nobody kills;
+    without workers unless they are asked for."""
+    text = CONFIG.replace('{root}', str(root))
+    text = text.replace("custom_imports = dict(imports=['kill_hook'])", '')
+    text = text.replace("    dict(type='KillHook'),\n", '')
+    return text if workers else text.replace(
+        'num_workers=2, persistent_workers=True', 'num_workers=0')
+
+
 def make_faces(root):
     rng = np.random.default_rng(0)
     names = ('surprise', 'fear', 'happiness')

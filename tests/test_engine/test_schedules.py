@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_resume import CONFIG, make_faces
+from test_resume import make_faces, plain_config
 from test_start import content_of, train
 
 from orsa.apis.testing import add_test_arguments
@@ -119,12 +119,8 @@ def tiny(tmp_path_factory):
     """A config of 5 iterations an epoch, and what writes one over it."""
     root = tmp_path_factory.mktemp('tiny')
     make_faces(root)
-    text = CONFIG.replace('{root}', str(root)).replace(
-        "custom_imports = dict(imports=['kill_hook'])",
-        '').replace("    dict(type='KillHook'),\n", '').replace(
-            'num_workers=2, persistent_workers=True',
-            'num_workers=0').replace('logger=dict(interval=2)',
-                                     'logger=dict(interval=1)')
+    text = plain_config(root).replace('logger=dict(interval=2)',
+                                      'logger=dict(interval=1)')
     text += 'test_dataloader, test_evaluator, test_cfg = (val_dataloader,\n' \
         '    val_evaluator, dict())\n'
 

@@ -8,7 +8,7 @@ import os
 
 import pytest
 import torch
-from test_resume import CONFIG, make_faces
+from test_resume import make_faces, plain_config
 
 from orsa.apis import training
 from orsa.apis.testing import add_test_arguments
@@ -31,11 +31,7 @@ custom_hooks = []
 def base(tmp_path_factory):
     root = tmp_path_factory.mktemp('start')
     make_faces(root)
-    text = CONFIG.replace('{root}', str(root)).replace(
-        'num_workers=2, persistent_workers=True', 'num_workers=0').replace(
-            "custom_imports = dict(imports=['kill_hook'])",
-            '').replace("    dict(type='KillHook'),\n",
-                        '').replace('max_epochs=4', 'max_epochs=1')
+    text = plain_config(root).replace('max_epochs=4', 'max_epochs=1')
     text += "test_dataloader, test_evaluator, test_cfg = (val_dataloader,\n" \
         "    val_evaluator, dict())\n"
     (root / 'config.py').write_text(text)
