@@ -7,9 +7,9 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 
-from orsa.analysis.common import batches_of, samples_of, words_of
 from orsa.apis.model import init_model
 from orsa.visualization.attention import draw_attention_sheet
+from .common import batches_of, samples_of, words_of
 
 
 class CrossAttentionMap(NamedTuple):

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from orsa.analysis.common import batches_of, build_dataset
 from orsa.apis.model import init_model
 from orsa.studies.occlusion_conditions import name_of, read_list, with_occluder
 from orsa.visualization import spread
 from orsa.visualization.embedding import plot_embeddings
+from .common import batches_of, build_dataset
 
 # by a list of really occluded faces
 _UNLISTED, _COVERED = 'nothing listed', 'really covered'

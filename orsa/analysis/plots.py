@@ -6,13 +6,13 @@ from typing import List, Optional
 import torch
 from mmengine.registry import DATASETS
 
-from orsa.analysis.common import draw_confusion
 from orsa.apis.model import load_config
 from orsa.apis.testing import use_data_from
 from orsa.evaluation.predictions import read_predictions
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import load_json
 from orsa.visualization import draw_prediction_sheet, plot_curves, spread
+from .common import draw_confusion
 
 
 def plot_results(config: str,

@@ -6,7 +6,6 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from mmengine.config import Config
 
-from orsa.analysis.common import build_dataset, picture_of
 from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          load_calibration)
 from orsa.evaluation.metrics.fer_metric import expected_calibration_error
@@ -18,6 +17,7 @@ from orsa.utils.fileio import load_json
 from orsa.utils.pretrained import local_file
 from orsa.visualization.mistake_sheet import draw_mistake_sheet
 from orsa.visualization.reliability import Reliability, plot_reliability
+from .common import build_dataset, picture_of
 
 # ------------------------------------------------------------- reliability
 

@@ -11,7 +11,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from orsa.analysis.common import analysis_parser, read_config
 from orsa.datasets.press_faces import identity_of
 from orsa.studies.comparison import Answers, read_answers
 from orsa.studies.occlusion_conditions import read_list
@@ -20,6 +19,7 @@ from orsa.studies.occlusion_suite import LIST_NAMES
 from orsa.utils.configs import scope_of, type_name
 from orsa.utils.fileio import dump_json, write_text
 from orsa.utils.markdown import markdown_table
+from .common import analysis_parser, read_config
 
 # Mean difference between the largest and the smallest channel of a pixel, of
 # 255, below which a picture is grey.

@@ -22,10 +22,6 @@ from orsa.apis.exported import (LOGITS, ExportedModel, ExportInfo, file_format,
 from orsa.apis.inference import model_classes
 from orsa.apis.model import init_model
 from orsa.apis.zoo import looks_like_name, resolve_model
-from orsa.deploy.formats import (DeployedModel, fast_priors, to_half, to_int8,
-                                 write_onnx, write_pt2, write_torchscript)
-from orsa.deploy.sample_faces import (crop_pipeline, crop_size, gather_faces,
-                                      spread)
 from orsa.evaluation.calibration import calibration_file, load_calibration
 from orsa.utils.checkpoint import zoo_path
 from orsa.utils.configs import config_hash
@@ -33,6 +29,9 @@ from orsa.utils.fileio import atomic_path
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
 from orsa.version import __version__
+from .formats import (DeployedModel, fast_priors, to_half, to_int8, write_onnx,
+                      write_pt2, write_torchscript)
+from .sample_faces import crop_pipeline, crop_size, gather_faces, spread
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
 # What an export may differ from PyTorch by: the largest difference of logits

@@ -11,8 +11,8 @@ from typing import (Any, Callable, List, NamedTuple, Optional, Sequence, Tuple,
 import cv2
 import numpy as np
 
-from orsa.faces.align import check_image
 from orsa.utils.warp import map_points
+from .align import check_image
 
 # degrees; the cascade itself finds faces up to some 15 either way
 _TURNS = (0, 20, -20, 40, -40)

@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import box_iou
 
 from orsa.evaluation.calibration import COVERED
-from orsa.faces.results import FaceResult
+from .results import FaceResult
 
 
 def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -23,13 +23,13 @@ from orsa.apis.model import init_model, load_config
 from orsa.apis.training import build_runner, latest_checkpoint, resume_latest
 from orsa.evaluation import FERMetric
 from orsa.prepare.weights import publish
-from orsa.studies.jobs import run_all, run_logged
-from orsa.studies.occlusion_conditions import with_occluder
-from orsa.studies.occlusion_metrics import CLEAN
 from orsa.utils.configs import named_checkpoints, scope_of
 from orsa.utils.fileio import dump_json, load_json, save_npz, write_text
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
+from .jobs import run_all, run_logged
+from .occlusion_conditions import with_occluder
+from .occlusion_metrics import CLEAN
 
 
 class Run(NamedTuple):
@@ -475,7 +475,7 @@ def ablate(args: argparse.Namespace) -> int:
         if failed or args.priors_only:
             return len(failed)
         failed = execute_all(study, runs, args.jobs)
-    from orsa.studies.ablation_report import write_report
+    from .ablation_report import write_report
     write_report(study, runs, args.out or study.work_dir, cv=args.cv)
     return len(failed)
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from orsa.apis.model import build_model
 from orsa.evaluation import FERMetric
-from orsa.studies.ablation import Run, Study, predict, test_faces
-from orsa.studies.complexity import time_in_turn
-from orsa.studies.occlusion_metrics import CLEAN, FIGURES
 from orsa.utils.fileio import dump_json, write_csv, write_text
 from orsa.utils.markdown import markdown_table
 from orsa.visualization import plot_robustness
+from .ablation import Run, Study, predict, test_faces
+from .complexity import time_in_turn
+from .occlusion_metrics import CLEAN, FIGURES
 
 OCCLUDED = 'occluded'
 BATCH = 32

@@ -18,13 +18,13 @@ from orsa.apis.model import load_config
 from orsa.apis.training import add_train_arguments, latest_checkpoint, train
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
-from orsa.studies.jobs import run_all, run_logged
-from orsa.studies.occlusion_metrics import FIGURES
-from orsa.studies.occlusion_suite import SEVERITIES, OcclusionSuite
 from orsa.utils.configs import config_hash, named_checkpoints
 from orsa.utils.fileio import dump_json, load_json
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
+from .jobs import run_all, run_logged
+from .occlusion_metrics import FIGURES
+from .occlusion_suite import SEVERITIES, OcclusionSuite
 
 # of a config, what a training depends on
 _FIELDS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
@@ -364,7 +364,7 @@ def benchmark(args: argparse.Namespace) -> int:
     bench.check_same_data()
     if not args.report_only:
         execute_all(bench, args.jobs)
-    from orsa.studies.benchmark_report import write_report
+    from .benchmark_report import write_report
     write_report(bench, args.out or bench.work_dir, args.last)
     return sum('log' in (bench.stored(run) or {}) for run in bench.runs())
 

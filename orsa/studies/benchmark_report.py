@@ -10,13 +10,13 @@ import torch
 from mmengine.dataset import default_collate
 
 from orsa.apis.model import build_model
-from orsa.studies.ablation import predict
-from orsa.studies.benchmark import Benchmark, summarise_validations
-from orsa.studies.complexity import count_complexity, time_in_turn
-from orsa.studies.occlusion_metrics import FIGURES
 from orsa.utils.fileio import dump_json, load_json, write_csv, write_text
 from orsa.utils.markdown import markdown_table
 from orsa.visualization.tradeoff import plot_tradeoff
+from .ablation import predict
+from .benchmark import Benchmark, summarise_validations
+from .complexity import count_complexity, time_in_turn
+from .occlusion_metrics import FIGURES
 
 BATCHES = (1, 32)
 NAME = 'benchmark'

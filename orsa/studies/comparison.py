@@ -9,12 +9,11 @@ import numpy as np
 
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import read_predictions
-from orsa.studies.ablation_report import paired_difference
-from orsa.studies.occlusion_metrics import (CLEAN, COMMON, FIGURES, WORN,
-                                            group_of)
 from orsa.utils.fileio import (dump_json, load_json, load_npz, write_csv,
                                write_text)
 from orsa.utils.markdown import markdown_table
+from .ablation_report import paired_difference
+from .occlusion_metrics import CLEAN, COMMON, FIGURES, WORN, group_of
 
 # what is a difference of means of faces, and has a paired interval
 PAIRED = ('accuracy', 'uar')

@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.subset_list import read_subset
-from orsa.studies.occlusion_metrics import CLEAN
 from orsa.utils.configs import type_name
+from .occlusion_metrics import CLEAN
 
 
 class Cell(NamedTuple):

@@ -5,12 +5,12 @@ import html
 import os.path as osp
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from orsa.studies.occlusion_metrics import COLUMNS, COMMON, FIGURES, WORN
 from orsa.utils.fileio import write_csv, write_text
 from orsa.utils.markdown import markdown_table
 from orsa.visualization.occluder_sheet import draw_occluder_sheet
 from orsa.visualization.occlusion import (plot_occlusion_curves,
                                           plot_occlusion_heatmap)
+from .occlusion_metrics import COLUMNS, COMMON, FIGURES, WORN
 
 NAME = 'occlusion_suite'
 TITLES = dict(

@@ -32,16 +32,15 @@ from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import COMMON_SHARES, KINDS, SHARES
 from orsa.evaluation import FERMetric
-from orsa.studies.occlusion_conditions import (Cell, CellFaces, name_of,
-                                               read_list, set_cell, with_names,
-                                               with_occluder)
-from orsa.studies.occlusion_metrics import group_of, list_figures, summarise
 from orsa.utils.classes import class_names, common_classes
 from orsa.utils.configs import config_hash, scope_of
 from orsa.utils.fileio import dump_json, save_npz
 from orsa.utils.pretrained import local_file
 from orsa.utils.prior_cache import file_hash
 from orsa.version import __version__
+from .occlusion_conditions import (Cell, CellFaces, name_of, read_list,
+                                   set_cell, with_names, with_occluder)
+from .occlusion_metrics import group_of, list_figures, summarise
 
 FORMAT = 1
 REPORT, FACES = 'occlusion_suite.json', 'occlusion_suite_faces.npz'
@@ -350,7 +349,7 @@ class OcclusionSuite:
              'faces are stored')
         self.compute(todo)
         report, faces = self.collect()
-        from orsa.studies.occlusion_report import write_report
+        from .occlusion_report import write_report
         save_npz(osp.join(self.work_dir, FACES), **faces)
         dump_json(report, osp.join(self.work_dir, REPORT))
         dump_json(

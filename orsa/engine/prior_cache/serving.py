@@ -11,13 +11,11 @@ from typing import Optional, Sequence
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from orsa.engine.prior_cache.identity import (SPLITS, build_dataset,
-                                              clean_pipeline, dataset_config,
-                                              find_twin, list_samples,
-                                              preprocessor_config,
-                                              prior_configs, why_not)
 from orsa.utils.configs import type_name
 from orsa.utils.prior_cache import PRIOR_KEYS, CacheError, PriorCache
+from .identity import (SPLITS, build_dataset, clean_pipeline, dataset_config,
+                       find_twin, list_samples, preprocessor_config,
+                       prior_configs, why_not)
 
 
 def use_prior_cache(cfg: Config,

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
-from orsa.engine.ranks.rank_guard import watch_ranks
+from .rank_guard import watch_ranks
 
 # Seconds that ranks wait for each other; torch's own is 30 minutes for gloo
 # and 10 for NCCL.

@@ -14,9 +14,8 @@ import torch.distributed as dist
 from mmengine.dist import get_world_size, is_distributed
 from mmengine.logging import print_log
 
-from orsa.engine.ranks.rank_faults import (FaultBoard, fault_board, follow,
-                                           lost_a_peer, rank_from_environment,
-                                           write_error_file)
+from .rank_faults import (FaultBoard, fault_board, follow, lost_a_peer,
+                          rank_from_environment, write_error_file)
 
 # How long a rank whose connection broke waits to be told why, in seconds.
 GRACE = 10.

@@ -13,7 +13,7 @@ from mmcv.cnn.utils import fuse_conv_bn
 from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
 from torch.nn.utils import parametrize
 
-from orsa.models.utils.linear import Linear, linear_gelu
+from .linear import Linear, linear_gelu
 
 # how far a copy may be off, in terms of the largest value, and be used
 TOLERANCE = 1e-4

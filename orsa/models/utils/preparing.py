@@ -24,5 +24,5 @@ def prepare_for_inference(model: nn.Module) -> nn.Module:
         >>> from orsa.models.utils.preparing import prepare_for_inference
         >>> model = prepare_for_inference(init_model('orsanet_lite'))
     """
-    from orsa.models.utils.fast_copy import fast_copy
+    from .fast_copy import fast_copy
     return fast_copy(model)

@@ -4,10 +4,10 @@ from typing import Callable, Dict, Optional
 
 import numpy as np
 from mmengine.registry import DATASETS
-from speed.clock import Clock
 
 from orsa.apis.model import load_config
 from orsa.utils.configs import scope_of, type_name
+from .clock import Clock
 
 
 def make_samples(config: str,

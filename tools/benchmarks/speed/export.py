@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, recall_score
-from speed.clock import Clock
-from speed.report import add_speed_arguments, run
 
 from orsa.apis.exported import load_exported
 from orsa.deploy.export import (LIMITS, export_model, load_for_export,
@@ -18,6 +16,8 @@ from orsa.deploy.sample_faces import crop_pipeline, crop_size, noise_faces
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import dump_json
 from orsa.utils.markdown import markdown_table
+from .clock import Clock
+from .report import add_speed_arguments, run
 
 EAGER = 'eager'
 # variant: the file, and its precision

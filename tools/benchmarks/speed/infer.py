@@ -4,11 +4,11 @@ import contextlib
 from typing import Callable, Dict, Optional
 
 import torch
-from speed.clock import Clock
-from speed.plain import make_plain, unfuse
 
 from orsa.apis.model import build_model, load_config
 from orsa.models.utils.preparing import prepare_for_inference
+from .clock import Clock
+from .plain import make_plain, unfuse
 
 DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 

@@ -5,10 +5,10 @@ import platform
 from typing import Dict, List, Optional
 
 import torch
-from speed.turns import TOTAL, Timing, ratio, take_turns
 
 from orsa.utils.fileio import dump_json
 from orsa.utils.markdown import markdown_table
+from .turns import TOTAL, Timing, ratio, take_turns
 
 
 def add_speed_arguments(parser: argparse.ArgumentParser,

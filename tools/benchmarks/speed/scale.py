@@ -7,7 +7,8 @@ from typing import Callable, Dict, Optional
 
 import torch
 import torch.distributed as dist
-from speed.step import make_step
+
+from .step import make_step
 
 
 def make_ranks(config: str,

@@ -7,10 +7,10 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import OPTIM_WRAPPERS
-from speed.clock import Clock
-from speed.plain import PlainSAM, make_plain, unfuse
 
 from orsa.apis.model import build_model, load_config
+from .clock import Clock
+from .plain import PlainSAM, make_plain, unfuse
 
 FIRST, SECOND = 'first pass', 'second pass'
 

@@ -7,7 +7,8 @@ import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
-from speed.clock import use_processor_time
+
+from .clock import use_processor_time
 
 TOTAL = 'total'
 
