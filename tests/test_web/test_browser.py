@@ -164,7 +164,7 @@ def test_what_cannot_be_read_is_said_and_the_page_goes_on(
     broken = tmp_path / 'broken <b>.jpg'
     broken.write_bytes(people.read_bytes()[:500])
     visitor.upload(broken)
-    visitor.wait('do not decode', '[role=alert]')
+    visitor.wait('damaged', '[role=alert]')
     assert 'cannot be read' in page.inner_text('#orsa-message')
     assert not page.locator('#orsa-scores table').is_visible()
     nobody = tmp_path / 'nobody.png'
