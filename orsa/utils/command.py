@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """How every command and script of orsa ends: in one line, or quietly."""
+import argparse
 import contextlib
 import os
 import sys
@@ -8,6 +9,31 @@ from typing import Callable, Optional, TextIO
 from .checkpoint_records import CheckpointError
 
 OK, SOME_FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class RenamedFlag(argparse.Action):
+    """An old spelling of a flag, which works with one line of warning.
+
+    Example:
+        >>> parser.add_argument('--max-occluded', type=float)
+        >>> parser.add_argument('--max-covered', dest='max_occluded',
+        ...                     type=float, action=RenamedFlag)
+
+    Args:
+        dest (str): That of the new flag, whose spelling it is with dashes.
+        kwargs: What the new flag has; for one without a value, ``nargs=0``
+            and ``const``.
+    """
+
+    def __init__(self, option_strings, dest, **kwargs):
+        kwargs.update(default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        super().__init__(option_strings, dest, **kwargs)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        new = '--' + self.dest.replace('_', '-')
+        print(f'orsa: {option_string} is now {new}', file=sys.stderr)
+        setattr(namespace, self.dest,
+                self.const if self.nargs == 0 else values)
 
 
 class _UntilClosed:
