@@ -7,9 +7,10 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 
+from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model
 from orsa.visualization.attention import draw_attention_sheet
-from .common import batches_of, samples_of, words_of
+from .common import samples_of, words_of
 
 
 class CrossAttentionMap(NamedTuple):
@@ -158,8 +159,9 @@ def draw_attention(cfg: Config,
     classes = list(model.dataset_meta['classes'])
     samples = samples_of(cfg, images, count)
     weights, scores = [], []
-    for inputs in batches_of(model, samples):
-        found = cross_attention(model, inputs)
+    for _, found in predict_dataset(
+            model, samples,
+            lambda data: cross_attention(model, data['inputs'])):
         weights.extend(found.weights.cpu().numpy())
         scores.extend(found.logits.softmax(1))
     draw_attention_sheet(

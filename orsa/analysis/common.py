@@ -8,24 +8,22 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 import torch
-import torch.nn as nn
 from mmengine.config import Config
-from mmengine.dataset import Compose, default_collate
+from mmengine.dataset import Compose
 from mmengine.registry import DATASETS
 
+from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model, load_config
 from orsa.evaluation import FERMetric
 from orsa.studies.comparison import read_answers
 from orsa.studies.occlusion_metrics import CLEAN
-from orsa.utils.configs import OptionsAction, scope_of, type_name
+from orsa.utils.configs import OptionsAction, scope_of, split_pipeline
 from orsa.utils.face_parts import LAPA_PALETTE
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_class_sheet, draw_prediction_sheet,
                                 plot_confusion_matrix, spread)
 from orsa.visualization.annotations import draw_annotations
 from orsa.visualization.cam import grad_cam, overlay_heat
-
-BATCH = 32
 
 
 def analysis_parser(description: str,
@@ -120,13 +118,6 @@ def words_of(sample: dict, score: torch.Tensor,
     return picture_of(sample), truth, said, float(score.max())
 
 
-def batches_of(model: nn.Module, samples: Sequence[dict]):
-    """Preprocessed inputs (B, 3, H, W), in the order of the samples."""
-    for start in range(0, len(samples), BATCH):
-        batch = default_collate(samples[start:start + BATCH])
-        yield model.data_preprocessor(batch, False)['inputs']
-
-
 # --------------------------------------------------------------------- CAM
 
 
@@ -158,11 +149,10 @@ def draw_cams(cfg: Config,
                          f'{classes}')
     samples = samples_of(cfg, images, count)
     heats, scores = [], []
-    for inputs in batches_of(model, samples):
-        asked = None
-        if expression is not None:
-            asked = [classes.index(expression)] * len(inputs)
-        heat, logits = grad_cam(model, layer, inputs, asked)
+    target = None if expression is None else classes.index(expression)
+    for _, (heat, logits) in predict_dataset(
+            model, samples,
+            lambda data: grad_cam(model, layer, data['inputs'], target)):
         heats.extend(heat)
         scores.extend(logits.softmax(1))
 
@@ -269,9 +259,9 @@ def _unpacked(dataset: Optional[dict]) -> Optional[dict]:
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
         if inner is not None:
             inner.update(_unpacked(inner))
-    pipeline = dataset.get('pipeline')
-    if pipeline and type_name(pipeline[-1]).startswith('Pack'):
-        dataset['pipeline'] = pipeline[:-1]
+    if dataset.get('pipeline'):
+        load, transforms, _ = split_pipeline(dataset['pipeline'])
+        dataset['pipeline'] = load + transforms
     return dataset
 
 

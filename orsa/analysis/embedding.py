@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model
 from orsa.studies.occlusion_conditions import name_of, read_list, with_occluder
 from orsa.visualization import spread
 from orsa.visualization.embedding import plot_embeddings
-from .common import batches_of, build_dataset
+from .common import build_dataset
 
 # by a list of really occluded faces
 _UNLISTED, _COVERED = 'nothing listed', 'really covered'
@@ -78,12 +79,14 @@ def features(cfg: Config,
         kinds.append(f'{kind}, severity {severity}')
     found = []
     for source in sources:
-        samples = [source[int(i)] for i in chosen]
-        with torch.no_grad():
-            found += [
-                model.extract_feat(inputs, stage='pre_logits')
-                for inputs in batches_of(model, samples)
-            ]
+        found += [
+            feature for _, feature in predict_dataset(
+                model,
+                source,
+                lambda data: model.extract_feat(
+                    data['inputs'], stage='pre_logits'),
+                indices=chosen.tolist())
+        ]
     covers = np.repeat(np.arange(len(sources)), len(chosen))
     if listed:
         names, _ = read_list(dataset,

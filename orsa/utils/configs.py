@@ -1,9 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Small questions to a config."""
 import argparse
+import copy
 import hashlib
 import json
-from typing import List
+from typing import List, NamedTuple, Sequence
 
 from mmengine.config import DictAction
 from mmengine.registry import DefaultScope
@@ -45,6 +46,49 @@ def type_name(cfg: dict) -> str:
     """
     kind = cfg['type']
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
+class Pipeline(NamedTuple):
+    """A config of transforms in three lists, see :func:`split_pipeline`.
+
+    Attributes:
+        load (list[dict]): What brings the image: transforms at the beginning
+            that are called ``Load...`` or ``Draw...``.
+        transforms (list[dict]): What changes it.
+        pack (list[dict]): What packs the sample: transforms at the end that
+            are called ``Pack...``.
+    """
+    load: List[dict]
+    transforms: List[dict]
+    pack: List[dict]
+
+
+def split_pipeline(pipeline: Sequence[dict]) -> Pipeline:
+    """Copies of a pipeline's transforms, by what they do.
+
+    To change a pipeline, join lists again:
+
+    Args:
+        pipeline (Sequence[dict]): Configs of transforms.
+
+    Returns:
+        Pipeline: Together they are ``pipeline``.
+
+    Examples:
+        >>> load, transforms, pack = split_pipeline([
+        ...     dict(type='LoadFace'), dict(type='Resize', scale=224),
+        ...     dict(type='PackInputs')])
+        >>> occluded = [*load, dict(type='orsa.OccludeFace'),
+        ...             *transforms, *pack]
+    """
+    names = [type_name(transform) for transform in pipeline]
+    start, end = 0, len(names)
+    while start < end and names[start].startswith(('Load', 'Draw')):
+        start += 1
+    while end > start and names[end - 1].startswith('Pack'):
+        end -= 1
+    copied = [copy.deepcopy(transform) for transform in pipeline]
+    return Pipeline(copied[:start], copied[start:end], copied[end:])
 
 
 def config_hash(obj) -> str:

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ def grad_cam(
     model: nn.Module,
     layer: Optional[str],
     inputs: torch.Tensor,
-    classes: Optional[Sequence[int]] = None
+    classes: Union[int, Sequence[int], None] = None
 ) -> Tuple[np.ndarray, torch.Tensor]:
     """Where a classifier looks, by the gradients of a map.
 
@@ -27,8 +27,8 @@ def grad_cam(
             is the image encoder of :class:`orsa.models.ORSANet`, else the
             backbone.
         inputs (Tensor): (B, 3, H, W), preprocessed.
-        classes (Sequence[int], optional): Of each image the class that is
-            asked about. Defaults to None, the predicted ones.
+        classes (int | Sequence[int], optional): The target class, of all
+            images or of each. Defaults to None, the predicted ones.
 
     Returns:
         tuple[np.ndarray, Tensor]: (B, H, W), of each image in [0, 1], all 0
@@ -63,10 +63,10 @@ def grad_cam(
     if not feature.requires_grad:
         raise ValueError(f"'{layer}' gets no gradients, it is frozen: name a "
                          'part that is trained')
-    chosen = (
-        logits.argmax(1)
-        if classes is None else torch.as_tensor(classes).to(logits.device))
-    score = logits.gather(1, chosen[:, None]).sum()
+    chosen = logits.argmax(1) if classes is None else torch.as_tensor(
+        classes, device=logits.device).expand(len(logits))
+    with torch.enable_grad():
+        score = logits.gather(1, chosen[:, None]).sum()
     gradient, = torch.autograd.grad(score, feature)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     maps = F.relu((weights * feature).sum(1, keepdim=True)).detach()

@@ -6,9 +6,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
+from mmengine.dataset import default_collate
 
 from orsa.analysis.attention import cross_attention, find_cross_attention
-from orsa.analysis.common import batches_of, picture_of
+from orsa.analysis.common import picture_of
 from orsa.apis import FaceResult, FERInferencer, ImageResult
 from orsa.apis.inference import packed_crops
 
@@ -223,7 +224,7 @@ class Viewer:
         model = self.inferencer.model
         with self._lock:
             rows = packed_crops(model, [crop])
-            inputs = next(batches_of(model, rows))
+            inputs = model.data_preprocessor(default_collate(rows))['inputs']
             if of == 'landmarks':
                 shares = cross_attention(model, inputs).weights[0].mean(0)
                 return _spread(picture_of(rows[0]), shares.cpu().numpy())

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from orsa.analysis.attention import cross_attention
-from orsa.analysis.common import batches_of
-from orsa.apis.inference import packed_crops
+from orsa.apis.inference import prepare
 from orsa.datasets import OccludeFace, SyntheticFaces
 from orsa.web import Viewer, markup
 from orsa.web.viewer import Refusal, drawn_people
@@ -178,7 +177,7 @@ def test_the_map_of_where_it_looks(viewer, look):
 def test_the_map_of_landmarks_is_that_of_the_tool(viewer, look):
     crop = look.faces[0].crop
     model = viewer.inferencer.model
-    inputs = next(batches_of(model, packed_crops(model, [crop])))
+    inputs = prepare(model, [crop])['inputs']
     shares = cross_attention(model, inputs).weights[0].mean(0).numpy()
     _, heat, (lowest, highest) = viewer.attention(crop, 'landmarks')
     assert (lowest, highest) == pytest.approx((shares.min(), shares.max()))
