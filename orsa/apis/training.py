@@ -490,6 +490,9 @@ def _dry_run(cfg: Config, args: argparse.Namespace) -> Runner:
     _choose_start(cfg, args)
     with tempfile.TemporaryDirectory() as folder, scope_of(cfg):
         cfg.work_dir = folder  # which a Runner makes
+        # MMEngine names loggers by the experiment and the second: a training
+        # of the same process would write to those of the folder that is gone
+        cfg.experiment_name = osp.basename(folder)
         runner = _prepare(cfg, args)
         print(describe(runner))
         missing = missing_files(runner.model, cfg.get('load_from'))

@@ -85,14 +85,17 @@ def test_no_learning_rate_is_none(base, tmp_path, optimizer):
             'frozen') in log
 
 
-def test_a_dry_run_counts_them(base, tmp_path, capsys):
+def test_a_dry_run_counts_them(base, tmp_path, capsys, monkeypatch):
     config = write(base, 'lr_mult.py', KEYS)
+    # within a second, as far as MMEngine's names of logs know
+    monkeypatch.setattr('time.strftime', lambda *args: '20260101_000000')
     train(config, tmp_path, '--dry-run')
     table = dict(
         re.findall(r'^([\w.]+) +([\d,]+) +[\d,]+$',
                    capsys.readouterr().out, re.MULTILINE))
     assert table['backbone.image_encoder'] == '0' != table['head.fc']
     assert {n for v, n in table.items() if v.startswith('neck')} == {'0'}
+    train(config, tmp_path)
 
 
 def test_it_would_not_be_so_by_itself(base, tmp_path):
