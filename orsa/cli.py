@@ -261,7 +261,7 @@ def _add_stream(parser: argparse.ArgumentParser) -> None:
 def _video(args: argparse.Namespace) -> int:
     from orsa.apis import annotate_video
     from orsa.apis.predicting import Names
-    from orsa.faces.pictures import PictureError
+    from orsa.faces.pictures import ImageError
     inferencer, names, failed = _inferencer(args), Names(args.out), 0
     for path in args.videos:
         try:
@@ -275,7 +275,7 @@ def _video(args: argparse.Namespace) -> int:
                 max_seconds=args.seconds,
                 draw=_draw(args),
                 show_progress=not args.quiet)
-        except PictureError as error:
+        except ImageError as error:
             fail(f'{path}: {error}')
             failed += 1
             continue
@@ -318,7 +318,7 @@ def _webcam(args: argparse.Namespace) -> int:
     import cv2
 
     from orsa.apis import annotate_video
-    from orsa.faces.pictures import PictureError
+    from orsa.faces.pictures import ImageError
 
     def show(drawn, result) -> bool:
         cv2.imshow('orsa (q ends)', drawn)
@@ -335,7 +335,7 @@ def _webcam(args: argparse.Namespace) -> int:
             max_seconds=args.seconds,
             draw=_draw(args),
             on_frame=None if args.no_window else show)
-    except PictureError as error:
+    except ImageError as error:
         return fail(str(error), SOME_FAILED)
     except cv2.error as error:
         return fail(

@@ -18,7 +18,7 @@ from orsa.evaluation import FERMetric
 from orsa.studies.comparison import read_answers
 from orsa.studies.occlusion_metrics import CLEAN
 from orsa.utils.configs import OptionsAction, scope_of, split_pipeline
-from orsa.utils.face_parts import LAPA_PALETTE
+from orsa.utils.face_regions import LAPA_PALETTE
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_class_sheet, draw_prediction_sheet,
                                 plot_confusion_matrix, spread)

@@ -17,7 +17,7 @@ from orsa.evaluation.calibration import Calibration, load_calibration
 from orsa.faces.align import align_faces, align_five, crop_face
 from orsa.faces.detectors import (Detections, Detector, build_detector,
                                   check_detections)
-from orsa.faces.pictures import (MAX_PIXELS, Inputs, Picture, PictureError,
+from orsa.faces.pictures import (MAX_PIXELS, ImageError, Inputs, Picture,
                                  is_video, list_pictures, load_picture,
                                  one_by_one)
 from orsa.faces.results import FaceResult, ImageResult
@@ -281,7 +281,7 @@ class FERInferencer(BaseInferencer):
         from .video import VideoReader, stream_video
         try:
             reader = VideoReader(path)
-        except PictureError as error:
+        except ImageError as error:
             yield ImageResult(str(path), error=str(error))
             return
         with reader:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 import cv2
 import numpy as np
 
-from orsa.faces.pictures import MAX_PIXELS, PictureError, stem_of
+from orsa.faces.pictures import MAX_PIXELS, ImageError, stem_of
 from orsa.faces.results import ImageResult
 from orsa.faces.tracking import FaceTracker
 from orsa.utils.fileio import atomic_path, check_writable
@@ -53,7 +53,7 @@ class VideoReader:
         error (str, optional): After the last frame, what was wrong.
 
     Raises:
-        PictureError: In one line, if it cannot be opened, or its frames are
+        ImageError: In one line, if it cannot be opened, or its frames are
             of more than 89 million pixels.
     """
 
@@ -69,15 +69,15 @@ class VideoReader:
                 fault = ('it was drawn by orsa: name the video that it was '
                          'made from')
             if fault or not osp.getsize(source):
-                raise PictureError(fault or 'the file is empty')
+                raise ImageError(fault or 'the file is empty')
             if not _is_text(source):
-                raise PictureError('its name is no UTF-8, which OpenCV needs: '
-                                   'rename it')
+                raise ImageError('its name is no UTF-8, which OpenCV needs: '
+                                 'rename it')
         self._source = source
         self._capture = _open(source)
         if not self._capture.isOpened():
             self.close()
-            raise PictureError(
+            raise ImageError(
                 f'there is no camera {source}, or another program has it'
                 if self.is_camera else 'it is no video that OpenCV reads, or '
                 'is cut off before its index; pictures are for orsa predict')
@@ -91,7 +91,7 @@ class VideoReader:
         self.error: Optional[str] = None
         if _too_large(self.size):
             self.close()
-            raise PictureError(_too_large(self.size))
+            raise ImageError(_too_large(self.size))
 
     def __iter__(self) -> Iterator[ImageResult]:
         """Frames without faces, with ``image``, ``frame`` and ``time``."""
@@ -372,7 +372,7 @@ def annotate_video(inferencer,
         VideoSummary: What was done, and what went wrong.
 
     Raises:
-        PictureError: If the video cannot be opened or has no frame.
+        ImageError: If the video cannot be opened or has no frame.
         OSError: If a file cannot be written.
     """
     with VideoReader(source) as frames, contextlib.ExitStack() as stack:
@@ -405,7 +405,7 @@ def annotate_video(inferencer,
         summary.left_out = sinks[1].left_out if sinks else 0.
         summary.tracks = tracker.num_tracks
         if not summary.frames and not summary.interrupted:
-            raise PictureError(frames.error or 'it has no frame')
+            raise ImageError(frames.error or 'it has no frame')
     return summary
 
 

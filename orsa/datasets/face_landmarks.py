@@ -8,8 +8,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from orsa.registry import DATASETS
-from orsa.utils.face_parts import FLIP_68
-from orsa.utils.image_files import PICTURE_SUFFIXES
+from orsa.utils.face_regions import FLIP_68
+from orsa.utils.image_files import IMAGE_SUFFIXES
 from .annotated_records import NamingDataset, annotated_records, check_points
 from .subset_list import read_lines
 
@@ -126,7 +126,7 @@ class Face300WDataset(_LandmarkDataset):
             files = [osp.splitext(name) for name in sorted(os.listdir(path))]
             pictures = {
                 stem: stem + suffix
-                for stem, suffix in files if suffix.lower() in PICTURE_SUFFIXES
+                for stem, suffix in files if suffix.lower() in IMAGE_SUFFIXES
             }
             points = {
                 stem: stem + suffix

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 from mmengine.logging import print_log
 
 from orsa.registry import DATASETS
-from orsa.utils.face_parts import (FACE_CLASSES, FACE_PALETTE, IGNORED,
-                                   LAPA_CLASSES, LAPA_PALETTE)
-from orsa.utils.image_files import PICTURE_SUFFIXES, find_pictures
+from orsa.utils.face_regions import (FACE_CLASSES, FACE_PALETTE, IGNORED,
+                                     LAPA_CLASSES, LAPA_PALETTE)
+from orsa.utils.image_files import IMAGE_SUFFIXES, find_images
 from .annotated_records import NamingDataset, annotated_records
 from .subset_list import read_lines
 
@@ -24,7 +24,7 @@ def read_labels(labels: Labels) -> Dict[str, Any]:
     Args:
         labels (Sequence | Mapping): For each value of the masks, by its place
             or its key, the name of the class in
-            :data:`orsa.utils.face_parts.FACE_CLASSES` or the names of all
+            :data:`orsa.utils.face_regions.FACE_CLASSES` or the names of all
             that a pixel with it may be; None or none for what is to be
             ignored.
 
@@ -172,7 +172,7 @@ class LaPaDataset(_ParsingDataset):
                     'it from github.com/jd-opensource/lapa-dataset')
         present = set(os.listdir(labels))
         records = []
-        for name in find_pictures(images)[0]:
+        for name in find_images(images)[0]:
             mask = osp.splitext(name)[0] + '.png'
             if mask not in present:
                 raise FileNotFoundError(
@@ -201,15 +201,15 @@ class MaskFolderDataset(_ParsingDataset):
 
     Data sets divide a face in their own ways: the "skin" of one holds nose and
     lips, the "hair" of another brows. So each value of the masks stands for a
-    *set* of the classes ``orsa.utils.face_parts.FACE_CLASSES``, LaPa's eleven
-    and 'occluder'. After ``mmseg.LoadAnnotations`` and ``orsa.AsSegSample``
-    the map of a sample holds labels that count from 0 in the order of
-    ``labels``, and 255 where they are ignored; ``label_sets`` says which
-    classes each label stands for, by their indices. It is in every sample
-    (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the metainfo, so
-    that a batch may hold samples of several data sets, for a loss that sums
-    the probabilities over a set. ``orsa.RandomFaceAffine`` knows which labels
-    a flip exchanges.
+    *set* of the classes ``orsa.utils.face_regions.FACE_CLASSES``, LaPa's
+    eleven and 'occluder'. After ``mmseg.LoadAnnotations`` and
+    ``orsa.AsSegSample`` the map of a sample holds labels that count from 0 in
+    the order of ``labels``, and 255 where they are ignored; ``label_sets``
+    says which classes each label stands for, by their indices. It is in every
+    sample (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the
+    metainfo, so that a batch may hold samples of several data sets, for a loss
+    that sums the probabilities over a set. ``orsa.RandomFaceAffine`` knows
+    which labels a flip exchanges.
 
     Args:
         labels (Sequence | Mapping): What each value of the masks stands for:
@@ -317,7 +317,7 @@ class MaskFolderDataset(_ParsingDataset):
                 f"MaskFolderDataset: there is no folder '{folder}'. Set "
                 'data_root, or data_prefix=dict(img_path=..., '
                 'seg_map_path=...)')
-        return find_pictures(folder)[0]
+        return find_images(folder)[0]
 
     def _listed(self, images: dict, masks: dict) -> List[str]:
         if not self.ann_file:
@@ -326,7 +326,7 @@ class MaskFolderDataset(_ParsingDataset):
         for number, line in read_lines(self.ann_file):
             root, suffix = osp.splitext(line)
             name = osp.normpath(root if suffix.lower() in
-                                PICTURE_SUFFIXES else line)
+                                IMAGE_SUFFIXES else line)
             for there, key in ((images, 'img_path'), (masks, 'seg_map_path')):
                 if name not in there:
                     raise FileNotFoundError(

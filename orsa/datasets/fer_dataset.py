@@ -15,8 +15,8 @@ from mmpretrain.datasets import BaseDataset
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.image_files import PICTURE_SUFFIXES, file_fault, read_bytes
-from orsa.utils.picture_reader import PictureError, decode_picture, tell_notes
+from orsa.utils.image_files import IMAGE_SUFFIXES, file_fault, read_bytes
+from orsa.utils.image_reader import ImageError, decode_image, warn_notes
 from orsa.utils.seeding import SharedEpoch, seeded
 from .packed_files import BACKEND, PackedFiles
 from .subset_list import (listed_label, read_classes, read_lines, read_subset,
@@ -51,10 +51,10 @@ def read_image(path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
 def _decode(data: bytes,
             path: str) -> Tuple[Optional[np.ndarray], Optional[str]]:
     try:
-        image, notes = decode_picture(data)
-    except PictureError as error:
+        image, notes = decode_image(data)
+    except ImageError as error:
         return None, str(error)
-    tell_notes(path, notes)
+    warn_notes(path, notes)
     return image, None
 
 
@@ -520,7 +520,7 @@ class FERDataset(BaseDataset):
 
         Args:
             passed_over (dict[str, int]): Their number by kind, as of
-                :func:`orsa.utils.image_files.find_pictures`; kept as
+                :func:`orsa.utils.image_files.find_images`; kept as
                 ``passed_over``.
         """
         self.passed_over = passed_over
@@ -532,7 +532,7 @@ class FERDataset(BaseDataset):
     def sample_name(self, entry: str) -> str:
         """Turn an entry of a list of files into the name of a sample."""
         root, suffix = osp.splitext(entry)
-        return root if suffix.lower() in PICTURE_SUFFIXES else entry
+        return root if suffix.lower() in IMAGE_SUFFIXES else entry
 
     def filter_data(self) -> List[dict]:
         """Number the classes; leave out what was asked to be left out."""

@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import CONVENTIONS, RAFDB_CLASSES, expression_of
-from orsa.utils.image_files import find_pictures
+from orsa.utils.image_files import find_images
 from .parted_dataset import PartedDataset
 from .subset_list import whole_number
 
@@ -94,7 +94,7 @@ def list_class_folders(
     """
     records, passed_over = [], Counter()
     for folder, expression in classes.items():
-        files, passed = find_pictures(osp.join(root, folder))
+        files, passed = find_images(osp.join(root, folder))
         passed_over.update(passed)
         stems = Counter(osp.splitext(file)[0] for file in files)
         for file in files:
@@ -132,7 +132,7 @@ class ImageFolder(PartedDataset):
 
     or by index; then ``convention`` has to say whose. A sample's name is
     'anger/0001' or 'anger/person1/0001'. Files that are no pictures by their
-    suffix (``orsa.utils.image_files.PICTURE_SUFFIXES``, in any case), and
+    suffix (``orsa.utils.image_files.IMAGE_SUFFIXES``, in any case), and
     hidden ones, are passed over, which is logged and counted in
     ``passed_over``.
 

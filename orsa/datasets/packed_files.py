@@ -14,7 +14,7 @@ from typing import Dict, Optional, Tuple
 
 from mmengine.fileio import BaseStorageBackend, register_backend
 
-from orsa.utils.image_files import picture_fault
+from orsa.utils.image_files import image_fault
 
 BACKEND = 'orsa_lmdb'
 FORMAT = 1
@@ -151,12 +151,12 @@ class PackedFiles(BaseStorageBackend):
         Raises:
             FileNotFoundError: If it is not here.
             OSError: If it is a picture that no decoder should be given, see
-                :func:`orsa.utils.image_files.picture_fault`.
+                :func:`orsa.utils.image_files.image_fault`.
         """
         content = self.find(filepath)
         if content is None:
             raise FileNotFoundError(self._lacks(filepath))
-        fault = picture_fault(content)
+        fault = image_fault(content)
         if fault:
             raise OSError(f"'{filepath}' in '{self.db_path}' is not read: "
                           f'{fault}. Restore it from the original archive. '

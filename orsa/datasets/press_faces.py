@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.face_parts import LAPA_CLASSES
+from orsa.utils.face_regions import LAPA_CLASSES
 from .annotated_records import check_points
 from .fer_dataset import read_image
 

@@ -21,7 +21,7 @@ import os.path as osp
 import re
 from typing import Iterator, List, Optional, Tuple
 
-from orsa.utils.image_files import find_pictures, open_ordinary
+from orsa.utils.image_files import find_images, open_ordinary
 
 
 def read_lines(path: str) -> List[Tuple[int, str]]:
@@ -113,7 +113,7 @@ def read_subset(path: str) -> List[Tuple[int, str]]:
     """
     if osp.isdir(path):
         lines = [(i, osp.basename(name))
-                 for i, name in enumerate(find_pictures(path)[0], 1)]
+                 for i, name in enumerate(find_images(path)[0], 1)]
     else:
         lines = [(i, s) for i, s in read_lines(path) if not s.startswith('#')]
     # a header counts the lines that follow it

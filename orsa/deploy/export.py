@@ -25,9 +25,8 @@ from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.evaluation.calibration import calibration_file, load_calibration
 from orsa.utils.checkpoint import zoo_path
 from orsa.utils.configs import config_hash
-from orsa.utils.fileio import atomic_path
+from orsa.utils.fileio import atomic_path, file_hash
 from orsa.utils.pretrained import local_file
-from orsa.utils.prior_cache import file_hash
 from orsa.version import __version__
 from .formats import (DeployedModel, fast_priors, to_half, to_int8, write_onnx,
                       write_pt2, write_torchscript)

@@ -14,8 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from orsa.utils.checkpoint import zoo_path
-from orsa.utils.fileio import dump_json, load_json
-from orsa.utils.prior_cache import file_hash
+from orsa.utils.fileio import dump_json, file_hash, load_json
 
 # A temperature beyond this, or below its inverse, is no temperature.
 _MOST = 20

@@ -11,13 +11,13 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
-from orsa.utils.image_files import (MISSING, PICTURE_SUFFIXES, file_fault,
+from orsa.utils.image_files import (IMAGE_SUFFIXES, MISSING, file_fault,
                                     open_ordinary)
+from orsa.utils.image_reader import (MAX_PIXELS, Decoded, ImageError,
+                                     check_size, decode_image,
+                                     decoder_messages, from_array, from_pillow,
+                                     warn_notes)
 from orsa.utils.own_files import is_own_file
-from orsa.utils.picture_reader import (MAX_PIXELS, Decoded, PictureError,
-                                       check_size, decode_picture,
-                                       decoder_messages, from_array,
-                                       from_pillow, tell_notes)
 
 VIDEO_SUFFIXES = ('.3gp', '.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4',
                   '.mpeg', '.mpg', '.mts', '.ogv', '.ts', '.webm', '.wmv')
@@ -134,7 +134,7 @@ def _list_path(path: str) -> Iterator[Source]:
     if osp.isdir(path):
         found = sorted(
             entry.path for entry in os.scandir(path)
-            if osp.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES
+            if osp.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
             # not of the entry, which raises for a link in a circle
             and not osp.isdir(entry.path))
         if not found:
@@ -186,7 +186,7 @@ def read_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Args:
         picture (Picture): A file, its bytes, or one that is open for
-            reading, see :func:`orsa.utils.picture_reader.decode_picture`; a
+            reading, see :func:`orsa.utils.image_reader.decode_image`; a
             picture of Pillow's; or an array (H, W), (H, W, 1), (H, W, 3) BGR
             or (H, W, 4) BGRA, uint8 or uint16.
         max_pixels (int): A picture of more pixels is refused before it is
@@ -196,12 +196,12 @@ def read_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         np.ndarray: (H, W, 3), BGR uint8, contiguous.
 
     Raises:
-        PictureError: In one line, if a file cannot be read.
+        ImageError: In one line, if a file cannot be read.
         TypeError: If an array is of another kind.
     """
     image, notes = load_picture(picture, max_pixels)
     kind = _kind(picture)
-    tell_notes(os.fspath(picture) if kind == 'path' else kind, notes)
+    warn_notes(os.fspath(picture) if kind == 'path' else kind, notes)
     return image
 
 
@@ -219,14 +219,14 @@ def load_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> Decoded:
             return from_pillow(picture)
         data = _read(picture)
         with decoder_messages() as said:
-            found = decode_picture(data, max_pixels)
-    except PictureError:
+            found = decode_image(data, max_pixels)
+    except ImageError:
         raise
     except PermissionError as error:
-        raise PictureError('it may not be read: change its permissions') \
+        raise ImageError('it may not be read: change its permissions') \
             from error
     except (OSError, ValueError) as error:
-        raise PictureError(f'it cannot be read ({error})') from error
+        raise ImageError(f'it cannot be read ({error})') from error
     return found if found.notes else Decoded(found.image, tuple(said))
 
 
@@ -234,7 +234,7 @@ def _read(picture: Picture) -> bytes:
     if hasattr(picture, 'read'):
         data = picture.read()
         if isinstance(data, str):
-            raise PictureError("the file is open for text: open it with 'rb'")
+            raise ImageError("the file is open for text: open it with 'rb'")
         return data
     if not isinstance(picture, (str, os.PathLike)):
         return bytes(picture)
@@ -243,8 +243,8 @@ def _read(picture: Picture) -> bytes:
     if fault == MISSING and '://' in path:
         fault = 'addresses are not read: download it first'
     if fault:
-        raise PictureError(fault)
+        raise ImageError(fault)
     if is_video(path):
-        raise PictureError("this is a video: use 'orsa video'")
+        raise ImageError("this is a video: use 'orsa video'")
     with open_ordinary(path, 'rb') as file:
         return file.read()

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from orsa.utils.face_parts import LAPA_CLASSES
+from orsa.utils.face_regions import LAPA_CLASSES
 from orsa.utils.warp import map_points
 
 

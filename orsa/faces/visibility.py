@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from orsa.utils.face_parts import LAPA_CLASSES
+from orsa.utils.face_regions import LAPA_CLASSES
 
 # Classes of a parser that are no face: the background, and of LaPa's hair.
 _NOT_FACE = {len(LAPA_CLASSES): (0, LAPA_CLASSES.index('hair'))}

@@ -23,9 +23,10 @@ from mmengine.utils import ProgressBar
 from orsa.apis.model import load_config
 from orsa.engine.prior_cache import identity
 from orsa.utils.configs import OptionsAction, scope_of, type_name
-from orsa.utils.fileio import atomic_path, dump_json, plain_disk_errors
+from orsa.utils.fileio import (atomic_path, dump_json, file_hash,
+                               plain_disk_errors)
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
-                                    CacheError, PriorCache, file_hash)
+                                    CacheError, PriorCache)
 from orsa.utils.same_batch import provide
 from orsa.version import __version__
 

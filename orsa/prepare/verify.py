@@ -21,7 +21,7 @@ from orsa.datasets.published import PUBLISHED, Published
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
 from orsa.utils.fileio import atomic_path
 from orsa.utils.image_files import MISSING, file_fault
-from orsa.utils.picture_reader import decoder_messages, listening
+from orsa.utils.image_reader import collect_notes, decoder_messages
 from orsa.visualization import draw_class_sheet, thumbnail
 
 NAMES = ('rafdb', 'affectnet7', 'affectnet8', 'ferplus', 'occlufer',
@@ -490,7 +490,7 @@ class _Scan:
 
     def _examine(self, i: int) -> tuple:
         split, record = self.split_of[i], self.records[i]
-        with listening() as notes:
+        with collect_notes() as notes:
             image, reason = self.datasets[split].read_image(record)
         for note in notes:
             self.damaged[i] = note
@@ -507,7 +507,7 @@ class _Scan:
         """Which pictures of a batch the decoders have said something of."""
         for i in batch:
             split, record = self.split_of[i], self.records[i]
-            with decoder_messages() as said, listening():
+            with decoder_messages() as said, collect_notes():
                 image, _ = self.datasets[split].read_image(record)
             if said and image is not None:
                 self.damaged.setdefault(i, said[0])

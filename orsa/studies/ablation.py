@@ -24,9 +24,9 @@ from orsa.apis.training import build_runner, latest_checkpoint, resume_latest
 from orsa.evaluation import FERMetric
 from orsa.prepare.weights import publish
 from orsa.utils.configs import named_checkpoints, scope_of
-from orsa.utils.fileio import dump_json, load_json, save_npz, write_text
+from orsa.utils.fileio import (dump_json, file_hash, load_json, save_npz,
+                               write_text)
 from orsa.utils.pretrained import local_file
-from orsa.utils.prior_cache import file_hash
 from .jobs import run_all, run_logged
 from .occlusion_conditions import with_occluder
 from .occlusion_metrics import CLEAN

@@ -19,9 +19,8 @@ from orsa.apis.training import add_train_arguments, latest_checkpoint, train
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
 from orsa.utils.configs import config_hash, named_checkpoints
-from orsa.utils.fileio import dump_json, load_json
+from orsa.utils.fileio import dump_json, file_hash, load_json
 from orsa.utils.pretrained import local_file
-from orsa.utils.prior_cache import file_hash
 from .jobs import run_all, run_logged
 from .occlusion_metrics import FIGURES
 from .occlusion_suite import SEVERITIES, OcclusionSuite

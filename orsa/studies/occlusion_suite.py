@@ -34,9 +34,8 @@ from orsa.datasets.drawing.occluders import COMMON_SHARES, KINDS, SHARES
 from orsa.evaluation import FERMetric
 from orsa.utils.classes import class_names, common_classes
 from orsa.utils.configs import config_hash, scope_of
-from orsa.utils.fileio import dump_json, save_npz
+from orsa.utils.fileio import dump_json, file_hash, save_npz
 from orsa.utils.pretrained import local_file
-from orsa.utils.prior_cache import file_hash
 from orsa.version import __version__
 from .occlusion_conditions import (Cell, CellFaces, name_of, read_list,
                                    set_cell, with_names, with_occluder)

@@ -18,8 +18,8 @@ from mmengine.runner import checkpoint as tables
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from .checkpoint_records import ZOO_PREFIX, CheckpointError, safe_globals
+from .fileio import file_hash
 from .inspection import inspect
-from .prior_cache import file_hash
 
 
 @contextlib.contextmanager

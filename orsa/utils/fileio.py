@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import hashlib
 import json
 import math
 import os
@@ -67,7 +68,7 @@ class AtomicBackend(LocalBackend):
 
     All loaders of pictures read by it: what would make a decoder take memory
     or time without end is refused, see
-    :func:`orsa.utils.image_files.picture_fault`.
+    :func:`orsa.utils.image_files.image_fault`.
     """
 
     def get(self, filepath: str) -> bytes:
@@ -199,6 +200,16 @@ def _flush_folder(folder: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def file_hash(path: str) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Args:
+        path (str): The file, read in pieces.
+    """
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def write_text(path: str, text: str) -> None:

@@ -23,12 +23,12 @@ _PLAIN = {*range(1, 0xff)} - {*range(0xd0, 0xd8)}
 
 # In lower case; what OpenCV opens, but for the formats of floating-point
 # pixels (EXR, HDR, PFM), and HEIC, which needs a package.
-PICTURE_SUFFIXES = ('.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.jfif',
-                    '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png',
-                    '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
+IMAGE_SUFFIXES = ('.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.jfif',
+                  '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png',
+                  '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
 
 
-def find_pictures(folder: str) -> Tuple[List[str], Dict[str, int]]:
+def find_images(folder: str) -> Tuple[List[str], Dict[str, int]]:
     """List the pictures in a folder by their suffix, at any depth.
 
     Links are followed, but for those that lead back to where they are. What
@@ -56,7 +56,7 @@ def find_pictures(folder: str) -> Tuple[List[str], Dict[str, int]]:
             suffix = osp.splitext(name)[1].lower()
             if _hidden(name):
                 passed['hidden files'] += 1
-            elif suffix in PICTURE_SUFFIXES:
+            elif suffix in IMAGE_SUFFIXES:
                 found.append(osp.relpath(osp.join(parent, name), folder))
             else:
                 passed[suffix or 'files without a suffix'] += 1
@@ -67,7 +67,7 @@ def _hidden(name: str) -> bool:
     return name.startswith(('.', '__'))
 
 
-def picture_fault(data: bytes) -> Optional[str]:
+def image_fault(data: bytes) -> Optional[str]:
     """Why the bytes of a picture should not be given to a decoder.
 
     Decoders believe what a file says: OpenCV takes up to 4 GB for a PNG of
@@ -238,11 +238,11 @@ def read_bytes(path: str) -> bytes:
 
     Raises:
         OSError: If it is no ordinary file, or a picture that no decoder
-            should be given, see :func:`picture_fault`.
+            should be given, see :func:`image_fault`.
     """
     with open_ordinary(path, 'rb', buffering=0) as file:
         data = file.read()
-    fault = picture_fault(data)
+    fault = image_fault(data)
     if fault:
         raise OSError(f"'{osp.abspath(path)}' is not read: {fault}. Restore "
                       'it from the original archive, or remove it')

@@ -1,13 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Outputs of frozen priors on the disk: the format, and reading it."""
-import hashlib
 import os.path as osp
 import zlib
 from typing import Dict, Tuple
 
 import numpy as np
 
-from .fileio import load_json, load_npy
+from .fileio import file_hash, load_json, load_npy
 
 FORMAT = 1
 MANIFEST = 'manifest.json'
@@ -31,15 +30,6 @@ def sample_key(results: dict) -> str:
         raise CacheError('a cache of priors is keyed by image, but the sample '
                          f'has no name and no img_path: {sorted(results)}')
     return str(key)
-
-
-def file_hash(path: str) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class PriorCache:

@@ -4,7 +4,7 @@ from typing import Optional, Sequence
 import cv2
 import numpy as np
 
-from orsa.utils.face_parts import LAPA_PALETTE
+from orsa.utils.face_regions import LAPA_PALETTE
 
 # BGR; blue is seen, orange is hidden
 _SEEN, _HIDDEN = (233, 180, 86), (0, 94, 213)

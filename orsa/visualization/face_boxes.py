@@ -6,7 +6,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from orsa.utils.face_parts import LAPA_PALETTE
+from orsa.utils.face_regions import LAPA_PALETTE
 from .annotations import draw_annotations
 
 # RGB of the Okabe-Ito palette, which colour-blind people tell apart: frame

@@ -4,7 +4,7 @@ from typing import Dict, Optional, Sequence
 import cv2
 import numpy as np
 
-from orsa.utils.face_parts import LAPA_CLASSES, LAPA_PALETTE, LINES_68
+from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE, LINES_68
 from orsa.utils.fileio import atomic_path
 from orsa.utils.own_files import MARK
 from .curves import COLOURS

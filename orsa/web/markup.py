@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from orsa.apis import FaceResult
-from orsa.utils.face_parts import LAPA_CLASSES, LAPA_PALETTE
+from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE
 
 DOCS_PAGES = (('web', 'About this page'), ('responsible_use',
                                            'Responsible use'))

@@ -24,9 +24,9 @@ from orsa.apis.predicting import predict_to_files
 from orsa.apis.video import VideoReader
 from orsa.datasets import FaceParsingDataset, FERDataset
 from orsa.datasets.fer_dataset import read_image
-from orsa.faces.pictures import PictureError, read_picture
+from orsa.faces.pictures import ImageError, read_picture
 from orsa.utils.compat import setup_stack
-from orsa.utils.image_files import picture_fault
+from orsa.utils.image_files import image_fault
 
 PIPELINES = {
     'pictures through a pipeline': [
@@ -282,7 +282,7 @@ def prepare_videos(root, inferencer):
                 assert (np.diff(times) > 0).all(), times
                 assert times or frames.error
                 assert not frames.error or '\n' not in frames.error
-        except PictureError as error:
+        except ImageError as error:
             assert '\n' not in str(error)
             return {'refused by name': 1}
         return {'refused by name' if frames.error else 'answered': 1}
@@ -486,7 +486,7 @@ def test_absurd_sizes(tmp_path, tried):
             assert image is None or image.shape == (height, width, 3)
             try:
                 assert read_picture(path).shape == image.shape
-            except PictureError:
+            except ImageError:
                 assert image is None
             return {'answered' if image is not None else 'refused by name': 1}
 
@@ -545,7 +545,7 @@ def _one_picture(root, name):
 def test_a_jpeg_of_many_scans_is_refused(tmp_path):
     path = tmp_path / 'a.jpg'
     path.write_bytes(jpeg_of_scans(9000, 9000, 20000))
-    with pytest.raises(PictureError, match='20001 scans'):
+    with pytest.raises(ImageError, match='20001 scans'):
         read_picture(path)
     assert '20001 scans' in read_image(str(path))[1]
     with pytest.raises(OSError, match='a.jpg.*20001 scans'):
@@ -558,16 +558,16 @@ def test_a_jpeg_of_many_scans_is_refused(tmp_path):
 
 def test_whole_pictures_have_no_fault():
     for _, data in encoded_pictures(np.random.default_rng(0)):
-        assert picture_fault(data) is None
+        assert image_fault(data) is None
         for end in (1, 10, len(data) // 2, len(data) - 1):
             # what a decoder makes something of
             part = np.frombuffer(data[:end], np.uint8)
             if cv2.imdecode(part, cv2.IMREAD_COLOR) is not None:
-                assert picture_fault(data[:end]) is None
+                assert image_fault(data[:end]) is None
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     for options in ([cv2.IMWRITE_JPEG_PROGRESSIVE, 1], []):
         data = cv2.imencode('.jpg', noise, options)[1].tobytes()
-        assert picture_fault(data) is None
+        assert image_fault(data) is None
 
 
 def test_no_program_is_run_for_a_picture(tmp_path, monkeypatch):
@@ -577,7 +577,7 @@ def test_no_program_is_run_for_a_picture(tmp_path, monkeypatch):
     path = tmp_path / 'a.jpg'
     path.write_text('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n'
                     '%%EndComments\n(x) run\n%%EOF\n')
-    with pytest.raises(PictureError, match='none of the formats'):
+    with pytest.raises(ImageError, match='none of the formats'):
         read_picture(path)
 
 
@@ -683,7 +683,7 @@ def test_a_list_of_videos_is_no_video(tmp_path):
     for name in ('a.mp4', f'b{suffix}'):
         (tmp_path / name).write_text(text)
         assert cv2.VideoCapture(str(tmp_path / name)).read()[0]  # it does
-        with pytest.raises(PictureError, match='no video'):
+        with pytest.raises(ImageError, match='no video'):
             VideoReader(tmp_path / name)
     assert 'OPENCV_FFMPEG_CAPTURE_OPTIONS' not in os.environ
 
@@ -693,7 +693,7 @@ def test_absurd_frames(tmp_path, monkeypatch):
     path = tmp_path / f'good{suffix}'
     path.write_bytes(data)
     monkeypatch.setattr('orsa.apis.video.MAX_PIXELS', 64 * 48 - 1)
-    with pytest.raises(PictureError, match='64x48 pixels, more than 3071'):
+    with pytest.raises(ImageError, match='64x48 pixels, more than 3071'):
         VideoReader(path)
     monkeypatch.setattr('orsa.apis.video.MAX_PIXELS', 64 * 48)
     frames = VideoReader(path)

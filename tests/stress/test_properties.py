@@ -21,8 +21,8 @@ from orsa.datasets.transforms import (AsPoseSample, AsSegSample,
 from orsa.utils.classes import (AFFECTNET_CLASSES, CONVENTIONS,
                                 FERPLUS_CLASSES, OCCLUFER_CLASSES,
                                 RAFDB_CLASSES, expression_of)
-from orsa.utils.face_parts import FLIP_68, LAPA_FLIP_PAIRS
-from orsa.utils.image_files import picture_fault
+from orsa.utils.face_regions import FLIP_68, LAPA_FLIP_PAIRS
+from orsa.utils.image_files import image_fault
 
 LONG = 'ORSA_STRESS' in os.environ
 
@@ -369,7 +369,7 @@ def test_rows_of_csv_are_what_was_written(tmp_path_factory, rows):
     st.binary(max_size=2000))
 def test_any_bytes_have_a_fault_or_none(head, data):
     """A reason is a line, and a PNG's chunk is longer than the file."""
-    fault = picture_fault(head + data)
+    fault = image_fault(head + data)
     assert fault is None or head.startswith(b'\x89PNG') and '\n' not in fault
 
 

@@ -11,7 +11,7 @@ from orsa.apis import (align_face, init_model, landmark_locator, load_config,
 from orsa.datasets.transforms import RandomFaceAffine
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.face_parts import LAPA_CLASSES
+from orsa.utils.face_regions import LAPA_CLASSES
 from orsa.utils.warp import map_points
 
 LITE = 'orsa::orsanet_lite_rafdb.py'

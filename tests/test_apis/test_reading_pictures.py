@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from orsa.faces.pictures import PictureError, list_pictures, read_picture
+from orsa.faces.pictures import ImageError, list_pictures, read_picture
 
 
 @pytest.fixture(scope='module')
@@ -124,13 +124,13 @@ def test_bad_files_are_refused_in_one_line(tmp_path, rgb):
                          ('f.tif', '8 or 16 bits'), ('away.jpg',
                                                      'no such file'),
                          ('clip.mp4', 'orsa video'), ('.', 'a folder')):
-        with pytest.raises(PictureError, match=reason) as caught:
+        with pytest.raises(ImageError, match=reason) as caught:
             read_picture(tmp_path / name)
         assert '\n' not in str(caught.value)
-    with pytest.raises(PictureError, match='addresses are not read'):
+    with pytest.raises(ImageError, match='addresses are not read'):
         read_picture('https://example.org/a.jpg')
     assert read_picture(good, max_pixels=4800).shape == (60, 80, 3)
-    with pytest.raises(PictureError, match='max_pixels=4799'):
+    with pytest.raises(ImageError, match='max_pixels=4799'):
         read_picture(good, max_pixels=4799)
 
 
@@ -213,9 +213,9 @@ def test_what_is_in_memory(tmp_path, rgb):
     for one in inputs[1:3] + inputs[4:]:
         assert len(list(list_pictures(one))) == 1
     with open(path, encoding='latin') as file:
-        with pytest.raises(PictureError, match="open it with 'rb'"):
+        with pytest.raises(ImageError, match="open it with 'rb'"):
             read_picture(file)
-    with pytest.raises(PictureError, match='max_pixels=9'):
+    with pytest.raises(ImageError, match='max_pixels=9'):
         read_picture(inputs[-1], max_pixels=9)
 
 
@@ -227,5 +227,5 @@ def test_an_avif_alone_in_a_folder(cases_dir, tmp_path):
     if features.check('avif'):
         assert read_picture(source.picture).shape[2] == 3
     else:
-        with pytest.raises(PictureError, match='pillow>=11.3'):
+        with pytest.raises(ImageError, match='pillow>=11.3'):
             read_picture(source.picture)

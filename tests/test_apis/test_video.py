@@ -10,7 +10,7 @@ import pytest
 
 from orsa.apis import FERInferencer, annotate_video, init_model, video
 from orsa.apis.video import VideoReader, VideoWriter, stream_video
-from orsa.faces.pictures import PictureError
+from orsa.faces.pictures import ImageError
 
 SIZE = (97, 161)  # odd on purpose
 
@@ -126,7 +126,7 @@ def test_what_cannot_be_opened(inferencer, tmp_path):
     (tmp_path / 'text.mp4').write_text('no video')
     for name, reason in (('empty.mp4', 'is empty'), ('text.mp4', 'no video'),
                          ('away.mp4', 'no such file')):
-        with pytest.raises(PictureError, match=reason):
+        with pytest.raises(ImageError, match=reason):
             annotate_video(inferencer, tmp_path / name, str(tmp_path / 'out'))
     assert not (tmp_path / 'out').exists()
 

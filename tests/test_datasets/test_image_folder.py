@@ -8,7 +8,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from orsa.datasets import RAFDB, ImageFolder, OccluFER
 from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS, common_classes
-from orsa.utils.image_files import PICTURE_SUFFIXES
+from orsa.utils.image_files import IMAGE_SUFFIXES
 
 IMAGE = np.full((8, 8, 3), 128, np.uint8)
 
@@ -115,8 +115,8 @@ def test_a_link_in_a_circle_ends(tmp_path, logged):
 
 def test_every_suffix_that_opencv_opens(tmp_path):
     """Each is listed, and read: what OpenCV wrote is what it reads."""
-    written = [s for s in PICTURE_SUFFIXES if cv2.haveImageWriter(f'a{s}')]
-    assert set(PICTURE_SUFFIXES) - set(written) <= {
+    written = [s for s in IMAGE_SUFFIXES if cv2.haveImageWriter(f'a{s}')]
+    assert set(IMAGE_SUFFIXES) - set(written) <= {
         '.jfif', '.avif', '.heic', '.heif'
     }
     (tmp_path / 'fear').mkdir()

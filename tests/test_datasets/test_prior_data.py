@@ -21,8 +21,8 @@ from orsa.datasets import (AsPoseSample, AsSegSample, Face300WDataset,
 from orsa.datasets.face_landmarks import read_pts
 from orsa.datasets.face_parsing import read_labels
 from orsa.registry import DATASETS
-from orsa.utils.face_parts import (FACE_CLASSES, FLIP_68, LAPA_CLASSES,
-                                   mirror_labels)
+from orsa.utils.face_regions import (FACE_CLASSES, FLIP_68, LAPA_CLASSES,
+                                     mirror_labels)
 from orsa.utils.seeding import seeded
 
 

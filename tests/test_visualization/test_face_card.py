@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.utils.face_parts import LAPA_PALETTE, LINES_68
+from orsa.utils.face_regions import LAPA_PALETTE, LINES_68
 from orsa.visualization import draw_face_card
 
 SCORES = dict(happiness=.7, anger=.2, neutral=.1)

@@ -5,7 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_parts import FACE_CLASSES, IGNORED, LAPA_CLASSES
+from orsa.utils.face_regions import FACE_CLASSES, IGNORED, LAPA_CLASSES
 
 _LAST = len(LAPA_CLASSES) - 1
 _HAIR, _OCCLUDER = FACE_CLASSES.index('hair'), FACE_CLASSES.index('occluder')

@@ -6,7 +6,7 @@ import numpy as np
 
 from orsa.datasets.drawing.landmarks import BASE, NUM_LANDMARKS
 from orsa.datasets.drawing.occluders import covered_share
-from orsa.utils.face_parts import IGNORED
+from orsa.utils.face_regions import IGNORED
 
 
 def face_points(results: dict, size: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from mmengine.dataset import Compose
 
 from orsa.registry import TRANSFORMS
 from orsa.utils.image_files import jpeg_frame
-from orsa.utils.picture_reader import PictureError, decode_picture, tell_notes
+from orsa.utils.image_reader import ImageError, decode_image, warn_notes
 
 # What is said in pixels of the file
 _IN_PIXELS = ('gt_keypoints', 'keypoints', 'seg_map_path', 'gt_seg_map',
@@ -20,7 +20,7 @@ class LoadFace(LoadImageFromFile):
     """Load a picture as predictions read it, if asked at reduced size.
 
     Transparent pictures are laid on white, and all else is as of
-    :func:`orsa.utils.picture_reader.decode_picture`. Datasets of orsa put it
+    :func:`orsa.utils.image_reader.decode_image`. Datasets of orsa put it
     in the place of mmcv's ``LoadImageFromFile``, which lays nothing on white
     and does not turn an AVIF; JPEG and PNG without transparency are the same
     by both.
@@ -70,15 +70,15 @@ class LoadFace(LoadImageFromFile):
                 results['img_path'], backend_args=self.backend_args)
             whole = any(key in results for key in _IN_PIXELS)
             factor, shape = (1, None) if whole else self._look(content)
-            img, notes = decode_picture(content, reduce=factor)
+            img, notes = decode_image(content, reduce=factor)
         except Exception as error:
             if self.ignore_empty:
                 return None
-            if isinstance(error, PictureError):
-                raise PictureError(f"'{results['img_path']}' cannot be read: "
-                                   f'{error}') from error
+            if isinstance(error, ImageError):
+                raise ImageError(f"'{results['img_path']}' cannot be read: "
+                                 f'{error}') from error
             raise
-        tell_notes(results['img_path'], notes)
+        warn_notes(results['img_path'], notes)
         results['img'] = img.astype(np.float32) if self.to_float32 else img
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         if factor > 1:

@@ -9,7 +9,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmengine.utils import to_2tuple
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_parts import FLIP_68, IGNORED, LAPA_CLASSES, mirror_labels
+from orsa.utils.face_regions import (FLIP_68, IGNORED, LAPA_CLASSES,
+                                     mirror_labels)
 from orsa.utils.warp import shrink_first
 
 _LAPA = range(len(LAPA_CLASSES))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from orsa.datasets.transforms import RandomFaceAffine
-from orsa.utils.face_parts import FLIP_68
+from orsa.utils.face_regions import FLIP_68
 
 
 def neutral(size, **kwargs):

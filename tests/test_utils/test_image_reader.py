@@ -14,9 +14,9 @@ from PIL import Image, features
 
 from orsa.datasets import FERDataset
 from orsa.faces.pictures import load_picture
-from orsa.utils.image_files import PICTURE_SUFFIXES
-from orsa.utils.picture_reader import (PictureError, decode_picture,
-                                       decoder_messages, from_array)
+from orsa.utils.image_files import IMAGE_SUFFIXES
+from orsa.utils.image_reader import (ImageError, decode_image,
+                                     decoder_messages, from_array)
 
 needs_avif = pytest.mark.skipif(
     not features.check('avif'), reason='Pillow was built without AVIF')
@@ -241,7 +241,7 @@ def test_twelve_bits_by_the_tags_of_a_tiff():
     """Dark ones too: the largest value is said to be 4095."""
     dark = Image.fromarray(np.full((4, 4), 160, np.uint16))
     data = encode(dark, 'TIFF', tiffinfo={281: 4095})
-    assert decode_picture(data) == (pytest.approx(np.full((4, 4, 3), 10)), ())
+    assert decode_image(data) == (pytest.approx(np.full((4, 4, 3), 10)), ())
 
 
 @pytest.mark.parametrize('how', [{}, dict(progressive=True)])
@@ -249,10 +249,10 @@ def test_without_an_end_and_cut_off(rgb, how):
     """The line between the two: whether all pixels are there."""
     for mode in ('RGB', 'L', 'CMYK'):
         data = encode(Image.fromarray(rgb).convert(mode), 'JPEG', **how)
-        whole = decode_picture(data)
+        whole = decode_image(data)
         assert not whole.notes
         for some in (data[:-2], data[:-1]):
-            image, notes = decode_picture(some)
+            image, notes = decode_image(some)
             np.testing.assert_array_equal(image, whole.image)
             assert notes == ('its end marker is missing', )
         refused = 0
@@ -261,8 +261,8 @@ def test_without_an_end_and_cut_off(rgb, how):
                      *range(len(data) - 40,
                             len(data) - 2)):
             try:
-                image = decode_picture(data[:size]).image
-            except PictureError as error:
+                image = decode_image(data[:size]).image
+            except ImageError as error:
                 assert 'cut off' in str(error) and str(size) in str(error)
                 refused += 1
                 continue
@@ -273,8 +273,8 @@ def test_without_an_end_and_cut_off(rgb, how):
 
 
 def cut_message(data):
-    with pytest.raises(PictureError) as caught:
-        decode_picture(data[:len(data) * 2 // 3])
+    with pytest.raises(ImageError) as caught:
+        decode_image(data[:len(data) * 2 // 3])
     return str(caught.value)
 
 
@@ -283,8 +283,8 @@ def test_cut_off_in_other_formats(folder):
              'a.ppm') + ('turned1.avif', ) * features.check('avif')
     for name in names:
         data = (at(folder, name)).read_bytes()
-        with pytest.raises(PictureError) as caught:
-            decode_picture(data[:len(data) * 2 // 3])
+        with pytest.raises(ImageError) as caught:
+            decode_image(data[:len(data) * 2 // 3])
         assert '\n' not in str(caught.value)
 
 
@@ -335,14 +335,14 @@ def test_numbers_of_no_known_range_are_refused():
     image = np.random.default_rng(0).random((8, 8, 3), np.float32)
     for picture in (image, image[..., 0]):
         _, data = cv2.imencode('.pfm', picture)
-        with pytest.raises(PictureError, match='range is not known'):
-            decode_picture(data.tobytes())
+        with pytest.raises(ImageError, match='range is not known'):
+            decode_image(data.tobytes())
 
 
 def test_heic_is_read_or_its_package_named():
     data = struct.pack('>I', 24) + b'ftypheic' + bytes(12) + zlib.compress(b'')
-    with pytest.raises(PictureError) as caught:
-        decode_picture(data)
+    with pytest.raises(ImageError) as caught:
+        decode_image(data)
     try:
         import pillow_heif  # noqa: F401
     except ImportError:
@@ -357,7 +357,7 @@ def test_heic_is_read(cases_dir):
     image = Image.open(cases_dir / 'base.png').convert('RGB')
     file = io.BytesIO()
     pillow_heif.from_pillow(image).save(file, quality=95)
-    read = decode_picture(file.getvalue()).image[..., ::-1].astype(int)
+    read = decode_image(file.getvalue()).image[..., ::-1].astype(int)
     assert np.abs(read - np.asarray(image)).mean() < 4
 
 
@@ -369,6 +369,6 @@ def test_the_cases(cases_dir):
     np.testing.assert_array_equal(cut[alpha == 255], base[alpha == 255])
     assert (cut[alpha == 0] == 255).all() and (alpha == 0).any()
     for path in (cases_dir / 'suffixes/happiness').iterdir():
-        assert path.suffix in PICTURE_SUFFIXES
+        assert path.suffix in IMAGE_SUFFIXES
         if path.suffix != '.avif' or features.check('avif'):
             assert load_picture(path).image.shape[2] == 3

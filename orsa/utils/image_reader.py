@@ -12,8 +12,8 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from .image_files import (PNG, jpeg_ends, jpeg_frame, jpeg_lacks_scans,
-                          picture_fault)
+from .image_files import (PNG, image_fault, jpeg_ends, jpeg_frame,
+                          jpeg_lacks_scans)
 
 # Pillow's own bound, from which on it warns of a decompression bomb. A file
 # of some kilobytes can unpack to gigabytes.
@@ -54,7 +54,7 @@ _REDUCED = {
 }
 
 
-class PictureError(OSError):
+class ImageError(OSError):
     """A file is not there, or no picture; the message says what to do."""
 
 
@@ -70,9 +70,9 @@ class Decoded(NamedTuple):
     notes: Tuple[str, ...] = ()
 
 
-def decode_picture(data: bytes,
-                   max_pixels: int = MAX_PIXELS,
-                   reduce: int = 1) -> Decoded:
+def decode_image(data: bytes,
+                 max_pixels: int = MAX_PIXELS,
+                 reduce: int = 1) -> Decoded:
     """Decode a picture as people see it.
 
     It is turned as its EXIF data say. Grey and palettes become colours, what
@@ -97,13 +97,13 @@ def decode_picture(data: bytes,
         Decoded: The picture and what was wrong with it.
 
     Raises:
-        PictureError: In one line, if it cannot be decoded.
+        ImageError: In one line, if it cannot be decoded.
     """
     if not data:
-        raise PictureError('the file is empty')
-    fault = picture_fault(data)
+        raise ImageError('the file is empty')
+    fault = image_fault(data)
     if fault:
-        raise PictureError(fault)
+        raise ImageError(fault)
     try:
         size = _plain_size(data)
         if size and size[0] * size[1] <= MAX_PIXELS:
@@ -116,14 +116,14 @@ def decode_picture(data: bytes,
             image, notes = _by_pillow(data, max_pixels)
             return Decoded(image, ('it is damaged or lacks its end', *notes))
         return _by_pillow(data, max_pixels)
-    except PictureError:
+    except ImageError:
         raise
     except MemoryError as error:
-        raise PictureError('there is not enough memory for it; make it '
-                           'smaller') from error
+        raise ImageError('there is not enough memory for it; make it '
+                         'smaller') from error
     # Pillow's readers raise whatever comes up when a file is damaged
     except Exception as error:
-        raise PictureError(
+        raise ImageError(
             f'its {len(data)} bytes do not decode (cut off, or no picture): '
             f'{_one_line(error)}') from error
 
@@ -137,7 +137,7 @@ def _one_line(error: Exception) -> str:
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise an error if a picture has more pixels than that."""
     if width * height > max_pixels:
-        raise PictureError(
+        raise ImageError(
             f'it unpacks to {width}x{height} pixels, more than '
             f'max_pixels={max_pixels}; make it smaller, or raise the bound '
             'if you trust it')
@@ -185,21 +185,21 @@ def _end(data: bytes, decode: Callable[[bytes], np.ndarray]) -> bytes:
     something else follows: those that are all there stay as they are.
 
     Raises:
-        PictureError: If it is more.
+        ImageError: If it is more.
     """
     cut = f'its {len(data)} bytes are a JPEG that is cut off: '
     data = data.rstrip(b'\xff')  # half a marker
     if jpeg_lacks_scans(data):
-        raise PictureError(f'{cut}of its scans some are missing')
+        raise ImageError(f'{cut}of its scans some are missing')
     image = decode(data + _END)
     for other in (b'\x55' * 64, b'\xaa' * 64):
         again = None if image is None else decode(data + other + _END)
         if again is None:
-            raise PictureError(f'{cut}it has no whole scan')
+            raise ImageError(f'{cut}it has no whole scan')
         changed = (again != image).any((1, 2))
         if changed.any():
-            raise PictureError(f'{cut}pixels are missing from row '
-                               f'{changed.argmax()} of {len(image)} on')
+            raise ImageError(f'{cut}pixels are missing from row '
+                             f'{changed.argmax()} of {len(image)} on')
     return data + _END
 
 
@@ -238,13 +238,13 @@ def _open(data: bytes):
         return Image.open(
             io.BytesIO(data), formats=[f for f in _FORMATS if f in Image.OPEN])
     except Image.DecompressionBombError as error:
-        raise PictureError(f'it unpacks to too many pixels ({error}); make it '
-                           'smaller') from error
+        raise ImageError(f'it unpacks to too many pixels ({error}); make it '
+                         'smaller') from error
     except UnidentifiedImageError:
         if data.startswith(b'PF'):
-            raise PictureError('its pixels are 32-bit numbers (PFM), whose '
-                               'range is not known; save it with 8 or 16 '
-                               'bits')
+            raise ImageError('its pixels are 32-bit numbers (PFM), whose '
+                             'range is not known; save it with 8 or 16 '
+                             'bits')
         brand = data[8:12] if data[4:8] == b'ftyp' else None
         if brand not in _NEEDS or (brand in _AVIF and 'AVIF' in Image.OPEN):
             if _imdecode(data, cv2.IMREAD_COLOR) is None:
@@ -254,11 +254,11 @@ def _open(data: bytes):
             with contextlib.suppress(ImportError):
                 from pillow_heif import HeifImagePlugin  # noqa: F401
                 return Image.open(io.BytesIO(data), formats=['HEIF'])
-        raise PictureError(_NEEDS[brand])
+        raise ImageError(_NEEDS[brand])
 
 
 def from_pillow(image, data: Optional[bytes] = None) -> Decoded:
-    """Bring a picture of Pillow's to the form of :func:`decode_picture`.
+    """Bring a picture of Pillow's to the form of :func:`decode_image`.
 
     Args:
         image (PIL.Image.Image): The picture.
@@ -266,7 +266,7 @@ def from_pillow(image, data: Optional[bytes] = None) -> Decoded:
             colours of 16 bits are read, of which Pillow keeps 8.
 
     Raises:
-        PictureError: If its pixels are of 32 bits.
+        ImageError: If its pixels are of 32 bits.
     """
     from PIL import Image, ImageOps
     tiles = image.tile if hasattr(image, 'tile') else ()
@@ -281,9 +281,9 @@ def from_pillow(image, data: Optional[bytes] = None) -> Decoded:
     if image.mode == 'I' and image.format == 'PPM':  # scaled by Pillow
         return from_array(np.asarray(image).astype(np.uint16), 16)
     if image.mode in ('I', 'F'):
-        raise PictureError(f"its pixels are 32-bit numbers (mode "
-                           f"'{image.mode}'), whose range is not known; save "
-                           'it with 8 or 16 bits')
+        raise ImageError(f"its pixels are 32-bit numbers (mode "
+                         f"'{image.mode}'), whose range is not known; save "
+                         'it with 8 or 16 bits')
     with contextlib.suppress(Exception):  # what is not understood turns not
         image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
@@ -312,7 +312,7 @@ def _known_bits(image) -> Optional[int]:
 
 
 def from_array(array: np.ndarray, bits: Optional[int] = None) -> Decoded:
-    """Bring an array to the form of :func:`decode_picture`.
+    """Bring an array to the form of :func:`decode_image`.
 
     Args:
         array (np.ndarray): (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4)
@@ -368,9 +368,9 @@ _FD_LOCK = threading.Lock()
 _PREFIX = re.compile(r'^\[ ?[A-Z]+:\d+@[\d.]+\] global \S+ (\S+ )?')
 
 
-def tell_notes(name: str, notes: Tuple[str, ...]) -> None:
+def warn_notes(name: str, notes: Tuple[str, ...]) -> None:
     """Say what was wrong with a picture that was read: to who listens (see
-    :func:`listening`), or as a warning, once for each file and process."""
+    :func:`collect_notes`), or as a warning, once for each file and process."""
     for note in notes:
         heard = getattr(_thread, 'heard', None)
         if heard is None:
@@ -381,8 +381,8 @@ def tell_notes(name: str, notes: Tuple[str, ...]) -> None:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[List[str]]:
-    """Collect what :func:`tell_notes` says in this thread."""
+def collect_notes() -> Iterator[List[str]]:
+    """Collect what :func:`warn_notes` says in this thread."""
     before = getattr(_thread, 'heard', None)
     _thread.heard = heard = []
     try:
