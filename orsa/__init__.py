@@ -9,7 +9,7 @@ from .utils.config_scope import register_config_scope  # noqa: E402
 from .utils.import_hook import when_imported  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['OcclusionSuite', '__version__']
+__all__ = ['FERInferencer', 'OcclusionSuite', '__version__']
 
 register_config_scope()
 
@@ -24,7 +24,10 @@ when_imported('mmengine.runner.checkpoint', _read_checkpoints)
 
 
 def __getattr__(name: str):
-    # what needs the whole stack is imported when it is asked for
+    # what needs torch is imported when it is asked for
+    if name == 'FERInferencer':
+        from orsa.apis import FERInferencer
+        return FERInferencer
     if name == 'OcclusionSuite':
         from orsa.studies.occlusion_suite import OcclusionSuite
         return OcclusionSuite
