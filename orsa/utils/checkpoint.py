@@ -1,14 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Loading checkpoints without running the code that a pickle may carry."""
-import contextlib
 import hashlib
 import math
+import mmap
 import os
 import os.path as osp
 import pickle
 import re
 import zipfile
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Iterator, Optional, Union
 from urllib.parse import urlparse
 
 import torch
@@ -19,52 +19,88 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from .checkpoint_records import ZOO_PREFIX, CheckpointError, safe_globals
 from .fileio import file_hash
-from .inspection import inspect
+
+_ZIP = b'PK\x03\x04'
+# bytearray(n), which torch allows, takes n bytes
+_ALLOCATES = b'\nbytearray\n'
 
 
-@contextlib.contextmanager
-def _refusals(filename: str):
-    """Turn what is raised for a bad file into one clear error."""
-    try:
-        yield
-    except pickle.UnpicklingError as error:
-        reason = str(error).split('\n')
-        named = [
-            i for i in reason
-            if 'GLOBAL' in i or 'not allowed' in i or 'Can only build' in i
-        ]
-        raise CheckpointError(
-            f"'{filename}' was refused: it is not a plain checkpoint of "
-            'weights and MMEngine records '
-            f'({(named or reason)[0].strip()}). Nothing in it was run. If '
-            'you trust its origin, convert it to a plain state dict '
-            'first') from error
-    except (EOFError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
-        raise CheckpointError(
-            f"'{filename}' cannot be read as a checkpoint, it is truncated or "
-            f'of another kind ({type(error).__name__}: {error})') from error
+def _check_container(filename: str) -> None:
+    """Hold what a file claims against its bytes, before torch believes it.
+
+    Raises:
+        CheckpointError: If it is neither a zip nor a pickle, is damaged, or
+            claims more bytes than it has.
+    """
+
+    def check(good: bool, what: str) -> None:
+        if not good:
+            raise CheckpointError(f"'{filename}' was refused: {what}. Take "
+                                  'the original file')
+
+    size = osp.getsize(filename)
+    with open(filename, 'rb') as file:
+        head = file.read(4)
+        check(
+            head == _ZIP or head[:1] == b'\x80', 'it is no checkpoint, or '
+            'truncated (neither a zip nor a pickle)')
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            check(
+                content.find(_ALLOCATES) < 0, 'its pickle asks for a bytearray'
+                ', which no checkpoint holds')
+        if head != _ZIP:  # torch's format before 1.6
+            return
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            # torch finds entries without regard of case
+            names = {entry.orig_filename.lower() for entry in entries}
+            check(
+                len(names) == len(entries),
+                'it has two entries of the same name')
+            check(
+                sum(entry.file_size for entry in entries) <= size,
+                'its entries unpack to more bytes than it has')
+            damaged = archive.testzip()  # torch checks no sums
+            check(damaged is None, f'it is damaged in {damaged!r}')
+
+
+def _tensors(content: Any) -> Iterator[torch.Tensor]:
+    """The tensors of a checkpoint, however deep."""
+    todo, seen = [content], set()
+    while todo:
+        node = todo.pop()
+        if isinstance(node, torch.Tensor):
+            yield node
+        elif isinstance(node, (dict, list, tuple)) and id(node) not in seen:
+            seen.add(id(node))
+            todo += node.values() if isinstance(node, dict) else node
 
 
 def _check_content(content: Any, filename: str) -> None:
-    """What every reader of a checkpoint takes for granted.
+    """Check what every reader of a checkpoint takes for granted.
 
     Raises:
-        CheckpointError: If an entry that has a meaning is of another type.
+        CheckpointError: If an entry that has a meaning is of another type, or
+            a tensor has fewer elements than its shape claims.
     """
 
-    def demand(good: bool, what: str) -> None:
+    def check(good: bool, what: str) -> None:
         if not good:
             raise CheckpointError(f"'{filename}' is no checkpoint: {what}")
 
-    demand(
+    def names(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and len(value) > 0 and all(
+            isinstance(name, str) for name in value)
+
+    check(
         isinstance(content, dict),
         f'it holds a {type(content).__name__}, not a dict')
-    demand(
+    check(
         all(isinstance(key, str) for key in content),
         'not all of its keys are texts')
     state = content.get('state_dict')
     if state is not None:
-        demand(
+        check(
             isinstance(state, dict),
             f'its state_dict is a {type(state).__name__}')
         wrong = [
@@ -72,21 +108,23 @@ def _check_content(content: Any, filename: str) -> None:
             if not isinstance(key, str) or not (isinstance(
                 value, torch.Tensor) or key.endswith('_extra_state'))
         ]
-        demand(not wrong, f'{str(wrong[:1])[:80]} of its state_dict is no '
-               'tensor')
-    meta = content.get('meta')
-    demand(meta is None or isinstance(meta, dict), 'its meta is no dict')
-    data = (meta or {}).get('dataset_meta')
-    demand(
-        data is None or isinstance(data, dict),
-        'its meta.dataset_meta is no dict')
-    for names, key in (((data or {}).get('classes'), 'dataset_meta.classes'),
-                       ((meta or {}).get('CLASSES'), 'CLASSES')):
-        demand(
-            names is None or (isinstance(names,
-                                         (list, tuple)) and len(names) > 0
-                              and all(isinstance(n, str) for n in names)),
-            f'its meta.{key} are no names')
+        check(not wrong, f'{str(wrong[:1])[:80]} of its state_dict is no '
+              'tensor')
+    meta = content.get('meta') or {}
+    check(isinstance(meta, dict), 'its meta is no dict')
+    data = meta.get('dataset_meta') or {}
+    check(isinstance(data, dict), 'its meta.dataset_meta is no dict')
+    for where, key in ((data, 'classes'), (meta, 'CLASSES')):
+        check(
+            where.get(key) is None or names(where[key]),
+            f'its {key} are no names')
+    for tensor in _tensors(content):
+        check(tensor.layout == torch.strided and tensor.device.type != 'meta',
+              'it holds a tensor without its elements')
+        check(
+            tensor.nbytes <= tensor.untyped_storage().nbytes(),
+            f'a tensor of shape {tuple(tensor.shape)} claims more elements '
+            'than it has')
 
 
 def check_finite(state: Dict[str, Any], filename: str) -> None:
@@ -100,14 +138,12 @@ def check_finite(state: Dict[str, Any], filename: str) -> None:
         CheckpointError: If there is a NaN or an Inf in a tensor; its first
             names are in the message.
     """
-    bad = []
-    for key, value in state.items():
-        if not isinstance(value, torch.Tensor) or not (
-                value.is_floating_point() and value.numel()):
-            continue
-        # a sum of finite floats stays below the largest double
-        if not math.isfinite(value.sum(dtype=torch.float64)):
-            bad.append(str(key))
+    # a sum of finite floats stays below the largest double
+    bad = [
+        str(key) for key, value in state.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+        and not math.isfinite(value.sum(dtype=torch.float64))
+    ]
     if bad:
         raise CheckpointError(
             f"'{filename}' holds NaN or Inf in {len(bad)} of {len(state)} "
@@ -132,11 +168,10 @@ def load_checkpoint_file(filename: str,
                          finite: bool = True) -> dict:
     """Load a local checkpoint file without unpickling arbitrary objects.
 
-    Reads plain state dicts and the whole checkpoints that MMEngine writes
-    (with their ``HistoryBuffer`` and numpy records). The file is looked at
-    first (:func:`orsa.utils.inspection.inspect`), so that a small one cannot
-    take the memory of the machine. ``meta.config``, which MMEngine runs as
-    Python when it resumes, is left out.
+    Reads plain state dicts and the complete checkpoints that MMEngine writes
+    (with their ``HistoryBuffer`` and numpy records). The sizes that the file
+    claims are checked first. ``meta.config``, which MMEngine runs as Python
+    when it resumes, is left out.
 
     Args:
         filename (str): A local path, or ``orsa://NAME`` for weights that
@@ -151,10 +186,9 @@ def load_checkpoint_file(filename: str,
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If the file refers to anything beyond the allow-list,
-            or claims memory that it does not have (no code of the file is
-            run), is truncated or no checkpoint at all, or if weights are not
-            finite.
+        CheckpointError: If the file refers to anything beyond the allow-list
+            (no code of the file is run), claims more bytes than it has, is
+            truncated or no checkpoint at all, or if weights are not finite.
     """
     filename = osp.expanduser(zoo_path(str(filename)))
     if not osp.isfile(filename):
@@ -162,14 +196,30 @@ def load_checkpoint_file(filename: str,
     # for good: torch's context of this name would take away what was allowed
     # before it, see allow_records
     torch.serialization.add_safe_globals(safe_globals())
-    with _refusals(filename):
-        inspect(filename)
+    try:
+        _check_container(filename)
         content = torch.load(
             filename, map_location=map_location, weights_only=True)
+    except CheckpointError:
+        raise
+    except pickle.UnpicklingError as error:
+        reason = re.search(
+            r'(?:Trying to load|WeightsUnpickler error:)\s+(.+)', str(error))
+        raise CheckpointError(
+            f"'{filename}' was refused: it is not a plain checkpoint of "
+            'weights and MMEngine records '
+            f'({reason[1][:160] if reason else error}). Nothing in it was '
+            'run. If you trust its origin, convert it to a plain state dict '
+            'first') from error
+    # torch's reader raises whatever comes up when a file is damaged
+    except Exception as error:
+        raise CheckpointError(
+            f"'{filename}' cannot be read as a checkpoint, it is truncated or "
+            f'of another kind ({type(error).__name__}: '
+            f'{str(error)[:200]})') from error
     _check_content(content, filename)
     if finite:
-        state = content.get('state_dict')
-        check_finite(content if state is None else state, filename)
+        check_finite(content.get('state_dict') or content, filename)
     if 'config' in (content.get('meta') or {}):
         del content['meta']['config']
         print_log(
@@ -184,7 +234,7 @@ _NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})(?:_[0-9]{8})?\.\w+$')
 
 
 def cached_path(address: str, folder: Optional[str] = None) -> str:
-    """Where the file of an address is kept once it was downloaded.
+    """Where the file of an address is stored once it was downloaded.
 
     Two addresses may end in the same name. If this says what its file's hash
     is (``resnet18-5c106cde.pth``), and such a file is there, it is that one,
@@ -207,18 +257,6 @@ def cached_path(address: str, folder: Optional[str] = None) -> str:
     return osp.join(folder, f'{stem}.{own}{suffix}')
 
 
-def _download(address: str, path: str, progress: bool) -> None:
-    """Get a file; where its name says its hash, and rightly so, under this
-    name, which all addresses share."""
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    # under a temporary name, then moved
-    torch.hub.download_url_to_file(address, path, progress=progress)
-    name = osp.basename(urlparse(address).path)
-    said = _NAMED_HASH.search(name)
-    if said and file_hash(path).startswith(said[1]):
-        os.replace(path, osp.join(osp.dirname(path), name))
-
-
 def _load_from_http(filename: str,
                     map_location: Optional[str] = None,
                     model_dir: Optional[str] = None,
@@ -227,7 +265,13 @@ def _load_from_http(filename: str,
     path = cached_path(filename, model_dir)
     rank, world_size = get_dist_info()
     if rank == 0 and not osp.isfile(path):
-        _download(filename, path, progress)
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        # under a temporary name, then moved
+        torch.hub.download_url_to_file(filename, path, progress=progress)
+        name = osp.basename(urlparse(filename).path)
+        claimed = _NAMED_HASH.search(name)
+        if claimed and file_hash(path).startswith(claimed[1]):
+            os.replace(path, osp.join(osp.dirname(path), name))
     if world_size > 1:
         torch.distributed.barrier()
     return load_checkpoint_file(cached_path(filename, model_dir), map_location)
@@ -274,16 +318,12 @@ def register_safe_loader() -> None:
     files, http(s), and the names of its tables; those of object stores are
     refused.
     """
-    loaders = {
-        '': load_checkpoint_file,
-        ZOO_PREFIX: load_checkpoint_file,
-        'http://': _load_from_http,
-        'https://': _load_from_http
-    }
-    for name in ('modelzoo', 'torchvision', 'open-mmlab', 'openmmlab',
-                 'mmcls'):
-        loaders[f'{name}://'] = _load_by_table
-    for prefix in CheckpointLoader._schemes:
-        loaders.setdefault(prefix, _refuse_scheme)
+    loaders = dict.fromkeys(CheckpointLoader._schemes, _refuse_scheme)
+    loaders.update(
+        dict.fromkeys(('', ZOO_PREFIX), load_checkpoint_file),
+        **dict.fromkeys(('http://', 'https://'), _load_from_http),
+        **dict.fromkeys((f'{name}://'
+                         for name in ('modelzoo', 'torchvision', 'open-mmlab',
+                                      'openmmlab', 'mmcls')), _load_by_table))
     for prefix, load in loaders.items():
         CheckpointLoader.register_scheme(prefix, load, force=True)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What a checkpoint may hold, and the error of one that is refused."""
+"""What a checkpoint may hold beyond weights; the error of a refused one."""
 import pickle
 from typing import Any
 
@@ -7,46 +7,56 @@ import numpy as np
 from mmengine.logging.history_buffer import HistoryBuffer
 
 ZOO_PREFIX = 'orsa://'
+_STATISTICS = ('current', 'mean', 'max', 'min')  # of a HistoryBuffer
+_NUMBERS = ('f4', 'f8', 'i8')  # numpy's types in MMEngine's records
 
 
 class CheckpointError(ValueError):
     """A checkpoint is refused; the message names it and says why."""
 
 
-# The methods that a pickled HistoryBuffer refers to by name.
-_STATISTICS = ('current', 'mean', 'max', 'min')
+# Stand-ins for what MMEngine's records call by name. numpy's own dtype and
+# array take flags and buffers that make it follow pointers of the file.
 
 
-def _history_buffer_getattr(obj: Any, name: str) -> Any:
-    """Serve the ``getattr`` calls of a pickled HistoryBuffer, nothing else.
-
-    Allowing the real ``getattr`` would open a way to any attribute of any
-    allowed class.
-    """
+def _getattr(obj: Any, name: str) -> Any:
+    """The methods that a pickled HistoryBuffer refers to, nothing else."""
     if obj is HistoryBuffer and name in _STATISTICS:
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(
-        f'getattr({obj!r}, {name!r}) is not allowed in a checkpoint')
+        f'getattr of {str(name)[:40]!r} is not allowed in a checkpoint')
+
+
+def _dtype(name: str, align: bool = False, copy: bool = True) -> np.dtype:
+    """A type of numbers; numpy ignores a state given to these singletons."""
+    if name not in _NUMBERS:
+        raise pickle.UnpicklingError(
+            f'an array of type {str(name)[:40]!r} is not allowed')
+    return np.dtype(name)
+
+
+def _empty_array(kind: Any, shape: tuple, code: bytes) -> np.ndarray:
+    """An array that its state fills."""
+    return np.empty(0)
 
 
 def safe_globals() -> list:
-    """What MMEngine's own checkpoints hold beyond tensors and containers."""
-    reconstruct = np.array([0.]).__reduce__()[0]
+    """What torch may build in addition, as ``(object, name)``.
+
+    numpy's classes are only given their state: they stand under names with a
+    line break, which no pickle can write, so that none can call them.
+    """
     scalar = np.float64(0).__reduce__()[0]
+    found = [(cls, f'numpy.\n{cls.__name__}')
+             for cls in (np.ndarray, np.dtypes.Float32DType,
+                         np.dtypes.Float64DType, np.dtypes.Int64DType)]
+    for core in ('numpy._core', 'numpy.core'):  # of numpy 2 and 1
+        found += [(_empty_array, f'{core}.multiarray._reconstruct'),
+                  (scalar, f'{core}.multiarray.scalar')]
     return [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        np.dtypes.Float32DType,
-        np.dtypes.Float64DType,
-        np.dtypes.Int64DType,
-        reconstruct,
-        scalar,
-        # numpy 1 wrote the same two functions under another module's name
-        (reconstruct, 'numpy.core.multiarray._reconstruct'),
-        (scalar, 'numpy.core.multiarray.scalar'),
-        (_history_buffer_getattr, 'builtins.getattr'),
-        (_history_buffer_getattr, '__builtin__.getattr'),
+        HistoryBuffer, *found, (_empty_array, 'numpy.ndarray'),
+        (_dtype, 'numpy.dtype'), (_getattr, 'builtins.getattr'),
+        (_getattr, '__builtin__.getattr')
     ]
 
 
