@@ -100,7 +100,8 @@ def _priors_of(model: nn.Module) -> dict:
 def fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
     """Let frozen priors be their simpler copies, where these say the same."""
     from orsa.models.priors import FrozenPrior
-    from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, off_by
+    from orsa.models.utils.fast_copy import (TOLERANCE, fast_copy,
+                                             relative_error)
     own = [(m, m.model) for m in model.modules() if isinstance(m, FrozenPrior)]
     blank = torch.rand(1, 3, *images.shape[1:3])
     try:
@@ -108,7 +109,7 @@ def fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
             expected = prior(blank)
             try:
                 prior.model = fast_copy(original)
-                good = off_by(prior(blank), expected) <= TOLERANCE
+                good = relative_error(prior(blank), expected) <= TOLERANCE
             except (AttributeError, RuntimeError, ValueError):
                 good = False  # its parts hang together in other ways
             if not good:

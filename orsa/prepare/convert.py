@@ -64,10 +64,10 @@ def convert_segface(src: str,
     """
     state = convert.read_state(src, 'state_dict_backbone', 'state_dict')
     if with_decoder:
-        from orsa.models.priors import build_foreign
+        from orsa.models.priors import build_wrapped
         new, dropped = convert.convert_segface(state)
         report = convert.fit(new, dropped,
-                             build_foreign(load_config(_SEGFACE).segface_lapa))
+                             build_wrapped(load_config(_SEGFACE).segface_lapa))
         unknown = [k for k in report.dropped if k not in dropped]
         if unknown:
             # a part of a network that the rest would compute without

@@ -207,9 +207,9 @@ def losses(root, work, *options) -> list:
 def test_trains_alike_and_asks_no_prior(made, tmp_path, monkeypatch):
     live = losses(made, tmp_path / 'live')
     from orsa.models.priors import FrozenPrior
-    compute, sizes = FrozenPrior._compute, []
+    compute, sizes = FrozenPrior.predict, []
     monkeypatch.setattr(
-        FrozenPrior, '_compute', lambda self, x:
+        FrozenPrior, 'predict', lambda self, x:
         (sizes.append(len(x)), compute(self, x))[1])
     cached = losses(made, tmp_path / 'cached', f'prior_cache={made}/cache')
     assert len(live) == 2 and live[0] != live[1]

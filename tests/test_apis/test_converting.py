@@ -36,7 +36,7 @@ def test_options_are_those_that_the_converter_takes(monkeypatch, capsys):
 
 def test_a_segmentor_with_other_parts_is_refused(monkeypatch, tmp_path):
     from orsa.models import priors
-    monkeypatch.setattr(priors, 'build_foreign', lambda cfg: None)
+    monkeypatch.setattr(priors, 'build_wrapped', lambda cfg: None)
     for name, answer in (('read_state', {}), ('convert_segface', ({}, [
             'backbone.1.weight'
     ])), ('fit', convert.Report(dropped=['backbone.1.weight', *'abcdef']))):

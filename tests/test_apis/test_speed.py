@@ -17,7 +17,7 @@ from speed.turns import Timing, ratio, take_turns
 from orsa.apis.model import build_model, load_config
 from orsa.engine.optimizers import SAMOptimWrapper
 from orsa.models.utils import linear as orsa_linear
-from orsa.models.utils.preparing import prepare_for_inference
+from orsa.models.utils.fast_copy import fast_copy
 
 
 def test_clock_charges_the_innermost_part(monkeypatch):
@@ -195,7 +195,7 @@ def test_plain_and_fast_answer_alike(repo_root, restored, monkeypatch):
     for name in ('parsing_prior', 'landmark_prior'):
         cfg.model.backbone[name].prepare = 'fold'
     model = build_model(cfg, pretrained=False).eval()
-    fast = prepare_for_inference(model)
+    fast = fast_copy(model)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         outs = [m(x, mode='tensor') for m in (model, fast)]

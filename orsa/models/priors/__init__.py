@@ -1,13 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .fold_priors import FoldPriors
-from .frozen_prior import FrozenPrior, build_foreign, skip_pretrained
+from .frozen_prior import FrozenPrior
 from .landmark_prior import (LandmarkPrior, keypoints_from_heatmaps,
                              keypoints_from_simcc)
 from .landmark_pyramid import LandmarkPyramid
 from .parsing_prior import ParsingPrior
+from .wrapped_model import build_wrapped, skip_pretrained
 
 __all__ = [
     'FoldPriors', 'FrozenPrior', 'LandmarkPrior', 'LandmarkPyramid',
-    'ParsingPrior', 'build_foreign', 'keypoints_from_heatmaps',
+    'ParsingPrior', 'build_wrapped', 'keypoints_from_heatmaps',
     'keypoints_from_simcc', 'skip_pretrained'
 ]

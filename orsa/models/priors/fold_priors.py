@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import copy
 import os.path as osp
-from typing import Callable, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import torch
 import torch.nn as nn
@@ -16,14 +16,17 @@ class FoldPriors:
     A prior that was trained on the same faces as the classifier is better on
     them than it will ever be again, and the classifier learns to trust it too
     much. Cross-fitting mends this: the prior is trained once for each fold,
-    without that fold, and answers for that fold alone.
+    without that fold, and predicts for that fold alone. The auxiliary input
+    'fold' (B,) of the images (:func:`orsa.utils.same_batch.provide`) is the
+    fold of each; -1, or no such input, is the main model's.
 
-    This is no module, and the prior keeps it out of its own modules: what it
-    holds is in no checkpoint, gets no gradient and is never told to train.
+    This is no module: its copies are in no checkpoint, get no gradient and
+    are never set to training mode.
 
     Args:
         checkpoints (Sequence[str]): Of fold k the k-th, weights of the same
-            network that have not seen fold k.
+            network that have not seen fold k. They are loaded by
+            ``init_weights`` of the prior.
 
     Raises:
         ValueError: If there are fewer than two.
@@ -34,17 +37,14 @@ class FoldPriors:
             raise ValueError('fold_checkpoints should be two or more files, '
                              f'one for each fold, but got {checkpoints!r}')
         self.checkpoints = tuple(checkpoints)
-        self._copies: Optional[List[nn.Module]] = None
+        self.copies: Optional[List[nn.Module]] = None
 
-    def load(self, prior: nn.Module, name: str, source: Optional[str],
-             prefix: Optional[str]) -> None:
-        """Make the copies, on the prior's device, and load every file.
+    def load(self, prior: nn.Module, name: str) -> None:
+        """Make the copies and load their weights.
 
         Args:
-            prior (FrozenPrior): The owner.
-            name (str): What the weights are for, part of the messages.
-            source (str, optional): Where to get them, part of the messages.
-            prefix (str, optional): As for the prior's own file.
+            prior (FrozenPrior): The prior they are of.
+            name (str): Its name in messages.
 
         Raises:
             FileNotFoundError: If a file is missing, whatever the prior's
@@ -56,37 +56,31 @@ class FoldPriors:
             is_local(path) and not osp.isfile(osp.expanduser(zoo_path(path)))
         ]
         if missing:
-            hint = f' {source.rstrip(".")}.' if source else ''
+            hint = f' {prior.source.rstrip(".")}.' if prior.source else ''
             raise FileNotFoundError(
-                f'fold_checkpoints of the {name} are missing, '
-                f'{len(missing)} of {len(self.checkpoints)} '
-                f'({", ".join(missing)}).{hint} They are in no other '
-                'checkpoint and needed for every training, a resumed one too')
-        self._copies, copies = None, []
+                f'{len(missing)} of {len(self.checkpoints)} fold_checkpoints '
+                f'of the {name} are missing ({", ".join(missing)}).{hint} '
+                'Every training needs them, a resumed one too')
+        self.copies, copies = None, []
         for k, path in enumerate(self.checkpoints):
             one = copy.deepcopy(prior)
             one.folds = None
-            load_pretrained(one.model, path, f'{name}, fold {k}', prefix)
+            load_pretrained(one.model, path, f'{name}, fold {k}', prior.prefix)
             copies.append(one)
-        self._copies = copies
+        self.copies = copies
 
-    def apply_to_tensors(self, fn: Callable, *args, **kwargs) -> None:
-        """Follow the owner to another device or type: ``Module._apply``."""
-        for one in self._copies or ():
-            one._apply(fn, *args, **kwargs)
-
-    def answer(self, x: torch.Tensor, folds: torch.Tensor,
-               main: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Let each row be answered by the model that has not seen it.
+    def predict(self, prior: nn.Module, x: torch.Tensor,
+                folds: torch.Tensor) -> torch.Tensor:
+        """Predict each row by the model that has not seen it.
 
         Args:
+            prior (FrozenPrior): The main model.
             x (Tensor): Images (B, 3, H, W).
-            folds (Tensor): The fold of each, (B,), whole numbers; -1 for the
-                main model.
-            main (Callable): How the main model answers.
+            folds (Tensor): The fold of each, (B,), integers; -1 for the main
+                model.
 
         Returns:
-            Tensor: The answers, in the order of the rows.
+            Tensor: The outputs, in the order of the rows.
 
         Raises:
             ValueError: If there is no such fold.
@@ -95,18 +89,24 @@ class FoldPriors:
         present = folds.unique().tolist()
         self._check(folds, present)
         if len(present) == 1:
-            return self._of(present[0], main)(x)
+            return self._model_of(present[0], prior).predict(x)
         out = None
         for k in present:
             rows = torch.nonzero(folds == k)[:, 0]
-            part = self._of(k, main)(x[rows])
+            part = self._model_of(k, prior).predict(x[rows])
             if out is None:
                 out = part.new_empty(len(x), *part.shape[1:])
             out[rows] = part
         return out
 
-    def _of(self, fold: int, main: Callable) -> Callable:
-        return main if fold == -1 else self._copies[fold]._compute
+    def _model_of(self, fold: int, prior: nn.Module) -> nn.Module:
+        if fold == -1:
+            return prior
+        one = self.copies[fold]
+        own, like = next(one.parameters()), next(prior.parameters())
+        if (own.device, own.dtype) != (like.device, like.dtype):
+            one.to(like)  # the prior was moved or cast meanwhile
+        return one
 
     def _check(self, folds: torch.Tensor, present: List[int]) -> None:
         count = len(self.checkpoints)
@@ -117,11 +117,10 @@ class FoldPriors:
         if wrong:
             raise ValueError(
                 f'a sample is in fold {wrong[-1]}, but there are {count} '
-                f'fold_checkpoints, for the folds 0 to {count - 1} (-1: the '
-                'main model). num_folds of the data set should be the same')
-        if self._copies is None and max(present, default=-1) >= 0:
+                'fold_checkpoints: num_folds of the data set should be the '
+                'same (-1 is the main model)')
+        if self.copies is None and max(present, default=-1) >= 0:
             raise RuntimeError(
                 f'a sample is in fold {max(present)}, but fold_checkpoints '
-                'have not been loaded: init_weights does that, when a '
-                'training begins. A model built for testing has the main '
-                "model alone, for samples with fold -1 or without 'fold'")
+                'have not been loaded: init_weights does that when a training '
+                'begins, a model built for testing has the main model alone')

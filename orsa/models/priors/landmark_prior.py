@@ -2,6 +2,7 @@
 from typing import List, Optional, Tuple, Union
 
 import torch
+import torch.nn as nn
 
 from orsa.registry import MODELS
 from .frozen_prior import FrozenPrior
@@ -77,13 +78,13 @@ class LandmarkPrior(FrozenPrior):
         output (str): 'feature', a map (B, C, h, w) of the backbone;
             'heatmaps' (B, K, h, w) of K landmarks; or 'keypoints' (B, K, 3),
             x and y in [0, 1] and a confidence. Defaults to 'feature'.
-        num_keypoints (int, optional): K as the parts behind expect it;
-            checked when built. Defaults to None, not checked.
+        num_keypoints (int, optional): K as the following parts expect
+            it; checked when built. Defaults to None, not checked.
         **kwargs: See :class:`FrozenPrior`.
 
     Raises:
         ValueError: If the estimator has another number of landmarks, or no
-            head that gives what was asked for.
+            head that gives the output.
     """
 
     outputs = ('feature', 'heatmaps', 'keypoints')
@@ -101,12 +102,11 @@ class LandmarkPrior(FrozenPrior):
             self._is_estimator
             or output == 'keypoints' and self._has_own_points,
             f"LandmarkPrior.output='{output}'")
-        # asked once, so that a head of another kind is found out here
-        count = self._compute_plainly(self._blank()).size(1)
+        # computed once, so that a head of another kind is found out here
+        count = self.blank_output().size(1)
         if num_keypoints not in (None, count):
-            raise ValueError(
-                f'LandmarkPrior was asked for {num_keypoints} landmarks, '
-                f'but {type(self.model).__name__} gives {count}')
+            raise ValueError(f'LandmarkPrior.num_keypoints={num_keypoints}, '
+                             f'but {type(self.model).__name__} gives {count}')
 
     @property
     def _is_estimator(self) -> bool:
@@ -137,10 +137,9 @@ class LandmarkPrior(FrozenPrior):
                 f'{" without its head" if self._headless else ""}')
 
     def locate(self, x: torch.Tensor) -> torch.Tensor:
-        """Ask for the keypoints, whatever ``output`` is.
+        """Predict keypoints, whatever ``output`` is.
 
-        It is the main model that is asked: neither folds nor what came with
-        the images is looked at.
+        The main model predicts; folds and auxiliary inputs do not count.
 
         Args:
             x (Tensor): Images (B, 3, H, W) as the classifier gets them.
@@ -155,44 +154,48 @@ class LandmarkPrior(FrozenPrior):
                 :attr:`can_locate`.
         """
         self._check(self.can_locate, 'LandmarkPrior.locate')
-        return self._compute(x, 'keypoints')
+        return self.predict(x, 'keypoints')
 
-    def _extract(self, x: torch.Tensor, output: str) -> torch.Tensor:
+    def _extract(self, model: nn.Module, x: torch.Tensor,
+                 output: str) -> torch.Tensor:
         if output == 'feature':
-            return super()._extract(x, output)
+            return super()._extract(model, x, output)
         if self._has_own_points:
-            return self._from_coordinates(self.model.predict_landmarks(x))
-        out = self.model.head(self.model.extract_feat(x))
+            return _from_coordinates(model.predict_landmarks(x))
+        out = model.head(model.extract_feat(x))
         if output == 'keypoints':
-            return self._keypoints(out)
-        maps = self._maps(out)
+            return _keypoints(model.head, out)
+        maps = _heatmaps(out)
         if not maps:
             raise ValueError(
                 "LandmarkPrior.output='heatmaps' needs a heatmap head, but "
-                f"got {type(self.model.head).__name__}; use 'keypoints'")
+                f"got {type(model.head).__name__}; use 'keypoints'")
         return maps[-1]
 
-    @staticmethod
-    def _maps(out: Union[torch.Tensor, Tuple]) -> List[torch.Tensor]:
-        """Heatmaps in what a head returned, the last stage's last."""
-        outs = out if isinstance(out, (tuple, list)) else (out, )
-        return [o for o in outs if o.ndim == 4]
 
-    @staticmethod
-    def _from_coordinates(out: torch.Tensor) -> torch.Tensor:
-        """(B, K, 2) or, with the deviations of RLE heads, (B, K, 4)."""
-        confidence = (1 - out[..., 2:4].sigmoid().mean(-1, keepdim=True)
-                      if out.size(-1) == 4 else torch.ones_like(out[..., :1]))
-        return torch.cat([out[..., :2].clamp(0, 1), confidence], dim=-1)
+def _heatmaps(out: Union[torch.Tensor, Tuple]) -> List[torch.Tensor]:
+    """Heatmaps in the output of a head, those of the last stage last."""
+    outs = out if isinstance(out, (tuple, list)) else (out, )
+    return [o for o in outs if o.ndim == 4]
 
-    def _keypoints(self, out: Union[torch.Tensor, Tuple]) -> torch.Tensor:
-        if isinstance(out, torch.Tensor) and out.ndim == 3:
-            return self._from_coordinates(out)
-        maps = self._maps(out)
-        if maps and (isinstance(out, torch.Tensor) or len(maps) == len(out)):
-            decoder = getattr(self.model.head, 'decoder', None)
-            return keypoints_from_heatmaps(
-                maps[-1], align_corners=type(decoder).__name__ == 'UDPHeatmap')
-        if maps:  # DSNT and integral regression: coordinates, then maps
-            return self._from_coordinates(out[0])
-        return keypoints_from_simcc(out[0], out[1])
+
+def _from_coordinates(out: torch.Tensor) -> torch.Tensor:
+    """(B, K, 2) or, with the deviations of RLE heads, (B, K, 4)."""
+    confidence = (1 - out[..., 2:4].sigmoid().mean(-1, keepdim=True)
+                  if out.size(-1) == 4 else torch.ones_like(out[..., :1]))
+    return torch.cat([out[..., :2].clamp(0, 1), confidence], dim=-1)
+
+
+def _keypoints(head: nn.Module, out: Union[torch.Tensor,
+                                           Tuple]) -> torch.Tensor:
+    """Keypoints (B, K, 3) of what any head of mmpose gives."""
+    if isinstance(out, torch.Tensor) and out.ndim == 3:
+        return _from_coordinates(out)
+    maps = _heatmaps(out)
+    if maps and (isinstance(out, torch.Tensor) or len(maps) == len(out)):
+        codec = type(getattr(head, 'decoder', None)).__name__
+        return keypoints_from_heatmaps(
+            maps[-1], align_corners=codec == 'UDPHeatmap')
+    if maps:  # DSNT and integral regression: coordinates, then maps
+        return _from_coordinates(out[0])
+    return keypoints_from_simcc(out[0], out[1])

@@ -2,6 +2,7 @@
 from typing import Optional
 
 import torch
+import torch.nn as nn
 
 from orsa.registry import MODELS
 from .frozen_prior import FrozenPrior
@@ -17,8 +18,8 @@ class ParsingPrior(FrozenPrior):
         output (str): 'feature', a map (B, C, h, w) of the backbone, or
             'probs', the probabilities (B, K, H, W) of K classes at the size
             of the model's input. Defaults to 'feature'.
-        num_classes (int, optional): K as the parts behind expect it; checked
-            when built. Defaults to None, not checked.
+        num_classes (int, optional): K as the following parts expect it;
+            checked when built. Defaults to None, not checked.
         **kwargs: See :class:`FrozenPrior`.
 
     Raises:
@@ -39,10 +40,9 @@ class ParsingPrior(FrozenPrior):
             return
         self._check_can_parse("ParsingPrior.output='probs'")
         classes = max(self.model.out_channels, 2)
-        if num_classes is not None and classes != num_classes:
-            raise ValueError(
-                f'ParsingPrior was asked for {num_classes} classes, but '
-                f'{type(self.model).__name__} has {classes}')
+        if num_classes not in (None, classes):
+            raise ValueError(f'ParsingPrior.num_classes={num_classes}, but '
+                             f'{type(self.model).__name__} has {classes}')
 
     @property
     def can_parse(self) -> bool:
@@ -56,10 +56,9 @@ class ParsingPrior(FrozenPrior):
                 f'got {type(self.model).__name__}')
 
     def parse(self, x: torch.Tensor) -> torch.Tensor:
-        """Ask for the masks, whatever ``output`` is.
+        """Predict masks, whatever ``output`` is.
 
-        It is the main model that is asked: neither folds nor what came with
-        the images is looked at.
+        The main model predicts; folds and auxiliary inputs do not count.
 
         Args:
             x (Tensor): Images (B, 3, H, W) as the classifier gets them.
@@ -72,15 +71,16 @@ class ParsingPrior(FrozenPrior):
             ValueError: If the model is no segmentor, see :attr:`can_parse`.
         """
         self._check_can_parse('ParsingPrior.parse')
-        return self._compute(x, 'probs')
+        return self.predict(x, 'probs')
 
-    def _extract(self, x: torch.Tensor, output: str) -> torch.Tensor:
+    def _extract(self, model: nn.Module, x: torch.Tensor,
+                 output: str) -> torch.Tensor:
         if output == 'feature':
-            return super()._extract(x, output)
+            return super()._extract(model, x, output)
         meta = dict(img_shape=tuple(x.shape[2:]))
-        # the first one is read; a graph should not learn how many there are
+        # the first one is read; a graph should not fix how many there are
         count = 1 if torch.compiler.is_compiling() else x.size(0)
-        logits = self.model.encode_decode(x, [meta] * count)
+        logits = model.encode_decode(x, [meta] * count)
         if logits.size(1) == 1:  # a binary segmentor's one sigmoid output
             foreground = logits.sigmoid()
             return torch.cat([1 - foreground, foreground], dim=1)

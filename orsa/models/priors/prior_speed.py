@@ -1,5 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import contextlib
 import warnings
 from itertools import chain
 from typing import Callable, Dict, Optional
@@ -7,7 +6,7 @@ from typing import Callable, Dict, Optional
 import torch
 import torch.nn as nn
 
-from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, off_by
+from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, relative_error
 from orsa.models.utils.linear import is_observed
 
 DTYPES = dict(
@@ -18,12 +17,17 @@ class PriorSpeed:
     """How a frozen prior computes: by which network, at which precision.
 
     This is no module, and what it makes is in no checkpoint. A copy is made
-    when it is first asked, and anew when a weight was written to or moved.
+    when it is first needed, and anew when a weight was written to or moved.
 
     Args:
         name (str): Of the prior, for messages.
-        prepare (str, optional): See :class:`FrozenPrior`.
-        dtype (str, optional): See :class:`FrozenPrior`.
+        prepare (str, optional): 'fuse' computes by
+            :func:`orsa.models.utils.fast_copy.fast_copy`, equal up to
+            rounding. It is tried on an image first, and left out with a
+            warning where the output would change. None computes by the
+            network itself.
+        dtype (str, optional): 'float32', 'bfloat16' or 'float16' (GPU); the
+            output is float32 in any case. None is the classifier's.
 
     Raises:
         ValueError: If one of them is unknown, or this machine cannot do it.
@@ -31,8 +35,14 @@ class PriorSpeed:
 
     def __init__(self, name: str, prepare: Optional[str],
                  dtype: Optional[str]):
-        if prepare not in (None, 'fold'):
-            raise ValueError(f"{name}.prepare should be None or 'fold', but "
+        if prepare == 'fold':
+            warnings.warn(
+                f"{name}: prepare='fold' is deprecated, use 'fuse'",
+                DeprecationWarning,
+                stacklevel=2)
+            prepare = 'fuse'
+        if prepare not in (None, 'fuse'):
+            raise ValueError(f"{name}.prepare should be None or 'fuse', but "
                              f'got {prepare!r}')
         if dtype is not None and dtype not in DTYPES:
             raise ValueError(f'{name}.dtype should be None or one of '
@@ -64,7 +74,8 @@ class PriorSpeed:
             Tensor | tuple[Tensor]: What ``extract`` returned.
         """
         device, dtype = x.device.type, self.dtype
-        if dtype is None and torch.is_autocast_enabled(device):
+        autocast = torch.is_autocast_enabled(device)
+        if dtype is None and autocast:
             dtype = torch.get_autocast_dtype(device)
         dtype = dtype or torch.float32
         copied = self._copy(model, x, extract, dtype)
@@ -73,53 +84,44 @@ class PriorSpeed:
                 return _as_float(extract(copied, x.to(dtype)))
         if self.dtype is None:
             return extract(model, x)
-        precision = contextlib.nullcontext() if (
-            dtype is torch.float32
-            and not torch.is_autocast_enabled(device)) else torch.autocast(
-                device, dtype, enabled=dtype is not torch.float32)
-        with precision:
+        if dtype is torch.float32 and not autocast:
+            return _as_float(extract(model, x))
+        with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
             return _as_float(extract(model, x))
 
     def _copy(self, model: nn.Module, x: torch.Tensor, extract: Callable,
               dtype: torch.dtype) -> Optional[nn.Module]:
-        """The prepared network, None where there is none to be used."""
-        if self.prepare is None or is_observed() or _is_watched(model):
+        """The fused network, None where there is none to be used."""
+        # hooks inside would not see a copy
+        if self.prepare is None or is_observed() or any(
+                m._forward_hooks or m._forward_pre_hooks
+                for m in model.modules()):
             return None
-        state = _state_of(model)
+        state = tuple((t.data_ptr(), t._version)
+                      for t in chain(model.parameters(), model.buffers()))
         if state != self._state:
             self.forget()
             self._state = state
         if dtype not in self._copies:
-            fits = self._fits(model, x, extract)
             self._copies[dtype] = fast_copy(
                 model,
-                None if dtype is torch.float32 else dtype) if fits else None
+                None if dtype is torch.float32 else dtype) if self._fits(
+                    model, x[:1], extract) else None
         return self._copies[dtype]
 
     def _fits(self, model: nn.Module, x: torch.Tensor,
               extract: Callable) -> bool:
         with torch.autocast(x.device.type, enabled=False):
-            wrong = off_by(
-                extract(fast_copy(model), x[:1]), extract(model, x[:1]))
-        if wrong <= TOLERANCE:
+            error = relative_error(
+                extract(fast_copy(model), x), extract(model, x))
+        if error <= TOLERANCE:
             return True
         warnings.warn(
-            f"{self.name}: prepare='{self.prepare}' would change what "
-            f'{type(model).__name__} gives by {wrong:.1g} of the largest '
-            'value, and is left out',
+            f"{self.name}: prepare='fuse' would change the output of "
+            f'{type(model).__name__} by {error:.1g} of its largest value, and '
+            'is left out',
             stacklevel=2)
         return False
-
-
-def _is_watched(model: nn.Module) -> bool:
-    """Whether someone has hooks in it, who would not see a copy."""
-    return any(m._forward_hooks or m._forward_pre_hooks
-               for m in model.modules())
-
-
-def _state_of(model: nn.Module) -> tuple:
-    return tuple((t.data_ptr(), t._version)
-                 for t in chain(model.parameters(), model.buffers()))
 
 
 def _as_float(out):

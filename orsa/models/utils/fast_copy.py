@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A copy of a network that gives the same answers sooner."""
+"""A copy of a network that predicts the same in less time."""
 import copy
 from itertools import chain
 from typing import Dict, Optional, Sequence, Tuple, Union
@@ -15,18 +15,18 @@ from torch.nn.utils import parametrize
 
 from .linear import Linear, linear_gelu
 
-# how far a copy may be off, in terms of the largest value, and be used
+# the relative error up to which a copy is used
 TOLERANCE = 1e-4
 
-Answer = Union[torch.Tensor, Sequence[torch.Tensor]]
+Output = Union[torch.Tensor, Sequence[torch.Tensor]]
 
 
 class _FastShiftWindowMSA(ShiftWindowMSA):
     """mmpretrain's window attention, fused.
 
-    Shifting and cutting into windows are one gathering, whose order is made
-    once for each size of map, and so is what is added to the scores: the bias
-    of relative positions and the mask of what the shift brought together.
+    Shift and window partition are one gather, whose indices are computed once
+    for each size of map. So is what is added to the scores: the relative
+    position bias and the mask of what the shift brought together.
     """
 
     def forward(self, query: torch.Tensor,
@@ -95,31 +95,23 @@ class _FastFFN(FFN):
         return (x if identity is None else identity) + out
 
 
-def _is_plain_merging(module: PatchMerging) -> bool:
-    sampler = module.sampler
-    return (sampler.padding == (0, 0)
-            and sampler.kernel_size == sampler.stride == (2, 2)
-            and sampler.dilation == (1, 1))
-
-
-def _is_gelu_ffn(module: FFN) -> bool:
-    if len(module.layers) != 3 or not module.add_identity:
-        return False
-    act = module.layers[0][1]
-    return (isinstance(act, nn.GELU) and act.approximate == 'none'
-            and isinstance(module.gamma2, nn.Identity))
-
-
-def _hasten(module: nn.Module) -> None:
-    """Give a module of a kind that is known here its faster forward."""
-    if type(module) in (nn.Linear, MMCVLinear):
+def _make_fast(module: nn.Module) -> None:
+    """Give a module of a known kind its faster forward."""
+    kind = type(module)
+    if kind in (nn.Linear, MMCVLinear):
         module.__class__ = Linear
-    elif (type(module) is ShiftWindowMSA and type(module.w_msa) is WindowMSA):
+    elif kind is ShiftWindowMSA and type(module.w_msa) is WindowMSA:
         module.__class__ = _FastShiftWindowMSA
-    elif type(module) is PatchMerging and _is_plain_merging(module):
-        module.__class__ = _FastPatchMerging
-    elif type(module) is FFN and _is_gelu_ffn(module):
-        module.__class__ = _FastFFN
+    elif kind is PatchMerging:
+        sampler = module.sampler
+        if (sampler.padding == (0, 0) and sampler.dilation == (1, 1)
+                and sampler.kernel_size == sampler.stride == (2, 2)):
+            module.__class__ = _FastPatchMerging
+    elif kind is FFN and len(module.layers) == 3 and module.add_identity:
+        act = module.layers[0][1]
+        if (isinstance(act, nn.GELU) and act.approximate == 'none'
+                and isinstance(module.gamma2, nn.Identity)):
+            module.__class__ = _FastFFN
 
 
 def _without_parametrizations(module: nn.Module) -> nn.Module:
@@ -159,14 +151,15 @@ def _own_tensors(model: nn.Module, dtype: Optional[torch.dtype]) -> None:
 @torch.no_grad()
 def fast_copy(model: nn.Module,
               dtype: Optional[torch.dtype] = None) -> nn.Module:
-    """Copy a network into a form for evaluation alone.
+    """Copy a network, or a complete model, into a form for inference alone.
 
-    Batch normalisation is folded into the convolution before it (by mmcv,
+    Batch normalisation is fused into the convolution before it (by mmcv,
     which takes their order of registration for that of computation),
     spectral norms are computed once, mmpretrain's window attention becomes
     torch's fused one, and linear layers use
-    :mod:`orsa.models.utils.linear`. What is not folded is shared with the
-    original and takes no memory again.
+    :mod:`orsa.models.utils.linear`. Predictions are equal up to rounding
+    (1e-5 of their scale in float32). What is not fused shares its memory with
+    the original.
 
     Args:
         model (nn.Module): Any network. It is not changed.
@@ -174,33 +167,39 @@ def fast_copy(model: nn.Module,
             cast. Defaults to None, as they are.
 
     Returns:
-        nn.Module: The copy, in evaluation mode and without gradients.
+        nn.Module: The copy, in evaluation mode and without gradients. Its
+        state dict lacks keys of a checkpoint: load weights into the original
+        and copy it again.
+
+    Example:
+        >>> from orsa.apis import init_model
+        >>> from orsa.models.utils.fast_copy import fast_copy
+        >>> model = fast_copy(init_model('orsanet_lite'))
     """
     shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
-    twin = copy.deepcopy(model, shared)
-    twin.eval()  # which not every library's modules return
-    for name, module in list(twin.named_modules()):
+    copied = copy.deepcopy(model, shared)
+    copied.eval()  # which not every library's modules return
+    for name, module in list(copied.named_modules()):
         if parametrize.is_parametrized(module):
-            twin.set_submodule(name, _without_parametrizations(module))
-        _hasten(module)
-    twin = fuse_conv_bn(twin)
-    _own_tensors(twin, dtype)
-    return twin
+            copied.set_submodule(name, _without_parametrizations(module))
+        _make_fast(module)
+    copied = fuse_conv_bn(copied)
+    _own_tensors(copied, dtype)
+    return copied
 
 
-def off_by(given: Answer, expected: Answer) -> float:
-    """How far a copy's answer is off.
+def relative_error(output: Output, expected: Output) -> float:
+    """Largest difference of two outputs, relative to the largest value.
 
     Args:
-        given (Tensor | Sequence[Tensor]): What the copy answers.
-        expected (Tensor | Sequence[Tensor]): What the original answers.
+        output (Tensor | Sequence[Tensor]): Output of a copy.
+        expected (Tensor | Sequence[Tensor]): Output of the original.
 
     Returns:
-        float: The largest difference in any of the tensors, in terms of that
-        tensor's largest value.
+        float: The largest over all tensors; NaN, if one is.
     """
     if isinstance(expected, torch.Tensor):
-        given, expected = (given, ), (expected, )
-    wrong = [(a - b).abs().max() / b.abs().max().clamp(min=1e-12)
-             for a, b in zip(given, expected, strict=True)]
-    return float(torch.stack(wrong).max())  # NaN, if one is
+        output, expected = (output, ), (expected, )
+    errors = [(a - b).abs().max() / b.abs().max().clamp(min=1e-12)
+              for a, b in zip(output, expected, strict=True)]
+    return float(torch.stack(errors).max())

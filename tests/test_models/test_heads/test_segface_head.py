@@ -12,7 +12,7 @@ import torch
 from mmengine.structures import PixelData
 
 from orsa.apis.model import load_config
-from orsa.models.priors import build_foreign
+from orsa.models.priors import build_wrapped
 from orsa.prepare import convert as converting
 from orsa.prepare import weights as convert
 from orsa.registry import MODELS
@@ -160,7 +160,7 @@ def test_found_by_name_from_mmseg_and_not_before():
 
 
 def test_one_step_reaches_every_parameter():
-    model = build_foreign(tiny_segmentor())
+    model = build_wrapped(tiny_segmentor())
     labels = torch.randint(0, 5, (2, 1, 32, 32))
     labels[:, :, :4] = 255
     samples = [

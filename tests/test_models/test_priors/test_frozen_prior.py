@@ -108,7 +108,7 @@ def test_input_size_and_index():
 
 def test_channels_are_checked_when_built():
     build(out_channels=6, input_size=32)
-    with pytest.raises(ValueError, match='asked for 7 channels.*6'):
+    with pytest.raises(ValueError, match='out_channels=7.*6'):
         build(out_channels=7, input_size=32)
     with pytest.raises(ValueError, match="'probs'"):
         build(output='probs')
@@ -230,7 +230,7 @@ def test_class_num_check_hook_passes_with_a_parser_inside():
     hook.before_train(runner)
     # the same parser, not hidden, is what the hook trips over
     runner.model['prior'] = nn.ModuleDict(dict(head=prior.model))
-    with prior._with_num_classes():
+    with prior.hidden_num_classes.shown():
         with pytest.raises(AssertionError, match='11'):
             hook.before_train(runner)
 

@@ -180,7 +180,7 @@ def test_a_backbone_cannot_locate(model, message):
 
 
 def test_what_cannot_be_had_is_refused_when_built():
-    with pytest.raises(ValueError, match='asked for 68 landmarks.*5'):
+    with pytest.raises(ValueError, match='num_keypoints=68.*5'):
         build(HEATMAP, num_keypoints=68)
     with pytest.raises(ValueError, match="RTMCCHead; use 'keypoints'"):
         build(SIMCC, 'heatmaps')

@@ -101,7 +101,7 @@ def test_a_backbone_cannot_parse():
 
 
 def test_another_number_of_classes_is_refused_when_built():
-    with pytest.raises(ValueError, match='asked for 11 classes.*5'):
+    with pytest.raises(ValueError, match='num_classes=11.*5'):
         build(model=segmentor(), num_classes=11)
 
 

@@ -30,11 +30,11 @@ def close(a, b, tolerance=1e-5) -> bool:
 
 
 def copies(prior) -> list:
-    return [c for c in prior._speed._copies.values() if c is not None]
+    return [c for c in prior.speed._copies.values() if c is not None]
 
 
 def test_prepared_gives_the_same_and_has_the_same_keys():
-    plain, prior = build(), build(prepare='fold')
+    plain, prior = build(), build(prepare='fuse')
     assert close(prior(image()), plain(image()))
     assert len(copies(prior)) == 1 and not copies(plain)
     assert list(prior.state_dict()) == list(plain.state_dict())
@@ -43,7 +43,7 @@ def test_prepared_gives_the_same_and_has_the_same_keys():
 
 
 def test_new_weights_are_seen():
-    plain, prior = build(), build(prepare='fold')
+    plain, prior = build(), build(prepare='fuse')
     before = prior(image())
     with torch.no_grad():
         for one in (plain, prior):
@@ -61,7 +61,7 @@ def test_new_weights_are_seen():
 
 def test_weights_written_past_autograd_are_seen_when_modes_change():
     """As mmengine's EMA hook swaps them, before the model is set to eval."""
-    plain, prior = build(), build(prepare='fold')
+    plain, prior = build(), build(prepare='fuse')
     prior(image())
     for one in (plain, prior):
         one.model.stages[0][0].norm2.weight.data.mul_(3.)
@@ -70,7 +70,7 @@ def test_weights_written_past_autograd_are_seen_when_modes_change():
 
 
 def test_copies_and_hooks():
-    plain, prior = build(), build(prepare='fold')
+    plain, prior = build(), build(prepare='fuse')
     prior(image())
     twin = copy.deepcopy(prior)
     with torch.no_grad():
@@ -83,8 +83,14 @@ def test_copies_and_hooks():
     assert torch.equal(prior(image()), plain(image())) and seen
 
 
+def test_the_old_name_of_the_option_goes_on_working():
+    with pytest.warns(DeprecationWarning, match="'fuse'"):
+        prior = build(prepare='fold')
+    assert torch.equal(prior(image()), build(prepare='fuse')(image()))
+
+
 def test_who_counts_or_traces_meets_the_network_itself():
-    plain, prior = build(), build(prepare='fold')
+    plain, prior = build(), build(prepare='fuse')
     counts = []
     for one in (plain, prior):
         with FlopCounterMode(display=False) as counter:
@@ -114,14 +120,14 @@ def test_what_would_change_is_left_out(monkeypatch):
         dict(
             type='orsa.FrozenPrior',
             model=dict(type='orsa.OutOfOrder'),
-            prepare='fold'))
+            prepare='fuse'))
     prior.model.norm.running_mean.fill_(0.5)
-    with pytest.warns(UserWarning, match="prepare='fold' would change"):
+    with pytest.warns(UserWarning, match="prepare='fuse' would change"):
         out = prior(image())
     assert torch.equal(out, prior.model(image()))
 
 
-@pytest.mark.parametrize('prepare', [None, 'fold'])
+@pytest.mark.parametrize('prepare', [None, 'fuse'])
 def test_precision_of_its_own(prepare):
     exact, low = build()(image()), build(prepare=prepare, dtype='bfloat16')
     out = low(image())
@@ -137,9 +143,9 @@ def test_precision_of_its_own(prepare):
 
 
 @pytest.mark.parametrize('kwargs, message', [
-    (dict(prepare='magic'), "prepare should be None or 'fold'.*'magic'"),
+    (dict(prepare='magic'), "prepare should be None or 'fuse'.*'magic'"),
     (dict(dtype='int8'), "dtype should be None or one of.*'int8'"),
-    (dict(prepare='fold', drift=True), "prepare='fold' needs drift=False"),
+    (dict(prepare='fuse', drift=True), "drift=True.*prepare"),
 ])
 def test_refuses(kwargs, message):
     with pytest.raises(ValueError, match=message):

@@ -8,7 +8,7 @@ from mmpretrain.models.backbones import SwinTransformer
 from torch.nn.utils.parametrizations import spectral_norm
 
 from orsa.models.backbones import IRNet, MobileFaceNet
-from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, off_by
+from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, relative_error
 
 
 def lively(model: nn.Module) -> nn.Module:
@@ -85,13 +85,14 @@ def test_shares_memory_but_no_gradients():
     assert model[0].weight.dtype is torch.float32
 
 
-def test_off_by():
+def test_relative_error():
     ones, nan = torch.ones(3), torch.tensor([1., float('nan'), 1])
-    assert off_by(torch.tensor([4., 0]), torch.tensor([4., -1])) == 0.25
+    assert relative_error(torch.tensor([4., 0]), torch.tensor([4.,
+                                                               -1])) == 0.25
     # of several, the worst; the size of each counts for itself
-    assert off_by((ones, torch.tensor([90.])),
-                  (ones, torch.tensor([100.]))) == pytest.approx(0.1)
+    assert relative_error((ones, torch.tensor([90.])),
+                          (ones, torch.tensor([100.]))) == pytest.approx(0.1)
     for given in ((ones, nan), (nan, ones)):
-        assert not off_by(given, (ones, ones)) <= TOLERANCE
+        assert not relative_error(given, (ones, ones)) <= TOLERANCE
     with pytest.raises(ValueError):
-        off_by((ones, ), (ones, ones))
+        relative_error((ones, ), (ones, ones))

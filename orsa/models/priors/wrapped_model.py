@@ -1,0 +1,111 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Models of any library, built to stand inside a prior."""
+import contextlib
+import inspect
+from typing import Iterator, Union
+
+import torch.nn as nn
+from mmengine.registry import DefaultScope
+
+from orsa.registry import MODELS
+from orsa.utils.compat import provide_mmcv_ops
+from orsa.utils.pretrained import take_pretrained
+
+
+def build_wrapped(cfg: dict) -> nn.Module:
+    """Build a model of any library, under that library's own scope.
+
+    A config of mmseg or mmpose can then be used as it is, bare type names
+    inside it included.
+
+    Args:
+        cfg (dict): Config of the model.
+
+    Returns:
+        nn.Module: The model.
+    """
+    scope, _, name = cfg['type'].rpartition('.')
+    if scope in ('mmseg', 'mmpose', 'mmdet'):
+        provide_mmcv_ops()
+    if not name or scope in ('', 'orsa'):
+        return MODELS.build(cfg)
+    with DefaultScope.overwrite_default_scope(scope):
+        return MODELS.build(cfg)
+
+
+def skip_pretrained(cfg: dict) -> dict:
+    """Let the parts of a model do without their files.
+
+    Args:
+        cfg (dict): Config of a model whose checkpoint follows, changed in
+            place: every part that takes ``allow_untrained`` gets it as
+            'quiet', and no ``init_cfg`` names a pretrained file any more.
+
+    Returns:
+        dict: The same config.
+    """
+    for part in _parts(cfg):
+        if _takes_allow_untrained(part.get('type')):
+            part['allow_untrained'] = 'quiet'
+        take_pretrained(part)
+    return cfg
+
+
+def strip_pretrained(cfg: dict) -> None:
+    """Remove every pretrained file from a config, however deep inside.
+
+    Args:
+        cfg (dict): Config of a model, changed in place.
+    """
+    for part in _parts(cfg):
+        take_pretrained(part)
+        part.pop('pretrained', None)
+
+
+def _parts(cfg) -> Iterator[dict]:
+    """All dicts inside a config, the outer ones first."""
+    if isinstance(cfg, dict):
+        yield cfg
+        cfg = list(cfg.values())
+    if isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            yield from _parts(value)
+
+
+def _takes_allow_untrained(kind: Union[str, type, None]) -> bool:
+    if isinstance(kind, str):
+        # other libraries' types are not imported for this
+        kind = MODELS.get(kind) if kind.startswith('orsa.') else (
+            MODELS.module_dict.get(kind))
+    return isinstance(kind, type) and any(
+        'allow_untrained' in inspect.signature(base.__init__).parameters
+        for base in kind.__mro__)
+
+
+class HiddenNumClasses:
+    """Takes the attribute ``num_classes`` off all modules of a model.
+
+    mmpretrain's ``ClassNumCheckHook`` compares that of every module with the
+    dataset, and would stop at an 11-class parser inside a 7-class model. Some
+    heads read theirs in the forward pass (Segmenter's, PointRend's), which
+    therefore runs inside :meth:`shown`.
+
+    Args:
+        model (nn.Module): The model.
+    """
+
+    def __init__(self, model: nn.Module):
+        self._counts = [(module, vars(module).pop('num_classes'))
+                        for module in model.modules()
+                        if 'num_classes' in vars(module)]
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Put the attributes back for as long as this lasts."""
+        for module, count in self._counts:
+            module.num_classes = count
+        try:
+            yield
+        finally:
+            for module, _ in self._counts:
+                vars(module).pop('num_classes', None)
