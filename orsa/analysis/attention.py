@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Where landmark tokens look: what ``vis_attention.py`` does."""
+"""What landmark tokens attend to: what ``vis_attention.py`` does."""
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -9,23 +9,23 @@ from mmengine.config import Config
 
 from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model
-from orsa.visualization.attention import draw_attention_sheet
-from .common import samples_of, words_of
+from orsa.visualization import draw_attention_grid
+from .inputs import packed_samples, prediction_of
 
 
 class CrossAttentionMap(NamedTuple):
-    """How much landmark tokens look at image tokens.
+    """The attention of landmark tokens to image tokens.
 
     Attributes:
-        weights (Tensor): (B, N, h, w), of each image and landmark token the
-            shares of the places, mean over the heads. With ``mean_share``
-            they sum to 1 for each landmark token.
-        mean_share (Tensor): (B, N), what goes to the image's mean token,
-            which is no place.
-        logits (Tensor): (B, C), what the model answers.
+        weights (Tensor): (B, N, h, w), of each image and landmark token those
+            of the places, mean over the heads. With ``mean_weight`` they sum
+            to 1 for each landmark token.
+        mean_weight (Tensor): (B, N), of the image's mean token, which is no
+            place.
+        logits (Tensor): (B, C), of the classes.
     """
     weights: torch.Tensor
-    mean_share: torch.Tensor
+    mean_weight: torch.Tensor
     logits: torch.Tensor
 
 
@@ -51,13 +51,12 @@ def attention_weights(query: torch.Tensor, key: torch.Tensor,
 @torch.no_grad()
 def cross_attention(model: nn.Module,
                     inputs: torch.Tensor) -> CrossAttentionMap:
-    """Where landmark tokens look, in a model with cross-interaction.
+    """What landmark tokens attend to, in a model with cross-interaction.
 
     Of the first level and the widest scale of
     :class:`orsa.models.necks.MultiScaleCrossInteraction`: there a token still
     is a place. Behind it, and at the narrower scales, convolutions have mixed
-    the tokens. The forward pass is the ordinary one; the weights are computed
-    again from what the fusion was given.
+    the tokens. The weights are computed again from the fusion's inputs.
 
     Args:
         model (nn.Module): Gives logits (B, C) in mode 'tensor'.
@@ -70,11 +69,11 @@ def cross_attention(model: nn.Module,
         ValueError: If the model has no such part, or its tokens are no
             places.
     """
-    name, part, (height, width) = find_cross_attention(model)
-    fusion = part.levels[0].fusions[0]
-    kept: List[torch.Tensor] = []
+    name, module, (height, width) = find_cross_attention(model)
+    fusion = module.levels[0].fusions[0]
+    inputs_of: List[torch.Tensor] = []
     handle = fusion.register_forward_pre_hook(
-        lambda _, args: kept.append(args[0]))
+        lambda _, args: inputs_of.append(args[0]))
     try:
         logits = model(inputs, mode='tensor')
     finally:
@@ -83,10 +82,10 @@ def cross_attention(model: nn.Module,
         raise ValueError(f"'{name}' has {fusion.num_tokens - 1} tokens, but "
                          f'the grid is {height}x{width}')
     count = fusion.num_tokens
-    normed = fusion.norm1(kept[-1])
+    normed = fusion.norm1(inputs_of[-1])
     key, _ = fusion.kv(normed[:, :count]).chunk(2, dim=-1)
     weights = attention_weights(normed[:, count:], key, fusion.num_heads)
-    # the means in front ask and are asked too, but are no places
+    # the means in front are queries and keys too, but no places
     weights = weights.mean(1)[:, 1:]
     places = weights[..., 1:].unflatten(2, (height, width))
     return CrossAttentionMap(places, weights[..., 0], logits)
@@ -102,33 +101,33 @@ def find_cross_attention(
     Raises:
         ValueError: If the model has none, or its tokens are no places.
     """
-    # not before init_model has hidden what the libraries say when imported
+    # saves start-up: importing models takes seconds, and warns
     from orsa.models.backbones.orsanet import TokenAdapter
-    from orsa.models.necks import cross_interaction
-    whole = cross_interaction.MultiScaleCrossInteraction
-    fusion = cross_interaction.CrossFusion
+    from orsa.models.necks.cross_interaction import (CrossFusion,
+                                                     MultiScaleCrossInteraction
+                                                     )
     found = [(name, m) for name, m in model.named_modules()
-             if isinstance(m, whole)]
-    if not found or not isinstance(found[0][1].levels[0].fusions[0], fusion):
+             if isinstance(m, MultiScaleCrossInteraction)]
+    if not found or not isinstance(found[0][1].levels[0].fusions[0],
+                                   CrossFusion):
         raise ValueError(
             'the model has no MultiScaleCrossInteraction, whose landmark '
-            f'tokens ask image tokens; its neck is '
+            'tokens attend to image tokens; its neck is '
             f"{type(getattr(model, 'neck', None)).__name__}")
-    name, part = found[0]
+    name, module = found[0]
     adapters = [m for m in model.modules() if isinstance(m, TokenAdapter)]
     if adapters and adapters[0].layout == 'memory':
         raise ValueError(
-            "token_layout='memory', as in the published weights, cuts the "
-            "map's memory into tokens that are no places: attention to them "
-            "cannot be drawn over a face. Models with token_layout='space' "
-            'can be')
+            "the tokens of token_layout='memory', as in the published "
+            'weights, are no places: only attention with '
+            "token_layout='space' can be drawn over a face")
     if adapters:
-        return name, part, adapters[0].grid
-    side = round(part.num_tokens**.5)
-    if side * side != part.num_tokens:
-        raise ValueError(f"'{name}' has {part.num_tokens} image tokens, "
+        return name, module, adapters[0].grid
+    side = round(module.num_tokens**.5)
+    if side * side != module.num_tokens:
+        raise ValueError(f"'{name}' has {module.num_tokens} image tokens, "
                          'which are no square grid')
-    return name, part, (side, side)
+    return name, module, (side, side)
 
 
 def draw_attention(cfg: Config,
@@ -136,20 +135,19 @@ def draw_attention(cfg: Config,
                    out: str,
                    images: Optional[Sequence[str]] = None,
                    count: int = 14) -> np.ndarray:
-    """Draw where landmark tokens look, in a model with cross-interaction.
+    """Draw what landmark tokens attend to, with cross-interaction.
 
     Args:
         cfg (Config): The experiment.
-        checkpoint (str): Of the whole model.
+        checkpoint (str): Of the complete model.
         out (str): The PNG to write: faces, each beside its maps, see
-            :func:`orsa.visualization.attention.draw_attention_sheet`.
+            :func:`orsa.visualization.draw_attention_grid`.
         images (Sequence[str], optional): Files of faces, which go through the
             test pipeline. Defaults to None, faces of the test split.
         count (int): Of the test split. Defaults to 14.
 
     Returns:
-        np.ndarray: (B, N, h, w), of each face and landmark token the shares
-        of the places.
+        np.ndarray: (B, N, h, w), the weights of each face and landmark token.
 
     Raises:
         ValueError: If the model has no such attention, or its tokens are no
@@ -157,14 +155,14 @@ def draw_attention(cfg: Config,
     """
     model = init_model(cfg, checkpoint)
     classes = list(model.dataset_meta['classes'])
-    samples = samples_of(cfg, images, count)
+    samples = packed_samples(cfg, images, count)
     weights, scores = [], []
     for _, found in predict_dataset(
             model, samples,
             lambda data: cross_attention(model, data['inputs'])):
         weights.extend(found.weights.cpu().numpy())
         scores.extend(found.logits.softmax(1))
-    draw_attention_sheet(
-        ((*words_of(sample, score, classes), shares)
-         for sample, score, shares in zip(samples, scores, weights)), out)
+    draw_attention_grid(
+        ((*prediction_of(sample, score, classes), maps)
+         for sample, score, maps in zip(samples, scores, weights)), out)
     return np.stack(weights)

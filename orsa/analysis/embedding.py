@@ -11,28 +11,27 @@ from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model
 from orsa.studies.occlusion_conditions import name_of, read_list, with_occluder
 from orsa.visualization import spread
-from orsa.visualization.embedding import plot_embeddings
-from .common import build_dataset
-
-# by a list of really occluded faces
-_UNLISTED, _COVERED = 'nothing listed', 'really covered'
+from orsa.visualization.embedding import plot_embedding
+from .inputs import build_dataset
 
 
 class Features(NamedTuple):
-    """What the classifier sees of faces.
+    """What the classifier gets of faces.
 
     Attributes:
         values (np.ndarray): (N, D), before the last layer.
         labels (np.ndarray): (N, ), of the classes.
         classes (list[str]): Their names.
-        covers (np.ndarray): (N, ), of ``kinds``.
-        kinds (list[str]): What may be in front of a face.
+        occluders (np.ndarray): (N, ), of ``kinds``.
+        kinds (list[str]): What a face may be occluded by.
+        faces (int): How many different faces these are.
     """
     values: np.ndarray
     labels: np.ndarray
     classes: List[str]
-    covers: np.ndarray
+    occluders: np.ndarray
     kinds: List[str]
+    faces: int
 
 
 def features(cfg: Config,
@@ -41,11 +40,11 @@ def features(cfg: Config,
              occluders: Sequence[str] = (),
              severity: int = 3,
              listed: Optional[str] = None) -> Features:
-    """What the classifier sees of test faces.
+    """The features of test faces before the classifier.
 
     Args:
         cfg (Config): The experiment.
-        checkpoint (str): Of the whole model.
+        checkpoint (str): Of the complete model.
         count (int): Faces, equally many of each class as far as they go.
         occluders (Sequence[str]): Kinds of :class:`orsa.OccludeFace`: each
             face is there as it is, and once more behind each of them.
@@ -64,7 +63,7 @@ def features(cfg: Config,
     if count < 1:
         raise ValueError(f'the number of faces is {count}, expected 1 or more')
     if occluders and listed:
-        raise ValueError('either drawn occluders or a list of really '
+        raise ValueError('either synthetic occluders or a list of really '
                          'occluded faces, not both')
     model = init_model(cfg, checkpoint)
     dataset = build_dataset(cfg, 'test')
@@ -73,31 +72,29 @@ def features(cfg: Config,
     labels = np.array([int(infos[i]['gt_label']) for i in chosen])
     sources, kinds = [dataset], ['as they are']
     for kind in occluders:
-        hidden = with_occluder(cfg.test_dataloader.dataset, severity=severity)
-        hidden.pipeline[1]['kinds'] = kind
-        sources.append(build_dataset(cfg, 'test', hidden))
+        occluded = with_occluder(
+            cfg.test_dataloader.dataset, severity=severity)
+        occluded.pipeline[1]['kinds'] = kind
+        sources.append(build_dataset(cfg, 'test', occluded))
         kinds.append(f'{kind}, severity {severity}')
-    found = []
-    for source in sources:
-        found += [
-            feature for _, feature in predict_dataset(
-                model,
-                source,
-                lambda data: model.extract_feat(
-                    data['inputs'], stage='pre_logits'),
-                indices=chosen.tolist())
-        ]
-    covers = np.repeat(np.arange(len(sources)), len(chosen))
+    values = [
+        feature for source in sources for _, feature in predict_dataset(
+            model,
+            source,
+            lambda data: model.extract_feat(
+                data['inputs'], stage='pre_logits'),
+            indices=chosen.tolist())
+    ]
+    place = np.repeat(np.arange(len(sources)), len(chosen))
     if listed:
         names, _ = read_list(dataset,
                              copy.deepcopy(cfg.test_dataloader.dataset),
                              listed)
-        covers = np.isin([name_of(infos[i]) for i in chosen],
-                         names).astype(int)
-        kinds = [_UNLISTED, _COVERED]
+        place = np.isin([name_of(infos[i]) for i in chosen], names).astype(int)
+        kinds = ['nothing listed', 'really occluded']
     return Features(
-        torch.cat(found).cpu().numpy(), np.tile(labels, len(sources)),
-        list(model.dataset_meta['classes']), covers, kinds)
+        torch.cat(values).cpu().numpy(), np.tile(labels, len(sources)),
+        list(model.dataset_meta['classes']), place, kinds, len(chosen))
 
 
 def to_plane(values: np.ndarray,
@@ -166,7 +163,7 @@ def draw_features(cfg: Config,
 
     Args:
         cfg (Config): The experiment.
-        checkpoint (str): Of the whole model.
+        checkpoint (str): Of the complete model.
         out (str): The PNG to write.
         count (int): Faces at most. Defaults to 1000.
         neighbours (float): See :func:`to_plane`. Defaults to 30.
@@ -192,30 +189,26 @@ def draw_features(cfg: Config,
     if by not in ('class', 'occlusion'):
         raise ValueError(f"by should be 'class' or 'occlusion', got '{by}'")
     if method == 'umap':
-        _umap()  # said before the faces are looked at
-    extra: Dict = {}
-    if by == 'occlusion':
-        extra = dict(listed=listed) if listed else dict(
-            occluders=occluders, severity=severity)
-    found = features(cfg, checkpoint, count, **extra)
+        _umap()  # an error comes before the long part
+    if by == 'class':
+        occluders = listed = None
+    found = features(cfg, checkpoint, count, () if listed else occluders or (),
+                     severity, listed)
     neighbours = min(neighbours, (len(found.values) - 1) / 3)
     places = to_plane(found.values, method, neighbours, seed)
     panels: Dict[str, Tuple] = {'': (found.labels, found.classes)}
     if by == 'occlusion':
         panels = {
             'by expression': panels[''],
-            'by what is in front': (found.covers, found.kinds)
+            'by what is in front': (found.occluders, found.kinds)
         }
     name = dict(
         tsne=f't-SNE, perplexity {neighbours:g}',
         umap=f'UMAP of {neighbours:.0f} neighbours')[method]
-    plot_embeddings(places, panels, out,
-                    f'{_count(found)} before the classifier, {name}')
+    total = len(found.values)
+    faces = f'{found.faces} test faces'
+    if total > found.faces:
+        faces += f', each {total // found.faces} times,'
+    plot_embedding(places, panels, out,
+                   f'{faces} before the classifier, {name}')
     return places
-
-
-def _count(found: Features) -> str:
-    total, times = len(found.values), len(found.kinds)
-    if times > 1 and found.kinds[0] != _UNLISTED:
-        return f'{total // times} test faces, each {times} times,'
-    return f'{total} test faces'

@@ -1,18 +1,51 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Pictures of a finished training, from the files that it left."""
+"""Plots of a finished training or test, from the files that it left."""
 import os.path as osp
-from typing import List, Optional
+from typing import Dict, List, Optional
 
-import torch
+import numpy as np
 from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
 from orsa.apis.testing import use_data_from
+from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import read_predictions
+from orsa.studies.comparison import read_answers
+from orsa.studies.occlusion_metrics import CLEAN
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import load_json
-from orsa.visualization import draw_prediction_sheet, plot_curves, spread
-from .common import draw_confusion
+from orsa.visualization import (draw_prediction_grid, plot_confusion_matrix,
+                                plot_curves, spread)
+from .inputs import image_of
+
+
+def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
+    """Draw the confusion matrix of a test.
+
+    Args:
+        path (str): ``metrics.json``, or predictions as
+            :func:`orsa.studies.comparison.read_answers` reads them.
+        out (str): The PNG to write.
+        title (str): Above the matrix, before accuracy and UAR.
+            Defaults to ''.
+
+    Returns:
+        np.ndarray: (C, C) counts, rows are the truth.
+    """
+    report: Dict = {}
+    if path.endswith('.json') and osp.isfile(path):
+        report = load_json(path)
+    if 'confusion_matrix' not in report:
+        found = read_answers(path)
+        report = FERMetric.calculate(
+            found.scores[CLEAN],
+            [found.classes.index(name)
+             for name in found.labels], found.classes)
+    matrix = np.array(report['confusion_matrix'])
+    metrics = f"accuracy {report['accuracy']:.1f}, UAR {report['uar']:.1f}"
+    plot_confusion_matrix(matrix, report['classes'], out,
+                          f'{title}: {metrics}' if title else metrics)
+    return matrix
 
 
 def plot_results(config: str,
@@ -20,13 +53,13 @@ def plot_results(config: str,
                  predictions: str,
                  faces: int = 56,
                  cfg_options: Optional[dict] = None) -> List[str]:
-    """Draw curves, confusion matrix and a sheet of test faces.
+    """Draw curves, confusion matrix and a grid of test faces.
 
     Args:
         config (str): Config of the training.
         work_dir (str): Its work dir, with ``metrics.json`` of its test.
         predictions (str): What ``tools/test.py --out FILE.json`` wrote.
-        faces (int): Faces on the sheet. Defaults to 56.
+        faces (int): Faces in the grid. Defaults to 56.
         cfg_options (dict, optional): Settings that the test was run with.
             Defaults to None.
 
@@ -35,26 +68,21 @@ def plot_results(config: str,
         holds a test alone.
     """
     cfg = load_config(config)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
-    written = []
-
-    def out(name: str) -> str:
-        written.append(osp.join(work_dir, name))
-        return written[-1]
-
+    cfg.merge_from_dict(cfg_options or {})
+    curves, matrix, grid = (
+        osp.join(work_dir, f'{name}.png')
+        for name in ('curves', 'confusion_matrix', 'test_faces'))
+    written = [curves, matrix, grid]
     try:
-        plot_curves(work_dir, osp.join(work_dir, 'curves.png'))
-        written.append(osp.join(work_dir, 'curves.png'))
+        plot_curves(work_dir, curves)
     except FileNotFoundError:
-        pass
+        written.remove(curves)
 
-    metrics = load_json(osp.join(work_dir, 'metrics.json'))
+    report = osp.join(work_dir, 'metrics.json')
+    metrics = load_json(report)
     # of other metrics than FERMetric the predictions have it
-    has_matrix = 'confusion_matrix' in metrics
-    draw_confusion(
-        osp.join(work_dir, 'metrics.json') if has_matrix else predictions,
-        out('confusion_matrix.png'), osp.basename(osp.normpath(work_dir)))
+    draw_confusion(report if 'confusion_matrix' in metrics else predictions,
+                   matrix, osp.basename(osp.normpath(work_dir)))
 
     if 'data_from' in metrics:
         use_data_from(cfg, load_config(metrics['data_from']))
@@ -65,15 +93,15 @@ def plot_results(config: str,
     outputs = metrics.get('model_classes', classes)
     records = read_predictions(predictions)
     labels = [int(r['gt_label'][0]) for r in records]
-    chosen = spread(labels, faces)
 
-    def sheet():
-        for index in chosen:
+    def cells():
+        for index in spread(labels, faces):
             record = records[index]
-            image = dataset[record.get('sample_idx', int(index))]['inputs']
-            scores = torch.as_tensor(record['pred_score'])
-            yield (image.permute(1, 2, 0).numpy(), classes[labels[index]],
-                   outputs[int(scores.argmax())], float(scores.max()))
+            sample = dataset[record.get('sample_idx', int(index))]
+            # as float32, of which equal scores are predicted as in the test
+            scores = np.float32(record['pred_score'])
+            yield (image_of(sample), classes[labels[index]],
+                   outputs[scores.argmax()], float(scores.max()))
 
-    draw_prediction_sheet(sheet(), out('test_faces.png'))
+    draw_prediction_grid(cells(), grid)
     return written

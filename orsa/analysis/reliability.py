@@ -15,9 +15,9 @@ from orsa.studies.occlusion_metrics import (CLEAN, COMMON, WORN,
                                             accuracy_interval, group_of)
 from orsa.utils.fileio import load_json
 from orsa.utils.pretrained import local_file
-from orsa.visualization.mistake_sheet import draw_mistake_sheet
+from orsa.visualization import draw_mistake_grid
 from orsa.visualization.reliability import Reliability, plot_reliability
-from .common import build_dataset, picture_of
+from .inputs import build_dataset, image_of
 
 # ------------------------------------------------------------- reliability
 
@@ -206,13 +206,13 @@ def draw_worst_mistakes(cfg: Config,
                     f"data of '{cfg.filename}': give the config of these data")
             sample = dataset[index[face]]
             faces.append(
-                (picture_of(sample), name, answers.classes[scores[i].argmax()],
+                (image_of(sample), name, answers.classes[scores[i].argmax()],
                  float(scores[i].max()), _file_of(sample, face)))
         drawn[name] = [answers.names[i] for i in chosen]
         rows[_heading(answers, name)] = faces
     if not any(rows.values()):
         raise ValueError(f"'{path}' has no wrong answer to draw")
-    draw_mistake_sheet(rows, out, columns=count if count < 8 else 8)
+    draw_mistake_grid(rows, out, columns=count if count < 8 else 8)
     return drawn
 
 

@@ -19,7 +19,7 @@ from orsa.studies.occlusion_suite import LIST_NAMES
 from orsa.utils.configs import scope_of, type_name
 from orsa.utils.fileio import dump_json, write_text
 from orsa.utils.markdown import markdown_table
-from .common import analysis_parser, read_config
+from .inputs import analysis_parser, read_config
 
 # Mean difference between the largest and the smallest channel of a pixel, of
 # 255, below which a picture is grey.

@@ -22,7 +22,7 @@ from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
 from orsa.utils.fileio import atomic_path
 from orsa.utils.image_files import MISSING, file_fault
 from orsa.utils.image_reader import collect_notes, decoder_messages
-from orsa.visualization import draw_class_sheet, thumbnail
+from orsa.visualization import draw_class_grid, thumbnail
 
 NAMES = ('rafdb', 'affectnet7', 'affectnet8', 'ferplus', 'occlufer',
          'imagefolder')
@@ -594,7 +594,7 @@ class _Scan:
         for split, samples in self.samples.items():
             path = osp.join(out, f'{split}.png')
             report = self.splits[split]
-            draw_class_sheet(
+            draw_class_grid(
                 samples, report.counts, path,
                 f'{osp.basename(osp.abspath(self.report.root))} as '
                 f'{self.report.name}, {split}: {report.total:,} images',

@@ -7,7 +7,7 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 from orsa.utils.fileio import write_csv, write_text
 from orsa.utils.markdown import markdown_table
-from orsa.visualization.occluder_sheet import draw_occluder_sheet
+from orsa.visualization.grids import draw_occluder_grid
 from orsa.visualization.occlusion import (plot_occlusion_curves,
                                           plot_occlusion_heatmap)
 from .occlusion_metrics import COLUMNS, COMMON, FIGURES, WORN
@@ -32,7 +32,7 @@ def write_report(report: dict, folder: str, rows: Sequence = ()) -> List[str]:
         report (dict): As :meth:`orsa.OcclusionSuite.run` returns it.
         folder (str): Where to.
         rows (Sequence): Of the sheet of occluders, as
-            :func:`draw_occluder_sheet` takes them; without any there is no
+            :func:`draw_occluder_grid` takes them; without any there is no
             sheet. Defaults to none.
 
     Returns:
@@ -52,7 +52,7 @@ def write_report(report: dict, folder: str, rows: Sequence = ()) -> List[str]:
         _draw_heatmap(report, pictures['heatmap'])
     if rows:
         pictures['sheet'] = path('_sheet.png')
-        draw_occluder_sheet(rows, pictures['sheet'], size=96)
+        draw_occluder_grid(rows, pictures['sheet'], size=96)
     write_text(files[1], markdown(report, pictures))
     write_text(path('.html'), page(report, pictures))
     return [*files, *pictures.values(), path('.html')]

@@ -455,7 +455,7 @@ class OcclusionSuite:
         """What the sheet of occluders shows: the first faces of two classes.
 
         Returns:
-            list[tuple]: As ``draw_occluder_sheet`` takes them.
+            list[tuple]: As ``draw_occluder_grid`` takes them.
         """
         if self.hidden is None:
             return []

@@ -4,7 +4,8 @@ import os
 import os.path as osp
 from typing import Dict, Iterator, List, Tuple
 
-from orsa.utils.fileio import atomic_path
+from .figures import plain_axes, saved_figure
+from .palettes import COLOURS
 
 
 def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
@@ -66,46 +67,32 @@ def plot_curves(work_dir: str, out: str) -> None:
         work_dir (str): Work dir of the training.
         out (str): The PNG to write.
     """
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
     train, val = read_scalars(work_dir)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 4), constrained_layout=True)
-
     terms = sorted({k for r in train for k in r if 'loss' in k})
-    for index, term in enumerate(terms):
-        points = [(r['iter'], r[term]) for r in train if term in r]
-        left.plot(
-            *zip(*points),
-            label=term,
-            color=COLOURS[index % len(COLOURS)],
-            linewidth=2 if term == 'loss' else 1)
-    left.set(xlabel='iteration', ylabel='loss', title='Training')
-    left.set_ylim(bottom=0)
-    left.legend(frameon=False)
-
-    for index, metric in enumerate(('accuracy', 'uar', 'macro_f1')):
-        points = [(r['step'], r[metric]) for r in val if metric in r]
-        if points:
-            right.plot(
-                *zip(*points),
-                label=f'{metric} (last {points[-1][1]:.1f})',
-                color=COLOURS[index],
-                marker='o',
-                markersize=3)
-    right.set(xlabel='epoch', ylabel='percent', title='Validation')
-    right.set_ylim(0, 100)
-    if right.lines:
-        right.legend(frameon=False, loc='lower right')
-    for axis in (left, right):
-        axis.spines[['top', 'right']].set_visible(False)
-        axis.grid(alpha=.25)
-    with atomic_path(out) as temporary:
-        figure.savefig(temporary, dpi=120)
-    plt.close(figure)
-
-
-# Okabe and Ito's palette, which colour-blind readers tell apart.
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9',
-           '#000000')
+    with saved_figure(out, (11, 4), columns=2) as (_, (left, right)):
+        for index, term in enumerate(terms):
+            left.plot(
+                *zip(*[(r['iter'], r[term]) for r in train if term in r]),
+                label=term,
+                color=COLOURS[index % len(COLOURS)],
+                linewidth=2 if term == 'loss' else 1)
+        left.set(xlabel='iteration', ylabel='loss', title='Training')
+        left.set_ylim(bottom=0)
+        left.legend(frameon=False)
+        for index, metric in enumerate(('accuracy', 'uar', 'macro_f1')):
+            points = [(r['step'], r[metric]) for r in val if metric in r]
+            if points:
+                right.plot(
+                    *zip(*points),
+                    label=f'{metric} (last {points[-1][1]:.1f})',
+                    color=COLOURS[index],
+                    marker='o',
+                    markersize=3)
+        right.set(
+            xlabel='epoch',
+            ylabel='percent',
+            title='Validation',
+            ylim=(0, 100))
+        if right.lines:
+            right.legend(frameon=False, loc='lower right')
+        plain_axes(left, right)

@@ -5,11 +5,11 @@ import cv2
 import numpy as np
 
 from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE, LINES_68
-from orsa.utils.fileio import atomic_path
 from orsa.utils.own_files import MARK
-from .curves import COLOURS
+from .figures import saved_figure
+from .palettes import COLOURS
 
-# Side of the pictures of the face, in pixels.
+# Side of the images of the face, in pixels.
 _SIDE = 384
 
 
@@ -21,7 +21,7 @@ def draw_face_card(face: np.ndarray,
                    title: str = '',
                    classes: Sequence[str] = LAPA_CLASSES,
                    palette: Sequence[Sequence[int]] = LAPA_PALETTE) -> None:
-    """Draw one face with what a model says of it.
+    """Draw one face with what a model predicts of it.
 
     From left to right: the face with its landmarks, the face below its
     parsing map with the names of the classes in it, and a bar for each score.
@@ -45,28 +45,24 @@ def draw_face_card(face: np.ndarray,
         ValueError: If ``parsing`` is of another size than the face, or has a
             class without a name.
     """
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
     if parsing is not None:
         _check_parsing(parsing, face, min(len(classes), len(palette)))
     panels = 2 + (parsing is not None)
-    figure, axes = plt.subplots(
-        1, panels, figsize=(3.9 * panels + .6, 4.3), constrained_layout=True)
-    image = _enlarge(cv2.cvtColor(face, cv2.COLOR_BGR2RGB))
-    _show(axes[0], image, 'face' if landmarks is None else 'landmarks')
-    if landmarks is not None:
-        _draw_landmarks(axes[0], landmarks, face.shape[1], face.shape[0])
-    if parsing is not None:
-        mask = _enlarge(parsing, cv2.INTER_NEAREST)
-        _show(axes[1], _overlay(image, mask, palette), 'parsing')
-        _draw_legend(axes[1], mask, classes, palette)
-    _draw_scores(axes[-1], scores)
-    figure.suptitle(title)
-    with atomic_path(out) as temporary:
-        figure.savefig(
-            temporary, format='png', dpi=110, metadata=dict(Software=MARK))
-    plt.close(figure)
+    with saved_figure(
+            out, (3.9 * panels + .6, 4.3),
+            columns=panels,
+            dpi=110,
+            metadata=dict(Software=MARK)) as (figure, axes):
+        image = _enlarge(cv2.cvtColor(face, cv2.COLOR_BGR2RGB))
+        _show(axes[0], image, 'face' if landmarks is None else 'landmarks')
+        if landmarks is not None:
+            _draw_landmarks(axes[0], landmarks, face.shape[1], face.shape[0])
+        if parsing is not None:
+            mask = _enlarge(parsing, cv2.INTER_NEAREST)
+            _show(axes[1], _overlay(image, mask, palette), 'parsing')
+            _draw_legend(axes[1], mask, classes, palette)
+        _draw_scores(axes[-1], scores)
+        figure.suptitle(title)
 
 
 def _check_parsing(parsing: np.ndarray, face: np.ndarray, count: int) -> None:
@@ -86,7 +82,6 @@ def _enlarge(image: np.ndarray,
 
 
 def _show(axis, image: np.ndarray, title: str) -> None:
-    # in shares of the picture, whatever its pixels are
     axis.imshow(image, extent=(0, image.shape[1], image.shape[0], 0))
     axis.set_title(title, fontsize=11)
     axis.set_axis_off()
@@ -110,15 +105,15 @@ def _draw_landmarks(axis, landmarks: np.ndarray, width: int,
         edgecolors='black',
         linewidths=.5,
         zorder=3)
-    # a point outside does not make the picture smaller
+    # a point outside does not make the image smaller
     axis.set(xlim=(left, right), ylim=(bottom, top))
 
 
 def _overlay(image: np.ndarray, mask: np.ndarray,
              palette: Sequence[Sequence[int]]) -> np.ndarray:
     colours = np.array(palette, np.float32)[mask]
-    share = np.where(mask > 0, .55, 0.)[..., None]
-    return (image * (1 - share) + colours * share).round().astype(np.uint8)
+    alpha = np.where(mask > 0, .55, 0.)[..., None]
+    return (image * (1 - alpha) + colours * alpha).round().astype(np.uint8)
 
 
 def _draw_legend(axis, mask: np.ndarray, classes: Sequence[str],

@@ -3,8 +3,8 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 
-from orsa.utils.fileio import atomic_path
-from .curves import COLOURS
+from .figures import plain_axes, saved_figure
+from .palettes import COLOURS
 
 _COLUMNS = 4
 
@@ -16,7 +16,7 @@ class Reliability(NamedTuple):
         counts (np.ndarray): (K, ), faces in each bin.
         confidence (np.ndarray): (K, ), the mean of their highest scores, in
             [0, 1]; NaN in an empty bin.
-        accuracy (np.ndarray): (K, ), the share that is right; NaN likewise.
+        accuracy (np.ndarray): (K, ), the fraction that is right; NaN likewise.
         interval (np.ndarray): (K, 2), Wilson's 95% interval of it.
         error (float): The expected calibration error, in percent.
     """
@@ -40,30 +40,20 @@ def plot_reliability(panels: Dict[str, Dict[str, Reliability]],
             what is drawn in it, by name, e.g. before and after calibration.
         out (str): The PNG to write.
     """
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        2 * rows,
-        columns,
-        figsize=(4.2 * columns, 5.6 * rows),
-        squeeze=False,
-        constrained_layout=True,
-        height_ratios=[3, 1] * rows)
-    for place in range(rows * columns):
-        row, column = divmod(place, columns)
-        upper, lower = axes[2 * row, column], axes[2 * row + 1, column]
-        if place < len(panels):
-            title = list(panels)[place]
-            _draw_panel(upper, lower, title, panels[title])
-        else:
-            upper.axis('off')
-            lower.axis('off')
-    with atomic_path(out) as temporary:
-        figure.savefig(temporary, format='png', dpi=120)
-    plt.close(figure)
+    with saved_figure(
+            out, (4.2 * columns, 5.6 * rows),
+            2 * rows,
+            columns,
+            squeeze=False,
+            height_ratios=[3, 1] * rows) as (_, axes):
+        pairs = zip(axes[::2].flat, axes[1::2].flat)
+        for (upper, lower), (title, series) in zip(pairs, panels.items()):
+            _draw_panel(upper, lower, title, series)
+        for place in range(len(panels), rows * columns):
+            axes[::2].flat[place].axis('off')
+            axes[1::2].flat[place].axis('off')
 
 
 def _draw_panel(upper, lower, title: str, series: Dict[str,
@@ -104,6 +94,4 @@ def _draw_panel(upper, lower, title: str, series: Dict[str,
         fontsize=9)
     legend.get_title().set_fontsize(12)
     lower.set(xlabel='confidence (%)', ylabel='faces', xlim=(0, 100))
-    for axis in (upper, lower):
-        axis.spines[['top', 'right']].set_visible(False)
-        axis.grid(alpha=.25)
+    plain_axes(upper, lower)

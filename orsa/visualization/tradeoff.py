@@ -1,10 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from typing import Dict
 
-from orsa.utils.fileio import atomic_path
-from .curves import COLOURS
-
-_MARKERS = 'osD^vP*X'
+from .figures import plain_axes, saved_figure
+from .palettes import series_style
 
 
 def plot_tradeoff(points: Dict[str, dict],
@@ -14,15 +12,15 @@ def plot_tradeoff(points: Dict[str, dict],
                   figure_name: str = 'accuracy (%)') -> None:
     """Draw what models reach against the time that they take.
 
-    Full marks are faces as they are, hollow ones below or above them the same
-    faces with something in front of them.
+    Full markers are faces as they are, hollow ones below or above them the
+    faces occluded.
 
     Args:
         points (dict[str, dict]): By title ``latency`` and ``value``;
             ``spread`` over seeds, and ``occluded``, both None or missing
             where there is none.
         out (str): The PNG to write.
-        title (str): Above the picture. Defaults to ''.
+        title (str): Above the plot. Defaults to ''.
         latency_name (str): Of the horizontal axis, which is logarithmic.
         figure_name (str): Of the vertical axis. Defaults to 'accuracy (%)'.
 
@@ -31,53 +29,40 @@ def plot_tradeoff(points: Dict[str, dict],
     """
     if not points:
         raise ValueError('there is no model to draw')
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
+    # matplotlib takes a second to import
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-    figure, axis = plt.subplots(figsize=(8.6, 4.8), constrained_layout=True)
     best_first = sorted(points.items(), key=lambda item: -item[1]['value'])
-    for number, (name, point) in enumerate(best_first):
-        # 7 colours and 8 marks: 56 models before two look the same
-        style = dict(
-            color=COLOURS[number % len(COLOURS)],
-            marker=_MARKERS[number % len(_MARKERS)],
-            markersize=8,
-            linestyle='none')
-        axis.errorbar(
-            point['latency'],
-            point['value'],
-            yerr=point.get('spread'),
-            capsize=4,
-            label=f"{name}: {point['value']:.1f}",
-            **style)
-        if point.get('occluded') is not None:
-            axis.plot(
-                [point['latency']] * 2, [point['value'], point['occluded']],
-                color=style['color'],
-                linewidth=.8,
-                linestyle=(0, (2, 3)))
-            axis.plot(
-                point['latency'],
-                point['occluded'],
-                markerfacecolor='white',
+    with saved_figure(out, (8.6, 4.8), dpi=140) as (_, axis):
+        for number, (name, point) in enumerate(best_first):
+            # 7 colours and 8 markers: 56 models before two look the same
+            style = dict(series_style(number), markersize=8, linestyle='none')
+            x, value = point['latency'], point['value']
+            axis.errorbar(
+                x,
+                value,
+                yerr=point.get('spread'),
+                capsize=4,
+                label=f'{name}: {value:.1f}',
                 **style)
-    axis.set_xscale('log')
-    # a log axis over less than a decade has no labels of its own
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    latencies = [p['latency'] for p in points.values()]
-    axis.set_xlim(min(latencies) / 1.5, max(latencies) * 1.5)
-    axis.set(xlabel=latency_name, ylabel=figure_name, title=title)
-    axis.grid(alpha=.25)
-    axis.spines[['top', 'right']].set_visible(False)
-    hollow = any(p.get('occluded') is not None for p in points.values())
-    axis.legend(
-        loc='center left',
-        bbox_to_anchor=(1., .5),
-        frameon=False,
-        title='full: as they are\nhollow: occluded' if hollow else None)
-    with atomic_path(out) as temporary:
-        figure.savefig(temporary, format='png', dpi=140)
-    plt.close(figure)
+            occluded = point.get('occluded')
+            if occluded is not None:
+                axis.plot([x, x], [value, occluded],
+                          color=style['color'],
+                          linewidth=.8,
+                          linestyle=(0, (2, 3)))
+                axis.plot(x, occluded, markerfacecolor='white', **style)
+        axis.set_xscale('log')
+        # a log axis over less than a decade has no labels of its own
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        latencies = [p['latency'] for p in points.values()]
+        axis.set_xlim(min(latencies) / 1.5, max(latencies) * 1.5)
+        axis.set(xlabel=latency_name, ylabel=figure_name, title=title)
+        plain_axes(axis)
+        hollow = any(p.get('occluded') is not None for p in points.values())
+        axis.legend(
+            loc='center left',
+            bbox_to_anchor=(1., .5),
+            frameon=False,
+            title='full: as they are\nhollow: occluded' if hollow else None)

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from orsa.datasets import OccludeFace
-from orsa.visualization import annotations, cam
+from orsa.visualization import annotations
 from . import markup
 from .viewer import VARIANTS, Look, Refusal, Viewer
 
@@ -130,7 +130,7 @@ class Steps:
                 f'There is no map for this model: {error}')
         except Exception as error:
             return None, _failure(error)
-        return (_large(cam.overlay_heat(found.picture, found.heat)),
+        return (_large(annotations.overlay_heat(found.picture, found.heat)),
                 markup.heat_note(of, found.shares))
 
     def cover(self, look: Optional[Look], index: Optional[int], kind: str,

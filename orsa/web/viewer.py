@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import default_collate
 
 from orsa.analysis.attention import cross_attention, find_cross_attention
-from orsa.analysis.common import picture_of
+from orsa.analysis.inputs import image_of
 from orsa.apis import FaceResult, FERInferencer, ImageResult
 from orsa.apis.inference import packed_crops
 
@@ -218,7 +218,7 @@ class Viewer:
         Raises:
             ValueError: If the model has no such map.
         """
-        from orsa.visualization.cam import grad_cam
+        from orsa.analysis.cam import grad_cam
         if of not in ('image', 'fused', 'landmarks'):
             raise ValueError(f"there is no map '{of}'")
         model = self.inferencer.model
@@ -227,10 +227,10 @@ class Viewer:
             inputs = model.data_preprocessor(default_collate(rows))['inputs']
             if of == 'landmarks':
                 shares = cross_attention(model, inputs).weights[0].mean(0)
-                return _spread(picture_of(rows[0]), shares.cpu().numpy())
+                return _spread(image_of(rows[0]), shares.cpu().numpy())
             heat, _ = grad_cam(model, _FUSED if of == 'fused' else None,
                                inputs)
-        return Attention(picture_of(rows[0]), heat[0], None)
+        return Attention(image_of(rows[0]), heat[0], None)
 
 
 def _spread(picture: np.ndarray, shares: np.ndarray) -> Attention:

@@ -15,7 +15,7 @@ from orsa.evaluation import FERMetric
 from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          save_calibration)
 from orsa.studies.comparison import Answers, read_answers
-from orsa.visualization import prediction_sheet
+from orsa.visualization import grids
 
 
 def make_predictions(folder, seed=0):
@@ -111,14 +111,13 @@ def test_sheet_of_mistakes(faces, tmp_path, monkeypatch):
     path, scores = make_predictions(tmp_path)
     cfg = load_config(str(faces / 'tiny.py'))
     written = []
-    original = prediction_sheet.put_text
+    original = grids.put_text
 
     def put_text(picture, text, *args, **kwargs):
         written.append(text)
         return original(picture, text, *args, **kwargs)
 
-    for module in ('prediction_sheet', 'mistake_sheet'):
-        monkeypatch.setattr(f'orsa.visualization.{module}.put_text', put_text)
+    monkeypatch.setattr(grids, 'put_text', put_text)
     out = tmp_path / 'sheet.png'
     drawn = draw_worst_mistakes(cfg, str(path), str(out), 2)
     # a dump has numbers only, the data set has their names

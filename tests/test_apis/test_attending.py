@@ -9,7 +9,7 @@ from orsa.analysis.attention import attention_weights, cross_attention
 from orsa.models.backbones.orsanet import TokenAdapter
 from orsa.models.necks.cross_interaction import MultiScaleCrossInteraction
 from orsa.models.utils.attention import multi_head_attention
-from orsa.visualization.attention import draw_attention_sheet
+from orsa.visualization.grids import draw_attention_grid
 
 
 class Tiny(nn.Module):
@@ -62,7 +62,7 @@ def test_a_token_that_is_looked_at_is_where_it_lies():
         inputs[1, :, 2:, 4:] = 5.
     found = cross_attention(model, inputs)
     assert found.weights.shape == (2, 6, 2, 3)
-    total = found.weights.sum((2, 3)) + found.mean_share
+    total = found.weights.sum((2, 3)) + found.mean_weight
     assert torch.allclose(total, torch.ones(2, 6))
     assert torch.allclose(found.weights[0], torch.full((6, 2, 3), 1 / 7))
     assert (found.weights[1].flatten(1).argmax(1) == 5).all()
@@ -72,7 +72,7 @@ def test_a_token_that_is_looked_at_is_where_it_lies():
 
 
 def test_what_cannot_be_drawn_is_said():
-    with pytest.raises(ValueError, match="tokens that are no places"):
+    with pytest.raises(ValueError, match="token_layout='memory'"):
         cross_attention(Tiny('memory'), torch.rand(1, 3, 4, 6))
     with pytest.raises(ValueError, match='no MultiScaleCrossInteraction.*Lin'):
         model = nn.Module()
@@ -89,7 +89,7 @@ def test_sheet_shows_where(tmp_path):
     weights[:2, 0, 1] = .5  # those of the upper half look there
     face = np.full((32, 32, 3), 128, np.uint8)
     out = tmp_path / 'sheet.png'
-    draw_attention_sheet([(face, 'a', 'b', .5, weights)] * 3, str(out))
+    draw_attention_grid([(face, 'a', 'b', .5, weights)] * 3, str(out))
     sheet = cv2.imread(str(out))[:172, :560].astype(int)
     drawn = [sheet[6:134, 6 + 140 * i:134 + 140 * i] for i in range(4)]
     assert (drawn[0] == 128).all()
@@ -102,4 +102,4 @@ def test_sheet_shows_where(tmp_path):
     whole = cv2.imread(str(out))
     assert (whole[172:, 576:] == 255).all() and len(whole) == 344
     with pytest.raises(ValueError, match='no face'):
-        draw_attention_sheet([], str(out))
+        draw_attention_grid([], str(out))

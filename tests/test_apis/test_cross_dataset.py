@@ -133,7 +133,7 @@ def test_by_name(made, tmp_path, model, data, outputs, labels, left_out):
     # and the pictures name the same classes
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('orsa.analysis.plots.draw_prediction_sheet',
+        patch.setattr('orsa.analysis.plots.draw_prediction_grid',
                       lambda faces, out: seen.extend(faces))
         plot_results(
             str(made / f'{model}.py'), str(tmp_path),

@@ -13,11 +13,13 @@ import torch
 from mmengine.config import Config
 
 from orsa import cli
-from orsa.analysis.common import browse, draw_confusion, read_config
+from orsa.analysis.browse import browse
+from orsa.analysis.cam import grad_cam
 from orsa.analysis.embedding import draw_features, features, to_plane
+from orsa.analysis.inputs import read_config
+from orsa.analysis.plots import draw_confusion
 from orsa.apis import build_model, load_config
 from orsa.visualization.annotations import draw_annotations
-from orsa.visualization.cam import grad_cam
 from orsa.visualization.embedding import plot_embedding
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'test_apis'))
@@ -159,11 +161,10 @@ def test_vis_attention(call, folder, repo_root, tmp_path, capsys):
 
 def test_features_are_what_the_classifier_sees(folder):
     cfg = load_config(str(folder / 'tiny.py'))
-    found, labels, classes, covers, kinds = features(cfg,
-                                                     str(folder / 'tiny.pth'),
-                                                     NUM)
+    found, labels, classes, occluders, kinds, _ = features(
+        cfg, str(folder / 'tiny.pth'), NUM)
     assert found.shape == (NUM, 8) and len(classes) == 7
-    assert not covers.any() and kinds == ['as they are']
+    assert not occluders.any() and kinds == ['as they are']
     assert np.bincount(labels).tolist() == [3] * 7
     # the last layer on them gives the answers of the model
     model = classifier(folder)
@@ -191,7 +192,7 @@ def test_features_of_covered_faces(folder):
     weights = str(folder / 'tiny.pth')
     bare = features(cfg, weights, 7)
     found = features(cfg, weights, 7, ['square', 'mask'], 5)
-    assert found.covers.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+    assert found.occluders.tolist() == [0] * 7 + [1] * 7 + [2] * 7
     assert found.kinds[1:] == ['square, severity 5', 'mask, severity 5']
     assert found.labels.tolist() == bare.labels.tolist() * 3
     first, second, third = np.split(found.values, 3)
@@ -210,10 +211,10 @@ def test_features_by_a_list(folder):
     cfg = load_config(str(folder / 'tiny.py'))
     weights = str(folder / 'tiny.pth')
     found = features(cfg, weights, NUM, listed='occlusion_test.txt')
-    assert found.kinds == ['nothing listed', 'really covered']
+    assert found.kinds == ['nothing listed', 'really occluded']
     # faces are in the order of their classes, i % 7
     names = sorted(range(NUM), key=lambda i: (i % 7, i))
-    listed = [names[i] for i in np.flatnonzero(found.covers)]
+    listed = [names[i] for i in np.flatnonzero(found.occluders)]
     assert sorted(listed) == [2, 3, 5, 8, 9]
     with pytest.raises(ValueError, match='not both'):
         features(cfg, weights, NUM, ['hand'], listed='occlusion_test.txt')
@@ -265,7 +266,8 @@ def test_umap_is_asked_for_or_missed(monkeypatch):
 
 def test_embedding_has_a_colour_for_each_class(tmp_path):
     out = tmp_path / 'points.png'
-    plot_embedding(np.eye(3)[:, :2], [0, 1, 1], ('a', 'b', 'c'), str(out))
+    plot_embedding(
+        np.eye(3)[:, :2], {'': ([0, 1, 1], ('a', 'b', 'c'))}, str(out))
     pixels = cv2.imread(str(out)).reshape(-1, 3).astype(int)
 
     def near(colour):

@@ -100,7 +100,7 @@ import importlib, sys, tempfile
 import numpy as np
 from mmengine.registry import DefaultScope
 from orsa.apis import FERInferencer, init_model, load_config
-from orsa.analysis.common import build_dataset
+from orsa.analysis.inputs import build_dataset
 from orsa.cli import main
 
 def shared(kind):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.visualization import (draw_prediction_sheet, plot_confusion_matrix,
+from orsa.visualization import (draw_prediction_grid, plot_confusion_matrix,
                                 plot_curves, read_scalars, spread)
 
 
@@ -19,8 +19,8 @@ def test_spread_takes_every_class():
 def test_sheet_marks_right_and_wrong(tmp_path):
     face = np.full((40, 40, 3), 128, np.uint8)
     path = str(tmp_path / 'sheet.png')
-    draw_prediction_sheet([(face, 'anger', 'anger', 0.9),
-                           (face, 'anger', 'fear', 0.4)], path)
+    draw_prediction_grid([(face, 'anger', 'anger', 0.9),
+                          (face, 'anger', 'fear', 0.4)], path)
     sheet = cv2.imread(path)
     left, right = sheet[4, 4], sheet[4, sheet.shape[1] // 2 + 4]
     assert left[0] > left[2] and right[2] > right[0]  # blue and orange

@@ -1,14 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw samples as the pipeline makes them, with what they say of themselves.
+"""Draw samples as the pipeline makes them, with their annotations.
 
   python tools/analysis_tools/browse_dataset.py configs/orsanet_lite_rafdb.py
   python tools/analysis_tools/browse_dataset.py \\
       configs/priors/lite_parsing_faces.py --split test -n 20
 
-Of configs of mmpretrain, mmseg and mmpose. What covers a face has an orange
-outline; landmarks are blue, hidden ones orange; masks are laid over it.
+Of configs of mmpretrain, mmseg and mmpose. An occluder has an orange outline;
+landmarks are blue, occluded ones orange; masks are laid over the image.
 """
-from orsa.analysis.common import analysis_parser, browse, read_config
+from orsa.analysis.browse import browse
+from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.utils.command import run_script
 
 
@@ -21,7 +22,7 @@ def main():
     parser.add_argument(
         '--size', type=int, default=128, help='of a sample, in pixels')
     parser.add_argument(
-        '--plain', action='store_true', help='draw nothing into the pictures')
+        '--plain', action='store_true', help='draw nothing into the images')
     args = parser.parse_args()
     browse(
         read_config(args), args.out, args.n, args.split, args.columns,

@@ -8,7 +8,7 @@ occlusion_suite.json (the faces as they are).
 """
 import argparse
 
-from orsa.analysis.common import draw_confusion
+from orsa.analysis.plots import draw_confusion
 from orsa.utils.command import run_script
 
 

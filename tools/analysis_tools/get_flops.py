@@ -6,7 +6,7 @@
 The input is what the test pipeline makes of a blank picture. A multiplication
 and its addition are one. No data and no weights are needed.
 """
-from orsa.analysis.common import analysis_parser, read_config
+from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.apis.model import build_model
 from orsa.studies.complexity import blank_input, count_complexity
 from orsa.utils.command import run_script

@@ -10,7 +10,7 @@ import cv2
 
 from orsa.datasets import RAFDB, OccludeFace, SyntheticFaces
 from orsa.utils.command import run_script
-from orsa.visualization.occluder_sheet import draw_occluder_sheet
+from orsa.visualization.grids import draw_occluder_grid
 
 
 def parse_args():
@@ -67,7 +67,7 @@ def main():
                 out = OccludeFace(severity, kind, args.seed)(dict(face))
                 row.append((out['img'], out['occlusion_ratio']))
         rows.append((kind, row))
-    draw_occluder_sheet(rows, args.out)
+    draw_occluder_grid(rows, args.out)
     print(f'{args.out}: rows {", ".join(args.kinds)}; {len(faces)} faces at '
           'severities 1 to 5 each')
 

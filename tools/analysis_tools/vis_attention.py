@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw where landmark tokens look in the image (cross-attention).
+"""Draw what landmark tokens attend to in the image (cross-attention).
 
   python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT
   python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT \\
@@ -10,16 +10,12 @@ lite one. Each face is followed by the mean of all its landmark tokens, of
 those of its upper half, and of those of its lower half.
 """
 from orsa.analysis.attention import draw_attention
-from orsa.analysis.common import analysis_parser, read_config
+from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.utils.command import run_script
 
 
 def main():
-    parser = analysis_parser(__doc__, 'attention.png', checkpoint=True)
-    parser.add_argument(
-        '--images', nargs='+', help='aligned faces (default: the test split)')
-    parser.add_argument(
-        '-n', type=int, default=14, help='faces of the test split')
+    parser = analysis_parser(__doc__, 'attention.png', images=14)
     args = parser.parse_args()
     draw_attention(
         read_config(args), args.checkpoint, args.out, args.images, args.n)

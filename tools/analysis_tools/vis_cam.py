@@ -5,16 +5,13 @@
   python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --images face.jpg \\
       --class anger --layer backbone.image_encoder
 """
-from orsa.analysis.common import analysis_parser, draw_cams, read_config
+from orsa.analysis.cam import draw_cams
+from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.utils.command import run_script
 
 
 def main():
-    parser = analysis_parser(__doc__, 'cam.png', checkpoint=True)
-    parser.add_argument(
-        '--images', nargs='+', help='aligned faces (default: the test split)')
-    parser.add_argument(
-        '-n', type=int, default=16, help='faces of the test split')
+    parser = analysis_parser(__doc__, 'cam.png', images=16)
     parser.add_argument(
         '--layer', help='module whose map it is (default: the image encoder)')
     parser.add_argument(

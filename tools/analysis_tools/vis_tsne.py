@@ -8,14 +8,15 @@
       --list occlusion_test.txt
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --method umap
 """
-from orsa.analysis.common import analysis_parser, read_config
 from orsa.analysis.embedding import draw_features
+from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.utils.command import run_script
 
 
 def main():
-    parser = analysis_parser(__doc__, 'tsne.png', checkpoint=True)
+    parser = analysis_parser(__doc__, 'tsne.png')
+    parser.add_argument('checkpoint', help='of the complete model')
     parser.add_argument(
         '-n', type=int, default=1000, help='faces (default: %(default)s)')
     parser.add_argument(

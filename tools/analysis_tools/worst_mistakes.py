@@ -6,7 +6,7 @@
 Takes predictions of tools/test.py --out, or occlusion_suite.json (the faces
 as they are).
 """
-from orsa.analysis.common import analysis_parser, read_config
+from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.analysis.reliability import draw_worst_mistakes
 from orsa.utils.command import run_script
 

@@ -7,14 +7,14 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from orsa.registry import HOOKS
-from orsa.visualization.prediction_sheet import prediction_sheet
+from orsa.visualization.grids import prediction_grid
 
 
 @HOOKS.register_module()
 class ValidationFacesHook(Hook):
     """Show at every validation what is said of a few faces.
 
-    One sheet, :func:`orsa.visualization.draw_prediction_sheet`, of equally
+    One sheet, :func:`orsa.visualization.draw_prediction_grid`, of equally
     many faces of each class, the first ones that come: where validation is in
     order, the same ones each time. It goes to all backends of the visualizer:
     ``LocalVisBackend`` writes ``vis_data/vis_image``, and
@@ -78,7 +78,7 @@ class ValidationFacesHook(Hook):
         ]
         if not faces:
             return
-        sheet = prediction_sheet(faces, size=self.size)
+        sheet = prediction_grid(faces, size=self.size)
         by_epoch = isinstance(runner._train_loop, EpochBasedTrainLoop)
         runner.visualizer.add_image(
             self.name,

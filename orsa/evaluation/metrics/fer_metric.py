@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os.path as osp
-from collections import Counter
 from typing import Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -24,13 +23,9 @@ def _array(values: ArrayLike) -> np.ndarray:
     return np.asarray(values)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """100 * part / whole, NaN where there is nothing to divide by."""
     return 100. * part / np.where(whole > 0, whole, np.nan)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else float('nan')
 
 
 def expected_calibration_error(scores: ArrayLike,
@@ -71,23 +66,21 @@ def _to_host(values: Iterable[torch.Tensor]) -> List[torch.Tensor]:
 class FERMetric(BaseMetric):
     r"""The metrics of facial expression recognition, in percent.
 
-    - ``accuracy``: the share of right answers (also called WAR).
-    - ``uar``: the unweighted mean of the recalls of the classes that are
-      present in the ground truth.
+    - ``accuracy``: the fraction of right predictions (also called WAR).
+    - ``uar``: unweighted average recall, of the classes that are present in
+      the ground truth.
     - ``macro_f1``: the mean of F1 over the same classes. A class that is never
       predicted has precision and F1 of 0.
     - ``ece``: the expected calibration error in 15 bins.
     - ``recall/<class>`` of the classes present.
 
-    What is undefined is left out of the logged values, and None in the report:
-    the recall and F1 of an absent class, everything of no samples, the
-    calibration of predictions without probabilities.
+    What is undefined (the recall and F1 of an absent class, the calibration of
+    predictions without probabilities) is not logged, and None in the report.
 
-    A model can be tested on a data set whose classes are others, or in another
-    order (``model_classes``): the two are brought together by name. Samples of
-    a class that the model does not know are left out, and so are the model's
-    outputs for classes that the data lack; what remains of its scores is
-    normalised again. The report then has ``model_classes`` and ``left_out``.
+    A model can be tested on a data set of other classes, or another order of
+    them (``model_classes``): they are matched by name, see
+    :meth:`match_classes`, and the report has ``model_classes`` and
+    ``left_out``.
 
     Args:
         log_per_class (Sequence[str]): What to log of every class, from
@@ -104,10 +97,10 @@ class FERMetric(BaseMetric):
             outputs. A checkpoint that carries them sets them when it is
             tested (:class:`orsa.ModelCheckHook`). Defaults to None: those of
             the data set, in its order.
-        duplicates (Sequence[str], optional): Names of samples whose pictures
-            stand in the training data too: everything is given a second time
-            without them, as ``without_duplicates``. ``tools/test.py`` takes
-            them from ``duplicates_of`` of the data set. Defaults to None.
+        duplicates (Sequence[str], optional): Names of samples whose images
+            are in the training data too: ``without_duplicates`` has all
+            metrics without them. ``tools/test.py`` takes them from
+            ``duplicates_of`` of the data set. Defaults to None.
         collect_device (str): How results of several ranks are collected:
             'gpu', through the process group, whatever its device; or 'cpu',
             as files in the current folder, which all ranks have to share.
@@ -166,7 +159,7 @@ class FERMetric(BaseMetric):
         self._report: Optional[dict] = None
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        """Keep what is needed of one batch.
+        """Store what is needed of one batch.
 
         Args:
             data_batch: A batch of data from the dataloader.
@@ -189,7 +182,7 @@ class FERMetric(BaseMetric):
         """Compute the metrics of all samples, on the main process.
 
         Args:
-            results (list[dict]): What :meth:`process` kept.
+            results (list[dict]): What :meth:`process` stored.
 
         Returns:
             dict[str, float]: The scalars to log.
@@ -204,15 +197,15 @@ class FERMetric(BaseMetric):
         classes, mapping = meta.get('classes'), {}
         if self.model_classes is not None and classes is not None and list(
                 self.model_classes) != list(classes):
-            pred, target, kept, mapping = self.match_classes(
+            pred, target, known, mapping = self.match_classes(
                 pred, target, self.model_classes, classes)
-            if len(kept) < len(results):
+            if len(known) < len(results):
                 print_log(
-                    f'{len(results) - len(kept)} of {len(results)} samples '
+                    f'{len(results) - len(known)} of {len(results)} samples '
                     'are left out, the model does not know their classes: '
                     f"{mapping['left_out']['data']}",
                     logger='current')
-            results = [results[i] for i in kept]
+            results = [results[i] for i in known]
             classes = common_classes(self.model_classes, classes)
         report = self.calculate(pred, target, classes, self.num_bins)
         report.update(mapping)
@@ -252,12 +245,12 @@ class FERMetric(BaseMetric):
             raise ValueError(
                 'FERMetric: duplicates are left out by name, but the samples '
                 "have none. Add 'name' to meta_keys of PackInputs")
-        duplicates = set(self.duplicates)
-        kept = [i for i, name in enumerate(names) if name not in duplicates]
-        report = self.calculate([pred[i] for i in kept],
-                                [target[i] for i in kept], classes,
+        known = set(self.duplicates)
+        unique = [i for i, name in enumerate(names) if name not in known]
+        report = self.calculate([pred[i] for i in unique],
+                                [target[i] for i in unique], classes,
                                 self.num_bins)
-        report['num_left_out'] = len(names) - len(kept)
+        report['num_left_out'] = len(names) - len(unique)
         return report
 
     @staticmethod
@@ -265,7 +258,7 @@ class FERMetric(BaseMetric):
         pred: Sequence, target: Sequence[int], model_classes: Sequence[str],
         data_classes: Sequence[str]
     ) -> Tuple[List[np.ndarray], List[int], List[int], dict]:
-        """Bring a model's scores and a data set's labels together by name.
+        """Match a model's scores and a data set's labels by name.
 
         Args:
             pred (Sequence[np.ndarray]): Per sample the scores of the model's
@@ -275,43 +268,38 @@ class FERMetric(BaseMetric):
             data_classes (Sequence[str]): Names of the labels.
 
         Returns:
-            tuple: Scores of the classes in common (C, ), in the data's order
-            and with a sum of 1; their labels; the indices of the samples that
-            remain; and a dict of ``model_classes`` and ``left_out``, which
-            tells the ``model``'s classes and the number of samples of each of
-            the ``data``'s that are left out.
+            tuple: Scores of the common classes (C, ), in the data's order and
+            with a sum of 1; their labels; the indices of the samples that are
+            of them; and a dict of ``model_classes`` and ``left_out``: the
+            other classes of the ``model``, and the numbers of samples of
+            those of the ``data``.
 
         Raises:
             ValueError: If there are no scores, or nothing in common.
         """
         common = common_classes(model_classes, data_classes)
         columns = [list(model_classes).index(name) for name in common]
-        labels = {
-            i: common.index(name)
-            for i, name in enumerate(data_classes) if name in common
-        }
-        kept = [i for i, label in enumerate(target) if label in labels]
+        names = [data_classes[label] for label in target]
+        known = [i for i, name in enumerate(names) if name in common]
         scores = []
-        for i in kept:
+        for i in known:
             if np.ndim(pred[i]) != 1 or len(pred[i]) < len(model_classes):
                 raise ValueError(
                     'FERMetric: to leave classes out, pred_score has to hold '
                     f'a score for each of {list(model_classes)}, got shape '
                     f'{np.shape(pred[i])}')
-            part = np.asarray(pred[i], np.float64)[columns]
-            # all the scores may be on what is left out
-            total = part.sum()
-            scores.append(part / total if total >
-                          0 else np.full(len(part), 1 / len(part)))
-        counts = Counter(data_classes[label] for label in target
-                         if label not in labels)
+            score = np.asarray(pred[i], np.float64)[columns]
+            # all of it may be on classes that are left out
+            total = score.sum()
+            scores.append(score / total if total >
+                          0 else np.full(len(score), 1 / len(score)))
         left_out = dict(
             model=[name for name in model_classes if name not in common],
             data={
-                name: counts[name]
+                name: names.count(name)
                 for name in data_classes if name not in common
             })
-        return scores, [labels[target[i]] for i in kept], kept, dict(
+        return scores, [common.index(names[i]) for i in known], known, dict(
             model_classes=list(model_classes), left_out=left_out)
 
     def _scalars(self, report: dict) -> dict:
@@ -332,9 +320,8 @@ class FERMetric(BaseMetric):
             dict: As :meth:`calculate` returns it, and ``num_skipped``: images
             that the data set could not read and left out. With ``duplicates``
             also ``without_duplicates``, the same of the other samples, and in
-            it ``num_left_out``. Where the model's
-            classes are not those of the data, also what
-            :meth:`match_classes` tells.
+            it ``num_left_out``. Where classes were matched by name, also the
+            dict of :meth:`match_classes`.
 
         Raises:
             RuntimeError: Before an evaluation, and on ranks other than 0,
@@ -410,33 +397,32 @@ def _summarize(matrix: np.ndarray, names: List[str], ece: float) -> dict:
     right, support = matrix.diagonal(), matrix.sum(1)
     predicted = matrix.sum(0)
     present = support > 0
-    recall = _ratio(right, support)
+    recall = _percent(right, support)
+    precision = _percent(right, predicted)
     # never predicted counts as 0, but only where there was something to find
-    precision = _ratio(right, predicted)
     precision[present & (predicted == 0)] = 0.
-    f1 = np.where(present, _ratio(2 * right, support + predicted), np.nan)
-    columns = zip(names, recall, precision, f1, support, predicted)
+    f1 = np.where(present, _percent(2 * right, support + predicted), np.nan)
     per_class = {
         name:
         dict(
-            recall=_plain(r),
-            precision=_plain(p),
-            f1=_plain(f),
-            num_samples=int(n),
-            num_predicted=int(m))
-        for name, r, p, f, n, m in columns
+            recall=_or_none(recall[i]),
+            precision=_or_none(precision[i]),
+            f1=_or_none(f1[i]),
+            num_samples=int(support[i]),
+            num_predicted=int(predicted[i]))
+        for i, name in enumerate(names)
     }
     return dict(
-        accuracy=_plain(_ratio(right.sum(), support.sum())),
-        uar=_plain(_mean(recall[present])),
-        macro_f1=_plain(_mean(f1[present])),
-        ece=_plain(ece),
+        accuracy=_or_none(_percent(right.sum(), support.sum())),
+        uar=_or_none(recall[present].mean() if present.any() else np.nan),
+        macro_f1=_or_none(f1[present].mean() if present.any() else np.nan),
+        ece=_or_none(ece),
         num_samples=int(support.sum()),
         classes=names,
         per_class=per_class,
         confusion_matrix=matrix.tolist())
 
 
-def _plain(value: float) -> Optional[float]:
+def _or_none(value: float) -> Optional[float]:
     """A float, or None for NaN, which JSON does not have."""
     return None if np.isnan(value) else float(value)

@@ -1,11 +1,18 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Which places of a face speak for a class: what ``vis_cam.py`` does."""
 from typing import Optional, Sequence, Tuple, Union
 
-import cv2
 import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from mmengine.config import Config
+
+from orsa.apis.dataset import predict_dataset
+from orsa.apis.model import init_model
+from orsa.visualization import draw_prediction_grid
+from orsa.visualization.annotations import overlay_heat
+from .inputs import packed_samples, prediction_of
 
 
 def grad_cam(
@@ -45,15 +52,15 @@ def grad_cam(
     if module is None:
         raise ValueError(f"the model has no module '{layer}', at its top are "
                          f'{[name for name, _ in model.named_children()]}')
-    kept = []
+    outputs = []
     handle = module.register_forward_hook(
-        lambda _, __, output: kept.append(output))
+        lambda _, __, output: outputs.append(output))
     try:
         with torch.enable_grad():
             logits = model(inputs, mode='tensor')
     finally:
         handle.remove()
-    feature = kept[-1] if kept else None
+    feature = outputs[-1] if outputs else None
     while isinstance(feature, (tuple, list)):
         feature = feature[-1]
     if not isinstance(feature, torch.Tensor) or feature.ndim != 4:
@@ -62,7 +69,7 @@ def grad_cam(
                          f'gave {None if shape is None else tuple(shape)}')
     if not feature.requires_grad:
         raise ValueError(f"'{layer}' gets no gradients, it is frozen: name a "
-                         'part that is trained')
+                         'module that is trained')
     chosen = logits.argmax(1) if classes is None else torch.as_tensor(
         classes, device=logits.device).expand(len(logits))
     with torch.enable_grad():
@@ -77,17 +84,45 @@ def grad_cam(
     return maps.cpu().numpy(), logits.detach()
 
 
-def overlay_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay a map over a picture, in colours that all readers tell apart.
+def draw_cams(cfg: Config,
+              checkpoint: str,
+              out: str,
+              images: Optional[Sequence[str]] = None,
+              count: int = 16,
+              layer: Optional[str] = None,
+              expression: Optional[str] = None) -> None:
+    """Draw where a model looks, by :func:`grad_cam`.
 
     Args:
-        image (np.ndarray): (H, W, 3), BGR uint8.
-        heat (np.ndarray): (H, W), in [0, 1].
-
-    Returns:
-        np.ndarray: (H, W, 3), BGR uint8.
+        cfg (Config): The experiment.
+        checkpoint (str): Of the complete model.
+        out (str): The PNG to write: faces, each beside its map.
+        images (Sequence[str], optional): Files of faces, which go through the
+            test pipeline. Defaults to None, faces of the test split.
+        count (int): Of the test split. Defaults to 16.
+        layer (str, optional): The module whose map it is, as there.
+            Defaults to None.
+        expression (str, optional): The target class. Defaults to None, the
+            predicted one.
     """
-    colours = cv2.applyColorMap((heat * 255).round().astype(np.uint8),
-                                cv2.COLORMAP_CIVIDIS)
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
-    return (.45 * grey + .55 * colours).round().astype(np.uint8)
+    model = init_model(cfg, checkpoint)
+    classes = list(model.dataset_meta['classes'])
+    if expression is not None and expression not in classes:
+        raise ValueError(f"the model does not know '{expression}', only "
+                         f'{classes}')
+    samples = packed_samples(cfg, images, count)
+    heats, scores = [], []
+    target = None if expression is None else classes.index(expression)
+    for _, (heat, logits) in predict_dataset(
+            model, samples,
+            lambda data: grad_cam(model, layer, data['inputs'], target)):
+        heats.extend(heat)
+        scores.extend(logits.softmax(1))
+
+    def cells():
+        for sample, heat, score in zip(samples, heats, scores):
+            face, *words = prediction_of(sample, score, classes)
+            for image in (face, overlay_heat(face, heat)):
+                yield (image, *words)
+
+    draw_prediction_grid(cells(), out)

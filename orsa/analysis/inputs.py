@@ -1,0 +1,124 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What analysis tools begin with: arguments, config, data set, samples."""
+import argparse
+import copy
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DATASETS
+
+from orsa.apis.model import load_config
+from orsa.utils.configs import OptionsAction, scope_of
+from orsa.visualization import spread
+
+
+def analysis_parser(description: str,
+                    out: Optional[str] = None,
+                    images: Optional[int] = None) -> argparse.ArgumentParser:
+    """A parser with what the scripts share.
+
+    Args:
+        description (str): Of ``--help``, with its example.
+        out (str, optional): Default of ``--out``; None for no such option.
+        images (int, optional): How many test faces are drawn by a model where
+            no ``--images`` are given; None for neither. Defaults to None.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or orsa::NAME.py')
+    if images:
+        parser.add_argument('checkpoint', help='of the complete model')
+        parser.add_argument(
+            '--images',
+            nargs='+',
+            help='aligned faces (default: the test split)')
+        parser.add_argument(
+            '-n', type=int, default=images, help='faces of the test split')
+    if out:
+        parser.add_argument(
+            '--out', default=out, help='PNG to write (default: %(default)s)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        help='override settings of the config, as key=value')
+    return parser
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config of parsed arguments, with its options merged."""
+    cfg = load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    return cfg
+
+
+def build_dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
+    """Build the data set of a split, loaded.
+
+    Args:
+        cfg (Config): The experiment.
+        split (str): 'train', 'val' or 'test'.
+        dataset (dict, optional): Another one than the config's.
+            Defaults to None.
+
+    Raises:
+        ValueError: If the config has no such split.
+    """
+    loader = cfg.get(f'{split}_dataloader')
+    if not loader:
+        raise ValueError(f"'{cfg.filename}' has no {split}_dataloader")
+    with scope_of(cfg):
+        built = DATASETS.build(copy.deepcopy(dataset or loader.dataset))
+        if hasattr(built, 'full_init'):
+            built.full_init()
+    return built
+
+
+def packed_samples(cfg: Config, images: Optional[Sequence[str]],
+                   count: int) -> List[dict]:
+    """Faces as the test pipeline packs them.
+
+    Args:
+        cfg (Config): The experiment.
+        images (Sequence[str], optional): Files of aligned faces; None or
+            nothing takes the test split.
+        count (int): Of the test split, equally many of each class.
+    """
+    if images:
+        with scope_of(cfg):
+            pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        return [pipeline(dict(img_path=path)) for path in images]
+    dataset = build_dataset(cfg, 'test')
+    labels = [
+        int(dataset.get_data_info(i)['gt_label']) for i in range(len(dataset))
+    ]
+    return [dataset[int(i)] for i in spread(labels, count)]
+
+
+def image_of(sample: dict) -> np.ndarray:
+    """The image of a packed sample, (H, W, 3), BGR uint8."""
+    return np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
+
+
+def prediction_of(
+        sample: dict, score: torch.Tensor,
+        classes: Sequence[str]) -> Tuple[np.ndarray, str, str, float]:
+    """A face of :func:`orsa.visualization.draw_prediction_grid`.
+
+    Args:
+        sample (dict): Packed; where it has no label, it is taken to be what
+            is predicted.
+        score (Tensor): (C, ), probabilities.
+        classes (Sequence[str]): Their names.
+
+    Returns:
+        tuple: Image, true and predicted class, and score of the latter.
+    """
+    predicted = classes[int(score.argmax())]
+    label = sample['data_samples'].get('gt_label')
+    truth = predicted if label is None else classes[int(label)]
+    return image_of(sample), truth, predicted, float(score.max())

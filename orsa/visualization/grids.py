@@ -1,0 +1,353 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Grids of small images with a few words to each."""
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from orsa.utils.fileio import atomic_path
+from .annotations import overlay_heat
+from .palettes import BLUE, FAINT, INK, ORANGE
+
+Face = Tuple[np.ndarray, str, str, float]
+
+
+def save_image(image: np.ndarray, out: str) -> None:
+    """Write an image (H, W, 3), BGR uint8, as a PNG."""
+    with atomic_path(out) as temporary:
+        cv2.imwrite(temporary, image)
+
+
+def blank(height: int, width: int) -> np.ndarray:
+    """A white image (height, width, 3), uint8."""
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def put_text(image: np.ndarray,
+             text: str,
+             place: Sequence[int],
+             colour: Sequence[int] = INK,
+             width: Optional[int] = None,
+             scale: float = .42) -> None:
+    """Write a line of text into an image, smaller if it is too long.
+
+    Args:
+        image (np.ndarray): (H, W, 3), is changed.
+        text (str): The line.
+        place (Sequence[int]): x and y of its lower left end.
+        colour (Sequence[int]): BGR.
+        width (int, optional): Pixels that it may take. Defaults to None, as
+            far as the image goes.
+        scale (float): Of the letters. Defaults to .42.
+    """
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    # OpenCV ends the process at a name of a file that is no UTF-8
+    text = text.encode(errors='replace').decode()
+    width = width or image.shape[1] - place[0]
+    taken = cv2.getTextSize(text, font, scale, 1)[0][0]
+    scale *= min(1., width / max(taken, 1))
+    cv2.putText(image, text, tuple(place), font, scale, colour, 1, cv2.LINE_AA)
+
+
+def in_rows(images: List[np.ndarray], columns: int) -> np.ndarray:
+    """Images of one size (h, w, 3) in rows, (H, columns * w, 3).
+
+    What the last row lacks is white.
+    """
+    images = images + [np.full_like(images[0], 255)] * (-len(images) % columns)
+    return np.vstack([
+        np.hstack(images[i:i + columns])
+        for i in range(0, len(images), columns)
+    ])
+
+
+def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
+    """Fit an image into a white square, without distorting it.
+
+    Args:
+        image (np.ndarray): BGR uint8 of shape (H, W, 3).
+        size (int): Side of the square, in pixels.
+
+    Returns:
+        np.ndarray: Shape (size, size, 3).
+    """
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    height, width = (max(1, round(scale * n)) for n in (height, width))
+    image = cv2.resize(
+        image, (width, height),
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    square = blank(size, size)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top:top + height, left:left + width] = image
+    return square
+
+
+def spread(labels: Sequence[int], count: int) -> np.ndarray:
+    """Indices of ``count`` samples, equally many of every label.
+
+    Args:
+        labels (Sequence[int]): Label of every sample.
+        count (int): How many samples are wanted.
+
+    Returns:
+        np.ndarray: Indices, ordered by label.
+    """
+    labels = np.asarray(labels)
+    values = np.unique(labels)
+    share = -(-count // max(len(values), 1))
+    chosen = [np.flatnonzero(labels == v)[:share] for v in values]
+    return np.concatenate(chosen)[:count] if chosen else np.zeros(0, int)
+
+
+# -------------------------------------------------- samples, a row per class
+
+
+def draw_class_grid(samples: Dict[str, Sequence[np.ndarray]],
+                    counts: Dict[str, int],
+                    out: str,
+                    title: str = '',
+                    columns: int = 10,
+                    size: int = 96) -> None:
+    """Draw a row of samples for each class, with its name and number.
+
+    Args:
+        samples (dict[str, Sequence[np.ndarray]]): By class images (H, W, 3)
+            as BGR uint8; of more than ``columns`` the first are drawn.
+        counts (dict[str, int]): By class how many there are.
+        out (str): The PNG to write.
+        title (str): Written above. Defaults to ''.
+        columns (int): Samples in a row. Defaults to 10.
+        size (int): Side of a sample, in pixels. Defaults to 96.
+    """
+    margin, head, left, pitch = 12, 40, 128, size + 4
+    grid = blank(head + pitch * len(samples) + margin,
+                 left + pitch * columns + margin)
+    put_text(grid, title, (margin, 26), scale=.55)
+    for i, (name, images) in enumerate(samples.items()):
+        top = head + i * pitch
+        middle = top + size // 2
+        put_text(grid, name, (margin, middle - 2), scale=.5)
+        put_text(
+            grid,
+            f'{counts.get(name, 0):,}', (margin, middle + 18),
+            FAINT,
+            scale=.45)
+        for j, image in enumerate(images[:columns]):
+            x = left + j * pitch
+            grid[top:top + size, x:x + size] = thumbnail(image, size)
+        if not images:
+            put_text(grid, 'no image', (left + 6, middle + 5), FAINT, scale=.5)
+    save_image(grid, out)
+
+
+# --------------------------------------------------------------- predictions
+
+
+def draw_prediction_grid(faces: Iterable[Face],
+                         out: str,
+                         columns: int = 8,
+                         size: int = 128) -> None:
+    """Draw faces with what was predicted for them, as one image.
+
+    A right prediction has a blue frame and one line; a wrong one an orange
+    frame and the true expression below.
+
+    Args:
+        faces (Iterable[tuple]): Per face the image (H, W, 3) as BGR uint8,
+            the true expression, the predicted one and its score in [0, 1].
+        out (str): The PNG to write.
+        columns (int): Faces in a row. Defaults to 8.
+        size (int): Side of a face, in pixels. Defaults to 128.
+    """
+    save_image(prediction_grid(faces, columns, size), out)
+
+
+def prediction_grid(faces: Iterable[Face],
+                    columns: int = 8,
+                    size: int = 128) -> np.ndarray:
+    """The image of :func:`draw_prediction_grid`, (H, W, 3), BGR uint8.
+
+    Args:
+        faces (Iterable[tuple]): As there.
+        columns (int): As there.
+        size (int): As there.
+
+    Raises:
+        ValueError: If there is no face.
+    """
+    cells = [prediction_cell(*face, size) for face in faces]
+    if not cells:
+        raise ValueError('there is no face to draw')
+    return in_rows(cells, min(columns, len(cells)))
+
+
+def prediction_cell(image: np.ndarray,
+                    truth: str,
+                    predicted: str,
+                    score: float,
+                    size: int = 128,
+                    note: Optional[str] = None) -> np.ndarray:
+    """Draw one face of :func:`draw_prediction_grid`.
+
+    Args:
+        image (np.ndarray): (H, W, 3), BGR uint8.
+        truth (str): The true expression.
+        predicted (str): The predicted one.
+        score (float): Its score, in [0, 1].
+        size (int): Side of the face, in pixels. Defaults to 128.
+        note (str, optional): One more line below. Defaults to None.
+
+    Returns:
+        np.ndarray: (size + 44, size + 12, 3), 15 more rows for a note.
+    """
+    right = truth == predicted
+    cell = blank(size + 44 + 15 * (note is not None), size + 12)
+    colour = BLUE if right else ORANGE
+    cv2.rectangle(cell, (2, 2), (size + 9, size + 9), colour, -1)
+    cell[6:6 + size, 6:6 + size] = cv2.resize(
+        image, (size, size), interpolation=cv2.INTER_AREA)
+    lines = [f'{predicted} {100 * score:.0f}%']
+    lines += [] if right else [f'is {truth}']
+    lines += [] if note is None else [note]
+    for index, line in enumerate(lines):
+        put_text(cell, line, (6, size + 23 + 15 * index),
+                 INK if index else colour, size)
+    return cell
+
+
+def draw_mistake_grid(rows: Dict[str, Sequence[Tuple[np.ndarray, str, str,
+                                                     float, str]]],
+                      out: str,
+                      columns: int = 8,
+                      size: int = 128) -> None:
+    """Draw wrongly classified faces, a heading for each true expression.
+
+    Args:
+        rows (dict[str, list[tuple]]): By heading the faces under it: the
+            image (H, W, 3) as BGR uint8, the true expression, the predicted
+            one, its score in [0, 1] and the name of the file. A heading may
+            have no faces.
+        out (str): The PNG to write.
+        columns (int): Faces in a row. Defaults to 8.
+        size (int): Side of a face, in pixels. Defaults to 128.
+
+    Raises:
+        ValueError: If there is no face.
+    """
+    widest = max(map(len, rows.values()), default=0)
+    if not widest:
+        raise ValueError('there is no face to draw')
+    # room for a heading even above a single column
+    columns = max(min(columns, widest), 3)
+    strips = []
+    for heading, faces in rows.items():
+        width = columns * (size + 12)
+        strips.append(blank(30, width))
+        put_text(strips[-1], heading, (6, 21), INK, width - 12, .55)
+        if faces:
+            strips.append(
+                in_rows([
+                    prediction_cell(*face[:4], size, face[4]) for face in faces
+                ], columns))
+    save_image(np.vstack(strips), out)
+
+
+# ----------------------------------------------------------------- occlusion
+
+
+def draw_occluder_grid(rows: Iterable[Tuple[str, Sequence[Tuple[np.ndarray,
+                                                                float]]]],
+                       out: str,
+                       size: int = 128) -> None:
+    """Draw occluded faces with their measured ratios, as one image.
+
+    Args:
+        rows (Iterable[tuple]): Per row its title and its faces: the image
+            (H, W, 3) as BGR uint8 and the occlusion ratio in [0, 1].
+        out (str): The PNG to write.
+        size (int): Side of a face, in pixels. Defaults to 128.
+
+    Raises:
+        ValueError: If there is no face, or rows are of different lengths.
+    """
+    rows = [(title, list(faces)) for title, faces in rows]
+    lengths = {len(faces) for _, faces in rows}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError('expected rows of equally many faces, one at least, '
+                         f'but got {sorted(lengths)}')
+    strips = []
+    for title, faces in rows:
+        cells = [blank(size + 18, 96)]
+        for i, line in enumerate(title.split()):
+            put_text(cells[0], line, (4, size // 2 + 16 * i), scale=.4)
+        for image, ratio in faces:
+            cell = blank(size + 18, size + 4)
+            mode = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
+            cell[2:size + 2, 2:size + 2] = cv2.resize(
+                image, (size, size), interpolation=mode)
+            put_text(cell, f'{100 * ratio:.0f}%', (4, size + 14), scale=.4)
+            cells.append(cell)
+        strips.append(np.hstack(cells))
+    save_image(np.vstack(strips), out)
+
+
+# ----------------------------------------------------------------- attention
+
+
+def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
+                                              np.ndarray]],
+                        out: str,
+                        columns: int = 2,
+                        size: int = 128) -> None:
+    """Draw faces, each beside what its landmark tokens attend to.
+
+    Three maps follow a face: the mean of all landmark tokens, of those of the
+    upper half of the face, and of the lower half. Colours go from the least
+    to the most weight that a place of this face gets in the three; below a
+    map are its extremes.
+
+    Args:
+        faces (Iterable[tuple]): Per face the image (H, W, 3) as BGR uint8,
+            the true expression, the predicted one, its score in [0, 1] and
+            the weights (N, h, w) of N = h * w landmark tokens.
+        out (str): The PNG to write.
+        columns (int): Faces in a row. Defaults to 2.
+        size (int): Side of an image, in pixels. Defaults to 128.
+
+    Raises:
+        ValueError: If there is no face.
+    """
+    strips = [_attention_strip(*face, size) for face in faces]
+    if not strips:
+        raise ValueError('there is no face to draw')
+    save_image(in_rows(strips, min(columns, len(strips))), out)
+
+
+def _attention_strip(image: np.ndarray, truth: str, predicted: str,
+                     score: float, weights: np.ndarray,
+                     size: int) -> np.ndarray:
+    # a landmark token is a place too, in the same grid
+    half = len(weights) // 2
+    maps = {
+        'all landmarks': weights.mean(0),
+        'upper half': weights[:half].mean(0),
+        'lower half': weights[half:].mean(0)
+    }
+    lowest = min(m.min() for m in maps.values())
+    span = max(m.max() for m in maps.values()) - lowest
+    face = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+    cells = [prediction_cell(face, truth, predicted, score, size)]
+    for name, values in maps.items():
+        cell = np.full_like(cells[0], 255)
+        heat = cv2.resize(
+            ((values - lowest) / max(span, 1e-12)).astype(np.float32),
+            (size, size),
+            interpolation=cv2.INTER_LINEAR)
+        cell[6:6 + size, 6:6 + size] = overlay_heat(face, heat)
+        put_text(cell, name, (6, size + 23), INK, size)
+        put_text(
+            cell, f'{100 * values.min():.1f} to {100 * values.max():.1f}% '
+            'a place', (6, size + 38), INK, size)
+        cells.append(cell)
+    return np.hstack([*cells, blank(len(cells[0]), 16)])
