@@ -103,13 +103,11 @@ def find_cross_attention(
     """
     # saves start-up: importing models takes seconds, and warns
     from orsa.models.backbones.orsanet import TokenAdapter
-    from orsa.models.necks.cross_interaction import (CrossFusion,
-                                                     MultiScaleCrossInteraction
-                                                     )
+    from orsa.models.necks import cross_interaction
     found = [(name, m) for name, m in model.named_modules()
-             if isinstance(m, MultiScaleCrossInteraction)]
+             if isinstance(m, cross_interaction.MultiScaleCrossInteraction)]
     if not found or not isinstance(found[0][1].levels[0].fusions[0],
-                                   CrossFusion):
+                                   cross_interaction.CrossFusion):
         raise ValueError(
             'the model has no MultiScaleCrossInteraction, whose landmark '
             'tokens attend to image tokens; its neck is '
