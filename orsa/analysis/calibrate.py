@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/calibrate.py`` does: fit how scores are to be read."""
+"""Fit temperature and thresholds: what ``tools/calibrate.py`` does."""
 import argparse
 import copy
 import os.path as osp
@@ -8,20 +8,24 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import numpy as np
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATASETS
 
 from orsa.apis.inference import predict_faces
 from orsa.apis.model import init_model, load_config
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.evaluation.calibration import (Calibration, apply_temperature,
-                                         coverage_table, fit_temperature,
-                                         fit_temperature_by_cover, mean_nll,
-                                         read_calibration, save_calibration)
+                                         fit_temperature,
+                                         fit_temperature_by_occlusion,
+                                         mean_nll, read_calibration,
+                                         save_calibration)
 from orsa.evaluation.metrics.fer_metric import expected_calibration_error
 from orsa.studies.occlusion_conditions import with_occluder
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import OptionsAction, scope_of, split_pipeline
 
 _SEVERITIES = (1, 2, 3, 4, 5)
+# rows of the tables: lowest confidences, and measured occluded fractions
+_THRESHOLDS = (0., .3, .4, .5, .6, .7, .8)
+_EDGES = (0., .1, .2, .3, .4, .5)
 
 
 def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +35,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         help='its test_dataloader has the held-out faces, see '
         '--cfg-options')
     parser.add_argument(
-        'checkpoint', help='weights that have not seen these faces')
+        'checkpoint', help='weights not trained on these faces')
     parser.add_argument(
         '--for-weights',
         metavar='FILE',
@@ -41,7 +45,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         '--faces',
         required=True,
         metavar='TEXT',
-        help='which faces these are, for people')
+        help='which faces these are, stored with it')
     parser.add_argument('--out', help='the JSON (default: beside the weights)')
     parser.add_argument(
         '--min-confidence', type=float, default=Calibration.min_confidence)
@@ -50,8 +54,8 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--measure-only',
         metavar='JSON',
-        help='fit nothing: say what this calibration does on these faces, '
-        'which may be test faces')
+        help='fit nothing: measure this calibration on these faces, which '
+        'may be test faces')
     parser.add_argument('--device', default='cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', action=OptionsAction, help='key=value')
@@ -59,10 +63,10 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def held_out_faces(cfg: Config,
                    allow_test: bool = False) -> Iterator[Tuple[dict, dict]]:
-    """Faces as they are, and each with something in front of it.
+    """Faces as they are, and each with an occluder.
 
-    Kind and severity of what hides a face go round with its number, so that
-    all of ``orsa.OccludeFace``'s are among them.
+    Kind and severity of the occluder go round with the number of the face, so
+    that all of ``orsa.OccludeFace``'s are among them.
 
     Args:
         cfg (Config): The experiment, of which ``test_dataloader`` is used.
@@ -70,11 +74,11 @@ def held_out_faces(cfg: Config,
 
     Yields:
         tuple[dict, dict]: The sample, with ``img`` and ``gt_label``, and the
-        same covered, with ``occlusion_ratio`` too.
+        same occluded, with ``occlusion_ratio`` too.
 
     Raises:
         ValueError: If they are test faces: a temperature fitted on them would
-            make every figure on them worthless.
+            invalidate every result on them.
     """
     dataset = copy.deepcopy(cfg.test_dataloader.dataset)
     if dataset.get('split', 'test') == 'test' and not allow_test:
@@ -84,106 +88,125 @@ def held_out_faces(cfg: Config,
             'test_dataloader.dataset.split=val '
             'test_dataloader.dataset.num_folds=5 '
             'test_dataloader.dataset.fold=0')
-    dataset.pipeline = dataset.pipeline[:1]
-    hidden = with_occluder(dataset)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        hidden = DATASETS.build(hidden)
-    load, occlude = hidden.pipeline.transforms
-    for i in range(len(hidden)):
-        sample = load(hidden.get_data_info(i))
+    dataset.pipeline = split_pipeline(dataset.pipeline).load
+    dataset = with_occluder(dataset)
+    with scope_of(cfg):
+        dataset = DATASETS.build(dataset)
+    *load, occlude = dataset.pipeline.transforms
+    for i in range(len(dataset)):
+        sample = dataset.get_data_info(i)
+        for transform in load:
+            sample = transform(sample)
         occlude.kinds = (KINDS[i % len(KINDS)], )
         occlude.severity = _SEVERITIES[i // len(KINDS) % len(_SEVERITIES)]
         yield sample, occlude(dict(sample))
 
 
-def ask(model: nn.Module,
-        cfg: Config,
-        allow_test: bool = False) -> Dict[str, Dict[str, np.ndarray]]:
-    """What a model says of :func:`held_out_faces`.
+def predict_held_out(model: nn.Module,
+                     cfg: Config,
+                     allow_test: bool = False) -> Dict[str, dict]:
+    """Predictions for :func:`held_out_faces`.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+        cfg (Config): As for :func:`held_out_faces`.
+        allow_test (bool): As there. Defaults to False.
 
     Returns:
         dict: 'clean' and 'occluded', each with ``scores`` (N, C), ``labels``
-        (N, ), ``covered`` (N, ), as measured, and ``ratio`` (N, ), the true
-        covered share.
+        (N, ), ``covered`` (N, ), the measured occluded fraction, NaN without
+        a parser, and ``ratio`` (N, ), the true one.
     """
-    rows: Dict[str, List] = dict(clean=[], occluded=[])
-    for clean, hidden in held_out_faces(cfg, allow_test):
-        rows['clean'].append(clean)
-        rows['occluded'].append(hidden)
-    said = {}
-    for name, samples in rows.items():
+    predictions = {}
+    for name, samples in zip(('clean', 'occluded'),
+                             zip(*held_out_faces(cfg, allow_test))):
         found = predict_faces(model, [s['img'] for s in samples])
-        said[name] = dict(
+        predictions[name] = dict(
             scores=np.array([list(f.scores.values()) for f in found]),
             labels=np.array([int(s['gt_label']) for s in samples]),
-            covered=np.array(
-                [np.nan if f.covered is None else f.covered for f in found]),
+            covered=np.array([f.covered for f in found], np.float64),
             ratio=np.array([s.get('occlusion_ratio', 0.) for s in samples]))
-    return said
+    return predictions
 
 
-def fit(said: Dict[str, Dict[str, np.ndarray]], **kwargs) -> Calibration:
-    """Fit a calibration to what :func:`ask` returned.
+def fit(predictions: Dict[str, dict], **kwargs) -> Calibration:
+    """Fit a calibration.
 
     Args:
-        said (dict): See there; clean and covered faces count alike, as people
-            have photographs of both.
+        predictions (dict): Of :func:`predict_held_out`; clean and occluded
+            faces count alike, as people have photographs of both.
         **kwargs: Other fields of :class:`Calibration`.
+
+    Returns:
+        Calibration: Without a parser of one temperature alone.
     """
-    scores, labels, measured = (
-        np.concatenate([said[k][field] for k in ('clean', 'occluded')])
-        for field in ('scores', 'labels', 'covered'))
-    if not np.isfinite(measured).all():  # the model has no parser
+    scores, labels, measured = _joined(predictions, 'scores', 'labels',
+                                       'covered')
+    if not np.isfinite(measured).all():
         return Calibration(fit_temperature(scores, labels), **kwargs)
-    rest = float(said['clean']['covered'].mean())
+    rest = float(predictions['clean']['covered'].mean())
     covered = _corrected(measured, Calibration(covered_at_rest=rest))
-    temperature, slope = fit_temperature_by_cover(scores, labels, covered)
+    temperature, slope = fit_temperature_by_occlusion(scores, labels, covered)
     return Calibration(temperature, slope, rest, **kwargs)
+
+
+def _joined(predictions: Dict[str, dict], *fields: str) -> List[np.ndarray]:
+    return [
+        np.concatenate([predictions[k][field] for k in ('clean', 'occluded')])
+        for field in fields
+    ]
 
 
 def _corrected(measured: np.ndarray, calibration: Calibration) -> np.ndarray:
     return np.array([calibration.covered(v) for v in measured])
 
 
-def figures(said: Dict[str, Dict[str, np.ndarray]],
-            calibration: Calibration) -> dict:
-    """What a calibration does on faces: ECE, what is answered, covered share.
+def measure(predictions: Dict[str, dict], calibration: Calibration) -> dict:
+    """The effect of a calibration: ECE, abstentions, occluded fractions.
+
+    Args:
+        predictions (dict): Of :func:`predict_held_out`.
+        calibration (Calibration): What to measure.
 
     Returns:
         dict: For 'clean' and 'occluded' faces, before and after; 'covered'
-        compares the measured with the true share.
+        compares the measured with the true occluded fraction.
     """
     result: dict = {}
-    for name, one in said.items():
+    for name, one in predictions.items():
         covered, labels = one['covered'], one['labels']
         known = np.isfinite(covered).all()
         covered = _corrected(covered, calibration) if known else None
         scores = apply_temperature(one['scores'],
                                    calibration.temperature_at(covered))
+        best, right = scores.max(1), scores.argmax(1) == labels
+        abstain = np.array([
+            bool(calibration.reasons(b, c))
+            for b, c in zip(best, covered if known else [None] * len(best))
+        ])
         result[name] = dict(
             num_faces=len(scores),
-            accuracy=100 * float((scores.argmax(1) == labels).mean()),
-            ece_before=_ece(one['scores'], labels),
-            ece=_ece(scores, labels),
+            accuracy=100 * float(right.mean()),
+            ece_before=expected_calibration_error(one['scores'], labels),
+            ece=expected_calibration_error(scores, labels),
             nll_before=mean_nll(one['scores'], labels),
             nll=mean_nll(scores, labels),
-            abstained=_abstained(scores, labels, covered, calibration),
-            coverage=coverage_table(scores, labels))
-    result['covered'] = _covered_figures(said, calibration)
+            abstained=dict(
+                share=float(abstain.mean()),
+                accuracy_answered=_mean(right[~abstain]),
+                accuracy_abstained=_mean(right[abstain])),
+            coverage=[
+                dict(
+                    min_confidence=t,
+                    answered=float((best >= t).mean()),
+                    accuracy=_mean(right[best >= t])) for t in _THRESHOLDS
+            ])
+    result['covered'] = _compare_fractions(predictions, calibration)
     return result
 
 
-def _abstained(scores: np.ndarray, labels: np.ndarray, covered,
-               calibration: Calibration) -> dict:
-    """The share of faces of which nothing is said, and what was right."""
-    best, right = scores.max(1), scores.argmax(1) == labels
-    covered = [None] * len(best) if covered is None else covered
-    silent = np.array(
-        [bool(calibration.reasons(b, c)) for b, c in zip(best, covered)])
-    return dict(
-        share=float(silent.mean()),
-        accuracy_answered=_mean(right[~silent]),
-        accuracy_abstained=_mean(right[silent]))
+def _mean(values: np.ndarray) -> Optional[float]:
+    return float(values.mean()) if len(values) else None
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> Optional[float]:
@@ -192,28 +215,16 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> Optional[float]:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def _mean(values: np.ndarray) -> Optional[float]:
-    return float(values.mean()) if len(values) else None
-
-
-def _ece(scores: np.ndarray, labels: np.ndarray) -> float:
-    return float(expected_calibration_error(scores, labels))
-
-
-def _covered_figures(said: dict, calibration: Calibration) -> dict:
-    both = [said[k] for k in ('clean', 'occluded')]
-    measured, true = (
-        np.concatenate([one[field] for one in both])
-        for field in ('covered', 'ratio'))
-    right = np.concatenate(
-        [one['scores'].argmax(1) == one['labels'] for one in both])
+def _compare_fractions(predictions: Dict[str, dict],
+                       calibration: Calibration) -> dict:
+    scores, labels, measured, true = _joined(predictions, 'scores', 'labels',
+                                             'covered', 'ratio')
     if not np.isfinite(measured).all():
         return {}
     measured = _corrected(measured, calibration)
-    hidden = true > 0
+    right, occluded = scores.argmax(1) == labels, true > 0
     table = []
-    for low, high in ((0., .1), (.1, .2), (.2, .3), (.3, .4), (.4, .5),
-                      (.5, 1.01)):
+    for low, high in zip(_EDGES, (*_EDGES[1:], 1.01)):
         here = (measured >= low) & (measured < high)
         table.append(
             dict(
@@ -223,34 +234,37 @@ def _covered_figures(said: dict, calibration: Calibration) -> dict:
                 accuracy=_mean(right[here])))
     return dict(
         correlation=_correlation(measured, true),
-        correlation_occluded=_correlation(measured[hidden], true[hidden]),
+        correlation_occluded=_correlation(measured[occluded], true[occluded]),
         mean_error=float(np.abs(measured - true).mean()),
-        clean_mean=float(measured[~hidden].mean()),
+        clean_mean=float(measured[~occluded].mean()),
         table=table)
 
 
 def calibrate(args: argparse.Namespace) -> dict:
     """Fit, or measure, by parsed arguments.
 
+    Args:
+        args (argparse.Namespace): See :func:`add_calibrate_arguments`.
+
     Returns:
-        dict: The figures.
+        dict: As of :func:`measure`.
 
     Raises:
         ValueError: If the faces are test faces and something is to be fitted.
     """
     cfg = load_config(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options or {})
     model = init_model(cfg, args.checkpoint, args.device)
-    said = ask(model, cfg, allow_test=bool(args.measure_only))
+    predictions = predict_held_out(
+        model, cfg, allow_test=bool(args.measure_only))
     if args.measure_only:
-        return figures(said, read_calibration(args.measure_only)[0])
+        return measure(predictions, read_calibration(args.measure_only)[0])
     calibration = fit(
-        said,
+        predictions,
         min_confidence=args.min_confidence,
         max_covered=args.max_covered,
         fitted_on=args.faces)
-    found = figures(said, calibration)
+    found = measure(predictions, calibration)
     path = save_calibration(calibration, args.for_weights or args.checkpoint,
                             args.out, **found)
     print(f'wrote {osp.relpath(path)}')
@@ -258,28 +272,33 @@ def calibrate(args: argparse.Namespace) -> dict:
 
 
 def describe(found: dict) -> str:
-    """The figures as lines for people."""
+    """The results as lines of text.
+
+    Args:
+        found (dict): As of :func:`measure`.
+    """
     lines = []
     for name in ('clean', 'occluded'):
         one = found[name]
+        abstained = one['abstained']
         lines.append(f'{name:<9} {one["num_faces"]} faces, accuracy '
                      f'{one["accuracy"]:.1f}, ECE {one["ece_before"]:.1f} -> '
                      f'{one["ece"]:.1f}, NLL {one["nll_before"]:.3f} -> '
                      f'{one["nll"]:.3f}; abstains from '
-                     f'{one["abstained"]["share"]:.0%}, of the others '
-                     f'{one["abstained"]["accuracy_answered"] or 0:.0%} right')
+                     f'{abstained["share"]:.0%}, of the others '
+                     f'{abstained["accuracy_answered"] or 0:.0%} right')
         lines += [
             f'  confidence >= {row["min_confidence"]:.1f}: '
-            f'{row["answered"]:.0%} answered, '
+            f'{row["answered"]:.0%} predicted, '
             f'{(row["accuracy"] or 0):.0%} of them right'
             for row in one['coverage']
         ]
     covered = found['covered']
     if covered:
         lines.append(
-            f'covered   r {covered["correlation"] or 0:.2f} (of occluded '
-            f'faces {covered["correlation_occluded"] or 0:.2f}), mean error '
-            f'{covered["mean_error"]:.3f}')
+            f'occluded fraction: r {covered["correlation"] or 0:.2f} (of '
+            f'occluded faces {covered["correlation_occluded"] or 0:.2f}), '
+            f'mean error {covered["mean_error"]:.3f}')
         lines += [
             f'  measured {row["measured"][0]:.1f}-{row["measured"][1]:.1f}: '
             f'{row["num_faces"]} faces, truly {row["true_mean"]:.2f}, '

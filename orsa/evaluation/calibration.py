@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Scores that mean what they say, and when to say nothing.
+"""Calibrated scores, and when to abstain.
 
 A temperature (https://arxiv.org/abs/1706.04599) makes a model's scores agree
 with how often it is right. It is fitted on faces that the model has not been
@@ -8,7 +8,7 @@ trained on and is not tested on, and stored beside its weights.
 import dataclasses
 import math
 import os.path as osp
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Dict, Optional, Tuple, Union
 
 import numpy as np
 from scipy.special import softmax
@@ -16,14 +16,14 @@ from scipy.special import softmax
 from orsa.utils.checkpoint import zoo_path
 from orsa.utils.fileio import dump_json, file_hash, load_json
 
-# A temperature beyond this, or below its inverse, is no temperature.
-_MOST = 20
+# bound of a temperature, and of its inverse
+_LARGEST = 20
 # faces, for fitting
 _FEWEST = 50
 
-# Why nothing is said of a face.
+# Why a model abstains from a face.
 LOW_CONFIDENCE = 'low confidence'
-COVERED = 'too little of the face is visible'
+OCCLUDED = 'too little of the face is visible'
 
 
 def apply_temperature(scores: np.ndarray,
@@ -59,7 +59,7 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     logarithm, by Brent's method between 1/20 and 20.
 
     Args:
-        scores (np.ndarray): (N, C), what a model says of faces that it was
+        scores (np.ndarray): (N, C), predictions for faces that the model was
             not trained on.
         labels (np.ndarray): (N, ), their classes.
 
@@ -68,11 +68,11 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
 
     Raises:
         ValueError: If the shapes do not agree, or there are fewer than 50
-            faces, which say nothing about a temperature.
+            faces.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize_scalar  # saves start-up
     scores, labels = _check(scores, labels)
-    bound = math.log(_MOST)
+    bound = math.log(_LARGEST)
     return math.exp(
         minimize_scalar(
             lambda t: mean_nll(scores, labels, math.exp(t)),
@@ -80,34 +80,34 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
             method='bounded').x)
 
 
-def fit_temperature_by_cover(scores: np.ndarray, labels: np.ndarray,
-                             covered: np.ndarray) -> Tuple[float, float]:
-    """A temperature that grows with the covered share of the face.
+def fit_temperature_by_occlusion(scores: np.ndarray, labels: np.ndarray,
+                                 occluded: np.ndarray) -> Tuple[float, float]:
+    """A temperature that grows with the occluded fraction of the face.
 
-    A model is surer than it should be of a face that something is in front
-    of. With a covered share c the temperature is t exp(k c).
+    A model is too sure of occluded faces: with an occluded fraction c the
+    temperature is t exp(k c).
 
     Args:
         scores (np.ndarray): As for :func:`fit_temperature`.
         labels (np.ndarray): (N, ).
-        covered (np.ndarray): (N, ), in [0, 1].
+        occluded (np.ndarray): (N, ), in [0, 1].
 
     Returns:
         tuple[float, float]: t and k.
 
     Raises:
-        ValueError: As of :func:`fit_temperature`, or if ``covered`` is of
+        ValueError: As of :func:`fit_temperature`, or if ``occluded`` is of
             another shape.
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import minimize  # saves start-up
     scores, labels = _check(scores, labels)
-    covered = np.asarray(covered, np.float64)
-    if covered.shape != labels.shape:
-        raise ValueError(f'covered should be {labels.shape}, but is '
-                         f'{covered.shape}')
-    bound = math.log(_MOST)
+    occluded = np.asarray(occluded, np.float64)
+    if occluded.shape != labels.shape:
+        raise ValueError(f'occluded should be {labels.shape}, but is '
+                         f'{occluded.shape}')
+    bound = math.log(_LARGEST)
     t, k = minimize(
-        lambda w: mean_nll(scores, labels, np.exp(w[0] + w[1] * covered)),
+        lambda w: mean_nll(scores, labels, np.exp(w[0] + w[1] * occluded)),
         (math.log(fit_temperature(scores, labels)), 0.),
         method='Nelder-Mead',
         bounds=((-bound, bound), (-bound, bound))).x
@@ -128,20 +128,23 @@ def _check(scores: np.ndarray,
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How to read the scores of a model, and when not to.
+    """A model's temperature, and its thresholds for abstaining.
 
     Attributes:
-        temperature (float): Of a face that nothing is in front of, see
+        temperature (float): Of a face without occlusion, see
             :func:`apply_temperature`. 1 changes nothing.
-        covered_slope (float): How its logarithm grows with the covered share,
-            see :func:`fit_temperature_by_cover`.
-        covered_at_rest (float): What
-            :func:`orsa.faces.visibility.covered_shares` says on average of
-            faces that nothing is in front of; it becomes 0.
+        covered_slope (float): How its logarithm grows with the occluded
+            fraction, see :func:`fit_temperature_by_occlusion`.
+        covered_at_rest (float): The mean of what
+            :func:`orsa.faces.visibility.covered_shares` measures of faces
+            without occlusion; it becomes 0.
         min_confidence (float): Below this highest score the model abstains.
-        max_covered (float): Above this covered share of the face too.
+        max_covered (float): Above this occluded fraction of the face too.
         fitted_on (str, optional): The faces of all this, for people. None if
             nothing was fitted.
+
+    Raises:
+        ValueError: If a value is out of its range.
     """
     temperature: float = 1.
     covered_slope: float = 0.
@@ -151,24 +154,30 @@ class Calibration:
     fitted_on: Optional[str] = None
 
     def __post_init__(self):
-        if not 0 < self.temperature < math.inf:
-            raise ValueError('temperature should be positive, but is '
-                             f'{self.temperature}')
-        if not math.isfinite(self.covered_slope):
-            raise ValueError('covered_slope should be a number, but is '
-                             f'{self.covered_slope}')
-        if not 0 <= self.covered_at_rest < 1:
-            raise ValueError('covered_at_rest should be in [0, 1), but is '
-                             f'{self.covered_at_rest}')
-        for name in ('min_confidence', 'max_covered'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name} should be in [0, 1], but is '
+        for name, valid, what in (('temperature',
+                                   0 < self.temperature < math.inf,
+                                   'positive'),
+                                  ('covered_slope',
+                                   math.isfinite(self.covered_slope),
+                                   'finite'), ('covered_at_rest',
+                                               0 <= self.covered_at_rest < 1,
+                                               'in [0, 1)'),
+                                  ('min_confidence',
+                                   0 <= self.min_confidence <= 1, 'in [0, 1]'),
+                                  ('max_covered', 0 <= self.max_covered <= 1,
+                                   'in [0, 1]')):
+            if not valid:
+                raise ValueError(f'{name} should be {what}, but is '
                                  f'{getattr(self, name)}')
 
     def temperature_at(
             self, covered: Union[float, np.ndarray,
                                  None]) -> Union[float, np.ndarray]:
-        """The temperature of a face, by its :meth:`covered` share."""
+        """The temperature of faces.
+
+        Args:
+            covered (float | np.ndarray, optional): As of :meth:`covered`.
+        """
         if covered is None:
             return self.temperature
         return self.temperature * np.exp(self.covered_slope * covered)
@@ -186,12 +195,16 @@ class Calibration:
             np.array(list(scores.values())), self.temperature_at(covered))
         return dict(zip(scores, values.tolist()))
 
-    def covered(self, share: Optional[float]) -> Optional[float]:
-        """A measured covered share, with that of free faces at 0."""
-        if share is None:
+    def covered(self, measured: Optional[float]) -> Optional[float]:
+        """A measured occluded fraction, with that of free faces at 0.
+
+        Args:
+            measured (float, optional): In [0, 1].
+        """
+        if measured is None:
             return None
         rest = self.covered_at_rest
-        return max(share - rest, 0.) / (1 - rest)
+        return max(measured - rest, 0.) / (1 - rest)
 
     def reasons(self, confidence: float,
                 covered: Optional[float]) -> Tuple[str, ...]:
@@ -202,18 +215,18 @@ class Calibration:
             covered (float, optional): As of :meth:`covered`.
 
         Returns:
-            tuple[str]: Of :data:`COVERED` and :data:`LOW_CONFIDENCE`.
+            tuple[str]: Of :data:`OCCLUDED` and :data:`LOW_CONFIDENCE`.
         """
         found = []
         if covered is not None and covered > self.max_covered:
-            found.append(COVERED)
+            found.append(OCCLUDED)
         if confidence < self.min_confidence:
             found.append(LOW_CONFIDENCE)
         return tuple(found)
 
 
 def calibration_file(weights: str) -> str:
-    """Where the calibration of weights lies: beside them, as JSON."""
+    """The path of a calibration: beside its weights, as JSON."""
     return osp.splitext(osp.expanduser(zoo_path(str(weights))))[0] + '.json'
 
 
@@ -243,7 +256,7 @@ def load_calibration(weights: Optional[str]) -> Calibration:
         weights (str, optional): A path or ``orsa://NAME``.
 
     Returns:
-        Calibration: The one that changes nothing if there is no file.
+        Calibration: Without a file one that changes nothing.
 
     Raises:
         ValueError: If the file is none, or is that of other weights.
@@ -251,26 +264,25 @@ def load_calibration(weights: Optional[str]) -> Calibration:
     if weights is None or not osp.isfile(calibration_file(weights)):
         return Calibration()
     path = calibration_file(weights)
-    known, belongs_to = read_calibration(path)
-    own = file_hash(osp.expanduser(zoo_path(str(weights))))
-    if belongs_to != own:
+    calibration, weights_hash = read_calibration(path)
+    if weights_hash != file_hash(osp.expanduser(zoo_path(str(weights)))):
         raise ValueError(
             f"'{path}' was fitted for other weights than those beside it: "
             'remove it, or fit it anew with tools/calibrate.py')
-    return known
+    return calibration
 
 
 def save_calibration(calibration: Calibration,
                      weights: str,
                      out: Optional[str] = None,
                      **figures) -> str:
-    """Write a calibration beside the weights that it belongs to.
+    """Write a calibration beside its weights.
 
     Args:
         calibration (Calibration): What was fitted.
         weights (str): The file that will be used with it.
         out (str, optional): Another place. Defaults to None.
-        **figures: What was measured meanwhile, kept for people.
+        **figures: Metrics to store with it, for people.
 
     Returns:
         str: The file.
@@ -282,29 +294,3 @@ def save_calibration(calibration: Calibration,
             calibration=dataclasses.asdict(calibration),
             figures=figures), out)
     return out
-
-
-def coverage_table(
-    scores: np.ndarray,
-    labels: np.ndarray,
-    thresholds: Sequence[float] = (0., .3, .4, .5, .6, .7, .8)
-) -> Sequence[dict]:
-    """What is answered, and how much of it right, by lowest confidence.
-
-    Args:
-        scores (np.ndarray): (N, C), at the temperature.
-        labels (np.ndarray): (N, ).
-        thresholds (Sequence[float]): Of the highest score.
-
-    Returns:
-        list[dict]: ``min_confidence``, ``answered`` (a share) and
-        ``accuracy`` (of those, None if there are none).
-    """
-    best, right = scores.max(1), scores.argmax(1) == labels
-    return [
-        dict(
-            min_confidence=t,
-            answered=float((best >= t).mean()),
-            accuracy=float(right[best >= t].mean()) if
-            (best >= t).any() else None) for t in thresholds
-    ]

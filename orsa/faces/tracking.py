@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from orsa.evaluation.calibration import COVERED
+from orsa.evaluation.calibration import OCCLUDED
 from .results import FaceResult
 
 
@@ -84,7 +84,7 @@ class FaceTracker:
                 track = _Track(self.num_tracks, np.array(face.box), time,
                                face.scores, time)
                 self._tracks.append(track)
-            elif COVERED not in face.reasons:
+            elif OCCLUDED not in face.reasons:
                 track.scores = self._mix(track, face.scores, time)
                 track.said = time
             track.box, track.seen = np.array(face.box), time

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from orsa.analysis.calibrate import figures, fit, held_out_faces
+from orsa.analysis.calibrate import fit, held_out_faces, measure
 from orsa.apis.model import load_config
-from orsa.evaluation.calibration import (COVERED, LOW_CONFIDENCE, Calibration,
+from orsa.evaluation.calibration import (LOW_CONFIDENCE, OCCLUDED, Calibration,
                                          apply_temperature, calibration_file,
                                          fit_temperature,
-                                         fit_temperature_by_cover,
+                                         fit_temperature_by_occlusion,
                                          load_calibration, mean_nll,
                                          save_calibration)
 from orsa.utils.checkpoint import zoo_path
@@ -55,7 +55,7 @@ def test_finds_the_temperature_of_the_labels(temperature):
 def test_finds_how_it_grows_with_the_cover():
     covered = np.random.default_rng(1).uniform(0, .6, 6000)
     scores, labels = drawn(.8 * np.exp(1.5 * covered))
-    t, k = fit_temperature_by_cover(scores, labels, covered)
+    t, k = fit_temperature_by_occlusion(scores, labels, covered)
     assert t == pytest.approx(.8, rel=.1) and k == pytest.approx(1.5, abs=.3)
     calibration = Calibration(t, k)
     assert calibration.temperature_at(.4) == pytest.approx(t * np.exp(.4 * k))
@@ -68,8 +68,8 @@ def test_few_or_wrong_faces_are_refused():
         fit_temperature(scores[:49], labels[:49])
     with pytest.raises(ValueError, match=r'\(N, C\)'):
         fit_temperature(scores, labels[:50])
-    with pytest.raises(ValueError, match='covered should be'):
-        fit_temperature_by_cover(scores, labels, np.zeros(3))
+    with pytest.raises(ValueError, match='occluded should be'):
+        fit_temperature_by_occlusion(scores, labels, np.zeros(3))
 
 
 def test_reasons():
@@ -77,7 +77,7 @@ def test_reasons():
         covered_at_rest=.1, min_confidence=.4, max_covered=.5)
     assert calibration.reasons(.9, .2) == ()
     assert calibration.reasons(.39, None) == (LOW_CONFIDENCE, )
-    assert calibration.reasons(.3, .51) == (COVERED, LOW_CONFIDENCE)
+    assert calibration.reasons(.3, .51) == (OCCLUDED, LOW_CONFIDENCE)
     assert calibration.covered(.1) == 0 and calibration.covered(.05) == 0
     assert calibration.covered(.55) == pytest.approx(.5)
     assert calibration.covered(1.) == 1 and calibration.covered(None) is None
@@ -131,27 +131,28 @@ def test_test_faces_are_refused(faces_dir):
 
 
 def test_fit_and_figures():
-    said = {}
+    predictions = {}
     for seed, name in enumerate(('clean', 'occluded')):
         temperature = (.7, 1.6)[seed]
         scores, labels = drawn(temperature, 3000, seed)
         ratio = np.full(3000, .4 * seed)
-        said[name] = dict(
+        predictions[name] = dict(
             scores=scores, labels=labels, ratio=ratio, covered=.1 + ratio * .9)
-    found = fit(said, fitted_on='drawn')
+    found = fit(predictions, fitted_on='drawn')
     assert found.covered_at_rest == pytest.approx(.1)
     assert found.temperature == pytest.approx(.7, rel=.1)
     assert found.temperature_at(.4) == pytest.approx(1.6, rel=.1)
-    report = figures(said, found)
-    for name in said:
+    report = measure(predictions, found)
+    for name in predictions:
         assert report[name]['nll'] < report[name]['nll_before']
         assert report[name]['ece'] < report[name]['ece_before']
-        right = said[name]['scores'].argmax(1) == said[name]['labels']
+        right = predictions[name]['scores'].argmax(
+            1) == predictions[name]['labels']
         assert report[name]['accuracy'] == pytest.approx(100 * right.mean())
     assert report['covered']['mean_error'] == pytest.approx(0, abs=1e-6)
     assert report['covered']['correlation'] == pytest.approx(1)
     # without a parser
-    for one in said.values():
+    for one in predictions.values():
         one['covered'] = np.full(3000, np.nan)
-    assert fit(said).covered_slope == 0
-    assert figures(said, fit(said))['covered'] == {}
+    assert fit(predictions).covered_slope == 0
+    assert measure(predictions, fit(predictions))['covered'] == {}

@@ -11,7 +11,7 @@ import pytest
 from orsa.apis import (Calibration, FERInferencer, align_face, init_model,
                        landmark_locator, predict_faces)
 from orsa.datasets.transforms import OccludeFace
-from orsa.evaluation.calibration import COVERED, LOW_CONFIDENCE
+from orsa.evaluation.calibration import LOW_CONFIDENCE, OCCLUDED
 from orsa.faces.align import crop_face
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.warp import map_points
@@ -182,7 +182,7 @@ def test_abstains_and_says_why(model, faces):
         hidden['occlusion_ratio'], abs=.2)
     strict = FERInferencer(model, min_confidence=0., max_covered=.3)
     face = strict([hidden['img']], aligned=True)['predictions'][0].faces[0]
-    assert face.reasons == (COVERED, )
+    assert face.reasons == (OCCLUDED, )
 
 
 def test_calibration_changes_scores_not_their_order(model, faces):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from orsa.evaluation.calibration import COVERED
+from orsa.evaluation.calibration import OCCLUDED
 from orsa.faces.results import FaceResult
 from orsa.faces.tracking import FaceTracker, pairwise_iou
 
@@ -67,7 +67,7 @@ def test_smoothing_goes_by_time(step):
 def test_a_covered_frame_says_nothing():
     tracker = FaceTracker(smoothing=.5)
     tracker.update([face(0, happy=1.)], 0.)
-    hidden = face(0, happy=0., reasons=(COVERED, ))
+    hidden = face(0, happy=0., reasons=(OCCLUDED, ))
     tracker.update([hidden], .3)
     assert hidden.scores['happiness'] == 1 and hidden.track == 1
     after = face(0, happy=0.)

@@ -34,34 +34,35 @@ def test_fitted_written_and_measured_again(tmp_path, repo_root, monkeypatch,
         tool, CONFIG, WEIGHTS, '--faces', 'drawn', '--out',
         str(out), '--min-confidence', '.3', '--cfg-options', *FACES
     ])
-    asked = []
+    recorded = []
 
-    def ask(*args, **kwargs):
-        asked.append(original(*args, **kwargs))
-        return asked[0]
+    def predict(*args, **kwargs):
+        recorded.append(original(*args, **kwargs))
+        return recorded[0]
 
-    original = calibrating.ask
-    monkeypatch.setattr(calibrating, 'ask', ask)
+    original = calibrating.predict_held_out
+    monkeypatch.setattr(calibrating, 'predict_held_out', predict)
     monkeypatch.setattr(calibration, '_FEWEST', 14)
     runpy.run_path(tool, run_name='__main__')
-    told = capsys.readouterr().out
-    assert 'wrote calibration.json' in told
-    assert 'clean     14 faces' in told and 'occluded  14 faces' in told
+    printed = capsys.readouterr().out
+    assert 'wrote calibration.json' in printed
+    assert 'clean     14 faces' in printed and 'occluded  14 faces' in printed
     stored = json.loads(out.read_text())
     assert read_calibration(str(out))[0].min_confidence == .3
-    said, = asked
-    assert said['clean']['scores'].shape == (14, 7)
-    assert np.allclose(said['clean']['scores'].sum(1), 1, atol=1e-4)
-    assert (said['clean']['ratio'] == 0).all()
-    assert (said['occluded']['ratio'] > 0).all()
+    predictions, = recorded
+    assert predictions['clean']['scores'].shape == (14, 7)
+    assert np.allclose(predictions['clean']['scores'].sum(1), 1, atol=1e-4)
+    assert (predictions['clean']['ratio'] == 0).all()
+    assert (predictions['occluded']['ratio'] > 0).all()
     figures = stored['figures']
-    for name, one in said.items():
+    for name, one in predictions.items():
         right = one['scores'].argmax(1) == one['labels']
         assert figures[name]['accuracy'] == pytest.approx(100 * right.mean())
         assert figures[name]['nll_before'] == pytest.approx(
             mean_nll(one['scores'], one['labels'], 1.), abs=1e-4)
-    # the same answers, read with what was written
-    monkeypatch.setattr(calibrating, 'ask', lambda *args, **kwargs: said)
+    # the same predictions, read with what was written
+    monkeypatch.setattr(calibrating, 'predict_held_out',
+                        lambda *args, **kwargs: predictions)
     again = calibrate(parse('--measure-only', out, '--cfg-options', *FACES))
     assert again['clean'] == figures['clean']
     assert again['occluded'] == figures['occluded']
