@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The one reader of pictures, for training, testing and prediction."""
+"""The one reader of images, for training, testing and prediction."""
 import contextlib
 import io
 import os
@@ -7,59 +7,37 @@ import re
 import struct
 import threading
 import warnings
-from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
-from .image_files import (PNG, image_fault, jpeg_ends, jpeg_frame,
-                          jpeg_lacks_scans)
+from .image_files import PNG, image_fault, jpeg_header
 
 # Pillow's own bound, from which on it warns of a decompression bomb. A file
 # of some kilobytes can unpack to gigabytes.
 MAX_PIXELS = 89_478_485
-# What Pillow may take a file for, whatever it is called: to read an EPS it
-# runs a program.
+# What Pillow may take a file for, whatever its suffix: to read an EPS it runs
+# a program.
 _FORMATS = ('AVIF', 'BMP', 'DIB', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG',
             'PPM', 'SUN', 'TIFF', 'WEBP')
-# By the brand at byte 8; which package reads it, beside Pillow.
-_HEIC = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1',
-         b'msf1')
-_AVIF = (b'avif', b'avis')
-# what is wrong, and what to do
-_NEEDS = {
-    **dict.fromkeys(
-        _HEIC, 'it is HEIC, which is read by pillow-heif: pip install '
-        'pillow-heif, or save it as JPEG'),
-    **dict.fromkeys(
-        _AVIF, 'it is AVIF, which this Pillow does not read: pip install '
-        "'pillow>=11.3', or save it as JPEG")
-}
-_ORIENTATION, _MAX_SAMPLE, _BITS = 0x0112, 281, 258
-_TURN = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a[::-1].swapaxes(0, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a[:, ::-1].swapaxes(0, 1),
-}
-_END = b'\xff\xd9'
-_NO_END = 'its end marker is missing'
+_HEIC = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1'
+         )  # brands, at byte 8
 _REDUCED = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
     4: cv2.IMREAD_REDUCED_COLOR_4,
     2: cv2.IMREAD_REDUCED_COLOR_2
 }
+_END = b'\xff\xd9'
 
 
 class ImageError(OSError):
-    """A file is not there, or no picture; the message says what to do."""
+    """A file is not there, or no image; the message says what to do."""
 
 
 class Decoded(NamedTuple):
-    """A picture that was read.
+    """An image that was read.
 
     Attributes:
         image (np.ndarray): (H, W, 3), BGR uint8, contiguous.
@@ -73,28 +51,28 @@ class Decoded(NamedTuple):
 def decode_image(data: bytes,
                  max_pixels: int = MAX_PIXELS,
                  reduce: int = 1) -> Decoded:
-    """Decode a picture as people see it.
+    """Decode an image as people see it.
 
-    It is turned as its EXIF data say. Grey and palettes become colours, what
-    is transparent is laid on white, CMYK is converted, and of several
-    pictures in a file it is the first. Of 16 bits the upper 8 are taken; if
-    all values are below 1024, 4096 or 16384, they are taken for 10, 12 or 14
-    bits, which is noted.
+    It is rotated as its EXIF data say. Grey and palettes become colours, what
+    is transparent is laid on white, CMYK is converted, and of several images
+    in a file it is the first. Of 16 bits the upper 8 are taken; if all values
+    are below 1024, 4096 or 16384, they are taken for 10, 12 or 14 bits, which
+    is noted.
 
     JPEG and PNG without transparency are decoded by OpenCV, what it does not
     do as described here by Pillow; where both do, the pixels are the same.
-    A JPEG without its end marker is read, and noted, if no pixel depends on
-    what would follow; otherwise it is cut off, and refused.
+    A baseline JPEG without its end marker is read, and noted, if no pixel
+    depends on what would follow; otherwise it is refused as cut off.
 
     Args:
         data (bytes): The file.
-        max_pixels (int): A picture of more pixels is refused before it is
+        max_pixels (int): An image of more pixels is refused before it is
             unpacked. Defaults to Pillow's bound, 89 million.
         reduce (int): A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which
             is less work. Defaults to 1.
 
     Returns:
-        Decoded: The picture and what was wrong with it.
+        Decoded: The image and what was wrong with it.
 
     Raises:
         ImageError: In one line, if it cannot be decoded.
@@ -105,17 +83,20 @@ def decode_image(data: bytes,
     if fault:
         raise ImageError(fault)
     try:
-        size = _plain_size(data)
-        if size and size[0] * size[1] <= MAX_PIXELS:
-            check_size(*size, max_pixels)
-            flag = _REDUCED.get(reduce, cv2.IMREAD_COLOR)
-            found = _by_opencv(data, flag)
-            if found is not None:
-                return found
-            # what it is that OpenCV does not like
-            image, notes = _by_pillow(data, max_pixels)
-            return Decoded(image, ('it is damaged or lacks its end', *notes))
-        return _by_pillow(data, max_pixels)
+        size = _opencv_size(data)
+        if size is None or size[0] * size[1] > MAX_PIXELS:
+            return _by_pillow(data, max_pixels)
+        check_size(*size, max_pixels)
+        header = jpeg_header(data)
+        notes = ()
+        if header and not header.complete:
+            data = _with_end(data, header.progressive)
+            notes = ('its end marker is missing', )
+        image = _imdecode(data, _REDUCED.get(reduce, cv2.IMREAD_COLOR))
+        if image is None:  # what it is that OpenCV does not like
+            image, more = _by_pillow(data, max_pixels)
+            notes = ('it is damaged or lacks its end', *more)
+        return Decoded(image, notes)
     except ImageError:
         raise
     except MemoryError as error:
@@ -123,19 +104,13 @@ def decode_image(data: bytes,
                          'smaller') from error
     # Pillow's readers raise whatever comes up when a file is damaged
     except Exception as error:
-        raise ImageError(
-            f'its {len(data)} bytes do not decode (cut off, or no picture): '
-            f'{_one_line(error)}') from error
-
-
-def _one_line(error: Exception) -> str:
-    if type(error).__name__ == 'UnidentifiedImageError':
-        return f"it is in none of the formats {', '.join(_FORMATS)}"
-    return str(error).split('\n')[0] or type(error).__name__
+        reason = str(error).split('\n')[0] or type(error).__name__
+        raise ImageError(f'its {len(data)} bytes do not decode (cut off, or '
+                         f'no image): {reason}') from error
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raise an error if a picture has more pixels than that."""
+    """Raise an error if an image has more pixels than that."""
     if width * height > max_pixels:
         raise ImageError(
             f'it unpacks to {width}x{height} pixels, more than '
@@ -146,19 +121,17 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 # ------------------------------------------------------------------ OpenCV
 
 
-def _plain_size(data: bytes) -> Optional[Tuple[int, int]]:
+def _opencv_size(data: bytes) -> Optional[Tuple[int, int]]:
     """Width and height of a file that OpenCV decodes as Pillow does."""
-    if data.startswith(PNG):
-        if len(data) < 33:
-            return None
+    if data.startswith(PNG) and len(data) >= 33:
         size, (bits, kind) = struct.unpack_from('>II', data, 16), data[24:26]
         clear = kind & 4 or data.find(b'tRNS', 33, data.find(b'IDAT')) > 0
         return None if bits > 8 or clear else size
-    frame = jpeg_frame(data)
+    header = jpeg_header(data)
     # OpenCV takes all CMYK for inverted, which Adobe's alone is
-    if frame is None or frame.components == 4:
+    if header is None or header.components == 4:
         return None
-    return frame.width, frame.height
+    return header.width, header.height
 
 
 def _imdecode(data: bytes, flag: int) -> Optional[np.ndarray]:
@@ -168,35 +141,27 @@ def _imdecode(data: bytes, flag: int) -> Optional[np.ndarray]:
         return None
 
 
-def _by_opencv(data: bytes, flag: int) -> Optional[Decoded]:
-    if data.startswith(PNG) or jpeg_ends(data):
-        image = _imdecode(data, flag)
-        return None if image is None else Decoded(image)
-    ended = _end(
-        data, lambda d: _imdecode(
-            d, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
-    return Decoded(_imdecode(ended, flag), (_NO_END, ))
-
-
-def _end(data: bytes, decode: Callable[[bytes], np.ndarray]) -> bytes:
+def _with_end(data: bytes, progressive: bool) -> bytes:
     """A JPEG with the end marker that it lacks.
 
     Whether more than the marker is missing is seen by what pixels are if
     something else follows: those that are all there stay as they are.
 
     Raises:
-        ImageError: If it is more.
+        ImageError: If it is more, or cannot be known.
     """
     cut = f'its {len(data)} bytes are a JPEG that is cut off: '
+    if progressive:
+        raise ImageError(f'{cut}its end marker is missing')
     data = data.rstrip(b'\xff')  # half a marker
-    if jpeg_lacks_scans(data):
-        raise ImageError(f'{cut}of its scans some are missing')
-    image = decode(data + _END)
-    for other in (b'\x55' * 64, b'\xaa' * 64):
-        again = None if image is None else decode(data + other + _END)
-        if again is None:
-            raise ImageError(f'{cut}it has no whole scan')
-        changed = (again != image).any((1, 2))
+    flag = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image, *others = (
+        _imdecode(data + rest + _END, flag)
+        for rest in (b'', b'\x55' * 64, b'\xaa' * 64))
+    for other in others:
+        if image is None or other is None:
+            raise ImageError(f'{cut}it has no pixels')
+        changed = (other != image).any((1, 2))
         if changed.any():
             raise ImageError(f'{cut}pixels are missing from row '
                              f'{changed.argmax()} of {len(image)} on')
@@ -207,108 +172,81 @@ def _end(data: bytes, decode: Callable[[bytes], np.ndarray]) -> bytes:
 
 
 def _by_pillow(data: bytes, max_pixels: int) -> Decoded:
-    # what Pillow warns of is said of the picture; the bound is our own
-    with warnings.catch_warnings(record=True) as said:
+    # what Pillow warns of becomes a note; the bound is our own
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter('always')
-        notes = []
-        frame = jpeg_frame(data)
-        if frame and not jpeg_ends(data):
-            check_size(frame.width, frame.height, max_pixels)
-            data = _end(data, lambda d: from_pillow(_open(d)).image)
-            notes.append(_NO_END)
-        image = _open(data)
-        if image is None:  # what OpenCV alone reads, such as HDR
-            return Decoded(_imdecode(data, cv2.IMREAD_COLOR))
-        with image:
+        with _open(data) as image:
             check_size(*image.size, max_pixels)
             found = from_pillow(image, data)
-    notes += [
-        str(w.message).split('\n')[0] for w in said
-        if w.category.__name__ != 'DecompressionBombWarning'
+    notes = [
+        str(w.message).split('\n')[0] for w in warned
+        if w.category is not Image.DecompressionBombWarning
     ]
     return Decoded(found.image, (*notes, *found.notes))
 
 
-def _open(data: bytes):
-    """A picture of Pillow's; None if OpenCV reads what Pillow does not."""
-    from PIL import Image, UnidentifiedImageError
+def _open(data: bytes) -> Image.Image:
+    formats = list(_FORMATS)
+    if data[4:8] == b'ftyp' and data[8:12] in _HEIC:
+        try:
+            # optional
+            from pillow_heif import HeifImagePlugin  # noqa: F401
+        except ImportError as error:
+            raise ImageError(
+                'it is HEIC, which is read by pillow-heif: pip install '
+                'pillow-heif, or save it as JPEG') from error
+        formats.append('HEIF')
     Image.init()
     try:
         # a format that Pillow was built without is a KeyError there
         return Image.open(
-            io.BytesIO(data), formats=[f for f in _FORMATS if f in Image.OPEN])
+            io.BytesIO(data), formats=[f for f in formats if f in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise ImageError(f'it unpacks to too many pixels ({error}); make it '
                          'smaller') from error
-    except UnidentifiedImageError:
-        if data.startswith(b'PF'):
-            raise ImageError('its pixels are 32-bit numbers (PFM), whose '
-                             'range is not known; save it with 8 or 16 '
-                             'bits')
-        brand = data[8:12] if data[4:8] == b'ftyp' else None
-        if brand not in _NEEDS or (brand in _AVIF and 'AVIF' in Image.OPEN):
-            if _imdecode(data, cv2.IMREAD_COLOR) is None:
-                raise
-            return None
-        if brand in _HEIC:
-            with contextlib.suppress(ImportError):
-                from pillow_heif import HeifImagePlugin  # noqa: F401
-                return Image.open(io.BytesIO(data), formats=['HEIF'])
-        raise ImageError(_NEEDS[brand])
+    except Image.UnidentifiedImageError as error:
+        hint = '' if 'AVIF' in Image.OPEN else (
+            "; AVIF needs pip install 'pillow>=11.3'")
+        raise ImageError('it is in none of the formats '
+                         f'{", ".join(formats)}{hint}') from error
 
 
-def from_pillow(image, data: Optional[bytes] = None) -> Decoded:
-    """Bring a picture of Pillow's to the form of :func:`decode_image`.
+def from_pillow(image: Image.Image, data: Optional[bytes] = None) -> Decoded:
+    """Bring an image of Pillow's to the form of :func:`decode_image`.
 
     Args:
-        image (PIL.Image.Image): The picture.
+        image (PIL.Image.Image): The image.
         data (bytes, optional): The file that it was opened from, from which
             colours of 16 bits are read, of which Pillow keeps 8.
+
+    Returns:
+        Decoded: The image and what was wrong with it.
 
     Raises:
         ImageError: If its pixels are of 32 bits.
     """
-    from PIL import Image, ImageOps
-    tiles = image.tile if hasattr(image, 'tile') else ()
+    tiles = getattr(image, 'tile', ())
     image.load()
     if data and any(';16' in str(tile[3]) for tile in tiles):
         deep = _imdecode(data, cv2.IMREAD_UNCHANGED)
         if deep is not None and deep.dtype == np.uint16:
-            return from_array(_turned(deep, image), _known_bits(image))
-    if image.mode.startswith('I;16'):
-        values = np.asarray(image).astype(np.uint16)
-        return from_array(_turned(values, image), _known_bits(image))
+            return from_array(deep)
     if image.mode == 'I' and image.format == 'PPM':  # scaled by Pillow
         return from_array(np.asarray(image).astype(np.uint16), 16)
     if image.mode in ('I', 'F'):
         raise ImageError(f"its pixels are 32-bit numbers (mode "
                          f"'{image.mode}'), whose range is not known; save "
                          'it with 8 or 16 bits')
-    with contextlib.suppress(Exception):  # what is not understood turns not
+    with contextlib.suppress(Exception):  # EXIF data that are damaged
         image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I;16'):
+        return from_array(np.asarray(image).astype(np.uint16))
     if image.has_transparency_data:
         image = image.convert('RGBA')
         white = Image.new('RGBA', image.size, 'white')
         image = Image.alpha_composite(white, image)
     rgb = np.asarray(image.convert('RGB'))
     return Decoded(np.ascontiguousarray(rgb[..., ::-1]))
-
-
-def _turned(array: np.ndarray, image) -> np.ndarray:
-    with contextlib.suppress(Exception):
-        turn = _TURN.get(image.getexif().get(_ORIENTATION))
-        return turn(array) if turn else array
-    return array
-
-
-def _known_bits(image) -> Optional[int]:
-    """The bits that a TIFF says its values have, None if it does not."""
-    tags = getattr(image, 'tag_v2', {})
-    top = np.max(tags.get(_MAX_SAMPLE, 0))
-    if 255 < top < 65536:
-        return int(top).bit_length()
-    bits = np.max(tags.get(_BITS, 16))
-    return int(bits) if 8 < bits < 16 else None
 
 
 def from_array(array: np.ndarray, bits: Optional[int] = None) -> Decoded:
@@ -320,6 +258,9 @@ def from_array(array: np.ndarray, bits: Optional[int] = None) -> Decoded:
         bits (int, optional): Of uint16. Defaults to None, by the values: the
             fewest of 8, 10, 12, 14 and 16 that hold them.
 
+    Returns:
+        Decoded: The image, and a note if its bits were found by the values.
+
     Raises:
         TypeError: If it is of another kind.
     """
@@ -327,40 +268,28 @@ def from_array(array: np.ndarray, bits: Optional[int] = None) -> Decoded:
     if not (array.ndim in (2, 3) and channels in (1, 3, 4) and array.size
             and array.dtype in (np.uint8, np.uint16)):
         raise TypeError(
-            'a picture should be an array (H, W), (H, W, 1), (H, W, 3) BGR '
-            f'or (H, W, 4) BGRA of uint8 or uint16, but is {array.dtype} of '
+            'an image should be an array (H, W), (H, W, 1), (H, W, 3) BGR or '
+            f'(H, W, 4) BGRA of uint8 or uint16, but is {array.dtype} of '
             f'shape {array.shape}')
     notes = ()
     array = array.reshape(*array.shape[:2], channels)
     if array.dtype == np.uint16:
-        array, notes = _to_8_bits(array, bits)
+        if bits is None:
+            top = int(array[..., :3].max())
+            bits = next(n for n in (8, 10, 12, 14, 16) if top < 1 << n)
+            if bits < 16:
+                notes = (f'its 16-bit values end at {top}: they are taken '
+                         f'for {bits} bits', )
+        array = (array >> (bits - 8)).clip(0, 255).astype(np.uint8)
     if channels == 1:
         array = array.repeat(3, axis=2)
     elif channels == 4:
-        from PIL import Image
         rgba = cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA)
         array = from_pillow(Image.fromarray(rgba)).image
     return Decoded(np.ascontiguousarray(array), notes)
 
 
-def _to_8_bits(array: np.ndarray,
-               bits: Optional[int]) -> Tuple[np.ndarray, Tuple[str, ...]]:
-    notes: Tuple[str, ...] = ()
-    if bits is None:
-        top = int(array[..., :3].max())
-        bits = next(n for n in (8, 10, 12, 14, 16) if top < 1 << n)
-        if bits < 16:
-            notes = (f'its 16-bit values end at {top}: they are taken for '
-                     f'{bits} bits', )
-    colours = array[..., :3] >> (bits - 8)
-    if array.shape[2] == 4:
-        deep = bits == 16 or array[..., 3].max() >= 1 << bits
-        alpha = array[..., 3:] >> (8 if deep else bits - 8)
-        colours = np.dstack([colours, alpha])
-    return colours.clip(0, 255).astype(np.uint8), notes
-
-
-# ------------------------------------------------------------ what is said
+# ------------------------------------------------------------ notes
 
 _thread = threading.local()
 _FD_LOCK = threading.Lock()

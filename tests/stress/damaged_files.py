@@ -64,19 +64,6 @@ def png(width, height, data=b'\0' * 64, depth=8, colour=2, claimed=None):
         b'IDAT', zlib.compress(data), claimed) + chunk(b'IEND', b'')
 
 
-def jpeg_of_scans(width, height, scans):
-    """A progressive JPEG that says the same again and again."""
-    head = b'\xff\xd8\xff\xdb' + struct.pack('>H', 67) + b'\0' + b'\1' * 64
-    head += b'\xff\xc2' + struct.pack('>HBHHB', 11, 8, height, width, 1)
-    head += b'\1\x11\0'
-    for kind, symbol in ((0, 0), (0x10, 0xe0)):  # one code each
-        head += b'\xff\xc4' + struct.pack('>HBB', 20, kind, 1) + bytes(15)
-        head += bytes([symbol])
-    scan = b'\xff\xda' + struct.pack('>HB', 8, 1) + b'\1\0'
-    return (head + scan + b'\0\0\0' + bytes(8) +
-            (scan + b'\1\x3f\0' + bytes(4)) * scans + b'\xff\xd9')
-
-
 def mutate(data, rng):
     """Change, cut, repeat or join bytes."""
     data = bytearray(data)

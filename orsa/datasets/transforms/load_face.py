@@ -7,7 +7,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import Compose
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.image_files import jpeg_frame
+from orsa.utils.image_files import jpeg_header
 from orsa.utils.image_reader import ImageError, decode_image, warn_notes
 
 # What is said in pixels of the file
@@ -89,12 +89,12 @@ class LoadFace(LoadImageFromFile):
 
     def _look(self, content: bytes) -> Tuple[int, Tuple[int, int]]:
         """By how much to reduce a file, and its (H, W), from its header."""
-        frame = jpeg_frame(content) if self.min_size else None
-        if frame is None or frame.components == 4:
+        header = jpeg_header(content) if self.min_size else None
+        if header is None or header.components == 4:
             return 1, (0, 0)
         for factor in (8, 4, 2):
-            if min(frame.width, frame.height) // factor >= self.min_size:
-                return factor, (frame.height, frame.width)
+            if min(header.width, header.height) // factor >= self.min_size:
+                return factor, (header.height, header.width)
         return 1, (0, 0)
 
     def __repr__(self) -> str:
