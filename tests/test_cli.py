@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""The orsa command: what it prints, writes and returns."""
 import json
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import orsa.apis
 from orsa import cli
 from orsa.apis import init_model
 from orsa.engine.folder_lock import unshared_folder
-from orsa.faces import pictures
-from orsa.utils import doctor
+from orsa.faces import images
+from orsa.utils import command, doctor
 
 
 @pytest.fixture(scope='module')
@@ -68,7 +69,7 @@ def test_as_a_module_and_wrong_usage(tmp_path):
                           capture_output=True,
                           text=True,
                           cwd=tmp_path)
-    assert done.returncode == cli.USAGE
+    assert done.returncode == command.USAGE
     assert 'arguments are required: PATH' in done.stderr
 
 
@@ -94,9 +95,9 @@ def test_predict(photo, one_model, tmp_path, capsys):
     out = tmp_path / 'out'
     paths = [str(tmp_path / n) for n in ('a', 'two.jpg', 'none.png')]
     arguments = ['--out', str(out), '--cards', '--masks', '--min-confidence']
-    assert cli.main(['predict', *paths, *arguments, '0']) == cli.OK
+    assert cli.main(['predict', *paths, *arguments, '0']) == command.OK
     said = capsys.readouterr().out
-    assert 'no face was found' in said and '4 faces in 3 pictures' in said
+    assert 'no face was found' in said and '4 faces in 3 images' in said
     assert len(one_model) == 1
     with open(out / 'predictions.jsonl') as file:
         rows = [json.loads(line) for line in file]
@@ -122,8 +123,8 @@ def test_predict_goes_on_after_what_fails(photo, one_model, tmp_path, capsys):
     cv2.imwrite(good, photo)
     (tmp_path / 'bad.png').write_text('no picture')
     out = tmp_path / 'out'
-    arguments = ['--out', str(out), '--quiet', '--no-pictures']
-    assert cli.main(['predict', bad, good, *arguments]) == cli.SOME_FAILED
+    arguments = ['--out', str(out), '--quiet', '--no-images']
+    assert cli.main(['predict', bad, good, *arguments]) == command.SOME_FAILED
     said, errors = capsys.readouterr()
     assert not said and errors.startswith(f'orsa: {bad}: ')
     assert errors.count('\n') == 1
@@ -145,7 +146,7 @@ def test_wrong_models_and_detectors_are_usage(tmp_path, capsys, arguments,
                                               reason):
     out = tmp_path / 'out'
     code = cli.main(['predict', 'a.jpg', '--out', str(out), *arguments])
-    assert code == cli.USAGE
+    assert code == command.USAGE
     assert reason in capsys.readouterr().err and not out.exists()
 
 
@@ -153,7 +154,7 @@ def test_numbers_out_of_range(capsys):
     for arguments in (['--min-confidence', '2'], ['--batch-size', '0']):
         with pytest.raises(SystemExit) as end:
             cli.main(['predict', 'a.jpg', *arguments])
-        assert end.value.code == cli.USAGE
+        assert end.value.code == command.USAGE
 
 
 def test_video(photo, one_model, tmp_path, capsys):
@@ -171,21 +172,22 @@ def test_video(photo, one_model, tmp_path, capsys):
         str(clip), '--out',
         str(out), '--every', '2'
     ])
-    assert code == cli.SOME_FAILED
+    assert code == command.SOME_FAILED
     said, errors = capsys.readouterr()
     assert '2 faces in 6 frames' in said and 'bad.mp4: it is no' in errors
     # as for a file, so for a folder; and where a folder should be
-    assert cli.main(['video', str(tmp_path)]) == cli.SOME_FAILED
-    assert cli.main(['predict', str(clip), '--out', str(clip)]) == cli.USAGE
+    assert cli.main(['video', str(tmp_path)]) == command.SOME_FAILED
+    assert cli.main(['predict', str(clip), '--out',
+                     str(clip)]) == command.USAGE
     errors = capsys.readouterr()[1]
     assert 'it is a folder, name the videos' in errors
     assert "clip.avi' is a file: name a folder" in errors
     # the frames of a video as pictures
     assert cli.main([
         'predict',
-        str(clip), '--no-pictures', '--out',
+        str(clip), '--no-images', '--out',
         str(tmp_path / 'frames')
-    ]) == cli.OK
+    ]) == command.OK
     assert 'clip.avi, frame 5: ' in capsys.readouterr()[0]
     with open(out / 'clip_faces.jsonl') as file:
         rows = [json.loads(line) for line in file]
@@ -196,18 +198,18 @@ def test_video(photo, one_model, tmp_path, capsys):
 
 
 def test_webcam_that_is_not_there(one_model, capsys):
-    assert cli.main(['webcam', '--no-window']) == cli.USAGE
+    assert cli.main(['webcam', '--no-window']) == command.USAGE
     code = cli.main(['webcam', '--camera', '97'])
-    assert code == cli.SOME_FAILED
+    assert code == command.SOME_FAILED
     assert 'no camera 97' in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         cli.main(['webcam', '--camera', '-3'])
-    assert end.value.code == cli.USAGE
-    assert '-3 is no number of a camera' in capsys.readouterr().err
+    assert end.value.code == command.USAGE
+    assert '-3 is not in 0 to 99' in capsys.readouterr().err
 
 
 def test_models(capsys):
-    assert cli.main(['models', '--configs']) == cli.OK
+    assert cli.main(['models', '--configs']) == command.OK
     said = capsys.readouterr().out
     assert 'orsanet_lite\n' in said and '254 training faces' in said
     assert 'orsa::orsanet_demo.py' in said and 'orsa::_base_' not in said
@@ -221,19 +223,21 @@ def test_train_and_test_are_the_tools(monkeypatch, capsys):
     monkeypatch.setattr(testing, 'test', lambda args: seen.append(args))
     monkeypatch.setattr(occlusion_suite, 'run_suite',
                         lambda args: seen.append(args))
-    assert cli.main(['train', 'a.py', '--max-iters', '3', '--amp']) == cli.OK
-    assert cli.main(['test', 'a.py', 'a.pth']) == cli.OK
-    assert cli.main(['test', 'a.py', 'b.pth', '--occlusion-suite']) == cli.OK
+    assert cli.main(['train', 'a.py', '--max-iters', '3',
+                     '--amp']) == command.OK
+    assert cli.main(['test', 'a.py', 'a.pth']) == command.OK
+    assert cli.main(['test', 'a.py', 'b.pth',
+                     '--occlusion-suite']) == command.OK
     assert seen[0].max_iters == 3 and seen[0].amp
     assert seen[1].checkpoint == 'a.pth' and not seen[1].occlusion_suite
     assert seen[2].checkpoint == 'b.pth' and seen[2].occlusion_suite
     monkeypatch.undo()
-    assert cli.main(['train', 'nowhere.py']) == cli.USAGE
+    assert cli.main(['train', 'nowhere.py']) == command.USAGE
     assert 'nowhere.py' in capsys.readouterr().err
 
 
 def test_doctor(monkeypatch, capsys):
-    assert cli.main(['doctor']) == cli.OK
+    assert cli.main(['doctor']) == command.OK
     said = capsys.readouterr().out
     for name in ('torch', 'mmcv', 'face detector', 'orsanet_lite.pth'):
         assert f'ok      {name}' in said
@@ -244,7 +248,7 @@ def test_doctor(monkeypatch, capsys):
         monkeypatch.setattr(
             module, 'installed', lambda name: None
             if name == 'mmpretrain' else real(name))
-    assert cli.main(['doctor']) == cli.ENVIRONMENT
+    assert cli.main(['doctor']) == command.ENVIRONMENT
     said = capsys.readouterr().out
     assert 'MISSING mmpretrain' in said
     assert 'needed    mmpretrain: mmpretrain is missing: pip install' in said
@@ -256,7 +260,7 @@ def test_ctrl_c(monkeypatch, one_model, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(orsa.apis, 'FERInferencer', stop)
-    assert cli.main(['predict', 'a.jpg']) == cli.INTERRUPTED
+    assert cli.main(['predict', 'a.jpg']) == command.INTERRUPTED
 
 
 def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
@@ -268,12 +272,12 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
     cv2.imwrite(str(folder / 'family_faces.jpg'), photo)  # is nobody's drawing
     arguments = ['--out', str(folder), '--cards', '--masks']
     before, told = {}, []
-    monkeypatch.setattr(pictures, 'print_log',
+    monkeypatch.setattr(images, 'print_log',
                         lambda text, **_: told.append(text))
     for turn in range(2):
-        assert cli.main(['predict', str(folder), *arguments]) == cli.OK
+        assert cli.main(['predict', str(folder), *arguments]) == command.OK
         said = capsys.readouterr().out
-        assert '4 faces in 2 pictures' in said
+        assert '4 faces in 2 images' in said
         assert len(told) == turn
         for path, content in before.items():
             assert path.read_bytes() == content
@@ -281,7 +285,7 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
             path: path.read_bytes()
             for path in folder.iterdir() if path.suffix in ('.jpg', '.png')
         }
-    assert '10 drawings and results of orsa are passed over' in told[0]
+    assert '10 drawings and results of orsa are skipped' in told[0]
     # two photographs, and for each face in every run its card and its mask
     assert len(before) == 2 + 2 * (2 + 4 * 2)
     with open(folder / 'predictions.jsonl') as file:
@@ -294,17 +298,17 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
     summary = json.loads((folder / 'summary.json').read_text())
     assert summary['pictures'] == 4 and summary['faces'] == 8
     # patterns are the same; what is named by itself is an error
-    assert cli.main(['predict', str(folder / '*'), '--no-pictures', '--out',
-                     str(tmp_path / 'b')]) == cli.OK  # yapf: disable
+    assert cli.main(['predict', str(folder / '*'), '--no-images', '--out',
+                     str(tmp_path / 'b')]) == command.OK  # yapf: disable
     drawn = str(folder / 'a_faces.jpg')
     assert cli.main(['predict', drawn, '--out',
-                     str(tmp_path / 'c')]) == cli.SOME_FAILED
+                     str(tmp_path / 'c')]) == command.SOME_FAILED
     assert 'it is a result of orsa' in capsys.readouterr().err
     # answers that would be of another kind do not go into one file
     content = (folder / 'predictions.jsonl').read_bytes()
     assert cli.main([
         'predict', str(folder), *arguments, '--min-confidence', '.9'
-    ]) == cli.USAGE  # yapf: disable
+    ]) == command.USAGE  # yapf: disable
     assert 'of another model or calibration' in capsys.readouterr().err
     assert (folder / 'predictions.jsonl').read_bytes() == content
 
@@ -315,14 +319,14 @@ def test_two_runs_do_not_share_a_folder(photo, one_model, tmp_path, capsys):
     cv2.imwrite(str(path), photo)
     with unshared_folder(str(tmp_path)):
         assert cli.main(['predict', str(path), '--out',
-                         str(tmp_path)]) == cli.USAGE  # yapf: disable
+                         str(tmp_path)]) == command.USAGE  # yapf: disable
     assert 'another run writes to' in capsys.readouterr().err
-    assert cli.main(['predict', str(path), '--out', str(out)]) == cli.OK
+    assert cli.main(['predict', str(path), '--out', str(out)]) == command.OK
     summary = json.loads((out / 'summary.json').read_text())
     summary['classes'].reverse()
     summary['calibration']['temperature'] = 9.
     (out / 'summary.json').write_text(json.dumps(summary))
-    assert cli.main(['predict', str(path), '--out', str(out)]) == cli.USAGE
+    assert cli.main(['predict', str(path), '--out', str(out)]) == command.USAGE
     assert 'of another model or calibration' in capsys.readouterr().err
 
 
@@ -334,28 +338,28 @@ def test_a_second_video_gets_a_number(photo, one_model, tmp_path):
     writer.release()
     for _ in range(2):
         assert cli.main(['video', str(clip), '--out', str(tmp_path),
-                         '--quiet']) == cli.OK  # yapf: disable
+                         '--quiet']) == command.OK  # yapf: disable
     assert sorted(p.name for p in tmp_path.glob('*.mp4')) == [
         'clip_2_faces.mp4', 'clip_faces.mp4'
     ]
     drawn = str(tmp_path / 'clip_faces.mp4')
-    assert cli.main(['video', drawn, '--out', str(tmp_path)]) != cli.OK
+    assert cli.main(['video', drawn, '--out', str(tmp_path)]) != command.OK
     assert not (tmp_path / 'clip_faces_faces.mp4').exists()
 
 
 def test_a_reader_that_leaves_costs_nothing(photo, tmp_path):
     for i in range(3):
         cv2.imwrite(str(tmp_path / f'{i}.png'), photo[:, i:])
-    command = [
+    words = [
         sys.executable, '-u', '-W', 'ignore', '-m', 'orsa', 'predict',
         str(tmp_path), '--out',
         str(tmp_path / 'out')
     ]
     with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
         done.stdout.close()
         errors = done.stderr.read()
-    assert done.returncode == cli.OK and not errors
+    assert done.returncode == command.OK and not errors
     with open(tmp_path / 'out/predictions.jsonl') as file:
         assert len(file.readlines()) == 6
     assert len(list((tmp_path / 'out').glob('*_faces.jpg'))) == 3
@@ -366,14 +370,14 @@ def test_a_refused_checkpoint_is_one_line(tmp_path, capsys, repo_root):
     bad = tmp_path / 'bad.pth'
     bad.write_text('no checkpoint')
     config = 'orsa::orsanet_demo.py'
-    for command in (['predict', 'a.jpg', '--weights',
-                     bad], ['video', 'a.mp4', '--weights', bad],
-                    ['test', config, bad, '--work-dir', tmp_path], [
-                        'train', config, '--work-dir', tmp_path,
-                        '--no-persistent-workers', '--cfg-options',
-                        f'load_from={bad}', 'train_dataloader.num_workers=0'
-                    ]):
-        assert cli.main([*map(str, command)]) == cli.USAGE
+    for words in (['predict', 'a.jpg', '--weights',
+                   bad], ['video', 'a.mp4', '--weights', bad],
+                  ['test', config, bad, '--work-dir', tmp_path], [
+                      'train', config, '--work-dir', tmp_path,
+                      '--no-persistent-workers', '--cfg-options',
+                      f'load_from={bad}', 'train_dataloader.num_workers=0'
+                  ]):
+        assert cli.main([*map(str, words)]) == command.USAGE
         error, = capsys.readouterr().err.splitlines()
         assert error.startswith(
             f"orsa: '{bad}' cannot be read as a checkpoint")

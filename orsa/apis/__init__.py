@@ -2,7 +2,9 @@
 from orsa.evaluation.calibration import (Calibration, fit_temperature,
                                          load_calibration)
 from orsa.faces.align import align_face, align_faces, crop_face
-from orsa.faces.detectors import Detections, build_detector, find_faces
+from orsa.faces.cascade import find_faces
+from orsa.faces.detections import Detections
+from orsa.faces.detectors import build_detector
 from orsa.faces.results import FaceResult, ImageResult
 from orsa.faces.tracking import FaceTracker
 from .inference import FacePrediction, landmark_locator, predict_faces

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What a model says of aligned faces that are pictures in memory."""
+"""Predictions of a model for aligned faces in memory."""
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from mmengine.dataset import Compose, default_collate
 
 from orsa.faces.align import check_image
-from orsa.faces.visibility import covered_shares
+from orsa.faces.visibility import occluded_fractions
 from orsa.utils.configs import scope_of, type_name
 
-# Transforms that bring the picture, which is there already.
+# Transforms that read the image, which is in memory already.
 _LOADERS = ('LoadImageFromFile', 'LoadFace', 'DrawSyntheticFace',
             'LoadCachedPriors')
 
 
 class FacePrediction(NamedTuple):
-    """What a model says of one face.
+    """The predictions of a model for one face.
 
     Attributes:
         expression (str): The one with the highest score.
@@ -30,10 +30,9 @@ class FacePrediction(NamedTuple):
         landmarks (np.ndarray, optional): (K, 3) float32: x and y in pixels of
             the crop (the centre of the first is 0), and a confidence in
             [0, 1]. None if the model has no estimator, or its encoder alone.
-        covered (float, optional): The share of the face, of what the
-            landmarks enclose, that the parser does not take for face, in
-            [0, 1], as :func:`orsa.faces.visibility.covered_shares` measures
-            it. None without parser or 68 landmarks.
+        covered (float, optional): The occluded fraction of the face, in
+            [0, 1], as :func:`orsa.faces.visibility.occluded_fractions`
+            measures it. None without parser or 68 landmarks.
     """
     expression: str
     scores: Dict[str, float]
@@ -45,13 +44,13 @@ class FacePrediction(NamedTuple):
 def predict_faces(model: nn.Module,
                   crops: Sequence[np.ndarray],
                   batch_size: int = 32) -> List[FacePrediction]:
-    """Ask a model for expression, parsing map and landmarks of faces.
+    """Predict expression, parsing map and landmarks of aligned faces.
 
     They go through the test pipeline of the model's config and its data
     preprocessor, as in ``tools/test.py``.
 
     Args:
-        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
         crops (Sequence[np.ndarray]): Aligned faces (H, W, 3), BGR uint8, of
             any sizes (see :func:`orsa.apis.align_face`).
         batch_size (int): Faces at a time. Defaults to 32.
@@ -77,114 +76,17 @@ def predict_faces(model: nn.Module,
             samples = model(**data, mode='predict')
         probs = _parse(model, data['inputs'])
         points = _locate(model, data['inputs'])
-        seen = zip(samples, _masks(probs, batch), _in_pixels(points, batch),
-                   covered_shares(probs, points, len(batch)))
-        for sample, mask, landmarks, covered in seen:
-            scores = sample.pred_score.tolist()
-            named = dict(zip(classes, scores, strict=True))
+        occluded = occluded_fractions(probs, points, len(batch))
+        for i, (sample, crop) in enumerate(zip(samples, batch)):
+            scores = dict(zip(classes, sample.pred_score.tolist(),
+                              strict=True))  # yapf: disable
             predictions.append(
                 FacePrediction(
-                    max(named, key=named.get), named, mask, landmarks,
-                    covered))
+                    max(scores, key=scores.get), scores,
+                    None if probs is None else _mask(probs[i], crop),
+                    None if points is None else _in_pixels(points[i], crop),
+                    occluded[i]))
     return predictions
-
-
-def landmark_locator(
-        model: nn.Module) -> Optional[Callable[[np.ndarray], np.ndarray]]:
-    """Make of a model what :func:`orsa.apis.align_face` asks for landmarks.
-
-    Args:
-        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
-
-    Returns:
-        Callable, optional: Takes a crop (H, W, 3), BGR uint8, and gives
-        (K, 3): x and y as shares of the crop's sides, 0 being the left or
-        upper edge, and a confidence. None if the model does not know
-        landmarks.
-    """
-    locate = batch_locator(model)
-    return None if locate is None else lambda crop: locate([crop])[0]
-
-
-def batch_locator(
-    model: nn.Module,
-    batch_size: int = 32
-) -> Optional[Callable[[Sequence[np.ndarray]], np.ndarray]]:
-    """Make of a model what :func:`orsa.apis.align_faces` asks for landmarks.
-
-    Args:
-        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
-        batch_size (int): Crops at a time. Defaults to 32.
-
-    Returns:
-        Callable, optional: As of :func:`landmark_locator`, for a list of
-        crops: it gives (N, K, 3). None if the model does not know landmarks.
-    """
-    if _landmark_prior(model) is None:
-        return None
-
-    def locate(crops: Sequence[np.ndarray]) -> np.ndarray:
-        found = [
-            _locate(model,
-                    prepare(model, crops[i:i + batch_size])['inputs'])
-            for i in range(0, len(crops), batch_size)
-        ]
-        return np.concatenate(found)
-
-    return locate
-
-
-def model_classes(model: nn.Module) -> Sequence[str]:
-    """The names of a model's classes.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
-    if not classes:
-        raise ValueError('the model has no names for its classes, expected '
-                         "model.dataset_meta['classes']: init_model gives "
-                         'them, if the checkpoint or the config knows them')
-    return classes
-
-
-def test_pipeline(cfg: dict) -> Compose:
-    """The transforms that a picture in memory goes through in a test.
-
-    Args:
-        cfg (dict): The experiment, of which ``test_dataloader`` is asked.
-
-    Returns:
-        Compose: Without those that bring the picture.
-
-    Raises:
-        ValueError: If the config has none.
-    """
-    loader = (cfg or {}).get('test_dataloader') or {}
-    pipeline = (loader.get('dataset') or {}).get('pipeline')
-    if pipeline is None:
-        raise ValueError('predict_faces needs the test pipeline, expected '
-                         'model.cfg.test_dataloader.dataset.pipeline: '
-                         'init_model keeps the config that it was given')
-    pipeline = [t for t in pipeline if type_name(t) not in _LOADERS]
-    with scope_of(cfg):
-        return Compose(pipeline)
-
-
-def packed_crops(model: nn.Module, crops: Sequence[np.ndarray]) -> List[dict]:
-    """Crops, (H, W, 3) BGR uint8 each, as a test packs them."""
-    pipeline = test_pipeline(getattr(model, 'cfg', None))
-    rows = []
-    for crop in crops:
-        shape = crop.shape[:2]
-        rows.append(pipeline(dict(img=crop, img_shape=shape, ori_shape=shape)))
-    return rows
-
-
-def prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
-    """The batch as the model gets it in a test."""
-    rows = packed_crops(model, crops)
-    return model.data_preprocessor(default_collate(rows), False)
 
 
 def _parse(model: nn.Module, inputs: torch.Tensor) -> Optional[torch.Tensor]:
@@ -195,32 +97,16 @@ def _parse(model: nn.Module, inputs: torch.Tensor) -> Optional[torch.Tensor]:
     return prior.parse(inputs).float().cpu()
 
 
-def _masks(probs: Optional[torch.Tensor],
-           crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
-    if probs is None:
-        return [None] * len(crops)
-    # interpolated before it is decided, so that edges are no stairs
-    return [
-        F.interpolate(
-            one[None], crop.shape[:2], mode='bilinear',
-            align_corners=False)[0].argmax(0).byte().numpy()
-        for one, crop in zip(probs, crops)
-    ]
+def _mask(probs: torch.Tensor, crop: np.ndarray) -> np.ndarray:
+    # interpolated before argmax, so that edges are smooth
+    return F.interpolate(
+        probs[None], crop.shape[:2], mode='bilinear',
+        align_corners=False)[0].argmax(0).byte().numpy()
 
 
 def _landmark_prior(model: nn.Module) -> Optional[nn.Module]:
     prior = getattr(model.backbone, 'landmark_prior', None)
     return prior if getattr(prior, 'can_locate', False) else None
-
-
-def locate_from_edge(prior: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """Landmarks (B, K, 3) of a prior, counted from the edge of the crop.
-
-    The prior counts from the centre of the first pixel of its own input.
-    """
-    points = prior.locate(inputs)
-    height, width = prior.input_size or inputs.shape[2:]
-    return points + points.new_tensor([0.5 / width, 0.5 / height, 0.])
 
 
 def _locate(model: nn.Module, inputs: torch.Tensor) -> Optional[np.ndarray]:
@@ -230,12 +116,141 @@ def _locate(model: nn.Module, inputs: torch.Tensor) -> Optional[np.ndarray]:
     return locate_from_edge(prior, inputs).float().cpu().numpy()
 
 
-def _in_pixels(points: Optional[np.ndarray],
-               crops: Sequence[np.ndarray]) -> List[Optional[np.ndarray]]:
-    if points is None:
-        return [None] * len(crops)
+def locate_from_edge(prior: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Landmarks of a prior, counted from the edge of the crop.
+
+    The prior counts from the centre of the first pixel of its own input.
+
+    Args:
+        prior (nn.Module): With ``locate``.
+        inputs (Tensor): (B, 3, H, W), as the model's backbone takes them.
+
+    Returns:
+        Tensor: (B, K, 3), x and y as fractions of the sides, and a confidence.
+    """
+    points = prior.locate(inputs)
+    height, width = prior.input_size or inputs.shape[2:]
+    return points + points.new_tensor([0.5 / width, 0.5 / height, 0.])
+
+
+def _in_pixels(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
     found = points.copy()
-    for one, crop in zip(found, crops):
-        height, width = crop.shape[:2]
-        one[:, :2] = one[:, :2] * (width, height) - .5
-    return list(found)
+    found[:, :2] = found[:, :2] * crop.shape[1::-1] - .5
+    return found
+
+
+def landmark_locator(
+        model: nn.Module) -> Optional[Callable[[np.ndarray], np.ndarray]]:
+    """Make of a model the ``locate`` of :func:`orsa.apis.align_face`.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
+
+    Returns:
+        Callable, optional: Takes a crop (H, W, 3), BGR uint8, and returns
+        (K, 3): x and y as fractions of the crop's sides, 0 being the left or
+        upper edge, and a confidence. None if the model predicts no landmarks.
+    """
+    locate = batch_locator(model)
+    return None if locate is None else lambda crop: locate([crop])[0]
+
+
+def batch_locator(
+    model: nn.Module,
+    batch_size: int = 32
+) -> Optional[Callable[[Sequence[np.ndarray]], np.ndarray]]:
+    """Make of a model the ``locate`` of :func:`orsa.apis.align_faces`.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
+        batch_size (int): Crops at a time. Defaults to 32.
+
+    Returns:
+        Callable, optional: As of :func:`landmark_locator`, for a list of
+        crops: it returns (N, K, 3).
+    """
+    if _landmark_prior(model) is None:
+        return None
+
+    def locate(crops: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([
+            _locate(model,
+                    prepare(model, crops[i:i + batch_size])['inputs'])
+            for i in range(0, len(crops), batch_size)
+        ])
+
+    return locate
+
+
+def model_classes(model: nn.Module) -> Sequence[str]:
+    """The names of a model's classes.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
+
+    Returns:
+        Sequence[str]: By index.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
+    if not classes:
+        raise ValueError('the model has no names for its classes, expected '
+                         "model.dataset_meta['classes']: init_model sets "
+                         'them, if the checkpoint or the config has them')
+    return classes
+
+
+def test_pipeline(cfg: dict) -> Compose:
+    """The transforms that an image in memory goes through in a test.
+
+    Args:
+        cfg (dict): The experiment, with ``test_dataloader``.
+
+    Returns:
+        Compose: Without those that read the image.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    loader = (cfg or {}).get('test_dataloader') or {}
+    pipeline = (loader.get('dataset') or {}).get('pipeline')
+    if pipeline is None:
+        raise ValueError('predict_faces needs the test pipeline, expected '
+                         'model.cfg.test_dataloader.dataset.pipeline, as '
+                         'init_model sets it')
+    with scope_of(cfg):
+        return Compose([t for t in pipeline if type_name(t) not in _LOADERS])
+
+
+def packed_crops(model: nn.Module, crops: Sequence[np.ndarray]) -> List[dict]:
+    """Pack crops as in a test.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
+        crops (Sequence[np.ndarray]): (H, W, 3), BGR uint8 each.
+
+    Returns:
+        list[dict]: ``inputs`` (3, H, W) and ``data_samples`` of each.
+    """
+    pipeline = test_pipeline(getattr(model, 'cfg', None))
+    return [
+        pipeline(
+            dict(img=crop, img_shape=crop.shape[:2], ori_shape=crop.shape[:2]))
+        for crop in crops
+    ]
+
+
+def prepare(model: nn.Module, crops: Sequence[np.ndarray]) -> dict:
+    """The batch as the model gets it in a test.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
+        crops (Sequence[np.ndarray]): (H, W, 3), BGR uint8 each.
+
+    Returns:
+        dict: ``inputs`` (B, 3, H, W), normalised, and ``data_samples``.
+    """
+    rows = packed_crops(model, crops)
+    return model.data_preprocessor(default_collate(rows), False)

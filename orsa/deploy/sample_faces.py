@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from orsa.apis.exported import TRANSFORMS, apply_pipeline, build_pipeline
-from orsa.faces.pictures import list_pictures, read_picture
+from orsa.faces.images import list_images, read_image
 from orsa.utils.configs import scope_of, type_name
 
 
@@ -122,13 +122,13 @@ def folder_faces(folder: str, pipeline: Sequence[dict],
         OSError: If the folder, or pictures in it, are missing, or one cannot
             be read.
     """
-    sources = list(list_pictures(folder))
+    sources = list(list_images(folder))
     compose = build_pipeline(pipeline)
     rows = []
     for i in spread(len(sources), count):
         if sources[i].error:
             raise OSError(sources[i].error)
-        rows.append(apply_pipeline(compose, read_picture(sources[i].picture)))
+        rows.append(apply_pipeline(compose, read_image(sources[i].image)))
     return np.stack(rows)
 
 

@@ -136,7 +136,7 @@ class Calibration:
         covered_slope (float): How its logarithm grows with the occluded
             fraction, see :func:`fit_temperature_by_occlusion`.
         covered_at_rest (float): The mean of what
-            :func:`orsa.faces.visibility.covered_shares` measures of faces
+            :func:`orsa.faces.visibility.occluded_fractions` measures of faces
             without occlusion; it becomes 0.
         min_confidence (float): Below this highest score the model abstains.
         max_covered (float): Above this occluded fraction of the face too.

@@ -9,29 +9,29 @@ import numpy as np
 from orsa.utils.warp import fit_similarity, map_points, shrink_first
 
 Box = Sequence[float]
+# an aligned face (S, S, 3) and its 2 x 3 matrix
+Aligned = Tuple[np.ndarray, np.ndarray]
 Locate = Callable[[np.ndarray], np.ndarray]
 LocateAll = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
-# Where an aligned picture of 128 x 128 pixels has the centres of the eyes,
-# the tip of the nose and the corners of the mouth: the places of ArcFace
+# Where an aligned image of 128 x 128 pixels has the centres of the eyes, the
+# tip of the nose and the corners of the mouth: the places of ArcFace
 # (https://arxiv.org/abs/1801.07698, for 112 x 112), 8 pixels higher. It is
 # what press_faces was aligned to: fitted to it, its faces stay where they are
-# to a fifth of a pixel and a fifth of a degree. The mean of its landmarks, and
-# BASE, are the same to a pixel, but would make a face 2% smaller.
+# to a fifth of a pixel and a fifth of a degree.
 ALIGNED_FIVE = np.array([[38.2946, 51.6963], [73.5318, 51.5014],
                          [56.0252, 71.7366], [41.5493, 92.3655],
                          [70.7299, 92.2041]]) * (128 / 112) - (0, 8)
 
-# The cascade's box is about what an aligned picture shows. A little more
-# around it: landmarks are found better in a face too small than cut off.
+# The cascade's box is about what an aligned image shows. A little more around
+# it: landmarks are found better in a face too small than cut off.
 MARGIN = 0.08
-# What comes in from outside of the photograph is as in the training: BGR of
-# ImageNet's mean.
+# Outside of the photograph it is as in the training: BGR of ImageNet's mean.
 _FILL = (104, 116, 124)
 
 
 def check_image(image: np.ndarray, name: str = 'image') -> None:
-    """Raise a TypeError unless it is a picture (H, W, 3) of uint8."""
+    """Raise a TypeError unless it is an image (H, W, 3) of uint8."""
     is_array = isinstance(image, np.ndarray)
     if not (is_array and image.dtype == np.uint8 and image.ndim == 3
             and image.shape[2] == 3 and image.size):
@@ -43,14 +43,14 @@ def check_image(image: np.ndarray, name: str = 'image') -> None:
 
 def crop_face(image: np.ndarray,
               box: Optional[Box] = None,
-              size: int = 128) -> Tuple[np.ndarray, np.ndarray]:
-    """Cut out a square around a face, as it stands.
+              size: int = 128) -> Aligned:
+    """Crop a square around a face, without rotating it.
 
     Args:
         image (np.ndarray): The photograph, (H, W, 3) BGR uint8.
         box (Sequence[float], optional): x0, y0, x1, y1 in pixels, as from
             :func:`find_faces`, which get a margin. Defaults to None, the
-            whole picture without one.
+            complete image without one.
         size (int): Side of the result, in pixels. Defaults to 128.
 
     Returns:
@@ -62,11 +62,8 @@ def crop_face(image: np.ndarray,
         TypeError: If the image is no such array.
     """
     check_image(image)
-    if box is None:
-        margin, box = 0., (0, 0, image.shape[1], image.shape[0])
-    else:
-        margin = MARGIN
-    x0, y0, x1, y1 = box
+    margin = 0. if box is None else MARGIN
+    x0, y0, x1, y1 = (0, 0, *image.shape[1::-1]) if box is None else box
     if not (x1 > x0 and y1 > y0):
         raise ValueError('box should be (x0, y0, x1, y1) with x0 < x1 and y0 '
                          f'< y1, but is {tuple(box)}')
@@ -80,15 +77,15 @@ def crop_face(image: np.ndarray,
 def align_face(image: np.ndarray,
                box: Optional[Box],
                locate: Locate,
-               size: int = 128) -> Tuple[np.ndarray, np.ndarray]:
-    """Turn, scale and shift a face to where aligned pictures have it.
+               size: int = 128) -> Aligned:
+    """Rotate, scale and shift a face to where aligned images have it.
 
     Args:
         image (np.ndarray): The photograph, (H, W, 3) BGR uint8.
         box (Sequence[float], optional): As for :func:`crop_face`.
-        locate (Callable): Gives the 68 landmarks (68, 2 or more) of a crop
-            (size, size, 3) as shares of its sides, 0 being the left or upper
-            edge; :func:`orsa.apis.inference.landmark_locator` makes one of a
+        locate (Callable): Returns the 68 landmarks (68, 2 or more) of a crop
+            (size, size, 3) as fractions of its sides, 0 being the left or
+            upper edge; :func:`orsa.apis.landmark_locator` makes one of a
             model.
         size (int): Side of the result, in pixels. Defaults to 128.
 
@@ -96,7 +93,7 @@ def align_face(image: np.ndarray,
         tuple[np.ndarray, np.ndarray]: As of :func:`align_faces`, of one face.
 
     Raises:
-        ValueError: If the box is empty, or ``locate`` gives other than 68
+        ValueError: If the box is empty, or ``locate`` returns other than 68
             points or all at one place.
         TypeError: If the image is no such array.
     """
@@ -107,12 +104,12 @@ def align_face(image: np.ndarray,
 def align_faces(
     images: Sequence[np.ndarray],
     boxes: Sequence[Optional[Box]],
-    locate: LocateAll,
+    locate: Optional[LocateAll],
     size: int = 128,
     points: Optional[Sequence[Optional[np.ndarray]]] = None,
     strict: bool = True,
-) -> List[Tuple[np.ndarray, np.ndarray]]:
-    """Align many faces, asking for the landmarks of all at a time.
+) -> List[Aligned]:
+    """Align many faces, with their landmarks predicted in batches.
 
     The landmarks of a first crop give a similarity, and those of the crop
     made by it, in which they are found better, the final one.
@@ -121,8 +118,9 @@ def align_faces(
         images (Sequence[np.ndarray]): The photograph of each face, (H, W, 3)
             BGR uint8; the same object for faces in one photograph.
         boxes (Sequence): Of each face its box, as for :func:`crop_face`.
-        locate (Callable): Gives the 68 landmarks of each of several crops,
-            as :func:`align_face` has them.
+        locate (Callable, optional): Returns the 68 landmarks of each of
+            several crops, as :func:`align_face` has them. None if there are
+            none: the first crop is then the result.
         size (int): Side of the results, in pixels. Defaults to 128.
         points (Sequence, optional): Of each face None or the centres of the
             eyes, the tip of the nose and the corners of the mouth, (5, 2) in
@@ -134,11 +132,10 @@ def align_faces(
     Returns:
         list[tuple[np.ndarray, np.ndarray]]: Of each the aligned face
         (size, size, 3), and the 2 x 3 map from pixels of the photograph to
-        its pixels. Points go back by
-        ``map_points(points, cv2.invertAffineTransform(matrix))``.
+        its pixels, which ``cv2.invertAffineTransform`` inverts.
 
     Raises:
-        ValueError: If a box is empty, ``locate`` gives other than 68 points
+        ValueError: If a box is empty, ``locate`` returns other than 68 points
             or, with ``strict``, all at one place.
         TypeError: If an image is no such array.
     """
@@ -148,7 +145,7 @@ def align_faces(
             image, five, size)
         for image, box, five in zip(images, boxes, points)
     ]
-    for _ in range(2):
+    for _ in range(2 if locate else 0):
         found = locate([crop for crop, _ in faces]) if faces else []
         faces = [
             _refine(image, face, one, size, strict)
@@ -159,7 +156,7 @@ def align_faces(
 
 def align_five(image: np.ndarray,
                points: np.ndarray,
-               size: int = 128) -> Tuple[np.ndarray, np.ndarray]:
+               size: int = 128) -> Aligned:
     """Align a face by five points.
 
     Args:
@@ -179,21 +176,19 @@ def align_five(image: np.ndarray,
     return _warp(image, matrix, size), matrix
 
 
-def _refine(image: np.ndarray, face: Tuple[np.ndarray,
-                                           np.ndarray], found: np.ndarray,
-            size: int, strict: bool) -> Tuple[np.ndarray, np.ndarray]:
+def _refine(image: np.ndarray, face: Aligned, found: np.ndarray, size: int,
+            strict: bool) -> Aligned:
     """Align a face anew by landmarks that were found in it."""
-    # not above: it brings all data sets, and mmpretrain, with it
+    # not above: it imports all data sets, and mmpretrain
     from orsa.datasets.drawing.landmarks import NUM_LANDMARKS, five_points
     found = np.asarray(found)
     if found.ndim != 2 or len(found) != NUM_LANDMARKS:
-        raise ValueError(f'locate should give {NUM_LANDMARKS} points, '
-                         f'but gave an array of shape {found.shape}')
+        raise ValueError(f'locate should return {NUM_LANDMARKS} points, '
+                         f'but returned an array of shape {found.shape}')
     here = five_points(found[:, :2]) * size - .5
+    there = map_points(here, cv2.invertAffineTransform(face[1]))
     try:
-        return align_five(image,
-                          map_points(here, cv2.invertAffineTransform(face[1])),
-                          size)
+        return align_five(image, there, size)
     except ValueError:
         if strict:
             raise
@@ -203,26 +198,18 @@ def _refine(image: np.ndarray, face: Tuple[np.ndarray,
 def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
     factor = max(min(int(0.5 / max(scale, 1e-6)), *image.shape[:2]), 1)
-    image, matrix = _around(image, matrix, size, 2 * factor + 2)
-    factor = min(factor, *image.shape[:2])
-    image, matrix = shrink_first(image, matrix, factor)
-    return cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=_FILL)
-
-
-def _around(image: np.ndarray, matrix: np.ndarray, size: int,
-            margin: int) -> Tuple[np.ndarray, np.ndarray]:
-    """The part of a photograph that a warp looks at, and the map from it.
-
-    So that a face in a large photograph does not cost all its pixels.
-    """
+    # of a large photograph only the region of the face
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - .5
     back = map_points(corners, cv2.invertAffineTransform(matrix))
     limit = np.array(image.shape[1::-1])
+    margin = 2 * factor + 2
     # at least a pixel, where the face is outside
     low = np.clip(np.floor(back.min(0)) - margin, 0, limit - 1).astype(int)
     high = np.clip(np.ceil(back.max(0)) + margin + 1, low + 1, limit)
     (x0, y0), (x1, y1) = low, high.astype(int)
     matrix = matrix.copy()
     matrix[:, 2] += matrix[:, :2] @ low
-    return image[y0:y1, x0:x1], matrix
+    image = image[y0:y1, x0:x1]
+    image, matrix = shrink_first(image, matrix, min(factor, *image.shape[:2]))
+    return cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=_FILL)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What is said of a picture and of the faces in it."""
+"""The predictions for an image and for the faces in it."""
 import dataclasses
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -11,32 +11,34 @@ from orsa.utils.warp import map_points
 
 @dataclasses.dataclass
 class FaceResult:
-    """What a model says of one face in a picture.
+    """The predictions for one face in an image.
 
     Attributes:
-        box (tuple[float, ...]): x0, y0, x1, y1 in pixels of the picture, as
-            the detector has it; the whole picture if it is an aligned face.
+        box (tuple[float, ...]): x0, y0, x1, y1 in pixels of the image, as the
+            detector has it; the complete image if it is an aligned face.
         scores (dict[str, float]): Of every expression, in [0, 1], together 1,
             calibrated where the weights have a calibration. In a video
-            smoothed over time.
+            smoothed over time. Empty until the model has predicted.
         reasons (tuple[str, ...]): Why the model abstains, empty if it does
             not, see :class:`orsa.evaluation.calibration.Calibration`.
-        covered (float, optional): The share of the face that something is in
-            front of, in [0, 1]; None if the model has no parser.
+        covered (float, optional): The occluded fraction of the face, in
+            [0, 1]; None if the model has no parser.
         landmarks (np.ndarray, optional): (K, 3) float32: x and y in pixels of
-            the picture (the centre of the first is 0), and a confidence in
+            the image (the centre of the first is 0), and a confidence in
             [0, 1]. None if the model has no landmarks.
         parsing (np.ndarray, optional): (S, S) uint8, the class of every pixel
             of ``crop``. None if the model has no parser.
         crop (np.ndarray, optional): (S, S, 3) BGR uint8, the aligned face,
-            which the model saw.
-        matrix (np.ndarray, optional): 2 x 3, from pixels of the picture to
+            the model's input.
+        matrix (np.ndarray, optional): 2 x 3, from pixels of the image to
             those of ``crop``.
-        detection_score (float, optional): How sure the detector was.
+        detection_score (float, optional): The detector's confidence.
         track (int, optional): In a video, the number of this face, the same
             in all frames.
         frame_scores (dict[str, float], optional): In a video, the scores of
             this frame alone.
+        points (np.ndarray, optional): (5, 2), the detector's, see
+            :class:`orsa.apis.Detections`.
     """
     box: Tuple[float, ...]
     scores: Dict[str, float]
@@ -49,10 +51,11 @@ class FaceResult:
     detection_score: Optional[float] = None
     track: Optional[int] = None
     frame_scores: Optional[Dict[str, float]] = None
+    points: Optional[np.ndarray] = None
 
     @property
     def expression(self) -> str:
-        """The expression with the highest score, sure or not."""
+        """The expression with the highest score."""
         return max(self.scores, key=self.scores.get)
 
     @property
@@ -62,7 +65,7 @@ class FaceResult:
 
     @property
     def abstain(self) -> bool:
-        """Whether to take nothing from the scores."""
+        """Whether the scores should not be used."""
         return bool(self.reasons)
 
     @property
@@ -74,50 +77,39 @@ class FaceResult:
         points[:, :2] = map_points(points[:, :2], self.matrix)
         return points
 
-    def part_shares(self) -> Optional[Dict[str, float]]:
-        """The share of ``crop`` that each class of the parser has."""
+    def class_fractions(self) -> Optional[Dict[str, float]]:
+        """The fraction of ``crop`` that each class of the parser has."""
         if self.parsing is None:
             return None
         counts = np.bincount(self.parsing.ravel()) / self.parsing.size
-        names = [
-            LAPA_CLASSES[k] if k < len(LAPA_CLASSES) else f'class {k}'
-            for k in range(len(counts))
-        ]
-        return {
-            name: round(float(v), 4)
-            for name, v in zip(names, counts) if v > 0
-        }
+        others = (f'class {k}' for k in range(len(LAPA_CLASSES), len(counts)))
+        names = [*LAPA_CLASSES, *others]
+        return {n: _round(v) for n, v in zip(names, counts) if v > 0}
 
     def to_dict(self) -> Dict[str, Any]:
-        """All but the pictures, in plain numbers for JSON."""
+        """All but the arrays, in plain numbers for JSON."""
         content = dict(
             box=[round(float(v), 1) for v in self.box],
             expression=self.expression,
-            confidence=round(self.confidence, 4),
+            confidence=_round(self.confidence),
             abstain=self.abstain,
             reasons=list(self.reasons),
             covered=_round(self.covered),
-            scores={
-                k: round(v, 4)
-                for k, v in self.scores.items()
-            },
+            scores=_round(self.scores),
             landmarks=None if self.landmarks is None else
             [[round(float(x), 1) for x in p[:2]] for p in self.landmarks],
-            parsing=self.part_shares(),
+            parsing=self.class_fractions(),
             detection_score=_round(self.detection_score))
         if self.track is not None:
             content['track'] = self.track
         if self.frame_scores is not None:
-            content['frame_scores'] = {
-                k: round(v, 4)
-                for k, v in self.frame_scores.items()
-            }
+            content['frame_scores'] = _round(self.frame_scores)
         return content
 
 
 @dataclasses.dataclass
 class ImageResult:
-    """What is said of one picture, or of one frame of a video.
+    """The predictions for one image, or for one frame of a video.
 
     Attributes:
         name (str): The path, or 'array 3' for the fourth in memory.
@@ -129,10 +121,10 @@ class ImageResult:
         size (tuple[int, int], optional): Width and height in pixels.
         frame (int, optional): In a video, the number of the frame, from 0.
         time (float, optional): In a video, seconds since its beginning.
-        held (bool): In a video, whether the faces are those of an earlier
-            frame, as this one was passed over.
+        held (bool): In a video, whether the frame was skipped, and has the
+            faces of an earlier one.
         image (np.ndarray, optional): (H, W, 3) BGR uint8, as it was read.
-            Dropped where many results are kept.
+            Dropped where many results are stored.
     """
     name: str
     faces: List[FaceResult] = dataclasses.field(default_factory=list)
@@ -158,5 +150,8 @@ class ImageResult:
         ]
 
 
-def _round(value: Optional[float]) -> Optional[float]:
+def _round(value):
+    """Four digits of a number or of the values of a dict; None is None."""
+    if isinstance(value, dict):
+        return {k: round(float(v), 4) for k, v in value.items()}
     return None if value is None else round(float(value), 4)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Which face in a frame is which in the last ones, and calm scores."""
+"""Faces followed through a video, and their scores smoothed over time."""
 import dataclasses
 import math
 from typing import Dict, List, Sequence
@@ -12,35 +12,29 @@ from orsa.evaluation.calibration import OCCLUDED
 from .results import FaceResult
 
 
-def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The intersection over the union of boxes (N, 4) and (M, 4), (N, M)."""
-    found = box_iou(*(torch.from_numpy(b) for b in (boxes, others))).numpy()
-    return np.nan_to_num(found)  # of boxes without an area there is none
-
-
 @dataclasses.dataclass
 class _Track:
     number: int
     box: np.ndarray
-    seen: float  # when a face was last found, in seconds
     scores: Dict[str, float]
-    said: float  # when the scores were last changed
+    seen: float = 0.  # when the face was last found, in seconds
+    scored: float = 0.  # when the scores were last updated
 
 
 class FaceTracker:
     """Follow faces through a video and smooth their scores over time.
 
-    Boxes of a frame are given to those of the frames before such that the
-    intersections over the unions are largest together (the Hungarian method,
+    Boxes of a frame are matched with those of the frames before such that the
+    sum of the intersections over the unions is largest (the Hungarian method,
     scipy's). A score s becomes s' + (1 - exp(-dt / smoothing)) (s - s'), where
     s' is what it was dt seconds ago: the same at any frame rate, and after a
-    gap the new frame counts for more. Of a frame in which too little of the
-    face is visible the scores are not taken.
+    gap the new frame counts for more. The scores of a frame in which too
+    little of the face is visible are not used.
 
     Args:
         smoothing (float): Time constant in seconds; 0 for none. Defaults to
             0.5.
-        min_iou (float): Boxes that share less are of different faces.
+        min_iou (float): Boxes that overlap less are of different faces.
             Defaults to 0.2.
         max_gap (float): Seconds after which a face that was not found is
             forgotten. Defaults to 1.
@@ -81,26 +75,26 @@ class FaceTracker:
             track = pairs.get(i)
             if track is None:
                 self.num_tracks += 1
-                track = _Track(self.num_tracks, np.array(face.box), time,
-                               face.scores, time)
+                track = _Track(self.num_tracks, face.box, face.scores, time,
+                               time)
                 self._tracks.append(track)
             elif OCCLUDED not in face.reasons:
                 track.scores = self._mix(track, face.scores, time)
-                track.said = time
-            track.box, track.seen = np.array(face.box), time
+                track.scored = time
+            track.box, track.seen = face.box, time
             face.track, face.scores = track.number, dict(track.scores)
 
     def _match(self, faces: Sequence[FaceResult]) -> Dict[int, _Track]:
-        from scipy.optimize import linear_sum_assignment
+        from scipy.optimize import linear_sum_assignment  # imports slowly
         if not faces or not self._tracks:
             return {}
-        iou = pairwise_iou(
-            np.array([f.box for f in faces]),
-            np.stack([t.box for t in self._tracks]))
-        rows, columns = linear_sum_assignment(iou, maximize=True)
+        iou = box_iou(
+            *(torch.tensor([one.box for one in some], dtype=torch.float64)
+              for some in (faces, self._tracks))).numpy()
+        iou = np.nan_to_num(iou)  # of boxes without an area
         return {
             int(i): self._tracks[j]
-            for i, j in zip(rows, columns)
+            for i, j in zip(*linear_sum_assignment(iou, maximize=True))
             if iou[i, j] >= max(self.min_iou, 1e-9)
         }
 
@@ -108,8 +102,8 @@ class FaceTracker:
              time: float) -> Dict[str, float]:
         if not self.smoothing:
             return scores
-        share = 1 - math.exp(-max(time - track.said, 0.) / self.smoothing)
+        weight = 1 - math.exp(-max(time - track.scored, 0.) / self.smoothing)
         return {
-            name: old + share * (scores[name] - old)
+            name: old + weight * (scores[name] - old)
             for name, old in track.scores.items()
         }

@@ -21,10 +21,11 @@ from list_kinds import kinds
 
 from orsa.apis import FERInferencer
 from orsa.apis.predicting import predict_to_files
-from orsa.apis.video import VideoReader
 from orsa.datasets import FaceParsingDataset, FERDataset
 from orsa.datasets.fer_dataset import read_image
-from orsa.faces.pictures import ImageError, read_picture
+from orsa.faces.images import ImageError
+from orsa.faces.images import read_image as read_photo
+from orsa.faces.video_files import VideoReader
 from orsa.utils.compat import setup_stack
 from orsa.utils.image_files import image_fault
 
@@ -485,7 +486,7 @@ def test_absurd_sizes(tmp_path, tried):
             assert (image is None) == bool(reason)
             assert image is None or image.shape == (height, width, 3)
             try:
-                assert read_picture(path).shape == image.shape
+                assert read_photo(path).shape == image.shape
             except ImageError:
                 assert image is None
             return {'answered' if image is not None else 'refused by name': 1}
@@ -560,7 +561,7 @@ def test_no_program_is_run_for_a_picture(tmp_path, monkeypatch):
     path.write_text('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n'
                     '%%EndComments\n(x) run\n%%EOF\n')
     with pytest.raises(ImageError, match='none of the formats'):
-        read_picture(path)
+        read_photo(path)
 
 
 # -- what is no file, and names that are odd
@@ -674,10 +675,10 @@ def test_absurd_frames(tmp_path, monkeypatch):
     suffix, data = encoded_videos(tmp_path)[0]
     path = tmp_path / f'good{suffix}'
     path.write_bytes(data)
-    monkeypatch.setattr('orsa.apis.video.MAX_PIXELS', 64 * 48 - 1)
+    monkeypatch.setattr('orsa.faces.video_files.MAX_PIXELS', 64 * 48 - 1)
     with pytest.raises(ImageError, match='64x48 pixels, more than 3071'):
         VideoReader(path)
-    monkeypatch.setattr('orsa.apis.video.MAX_PIXELS', 64 * 48)
+    monkeypatch.setattr('orsa.faces.video_files.MAX_PIXELS', 64 * 48)
     frames = VideoReader(path)
-    monkeypatch.setattr('orsa.apis.video.MAX_PIXELS', 64 * 48 - 1)
+    monkeypatch.setattr('orsa.faces.video_files.MAX_PIXELS', 64 * 48 - 1)
     assert not list(frames) and '64x48 pixels' in frames.error

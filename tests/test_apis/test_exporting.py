@@ -171,7 +171,7 @@ def test_inferencer_takes_it(whole, crops, expected):
     assert said == [
         one.faces[0].scores for one in ours(crops, aligned=True)['predictions']
     ]
-    with pytest.raises(ValueError, match='has its weights inside'):
+    with pytest.raises(ValueError, match='weights.pth'):
         FERInferencer(str(whole), 'weights.pth')
 
 

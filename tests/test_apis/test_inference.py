@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Aligned faces in memory get the predictions of a test, in their pixels."""
 import cv2
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""All faces of many images are predicted as one aligned face is."""
 import io
 import json
 import multiprocessing
@@ -165,11 +166,11 @@ def test_five_points_of_a_detector_are_used(model, group, faces_dir):
 
 
 def test_abstains_and_says_why(model, faces):
-    sure = FERInferencer(model, min_confidence=0., max_covered=1.)
+    sure = FERInferencer(model, min_confidence=0., max_occluded=1.)
     assert not any(
         f.abstain for one in sure(faces, aligned=True)['predictions']
         for f in one.faces)
-    unsure = FERInferencer(model, min_confidence=1., max_covered=1.)
+    unsure = FERInferencer(model, min_confidence=1., max_occluded=1.)
     face = unsure(faces[:1], aligned=True)['predictions'][0].faces[0]
     assert face.reasons == (LOW_CONFIDENCE, ) and face.abstain
     hidden = OccludeFace(5, 'scarf')(dict(img=faces[0], name='a'))
@@ -180,7 +181,7 @@ def test_abstains_and_says_why(model, faces):
     # what is truly covered, as far as this parser can see
     assert shares[0] < .15 and shares[1] == pytest.approx(
         hidden['occlusion_ratio'], abs=.2)
-    strict = FERInferencer(model, min_confidence=0., max_covered=.3)
+    strict = FERInferencer(model, min_confidence=0., max_occluded=.3)
     face = strict([hidden['img']], aligned=True)['predictions'][0].faces[0]
     assert face.reasons == (OCCLUDED, )
 
@@ -299,7 +300,7 @@ def test_what_is_refused(model, group):
     with pytest.raises(ValueError, match='face_size'):
         FERInferencer(model, face_size=3)
     with pytest.raises(ValueError, match='max_covered'):
-        FERInferencer(model, max_covered=2.)
+        FERInferencer(model, max_occluded=2.)
     inferencer = FERInferencer(model)
     with pytest.raises(ValueError, match='unknown argument'):
         inferencer(group[0], colour='red')

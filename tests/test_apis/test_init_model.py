@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A model gets exactly its checkpoint, its classes, or an error that names."""
 import re
 
 import numpy as np

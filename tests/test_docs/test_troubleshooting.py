@@ -114,9 +114,9 @@ def config_without_weights():
 
 
 def _read(content: bytes):
-    from orsa.faces.pictures import read_picture
+    from orsa.faces.images import read_image
     Path('photo.jpg').write_bytes(content)
-    read_picture('photo.jpg')
+    read_image('photo.jpg')
 
 
 def cut_picture():

@@ -14,7 +14,7 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image, features
 
 from orsa.datasets import FERDataset
-from orsa.faces.pictures import load_picture
+from orsa.faces.images import load_image
 from orsa.utils.image_files import IMAGE_SUFFIXES
 from orsa.utils.image_reader import (ImageError, decode_image,
                                      decoder_messages, from_array)
@@ -179,7 +179,7 @@ def test_training_and_prediction_see_the_same(folder, load):
     assert len(dataset) > 70
     for k in range(len(dataset)):
         info = dataset.get_data_info(k)
-        predicted = load_picture(info['img_path']).image
+        predicted = load_image(info['img_path']).image
         trained = dataset[k]
         assert predicted.dtype == np.uint8 and predicted.ndim == 3
         for image in (trained['img'], dataset.read_image(info)[0]):
@@ -198,7 +198,7 @@ def test_ordinary_files_are_as_mmcv_loads_them(folder):
                                             for t in range(1, 9))):
         whole = load(dict(img_path=str(at(folder, name))))['img']
         np.testing.assert_array_equal(
-            load_picture(at(folder, name)).image, whole, name)
+            load_image(at(folder, name)).image, whole, name)
 
 
 def test_what_is_transparent_is_on_white(folder, rgb):
@@ -206,7 +206,7 @@ def test_what_is_transparent_is_on_white(folder, rgb):
     expected = (rgb * (alpha > 0) * alpha + 255 * (1 - alpha))[..., ::-1]
     for name in ('rgba.png', 'rgba.webp', 'rgba.tif', 'rgba.jp2',
                  'deep_rgba.png'):
-        found = load_picture(at(folder, name)).image
+        found = load_image(at(folder, name)).image
         np.testing.assert_allclose(found, expected, atol=1.5, err_msg=name)
 
 
@@ -214,7 +214,7 @@ def test_what_is_transparent_is_on_white(folder, rgb):
 def test_an_avif_is_turned(folder):
     """As Pillow turns another format, which OpenCV's AVIF does not."""
     for turn in range(1, 9):
-        found = load_picture(at(folder, f'turned{turn}.avif')).image
+        found = load_image(at(folder, f'turned{turn}.avif')).image
         like = cv2.imread(str(at(folder, f'turned{turn}.jpg')))
         assert found.shape == like.shape
         assert np.abs(found.astype(int) - like).mean() < 4
@@ -222,15 +222,15 @@ def test_an_avif_is_turned(folder):
 
 def test_fewer_bits_in_16(folder, rgb):
     for name, bits in (('ten_bits.png', 10), ('twelve_bits.tif', 12)):
-        image, notes = load_picture(at(folder, name))
+        image, notes = load_image(at(folder, name))
         np.testing.assert_array_equal(image, rgb[..., ::-1], name)
         assert f'taken for {bits} bits' in notes[0]
     for name in ('deep.png', 'deep.tif'):
-        image, notes = load_picture(at(folder, name))
+        image, notes = load_image(at(folder, name))
         np.testing.assert_array_equal(image, rgb[..., ::-1], name)
         assert not notes
     # the file says itself to have 1023 at most
-    image = load_picture(at(folder, 'deep.pgm')).image[..., 0]
+    image = load_image(at(folder, 'deep.pgm')).image[..., 0]
     np.testing.assert_array_equal(image.ravel(), np.arange(0, 256, 4))
     image, notes = from_array(np.full((4, 4), 1000, np.uint16))
     assert image.max() == 250 and 'end at 1000' in notes[0]
@@ -284,10 +284,10 @@ def damaged_jpeg(rgb):
 def test_what_decoders_warn_of_is_said(rgb, tmp_path, capfd):
     path = tmp_path / 'a.jpg'
     path.write_bytes(damaged_jpeg(rgb))
-    image, notes = load_picture(path)
+    image, notes = load_image(path)
     assert image.shape == rgb.shape and 'premature end' in notes[0]
     path.write_bytes(encode(rgb, 'JPEG'))
-    assert load_picture(path).notes == ()
+    assert load_image(path).notes == ()
     assert capfd.readouterr().err == ''
 
 
@@ -351,12 +351,12 @@ def test_heic_is_read(cases_dir):
 
 def test_the_cases(cases_dir):
     """A face cut out is the opaque one on white; all suffixes are read."""
-    base = load_picture(cases_dir / 'base.png').image
+    base = load_image(cases_dir / 'base.png').image
     alpha = np.asarray(Image.open(cases_dir / 'rgba_cut.png'))[..., 3]
-    cut = load_picture(cases_dir / 'rgba_cut.png').image
+    cut = load_image(cases_dir / 'rgba_cut.png').image
     np.testing.assert_array_equal(cut[alpha == 255], base[alpha == 255])
     assert (cut[alpha == 0] == 255).all() and (alpha == 0).any()
     for path in (cases_dir / 'suffixes/happiness').iterdir():
         assert path.suffix in IMAGE_SUFFIXES
         if path.suffix != '.avif' or features.check('avif'):
-            assert load_picture(path).image.shape[2] == 3
+            assert load_image(path).image.shape[2] == 3

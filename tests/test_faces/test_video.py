@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Every frame of a video is read and drawn at its time, in constant memory."""
 import csv
 import json
 import struct
@@ -8,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.apis import FERInferencer, annotate_video, init_model, video
-from orsa.apis.video import VideoReader, VideoWriter, stream_video
-from orsa.faces.pictures import ImageError
+from orsa.apis import FERInferencer, annotate_video, init_model
+from orsa.apis.video import stream_video
+from orsa.faces import video_files
+from orsa.faces.images import ImageError
+from orsa.faces.video_files import VideoReader, VideoWriter
 
 SIZE = (97, 161)  # odd on purpose
 
@@ -169,8 +172,8 @@ class _Endless:
 
 def test_memory_does_not_grow(inferencer, face, monkeypatch):
     """Of 400 frames, 19 MB together, a few are held at a time."""
-    monkeypatch.setattr(inferencer, 'forward', lambda loaded: None)
-    monkeypatch.setattr(video.cv2, 'VideoCapture',
+    monkeypatch.setattr(inferencer, 'detector', lambda image: [])
+    monkeypatch.setattr(video_files.cv2, 'VideoCapture',
                         lambda source: _Endless(frame(face, 0), 400))
     peaks = []
     for count in (40, 360):
@@ -185,11 +188,11 @@ def test_memory_does_not_grow(inferencer, face, monkeypatch):
 
 
 def test_a_camera(inferencer, face, monkeypatch, tmp_path):
-    monkeypatch.setattr(video.cv2, 'VideoCapture',
+    monkeypatch.setattr(video_files.cv2, 'VideoCapture',
                         lambda source: _Endless(frame(face, 0), 3))
     summary = annotate_video(inferencer, 0, str(tmp_path))
     assert summary.frames == 3 and summary.name == 'camera 0'
-    assert 'no more pictures' in summary.error
+    assert 'no more images' in summary.error
     assert (tmp_path / 'camera_0_faces.jsonl').is_file()
 
 
@@ -214,7 +217,7 @@ def test_frames_are_drawn_at_their_time(tmp_path):
 
 
 def test_long_pauses_are_shortened(tmp_path, monkeypatch):
-    monkeypatch.setattr(video, '_LONGEST', 2.)
+    monkeypatch.setattr(video_files, '_LONGEST', 2.)
     with VideoWriter(str(tmp_path / 'a.mp4'), 10.) as writer:
         for time in (0., .1, 3600.1, 3600.2, 3601.2):
             writer.write(np.zeros((32, 32, 3), np.uint8), time)

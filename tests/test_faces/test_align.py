@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Faces are found, and aligned to where the training data have them."""
 import json
 
 import cv2

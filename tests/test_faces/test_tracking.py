@@ -1,14 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Faces keep their numbers, and scores are smoothed by time."""
 import math
 
-import numpy as np
 import pytest
-import torch
-from torchvision.ops import box_iou
 
 from orsa.evaluation.calibration import OCCLUDED
 from orsa.faces.results import FaceResult
-from orsa.faces.tracking import FaceTracker, pairwise_iou
+from orsa.faces.tracking import FaceTracker
 
 
 def face(x, y=0., happy=1., size=100., **kwargs):
@@ -16,12 +14,14 @@ def face(x, y=0., happy=1., size=100., **kwargs):
                       dict(happiness=happy, neutral=1 - happy), **kwargs)
 
 
-def test_iou_is_torchvisions():
-    rng = np.random.default_rng(0)
-    low = rng.uniform(0, 50, (2, 9, 2))
-    boxes = np.concatenate([low, low + rng.uniform(1, 40, (2, 9, 2))], -1)
-    expected = box_iou(torch.tensor(boxes[0]), torch.tensor(boxes[1]))
-    np.testing.assert_allclose(pairwise_iou(*boxes), expected, atol=1e-9)
+def test_boxes_match_from_the_least_iou_on():
+    """Of 100 pixels, moved by d: (100 - d) / (100 + d)."""
+    for shift, number in ((66, 1), (67, 2)):  # 0.2048 and 0.1976
+        tracker = FaceTracker(min_iou=.2)
+        tracker.update([face(0)], 0.)
+        moved = [face(shift), face(500, size=0.)]
+        tracker.update(moved, .1)
+        assert moved[0].track == number and moved[1].track == number + 1
 
 
 def test_numbers_stay_whatever_the_order():
@@ -64,7 +64,7 @@ def test_smoothing_goes_by_time(step):
     assert now.frame_scores['happiness'] == 1
 
 
-def test_a_covered_frame_says_nothing():
+def test_an_occluded_frame_does_not_count():
     tracker = FaceTracker(smoothing=.5)
     tracker.update([face(0, happy=1.)], 0.)
     hidden = face(0, happy=0., reasons=(OCCLUDED, ))
@@ -72,7 +72,7 @@ def test_a_covered_frame_says_nothing():
     assert hidden.scores['happiness'] == 1 and hidden.track == 1
     after = face(0, happy=0.)
     tracker.update([after], .5)
-    # half a second since something was said
+    # half a second since the last scores
     assert after.scores['happiness'] == pytest.approx(math.exp(-1))
 
 

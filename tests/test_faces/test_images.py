@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Images of all kinds are read as people see them, or refused by name."""
 import io
 import struct
 import zlib
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from orsa.faces.pictures import ImageError, list_pictures, read_picture
+from orsa.faces.images import ImageError, list_images, read_image
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +42,7 @@ def saved(tmp_path, image, name, **kwargs):
 def test_formats_and_modes(tmp_path, rgb, name, mode, tolerance):
     image = Image.fromarray(rgb)
     path = saved(tmp_path, image.convert(mode), name)
-    found = read_picture(path)
+    found = read_image(path)
     assert found.dtype == np.uint8 and found.flags['C_CONTIGUOUS']
     difference = np.abs(found[..., ::-1].astype(int) - rgb)
     assert difference.mean() <= tolerance / 2
@@ -53,14 +54,14 @@ def test_grey_and_16_bit(tmp_path, rgb):
     deep = grey.astype(np.uint16) * 257
     for name, image in (('g.png', grey), ('d.png', deep), ('d.tif', deep)):
         cv2.imwrite(str(tmp_path / name), image)
-        found = read_picture(tmp_path / name)
+        found = read_image(tmp_path / name)
         assert found.shape == (60, 80, 3)
         np.testing.assert_array_equal(found, grey[..., None].repeat(3, 2))
     colours = rgb[..., ::-1].astype(np.uint16) * 257
     for name in ('c.png', 'c.tif'):
         cv2.imwrite(str(tmp_path / name), colours)
         np.testing.assert_array_equal(
-            read_picture(tmp_path / name), rgb[..., ::-1])
+            read_image(tmp_path / name), rgb[..., ::-1])
 
 
 def test_what_is_transparent_is_on_white(tmp_path, rgb):
@@ -69,12 +70,12 @@ def test_what_is_transparent_is_on_white(tmp_path, rgb):
     alpha[30:] = 0
     alpha[:10] = 51  # a fifth
     image.putalpha(Image.fromarray(alpha))
-    found = read_picture(saved(tmp_path, image, 'a.png'))[..., ::-1]
+    found = read_image(saved(tmp_path, image, 'a.png'))[..., ::-1]
     assert (found[30:] == 255).all()
     np.testing.assert_array_equal(found[10:30], rgb[10:30])
     np.testing.assert_allclose(found[:10], 204 + rgb[:10] / 5, atol=1)
     array = np.dstack([rgb, alpha])[..., [2, 1, 0, 3]]
-    np.testing.assert_allclose(read_picture(array), found[..., ::-1], atol=1)
+    np.testing.assert_allclose(read_image(array), found[..., ::-1], atol=1)
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
@@ -85,8 +86,7 @@ def test_turned_as_exif_says(tmp_path, rgb, orientation):
     path = saved(
         tmp_path, Image.fromarray(rgb), 'a.jpg', exif=exif, quality=95)
     expected = cv2.imread(path, cv2.IMREAD_COLOR)
-    np.testing.assert_allclose(
-        read_picture(path).astype(int), expected, atol=6)
+    np.testing.assert_allclose(read_image(path).astype(int), expected, atol=6)
     assert expected.shape[:2] == ((60, 80) if orientation < 5 else (80, 60))
 
 
@@ -125,21 +125,21 @@ def test_bad_files_are_refused_in_one_line(tmp_path, rgb):
                                                      'no such file'),
                          ('clip.mp4', 'orsa video'), ('.', 'a folder')):
         with pytest.raises(ImageError, match=reason) as caught:
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
         assert '\n' not in str(caught.value)
     with pytest.raises(ImageError, match='addresses are not read'):
-        read_picture('https://example.org/a.jpg')
-    assert read_picture(good, max_pixels=4800).shape == (60, 80, 3)
+        read_image('https://example.org/a.jpg')
+    assert read_image(good, max_pixels=4800).shape == (60, 80, 3)
     with pytest.raises(ImageError, match='max_pixels=4799'):
-        read_picture(good, max_pixels=4799)
+        read_image(good, max_pixels=4799)
 
 
 def test_arrays_of_other_kinds(rgb):
-    assert read_picture(rgb[..., 0]).shape == (60, 80, 3)
-    assert read_picture(rgb[..., :1]).shape == (60, 80, 3)
+    assert read_image(rgb[..., 0]).shape == (60, 80, 3)
+    assert read_image(rgb[..., :1]).shape == (60, 80, 3)
     for wrong in (rgb / 255., rgb[..., :2], rgb[:0], rgb.astype(int)):
         with pytest.raises(TypeError, match='uint8 or uint16'):
-            read_picture(wrong)
+            read_image(wrong)
 
 
 def test_what_is_listed(tmp_path, rgb):
@@ -152,7 +152,7 @@ def test_what_is_listed(tmp_path, rgb):
     def names(inputs):
         return [
             s.name.replace(str(tmp_path) + '/', '')
-            for s in list_pictures(inputs) if not s.error
+            for s in list_images(inputs) if not s.error
         ]
 
     assert names(tmp_path) == ['a.png', 'b.JPG']
@@ -160,15 +160,15 @@ def test_what_is_listed(tmp_path, rgb):
     # what is named is taken, whatever it is called
     assert names([tmp_path / 'note.txt', rgb]) == ['note.txt', 'array 0']
     assert names(np.stack([rgb, rgb])) == ['array 0', 'array 1']
-    errors = [s.error for s in list_pictures([tmp_path / 'none', '*.no'])]
-    assert 'no picture in this folder' in errors[0]
-    assert 'no file fits' in errors[1]
+    errors = [s.error for s in list_images([tmp_path / 'none', '*.no'])]
+    assert 'no image in this folder' in errors[0]
+    assert 'no file matches' in errors[1]
     # a file that has a pattern's letters in its name is a file
     (tmp_path / 'a[1].png').write_bytes(b'0')
     assert names(tmp_path / 'a[1].png') == ['a[1].png']
     for wrong in (3, [3], dict(a=1)):
         with pytest.raises(TypeError, match='got (int|dict)'):
-            list(list_pictures(wrong))
+            list(list_images(wrong))
 
 
 @pytest.mark.parametrize('name', ['a [2020]', 'what?', 'all *', '[ab]'])
@@ -179,7 +179,7 @@ def test_folders_with_a_patterns_letters(tmp_path, name):
         path.write_bytes(b'0')
 
     def found(path):
-        return [s.name for s in list_pictures(str(path)) if not s.error]
+        return [s.name for s in list_images(str(path)) if not s.error]
 
     first, second = str(folder / 'a.png'), str(folder / 'day [1]/b[1].png')
     assert found(folder) == found(folder / '*.png') == [first]
@@ -201,31 +201,30 @@ def test_what_is_in_memory(tmp_path, rgb):
             io.BytesIO(content),
             Image.open(path)
         ]
-        expected = read_picture(path)
+        expected = read_image(path)
         assert expected.shape == (80, 60, 3)
-        sources = list(list_pictures(one for one in inputs))
+        sources = list(list_images(one for one in inputs))
         assert [s.name for s in sources] == [
             path, 'bytes 0', 'bytes 1', 'file 2', 'file 3', 'image 4'
         ]
         for source in sources:
-            np.testing.assert_array_equal(
-                read_picture(source.picture), expected)
+            np.testing.assert_array_equal(read_image(source.image), expected)
     for one in inputs[1:3] + inputs[4:]:
-        assert len(list(list_pictures(one))) == 1
+        assert len(list(list_images(one))) == 1
     with open(path, encoding='latin') as file:
         with pytest.raises(ImageError, match="open it with 'rb'"):
-            read_picture(file)
+            read_image(file)
     with pytest.raises(ImageError, match='max_pixels=9'):
-        read_picture(inputs[-1], max_pixels=9)
+        read_image(inputs[-1], max_pixels=9)
 
 
 def test_an_avif_alone_in_a_folder(cases_dir, tmp_path):
     (tmp_path / 'face.AVIF').write_bytes(
         (cases_dir / 'face.avif').read_bytes())
-    source, = list_pictures(tmp_path)
+    source, = list_images(tmp_path)
     assert not source.error
     if features.check('avif'):
-        assert read_picture(source.picture).shape[2] == 3
+        assert read_image(source.image).shape[2] == 3
     else:
         with pytest.raises(ImageError, match='pillow>=11.3'):
-            read_picture(source.picture)
+            read_image(source.image)

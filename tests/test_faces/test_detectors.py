@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Each detector's output arrives as boxes, scores and five points."""
 import builtins
 import importlib.util
 import math
@@ -10,10 +11,10 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from orsa.apis import Detections, build_detector
+from orsa.apis import Detections, build_detector, find_faces
 from orsa.faces import detectors
-from orsa.faces.detectors import check_detections
-from orsa.faces.pictures import read_picture
+from orsa.faces.detections import check_detections
+from orsa.faces.images import read_image
 
 
 class DrawnYuNet(torch.nn.Module):
@@ -173,7 +174,7 @@ def test_a_library_that_is_not_installed(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, '__import__', no_mmdet)
-    with pytest.raises(ImportError, match="pip install .*detector='cascade'"):
+    with pytest.raises(ImportError, match='pip install .*mmdet'):
         build_detector('mmdet:config.py,weights.pth')
 
 
@@ -184,12 +185,13 @@ def test_specs():
 
     assert build_detector(mine) is mine
     video = build_detector('cascade').for_video()
-    assert not video.turned and video.kwargs['max_side'] == 640
+    assert video.kwargs['rotations'] == (0, )
+    assert video.kwargs['max_side'] == 640
     assert build_detector(dict(type='cascade',
                                min_size=50)).kwargs['min_size'] == 50
-    for wrong, reason in (('retina', 'no detector .retina.'),
-                          ('yunet', 'lacks an argument'), (3, 'a function'),
-                          (dict(colour=1), 'a dict')):
+    for wrong, reason in (('retina', 'no detector .retina.'), ('yunet',
+                                                               'yunet.*model'),
+                          (3, 'a function'), (dict(colour=1), 'a dict')):
         with pytest.raises(ValueError, match=reason):
             build_detector(wrong)
 
@@ -213,11 +215,10 @@ def test_what_a_function_may_return():
 
 def test_a_small_face_in_a_large_photograph(cases_dir):
     """128 of 6000 pixels; where a face is found at once, it is not asked."""
-    image = read_picture(cases_dir / 'small_face_24mp.jpg')
+    image = read_image(cases_dir / 'small_face_24mp.jpg')
     assert image.shape[0] * image.shape[1] == 24_000_000
     (x0, y0, x1, y1), = build_detector('cascade')(image).boxes
     assert 100 < x1 - x0 < 140
     crop = image[:1800, :2600]
-    np.testing.assert_allclose(
-        detectors.find_faces(crop)[0], (x0, y0, x1, y1), atol=12)
-    assert not detectors.find_faces(image, closer=1)
+    np.testing.assert_allclose(find_faces(crop)[0], (x0, y0, x1, y1), atol=12)
+    assert not find_faces(image, closer=1)

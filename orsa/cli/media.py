@@ -1,0 +1,318 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""The subcommands for images, videos and cameras."""
+import argparse
+import os.path as osp
+from argparse import ArgumentParser as Parser
+
+from orsa.utils.command import (ENVIRONMENT, INTERRUPTED, OK, SOME_FAILED,
+                                USAGE, RenamedFlag, fail)
+
+
+def _number(kind: type, lowest: float, highest: float = float('inf')):
+    """The type of an argument: a number from ``lowest`` to ``highest``."""
+
+    def parse(text: str):
+        value = kind(text)
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(
+                f'{text} is not {lowest} or more' if highest ==
+                float('inf') else f'{text} is not in {lowest} to {highest}')
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
+
+
+_fraction, _seconds = _number(float, 0, 1), _number(float, 0)
+_positive, _camera = _number(int, 1), _number(int, 0, 99)
+
+
+def add_model_flags(parser: Parser) -> None:
+    """Add the flags of model and detector."""
+    add = parser.add_argument
+    add('--model',
+        default='orsanet_lite',
+        help="a model that ships ('orsa models'), a config file or "
+        'orsa::NAME.py (default: %(default)s)')
+    add('--weights',
+        '--checkpoint',
+        metavar='FILE',
+        help='its weights; needed with a config')
+    add('--device', help="'cpu', 'cuda:0', ... (default: a GPU if there is)")
+    add('--detector',
+        default='cascade',
+        metavar='SPEC',
+        help="the face detector: 'cascade', 'yunet:FILE.onnx', "
+        "'mmdet:CONFIG,CHECKPOINT' or 'mmpose:CONFIG,CHECKPOINT' "
+        '(default: %(default)s)')
+    add('--min-confidence',
+        type=_fraction,
+        metavar='P',
+        help='abstain below this confidence (default: as calibrated)')
+    add('--max-occluded',
+        type=_fraction,
+        metavar='P',
+        help='abstain above this occluded fraction of the face (default: as '
+        'calibrated)')
+    add('--max-covered',
+        dest='max_occluded',
+        type=_fraction,
+        action=RenamedFlag)
+
+
+def _add_drawing(parser: Parser) -> None:
+    add = parser.add_argument
+    add('--no-landmarks',
+        action='store_true',
+        help='do not draw the landmarks')
+    add('--parsing', action='store_true', help='colour the face regions')
+
+
+def _add_stream(parser: Parser) -> None:
+    add = parser.add_argument
+    add('--smoothing',
+        type=_seconds,
+        default=0.5,
+        metavar='S',
+        help='time constant of the scores in seconds, 0 for none '
+        '(default: %(default)s)')
+    add('--seconds', type=_seconds, metavar='S', help='stop after S seconds')
+    add_model_flags(parser)
+    _add_drawing(parser)
+
+
+def build_inferencer(args: argparse.Namespace, **kwargs):
+    """Build the inferencer of a command line.
+
+    Args:
+        args (argparse.Namespace): With the flags of :func:`add_model_flags`.
+        kwargs: Further arguments of :class:`orsa.apis.FERInferencer`.
+
+    Returns:
+        FERInferencer: With its model loaded.
+    """
+    from mmengine.logging import MMLogger
+
+    from orsa.apis import FERInferencer
+
+    # loaded files are logged for trainings
+    MMLogger.get_current_instance().setLevel('WARNING')
+    return FERInferencer(
+        args.model,
+        args.weights,
+        args.device,
+        args.detector,
+        min_confidence=args.min_confidence,
+        max_occluded=args.max_occluded,
+        **kwargs)
+
+
+def _drawing(args: argparse.Namespace) -> dict:
+    return dict(landmarks=not args.no_landmarks, parsing=args.parsing)
+
+
+def add_predict_flags(parser: Parser) -> None:
+    """Add the flags of ``orsa predict``."""
+    add = parser.add_argument
+    add('paths',
+        nargs='+',
+        metavar='PATH',
+        help="images, folders, or patterns in quotes such as '*/*.jpg'")
+    add('--out',
+        default='orsa_predictions',
+        metavar='DIR',
+        help='folder of predictions.jsonl, summary.json and the drawings '
+        '(default: %(default)s)')
+    add('--aligned',
+        action='store_true',
+        help='each image is an aligned face: detect none')
+    add('--cards',
+        action='store_true',
+        help='draw each face with its landmarks, parsing map and scores too')
+    add('--masks',
+        action='store_true',
+        help='write the parsing map of each face too')
+    add('--no-images', action='store_true', help='do not draw the images')
+    add('--no-pictures',
+        dest='no_images',
+        action=RenamedFlag,
+        nargs=0,
+        const=True)
+    add('--max-pixels',
+        type=_positive,
+        metavar='N',
+        help='refuse larger images (default: 89 million)')
+    add('--batch-size', type=_positive, default=32)
+    add('--quiet', action='store_true', help='print errors only')
+    add_model_flags(parser)
+    _add_drawing(parser)
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Run ``orsa predict``, and return the exit code."""
+    from orsa.apis.predicting import predict_to_files
+    bound = {} if args.max_pixels is None else dict(max_pixels=args.max_pixels)
+
+    def report(result) -> None:
+        for note in result.notes:
+            fail(f'{result.name} is read, with a warning: {note}')
+        if result.error:
+            fail(f'{result.name}: {result.error}')
+        elif not args.quiet:
+            print(_describe(result))
+
+    summary = predict_to_files(
+        build_inferencer(args, **bound),
+        args.paths,
+        args.out,
+        args.aligned,
+        args.batch_size,
+        images=not args.no_images,
+        cards=args.cards,
+        masks=args.masks,
+        draw=_drawing(args),
+        report=report)
+    if not args.quiet:
+        print(f'{_count(summary.faces, "face")} in '
+              f'{_count(summary.pictures, "image")}, '
+              f'{summary.abstained} abstained, {len(summary.errors)} failed: '
+              f"{osp.join(args.out, 'predictions.jsonl')}")
+    if summary.interrupted:
+        return INTERRUPTED
+    return SOME_FAILED if summary.errors else OK
+
+
+def _count(number: int, name: str) -> str:
+    return f'{number} {name}{"" if number == 1 else "s"}'
+
+
+def _describe(result) -> str:
+    name = result.name
+    if result.frame is not None:
+        name += f', frame {result.frame}'
+    if not result.faces:
+        return (f'{name}: no face was found; if it is one, cropped as the '
+                'training data are, add --aligned')
+    faces = [
+        f'{f.expression} {f.confidence:.2f}' +
+        (f' (abstains: {"; ".join(f.reasons)})' if f.abstain else '')
+        for f in result.faces
+    ]
+    return f'{name}: {", ".join(faces)}'
+
+
+def add_video_flags(parser: Parser) -> None:
+    """Add the flags of ``orsa video``."""
+    add = parser.add_argument
+    add('videos', nargs='+', metavar='VIDEO')
+    add('--out',
+        default='orsa_videos',
+        metavar='DIR',
+        help='folder of NAME_faces.mp4, .csv and .jsonl '
+        '(default: %(default)s)')
+    add('--every',
+        type=_positive,
+        default=1,
+        metavar='N',
+        help='predict for every Nth frame only (default: 1)')
+    add('--quiet', action='store_true', help='print errors only')
+    _add_stream(parser)
+
+
+def _annotate(args: argparse.Namespace, inferencer, source, name: str,
+              **kwargs):
+    """The summary of a video; None, with its error reported, if it fails."""
+    from orsa.apis import annotate_video
+    from orsa.faces.images import ImageError
+    try:
+        return annotate_video(
+            inferencer,
+            source,
+            args.out,
+            name,
+            args.smoothing,
+            max_seconds=args.seconds,
+            draw=_drawing(args),
+            **kwargs)
+    except ImageError as error:
+        where = '' if isinstance(source, int) else f'{source}: '
+        fail(f'{where}{error}')
+        return None
+
+
+def video(args: argparse.Namespace) -> int:
+    """Run ``orsa video``, and return the exit code."""
+    from orsa.apis.predicting import Names
+    inferencer, names, failed = build_inferencer(args), Names(args.out), 0
+    for path in args.videos:
+        summary = _annotate(
+            args,
+            inferencer,
+            path,
+            names.of(path),
+            every=args.every,
+            show_progress=not args.quiet)
+        if summary is None:
+            failed += 1
+            continue
+        if not args.quiet:
+            print(f'{path}: {_count(summary.tracks, "face")} in '
+                  f'{_count(summary.frames, "frame")} '
+                  f'({summary.seconds:.1f} s): {summary.files["video"]}')
+        if summary.left_out:
+            fail(f'{path}: pauses of more than a minute are shortened in the '
+                 f'drawn video, by {summary.left_out:.0f} s; the tables have '
+                 'the times of the frames')
+        if summary.interrupted:
+            return INTERRUPTED
+        if summary.error:
+            fail(f'{path}: {summary.error}; what was read is kept')
+            failed += 1
+    return SOME_FAILED if failed else OK
+
+
+def add_webcam_flags(parser: Parser) -> None:
+    """Add the flags of ``orsa webcam``."""
+    add = parser.add_argument
+    add(
+        '--camera',
+        type=_camera,  # OpenCV takes others, and crashes
+        default=0,
+        metavar='N',
+        help='its number (default: 0)')
+    add('--out',
+        metavar='DIR',
+        help='write video, CSV and JSON lines as orsa video does '
+        '(default: nothing is written)')
+    add('--no-window', action='store_true', help='show no window')
+    _add_stream(parser)
+
+
+def webcam(args: argparse.Namespace) -> int:
+    """Run ``orsa webcam``, and return the exit code."""
+    if args.no_window and not args.out:
+        return fail('--no-window without --out DIR would do nothing', USAGE)
+    import cv2
+
+    def show(drawn, result) -> bool:
+        cv2.imshow('orsa (q ends)', drawn)
+        return cv2.waitKey(1) & 0xff not in (ord('q'), 27)
+
+    try:
+        summary = _annotate(
+            args,
+            build_inferencer(args),
+            args.camera,
+            'camera',
+            on_frame=None if args.no_window else show)
+    except cv2.error as error:
+        return fail(
+            'OpenCV cannot open a window here: add --no-window --out DIR '
+            f'({str(error).strip().splitlines()[-1]})', ENVIRONMENT)
+    if summary is None:
+        return SOME_FAILED
+    print(f'{_count(summary.tracks, "face")} in '
+          f'{_count(summary.frames, "frame")}')
+    if summary.error and args.seconds is None and not summary.interrupted:
+        return fail(summary.error, SOME_FAILED)
+    return OK  # Ctrl-C is how a camera without a window is ended
