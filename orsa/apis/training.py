@@ -25,7 +25,7 @@ from orsa.engine.ranks.rank_guard import guarded
 from orsa.utils.checkpoint import check_finite, load_checkpoint_file
 from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.configs import OptionsAction, scope_of
-from orsa.utils.fileio import check_writable, plain_disk_errors
+from orsa.utils.fileio import check_writable, disk_errors
 from orsa.utils.pretrained import take_pretrained
 from .model import load_config
 
@@ -470,8 +470,7 @@ def train(args: argparse.Namespace) -> Runner:
     first = rank_from_environment() in (-1, 0)
     alone = locked_folder(cfg.work_dir) if first else contextlib.nullcontext()
     # the scope that the Runner sets would stay
-    with scope_of(cfg), sigterm_heard(cfg), alone, plain_disk_errors(
-            cfg.work_dir):
+    with scope_of(cfg), sigterm_heard(cfg), alone, disk_errors(cfg.work_dir):
         _choose_start(cfg, args)
         runner = _prepare(cfg, args)
         runner.train()

@@ -23,8 +23,7 @@ from mmengine.utils import ProgressBar
 from orsa.apis.model import load_config
 from orsa.engine.prior_cache import identity
 from orsa.utils.configs import OptionsAction, scope_of, type_name
-from orsa.utils.fileio import (atomic_path, dump_json, file_hash,
-                               plain_disk_errors)
+from orsa.utils.fileio import atomic_path, disk_errors, dump_json, file_hash
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
                                     CacheError, PriorCache)
 from orsa.utils.same_batch import provide
@@ -102,7 +101,7 @@ class _Writer:
 
     def _create(self, name: str, dtype: np.dtype, shape: tuple) -> np.memmap:
         path = self._path(name)
-        with plain_disk_errors(osp.join(self.folder, name)):
+        with disk_errors(osp.join(self.folder, name)):
             array = np.lib.format.open_memmap(path, 'w+', dtype, shape)
             # A map that finds no room when it is written to ends the process.
             if hasattr(os, 'posix_fallocate'):

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Writing files whole or not at all."""
+"""Files that are written completely or not at all, and read with a limit."""
 import contextlib
 import csv
 import errno
@@ -8,13 +8,12 @@ import json
 import math
 import os
 import os.path as osp
-import re
 import shutil
 import stat
 import sys
 import tempfile
 import zipfile
-from typing import Any, Dict, Iterable, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, Sequence
 
 import numpy as np
 from mmengine.fileio import LocalBackend, register_backend
@@ -22,14 +21,19 @@ from mmengine.fileio import LocalBackend, register_backend
 from .image_files import open_ordinary, read_bytes
 
 TEMPORARY = '.tmp_'
-# what a disk says when it takes no more, or never did
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
-         errno.EPERM, errno.ENOTDIR)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+# Streams of this process. If they are redirected to a file, a second
+# descriptor of it would write over what is there.
+_STREAMS = {'/dev/stdout': 1, '/dev/stderr': 2}
 
 
 @contextlib.contextmanager
-def plain_disk_errors(path: str) -> Iterator[None]:
-    """Say of a full or read-only disk which file it is about and what to do.
+def disk_errors(path: str) -> Iterator[None]:
+    """Name the file and a remedy in errors of a full or read-only disk.
+
+    Args:
+        path (str): What is being written.
 
     Raises:
         OSError: With the number that the disk gave.
@@ -37,47 +41,45 @@ def plain_disk_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK or 'cannot be written' in str(error):
+        if error.errno not in _FULL + _REFUSED or 'cannot be written' in str(
+                error):
             raise
-        remedy = 'free some space, or' if error.errno in _DISK[:3] else (
-            'see to its permissions, or')
+        hint = ('free some space'
+                if error.errno in _FULL else 'change its permissions')
         raise OSError(
             error.errno,
             f"'{path}' cannot be written ({os.strerror(error.errno)}). What "
-            'was whole before is untouched; ' + remedy +
-            ' name another folder (--work-dir)') from error
+            f'was complete before is untouched; {hint}, or name another '
+            'folder (--work-dir)') from error
 
 
 def check_writable(folder: str) -> None:
-    """Make a folder, and see that a file can be written into it.
+    """Make a folder, and check that a file can be written into it.
+
+    Args:
+        folder (str): The folder.
 
     Raises:
         OSError: If not; the message names it and says why.
     """
     if osp.exists(folder) and not osp.isdir(folder):
         raise NotADirectoryError(f"'{folder}' is a file: name a folder")
-    with plain_disk_errors(folder):
-        with atomic_path(osp.join(folder, '.writable')):
+    with disk_errors(folder):
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(osp.join(folder, '.writable'))
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's access to local files, writing whole or not at all.
+    """MMEngine's access to local files, which writes completely or not at all.
 
-    All loaders of pictures read by it: what would make a decoder take memory
-    or time without end is refused, see
+    All loaders of images read by it: no pipe, no device, and no PNG of which
+    OpenCV would take memory without end, see
     :func:`orsa.utils.image_files.image_fault`.
     """
 
     def get(self, filepath: str) -> bytes:
-        """Read bytes.
-
-        Raises:
-            OSError: If it is no ordinary file, or a picture that no decoder
-                should be given.
-        """
+        """Read bytes, as :func:`orsa.utils.image_files.read_bytes`."""
         return read_bytes(filepath)
 
     def put(self, obj: bytes, filepath: str) -> None:
@@ -95,7 +97,7 @@ class AtomicBackend(LocalBackend):
 
 
 def register_atomic_backend() -> None:
-    """Let MMEngine write checkpoints and dumps whole or not at all.
+    """Let MMEngine write checkpoints and dumps completely or not at all.
 
     MMEngine 0.10.7 opens the file itself for writing: killed meanwhile, it
     leaves half a checkpoint under a good name. This replaces its access to
@@ -114,16 +116,16 @@ def atomic_path(path: str) -> Iterator[str]:
 
     A link is followed: it stays, and the file that it names is written. What
     is there and is no file (``/dev/stdout``, ``/dev/null``, a pipe) gets the
-    whole content at the end.
+    complete content at the end.
 
     Args:
         path (str): Where the file shall be. Its folder is made if missing.
 
     Raises:
-        OSError: If it cannot be written, is a folder, or a disk.
+        OSError: If it cannot be written, is a folder, a disk or a socket.
     """
     path = osp.abspath(osp.expanduser(str(path)))
-    with plain_disk_errors(path):
+    with disk_errors(path):
         stream = _is_stream(path)
         target = path if stream else osp.realpath(path)
         folder = tempfile.gettempdir() if stream else osp.dirname(target)
@@ -132,10 +134,10 @@ def atomic_path(path: str) -> Iterator[str]:
             prefix=TEMPORARY, suffix='_' + osp.basename(path), dir=folder)
         os.close(handle)
     try:
-        with plain_disk_errors(path):
+        with disk_errors(path):
             yield temporary
             if stream:
-                _pour(temporary, path)
+                _write_stream(temporary, path)
                 os.remove(temporary)
             else:
                 _rename(temporary, target)
@@ -151,7 +153,7 @@ def _is_stream(path: str) -> bool:
     Raises:
         OSError: If it is neither.
     """
-    if _open_number(path) is not None:
+    if path in _STREAMS:
         return True
     try:
         mode = os.stat(path).st_mode
@@ -163,23 +165,14 @@ def _is_stream(path: str) -> bool:
     return not stat.S_ISREG(mode)
 
 
-def _open_number(path: str) -> Optional[int]:
-    """The number of what is open already, if the path says so: to rename
-    another file to it would part the two."""
-    names = {'/dev/stdout': 1, '/dev/stderr': 2}
-    found = re.fullmatch('/(?:dev|proc/self)/fd/([0-9]{1,9})', path)
-    return int(found[1]) if found else names.get(path)
-
-
-def _pour(temporary: str, path: str) -> None:
-    number = _open_number(path)
-    if number in (1, 2):
+def _write_stream(temporary: str, path: str) -> None:
+    number = _STREAMS.get(path)
+    if number:
         (sys.stdout if number == 1 else sys.stderr).flush()
-    # its own descriptor goes on where it is, a second one of the file would
-    # write over what is there
-    with open(temporary, 'rb') as file, open(
-            path if number is None else os.dup(number), 'wb') as into:
-        shutil.copyfileobj(file, into)
+    with open(temporary,
+              'rb') as file, open(os.dup(number) if number else path,
+                                  'wb') as stream:
+        shutil.copyfileobj(file, stream)
 
 
 def _rename(temporary: str, target: str) -> None:
@@ -189,13 +182,9 @@ def _rename(temporary: str, target: str) -> None:
     os.umask(umask)
     os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 is for secrets
     os.replace(temporary, target)
-    _flush_folder(osp.dirname(target))
-
-
-def _flush_folder(folder: str) -> None:
-    """Flush the names too, where the system can: a power cut loses none."""
+    # the names too, where the system can: a power cut loses none
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(osp.dirname(target), os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
@@ -213,7 +202,7 @@ def file_hash(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write a text file in UTF-8, completely or not at all.
 
     What is no UTF-8, as names of files can be, is escaped as JSON does.
     """
@@ -225,49 +214,31 @@ def write_text(path: str, text: str) -> None:
 
 
 def write_csv(path: str, rows: Iterable[Sequence]) -> None:
-    """Write rows, the names of the columns first, whole or not at all."""
+    """Write rows, the names of the columns first, completely or not at all."""
     with atomic_path(path) as temporary:
         with open(temporary, 'w', newline='', encoding='utf-8') as file:
             csv.writer(file).writerows(rows)
 
 
 def save_npz(path: str, compress: bool = True, **arrays: np.ndarray) -> None:
-    """Write arrays by name as numpy does, whole or not at all."""
+    """Write arrays by name as numpy does, completely or not at all.
+
+    Args:
+        path (str): The file.
+        compress (bool): Whether to deflate them. Defaults to True.
+        **arrays: By their names.
+    """
     save = np.savez_compressed if compress else np.savez
     with atomic_path(path) as temporary:
         with open(temporary, 'wb') as file:
             save(file, **arrays)
 
 
-# What numpy's deflated arrays may grow to, as a multiple of the file: labels
-# and names shrink that much, a bomb a thousand times.
-_GROWTH, _SLACK = 64, 1 << 24
-
-
-def _check_header(file: Any, size: int) -> None:
-    """Hold what an .npy file says of itself against its bytes.
-
-    Args:
-        file (file): At its beginning.
-        size (int): Its bytes in all.
-
-    Raises:
-        ValueError: If it holds objects, or another number of bytes.
-    """
-    version = np.lib.format.read_magic(file)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0) else np.lib.format.read_array_header_2_0)
-    shape, _, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError('it holds Python objects, which are not read')
-    if math.prod(shape) * dtype.itemsize != size - file.tell():
-        raise ValueError(f'it claims {dtype} of shape {shape} and has '
-                         f'{size - file.tell()} bytes')
-
-
 def load_npy(path: str) -> np.ndarray:
     """Read an array that numpy wrote, with no more memory than it has bytes.
+
+    Args:
+        path (str): The file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -275,19 +246,22 @@ def load_npy(path: str) -> np.ndarray:
             than it has.
     """
     try:
-        with open_ordinary(path, 'rb') as file:
-            _check_header(file, os.path.getsize(path))
-            file.seek(0)
-            return np.load(file, allow_pickle=False)
+        with open_ordinary(path, 'rb'):
+            pass
+        # numpy holds the size that a map claims against the file
+        return np.array(np.load(path, mmap_mode='r', allow_pickle=False))
     except FileNotFoundError:
         raise
-    except Exception as error:  # of numpy, ast, zipfile, ...
+    except Exception as error:  # of numpy, ast, mmap, ...
         raise ValueError(f"'{path}' is no array of numpy's, or damaged "
                          f'({error})') from error
 
 
 def load_npz(path: str) -> Dict[str, np.ndarray]:
     """Read what :func:`save_npz` wrote; what claims more is refused.
+
+    Args:
+        path (str): The file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -297,13 +271,10 @@ def load_npz(path: str) -> Dict[str, np.ndarray]:
     try:
         with open_ordinary(path,
                            'rb') as opened, zipfile.ZipFile(opened) as archive:
-            entries = archive.infolist()
-            grown = sum(e.file_size for e in entries)
-            if grown > _GROWTH * os.path.getsize(path) + _SLACK:
-                raise ValueError(f'its arrays claim {grown} bytes')
-            for entry in entries:
-                with archive.open(entry) as file:
-                    _check_header(file, entry.file_size)
+            size = sum(entry.file_size for entry in archive.infolist())
+        # labels and names shrink that much, a bomb a thousand times
+        if size > 64 * os.path.getsize(path) + (1 << 24):
+            raise ValueError(f'its arrays claim {size} bytes')
         with np.load(path, allow_pickle=False) as content:
             return dict(content)
     except FileNotFoundError:
@@ -331,7 +302,7 @@ def load_json(path: str) -> Any:
 
 
 def dump_json(obj: Any, path: str) -> None:
-    """Write ``obj`` as indented JSON, whole or not at all.
+    """Write ``obj`` as indented JSON, completely or not at all.
 
     NaN is written as ``null``: JSON has no such number, and strict readers
     stop at it.
@@ -348,7 +319,6 @@ def _plain(obj: Any) -> Any:
         return [_plain(v) for v in obj]
     if hasattr(obj, 'tolist'):  # arrays, tensors and their scalars
         return _plain(obj.tolist())
-    if isinstance(obj, float) and (obj != obj
-                                   or obj in (float('inf'), float('-inf'))):
+    if isinstance(obj, float) and not math.isfinite(obj):
         return None
     return obj

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""What is written is complete or not there; what is read has a limit."""
 import errno
 import json
 import os
@@ -13,10 +14,9 @@ import numpy as np
 import pytest
 
 from orsa.datasets.subset_list import read_lines, read_rows
-from orsa.utils.fileio import (atomic_path, check_writable, dump_json,
-                               load_json, load_npy, load_npz,
-                               plain_disk_errors, register_atomic_backend,
-                               save_npz, write_text)
+from orsa.utils.fileio import (atomic_path, check_writable, disk_errors,
+                               dump_json, load_json, load_npy, load_npz,
+                               register_atomic_backend, save_npz, write_text)
 
 
 def test_an_error_leaves_the_old_file_and_no_litter(tmp_path):
@@ -109,7 +109,7 @@ def test_arrays_claim_no_more_than_they_have(tmp_path):
         load_npz(tmp_path / 'none.npz')
     # objects, which are pickles; a bomb; a shape without its bytes; noise
     np.savez(path, a=np.array([print], object))
-    with pytest.raises(ValueError, match='x.npz.*Python objects'):
+    with pytest.raises(ValueError, match='x.npz.*Object'):
         load_npz(path)
     save_npz(path, a=np.zeros(1 << 26, np.uint8))
     assert path.stat().st_size < 1 << 17
@@ -120,11 +120,11 @@ def test_arrays_claim_no_more_than_they_have(tmp_path):
     data = alone.read_bytes()
     for claim in (b'(99, 9),', b'(2, 99),'):
         alone.write_bytes(data.replace(b'(2, 3), ', claim))
-        with pytest.raises(ValueError, match='x.npy.*claims float64'):
+        with pytest.raises(ValueError, match='x.npy.*damaged'):
             load_npy(alone)
         with zipfile.ZipFile(path, 'w') as archive:
             archive.writestr('a.npy', alone.read_bytes())
-        with pytest.raises(ValueError, match='x.npz.*claims float64'):
+        with pytest.raises(ValueError, match='x.npz.*damaged'):
             load_npz(path)
     alone.write_bytes(data[:40])
     path.write_bytes(data)
@@ -150,7 +150,7 @@ def test_a_disk_that_takes_no_more(tmp_path):
     assert os.listdir(tmp_path / 'new') == []
     # other errors stay what they are
     with pytest.raises(OSError, match='^no disk$'):
-        with plain_disk_errors('x'):
+        with disk_errors('x'):
             raise OSError('no disk')
 
 
