@@ -18,7 +18,7 @@ from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          fit_temperature_by_occlusion,
                                          mean_nll, read_calibration,
                                          save_calibration)
-from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+from orsa.evaluation.metrics import expected_calibration_error
 from orsa.studies.occlusion_conditions import with_occluder
 from orsa.utils.configs import OptionsAction, scope_of, split_pipeline
 

@@ -8,7 +8,8 @@ from mmengine.config import Config
 
 from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          load_calibration)
-from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+from orsa.evaluation.metrics.calibration_error import (
+    confidence_bins, expected_calibration_error)
 from orsa.studies.comparison import Answers, read_answers
 from orsa.studies.occlusion_conditions import name_of
 from orsa.studies.occlusion_metrics import (CLEAN, COMMON, WORN,
@@ -48,7 +49,7 @@ def reliability(scores: np.ndarray,
         raise ValueError('a reliability diagram needs probabilities (N, C), '
                          f'each row with a sum of 1, got {scores.shape}')
     top, right = scores.max(1), scores.argmax(1) == labels
-    bins = np.ceil(top * num_bins).astype(int).clip(1, num_bins) - 1
+    bins = confidence_bins(top, num_bins)
     counts = np.bincount(bins, minlength=num_bins)
     hits = np.bincount(bins[right], minlength=num_bins)
     empty = np.where(counts > 0, counts, np.nan)

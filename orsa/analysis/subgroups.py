@@ -1,9 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""How a model does on kinds of faces: what ``subgroups.py`` does."""
+"""Accuracy on subgroups of faces: what ``subgroups.py`` does."""
 import argparse
 import copy
 import csv
 import os.path as osp
+from collections import Counter
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import cv2
@@ -22,7 +23,7 @@ from orsa.utils.markdown import markdown_table
 from .inputs import analysis_parser, read_config
 
 # Mean difference between the largest and the smallest channel of a pixel, of
-# 255, below which a picture is grey.
+# 255, below which an image is grey.
 GREY = 1.
 # Of turn_of: the bounds between facing, half turned and turned.
 TURNS = (.15, .35)
@@ -37,7 +38,7 @@ SOURCES = 'sources.csv'
 
 
 class Group(NamedTuple):
-    """The figures of some of the faces.
+    """The accuracy on some of the faces.
 
     Attributes:
         attribute (str): By what the faces are divided.
@@ -46,9 +47,9 @@ class Group(NamedTuple):
         right (int): How many of them are recognised.
         interval (tuple[float, float]): Wilson's 95% interval of the accuracy,
             in percent.
-        by_labels (float): What the accuracy would be if each expression were
-            recognised here as often as over all faces, in percent: a group
-            may be easier by its expressions alone.
+        by_labels (float): The accuracy, in percent, if each expression were
+            recognised here as often as over all faces: a group may be easier
+            by its expressions alone.
     """
     attribute: str
     name: str
@@ -64,7 +65,7 @@ class Group(NamedTuple):
 
 
 def is_grey(image: np.ndarray) -> bool:
-    """Whether a picture (H, W, 3) uint8 has no colour."""
+    """Whether an image (H, W, 3) uint8 has no colour."""
     spread = image.max(2).astype(np.int16) - image.min(2)
     return float(spread.mean()) < GREY
 
@@ -72,9 +73,8 @@ def is_grey(image: np.ndarray) -> bool:
 def turn_of(points: np.ndarray) -> float:
     """How far a face is turned to a side, from its landmarks.
 
-    The tip of the nose is as far from both ends of the jaw line in a face seen
-    from the front. This is no angle: what it is in degrees depends on the
-    head.
+    In a face seen from the front the tip of the nose is as far from both ends
+    of the jaw line. This is no angle in degrees.
 
     Args:
         points (np.ndarray): (68, 2), 300-W order, pixels.
@@ -93,7 +93,7 @@ def light_of(image: np.ndarray, points: Optional[np.ndarray]) -> float:
     Args:
         image (np.ndarray): (H, W, 3) BGR uint8.
         points (np.ndarray, optional): (68, 2) pixels, what they enclose is
-            the face. None takes the whole picture.
+            the face. None takes the complete image.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     if points is None:
@@ -106,11 +106,10 @@ def light_of(image: np.ndarray, points: Optional[np.ndarray]) -> float:
 def attributes(dataset, cfg: dict, types: Sequence[str] = ()) -> dict:
     """What is known of the faces of a data set, beside their expression.
 
-    Measured on each picture: grey or colour, how light it is (by thirds of
-    the faces) and, with 68 landmarks, how far it is turned. Read where it
-    lies in the data's folder: the type of real occlusion (a list in RAN's
-    format), the source and how many pictures of the person there are
-    (``sources.csv``).
+    Measured on each image: grey or colour, brightness (by thirds of the
+    faces) and, with 68 landmarks, rotation. Read from the data's folder: the
+    type of real occlusion (a list in RAN's format), the source and the number
+    of images of the person (``sources.csv``).
 
     Args:
         dataset (FERDataset): The faces.
@@ -123,74 +122,66 @@ def attributes(dataset, cfg: dict, types: Sequence[str] = ()) -> dict:
         name.
 
     Raises:
-        ValueError: If a picture cannot be read.
+        ValueError: If an image cannot be read, or has no file.
     """
-    found: Dict[str, Dict[str, str]] = {
-        'picture': {},
-        'turned (by landmarks)': {}
-    }
-    light = {}
+    grey, turned, light = {}, {}, {}
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         name = info['name']
         if 'img_path' not in info:
             raise ValueError(f"'{name}' of {type(dataset).__name__} has no "
-                             'file: subgroups are of pictures on the disk')
+                             'file: subgroups are of images on the disk')
         image, reason = dataset.read_image(info)
         if image is None:
             raise ValueError(f"'{info['img_path']}' cannot be read: {reason}")
         points = info.get('gt_keypoints')
         points = None if points is None else np.asarray(points)[0]
-        found['picture'][name] = 'grey' if is_grey(image) else 'colour'
+        grey[name] = 'grey' if is_grey(image) else 'colour'
         light[name] = light_of(image, points)
         if points is not None:
-            turn = np.searchsorted(TURNS, turn_of(points), side='right')
-            found['turned (by landmarks)'][name] = _TURNED[turn]
-    found['light of the face'] = _thirds(light)
-    found.update(_listed(dataset, cfg, types))
-    found.update(_sources(dataset, list(light)))
+            turned[name] = _TURNED[np.searchsorted(
+                TURNS, turn_of(points), side='right')]
+    bounds = np.quantile(list(light.values()), (1 / 3, 2 / 3))
+    thirds = np.searchsorted(bounds, list(light.values()), side='right')
+    found = {
+        'picture': grey,
+        'turned (by landmarks)': turned,
+        'light of the face': dict(zip(light,
+                                      np.array(_LIGHT)[thirds])),
+        'in front of it': _listed(dataset, cfg, list(grey), types),
+        **_sources(dataset, list(grey))
+    }
     return {k: v for k, v in found.items() if v}
 
 
-def _thirds(values: Dict[str, float]) -> Dict[str, str]:
-    bounds = np.quantile(list(values.values()), (1 / 3, 2 / 3))
-    return {
-        k: _LIGHT[np.searchsorted(bounds, v, side='right')]
-        for k, v in values.items()
-    }
-
-
-def _listed(dataset, cfg: dict, types: Sequence[str]) -> dict:
-    """By what really covers them."""
+def _listed(dataset, cfg: dict, names: Sequence[str],
+            types: Sequence[str]) -> Dict[str, str]:
+    """By what is really in front of them."""
     root = osp.expanduser(dataset.data_root or '')
     path = next((n for n in LIST_NAMES if osp.isfile(osp.join(root, n))), None)
     if path is None:
         return {}
     listed, kinds = read_list(dataset, cfg, path)
     known = {str(k): name for k, name in enumerate(types, 1)}
-    groups = {
-        dataset.get_data_info(i)['name']: _NOTHING
-        for i in range(len(dataset))
-    }
+    groups = dict.fromkeys(names, _NOTHING)
     for name in listed:
         kind = kinds.get(name, '')
         groups[name] = known.get(kind, f'type {kind}' if kind else 'listed')
-    return {'in front of it': groups}
+    return groups
 
 
-def _sources(dataset, names: Sequence[str]) -> dict:
-    """By where the pictures come from, and how many there are of a person."""
+def _sources(dataset, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
+    """By where the images are from, and how many there are of a person."""
     path = osp.join(osp.expanduser(dataset.data_root or ''), SOURCES)
     if not osp.isfile(path):
         return {}
     with open(path, encoding='utf-8', newline='') as file:
         rows = {r['name']: r for r in csv.DictReader(file)}
-    lacking = [name for name in names if name not in rows]
-    if lacking:
-        raise ValueError(f"'{path}' has no line of {lacking[0]} and "
-                         f'{len(lacking) - 1} other faces')
-    persons = [rows[name]['identity'] for name in names]
-    counts = {p: persons.count(p) for p in set(persons)}
+    missing = [name for name in names if name not in rows]
+    if missing:
+        raise ValueError(f"'{path}' has no line of {missing[0]} and "
+                         f'{len(missing) - 1} other faces')
+    counts = Counter(rows[name]['identity'] for name in names)
     found = {}
     if all('source_image' in rows[name] for name in names):
         found['source'] = {
@@ -200,8 +191,11 @@ def _sources(dataset, names: Sequence[str]) -> dict:
             for name in names
         }
     found['pictures of the person'] = {
-        name: _PERSONS[(counts[p] > 1) + (counts[p] > 4)]
-        for name, p in zip(names, persons)
+        name:
+        _PERSONS[np.searchsorted((2, 5),
+                                 counts[rows[name]['identity']],
+                                 side='right')]
+        for name in names
     }
     return found
 

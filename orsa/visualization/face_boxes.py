@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The faces of a photograph or a frame, framed and named."""
+"""The faces of an image or a frame of a video, with boxes and labels."""
 import functools
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -9,8 +9,7 @@ import numpy as np
 from orsa.utils.face_regions import LAPA_PALETTE
 from .annotations import draw_annotations
 
-# RGB of the Okabe-Ito palette, which colour-blind people tell apart: frame
-# and label, and the letters on it. What is unsure is dashed as well.
+# RGB: box and label, and the letters on it; unsure ones are dashed as well
 _SURE = ((0, 114, 178), (255, 255, 255))
 _UNSURE = ((230, 159, 0), (0, 0, 0))
 _SMALLEST_FONT = 12
@@ -19,7 +18,7 @@ Rect = Tuple[int, int, int, int]
 
 
 def label_of(face: Any) -> str:
-    """What is written at a face.
+    """The label of a face.
 
     Args:
         face (Any): With ``expression``, ``confidence``, ``covered``,
@@ -27,14 +26,14 @@ def label_of(face: Any) -> str:
 
     Returns:
         str: Such as 'happiness 87%', 'unsure: sadness 31%' or
-        '62% covered: sadness 31%'; a track's number in front.
+        '62% occluded: sadness 31%'; a track's number in front.
     """
-    said = f'{face.expression} {face.confidence:.0%}'
+    label = f'{face.expression} {face.confidence:.0%}'
     if face.abstain:
-        hidden = any('visible' in reason for reason in face.reasons)
-        said = (f'{face.covered:.0%} covered: {said}'
-                if hidden else f'unsure: {said}')
-    return said if face.track is None else f'#{face.track} {said}'
+        occluded = any('visible' in reason for reason in face.reasons)
+        reason = f'{face.covered:.0%} occluded' if occluded else 'unsure'
+        label = f'{reason}: {label}'
+    return label if face.track is None else f'#{face.track} {label}'
 
 
 def draw_faces(image: np.ndarray,
@@ -43,20 +42,20 @@ def draw_faces(image: np.ndarray,
                parsing: bool = False,
                min_side: int = 640,
                max_side: int = 2048) -> np.ndarray:
-    """Draw the faces of a picture into it, each with its label.
+    """Draw the faces of an image into it, each with its label.
 
-    A frame is blue and closed where the model is sure, orange and dashed
-    where it abstains. Labels are where they cover neither each other nor, if
-    it can be, another face; one for which there is no place is left out.
+    A box is blue and closed where the model is sure, orange and dashed where
+    it abstains. Labels overlap neither each other nor, if possible, another
+    face; one for which there is no place is left out.
 
     Args:
         image (np.ndarray): (H, W, 3), BGR uint8.
         faces (Sequence): :class:`orsa.apis.FaceResult`, or what has its
             attributes.
         landmarks (bool): Whether to draw them. Defaults to True.
-        parsing (bool): Whether to colour the parts of the faces.
+        parsing (bool): Whether to colour the face regions.
             Defaults to False.
-        min_side (int): A picture whose longer side is less is made larger, so
+        min_side (int): An image whose longer side is less is made larger, so
             that labels can be read. Defaults to 640.
         max_side (int): A larger one is made smaller. Defaults to 2048.
 
@@ -93,7 +92,7 @@ def _rect(box: Sequence[float], scale: float, shape: Tuple) -> Rect:
 
 
 def _with_parsing(image: np.ndarray, faces: Sequence[Any]) -> np.ndarray:
-    whole = np.zeros(image.shape[:2], np.uint8)
+    seg_map = np.zeros(image.shape[:2], np.uint8)
     for face in faces:
         if face.parsing is not None:
             here = cv2.warpAffine(
@@ -101,9 +100,12 @@ def _with_parsing(image: np.ndarray, faces: Sequence[Any]) -> np.ndarray:
                 face.matrix,
                 image.shape[1::-1],
                 flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-            whole = np.where(here > 0, here, whole)
+            seg_map = np.where(here > 0, here, seg_map)
     return draw_annotations(
-        image, seg_map=whole, palette=LAPA_PALETTE, size=max(image.shape[:2]))
+        image,
+        seg_map=seg_map,
+        palette=LAPA_PALETTE,
+        size=max(image.shape[:2]))
 
 
 def _dots(image: np.ndarray, points: np.ndarray, scale: float, box: Rect,
@@ -122,7 +124,7 @@ def _frame(image: np.ndarray, box: Rect, rgb: Tuple, width: int,
     lines = list(zip(corners, corners[1:]))
     if dashed:
         lines = [dash for line in lines for dash in _dashes(*line, 6 * width)]
-    # a dark edge, for pictures in the colour of the frame
+    # a dark edge, for images in the colour of the box
     for colour, thickness in (((0, 0, 0), width + 2), (rgb[::-1], width)):
         for start, end in lines:
             cv2.line(image, start, end, colour, thickness)
@@ -139,7 +141,7 @@ def _label(image: np.ndarray, faces: Sequence[Any], boxes: Sequence[Rect],
            width: int) -> None:
     usual = max(15, round(max(image.shape[:2]) / 50))
     taken: List[Rect] = []
-    # the largest first: it is what the picture shows
+    # the largest first: it is what the image shows
     order = sorted(range(len(faces)), key=lambda i: -_area(boxes[i]))
     for i in order:
         colours = _UNSURE if faces[i].abstain else _SURE
@@ -157,7 +159,7 @@ def _label(image: np.ndarray, faces: Sequence[Any], boxes: Sequence[Rect],
 
 def _place(shape: Tuple, patch: Tuple, box: Rect, others: Sequence[Rect],
            taken: Sequence[Rect], width: int) -> Optional[Rect]:
-    """Where a label covers least; None if it would cover another label."""
+    """Where a label overlaps other faces least, and no other label."""
     height, length = patch[:2]
     x0, y0, x1, y1 = box
     gap = width // 2 + 1
@@ -190,7 +192,7 @@ def _common(one: Rect, other: Rect) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _text(text: str, size: int, paper: Tuple, ink: Tuple) -> np.ndarray:
-    """A line of text as a picture (h, w, 3), BGR uint8."""
+    """A line of text as an image (h, w, 3), BGR uint8."""
     from matplotlib import font_manager
     from PIL import Image, ImageDraw, ImageFont
     font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)

@@ -1,15 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from typing import Dict, Optional, Sequence
 
-import cv2
 import numpy as np
 
 from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE, LINES_68
 from orsa.utils.own_files import MARK
+from .annotations import draw_annotations
 from .figures import saved_figure
 from .palettes import COLOURS
 
-# Side of the images of the face, in pixels.
+# Longer side of the images of the face, at least, in pixels.
 _SIDE = 384
 
 
@@ -43,60 +43,44 @@ def draw_face_card(face: np.ndarray,
 
     Raises:
         ValueError: If ``parsing`` is of another size than the face, or has a
-            class without a name.
+            class without a name or colour.
     """
+    if parsing is not None and parsing.max() >= min(
+            len(classes), len(palette)):
+        raise ValueError(
+            f'parsing has the class {parsing.max()}, but there '
+            f'are {len(classes)} names and {len(palette)} colours')
+    size = max(_SIDE, *face.shape[:2])
+    panels = dict(face=draw_annotations(face, size=size))
     if parsing is not None:
-        _check_parsing(parsing, face, min(len(classes), len(palette)))
-    panels = 2 + (parsing is not None)
+        panels['parsing'] = draw_annotations(
+            face, seg_map=parsing, palette=palette, size=size)
     with saved_figure(
-            out, (3.9 * panels + .6, 4.3),
-            columns=panels,
+            out, (3.9 * len(panels) + 4.5, 4.3),
+            columns=len(panels) + 1,
             dpi=110,
             metadata=dict(Software=MARK)) as (figure, axes):
-        image = _enlarge(cv2.cvtColor(face, cv2.COLOR_BGR2RGB))
-        _show(axes[0], image, 'face' if landmarks is None else 'landmarks')
+        for axis, (name, image) in zip(axes, panels.items()):
+            # in pixels of the face, whose borders are at halves
+            axis.imshow(
+                image[..., ::-1],
+                extent=(-.5, face.shape[1] - .5, face.shape[0] - .5, -.5))
+            axis.set_title(name, fontsize=11)
+            axis.set_axis_off()
         if landmarks is not None:
-            _draw_landmarks(axes[0], landmarks, face.shape[1], face.shape[0])
+            _draw_landmarks(axes[0], np.asarray(landmarks)[:, :2])
         if parsing is not None:
-            mask = _enlarge(parsing, cv2.INTER_NEAREST)
-            _show(axes[1], _overlay(image, mask, palette), 'parsing')
-            _draw_legend(axes[1], mask, classes, palette)
+            _draw_legend(axes[1], np.unique(parsing), classes, palette)
         _draw_scores(axes[-1], scores)
         figure.suptitle(title)
 
 
-def _check_parsing(parsing: np.ndarray, face: np.ndarray, count: int) -> None:
-    if parsing.shape != face.shape[:2]:
-        raise ValueError(f'parsing should be of the size of the face, '
-                         f'{face.shape[:2]}, but is {parsing.shape}')
-    if parsing.max() >= count:
-        raise ValueError(f'parsing has the class {parsing.max()}, but there '
-                         f'are names and colours for {count}')
-
-
-def _enlarge(image: np.ndarray,
-             interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
-    scale = max(_SIDE / max(image.shape[:2]), 1.)
-    return cv2.resize(
-        image, None, fx=scale, fy=scale, interpolation=interpolation)
-
-
-def _show(axis, image: np.ndarray, title: str) -> None:
-    axis.imshow(image, extent=(0, image.shape[1], image.shape[0], 0))
-    axis.set_title(title, fontsize=11)
-    axis.set_axis_off()
-
-
-def _draw_landmarks(axis, landmarks: np.ndarray, width: int,
-                    height: int) -> None:
-    left, right, bottom, top = axis.images[0].get_extent()
-    points = (np.asarray(landmarks)[:, :2] + .5) * (right / width,
-                                                    bottom / height)
+def _draw_landmarks(axis, points: np.ndarray) -> None:
+    axis.set_title('landmarks', fontsize=11)
+    axis.autoscale(False)  # a point outside does not shrink the image
     if len(points) == 68:
         for start, stop, closed in LINES_68:
-            line = points[start:stop]
-            if closed:
-                line = np.concatenate([line, line[:1]])
+            line = points[[*range(start, stop), *[start] * closed]]
             axis.plot(*line.T, color='white', linewidth=1.1, alpha=.8)
     axis.scatter(
         *points.T,
@@ -105,26 +89,17 @@ def _draw_landmarks(axis, landmarks: np.ndarray, width: int,
         edgecolors='black',
         linewidths=.5,
         zorder=3)
-    # a point outside does not make the image smaller
-    axis.set(xlim=(left, right), ylim=(bottom, top))
 
 
-def _overlay(image: np.ndarray, mask: np.ndarray,
-             palette: Sequence[Sequence[int]]) -> np.ndarray:
-    colours = np.array(palette, np.float32)[mask]
-    alpha = np.where(mask > 0, .55, 0.)[..., None]
-    return (image * (1 - alpha) + colours * alpha).round().astype(np.uint8)
-
-
-def _draw_legend(axis, mask: np.ndarray, classes: Sequence[str],
+def _draw_legend(axis, present: Sequence[int], classes: Sequence[str],
                  palette: Sequence[Sequence[int]]) -> None:
-    from matplotlib.patches import Patch
+    from matplotlib.patches import Patch  # saves start-up
     handles = [
         Patch(
             facecolor=np.array(palette[k]) / 255,
             edgecolor='black',
             linewidth=.5,
-            label=classes[k]) for k in np.unique(mask) if k
+            label=classes[k]) for k in present if k
     ]
     if handles:
         axis.legend(
@@ -139,15 +114,13 @@ def _draw_legend(axis, mask: np.ndarray, classes: Sequence[str],
 
 
 def _draw_scores(axis, scores: Dict[str, float]) -> None:
-    names, values = list(scores), list(scores.values())
-    best = int(np.argmax(values))
-    colours = [
-        COLOURS[1] if i == best else '#9AA5B1' for i in range(len(names))
-    ]
-    bars = axis.barh(names, values, color=colours)
+    values = list(scores.values())
+    bars = axis.barh(
+        list(scores),
+        values,
+        color=[COLOURS[1] if v == max(values) else '#9AA5B1' for v in values])
     axis.bar_label(bars, [f'{v:.2f}' for v in values], padding=3, fontsize=9)
-    axis.set(xlim=(0, 1.12), title='expression')
-    axis.title.set_fontsize(11)
-    axis.set_xticks([0, .5, 1])
+    axis.set(xlim=(0, 1.12), xticks=[0, .5, 1])
+    axis.set_title('expression', fontsize=11)
     axis.invert_yaxis()
     axis.spines[['top', 'right']].set_visible(False)

@@ -61,6 +61,14 @@ def in_rows(images: List[np.ndarray], columns: int) -> np.ndarray:
     ])
 
 
+def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image resized, by area if it becomes smaller."""
+    smaller = max(image.shape[:2]) > max(width, height)
+    return cv2.resize(
+        image, (width, height),
+        interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+
+
 def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
     """Fit an image into a white square, without distorting it.
 
@@ -71,16 +79,40 @@ def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
     Returns:
         np.ndarray: Shape (size, size, 3).
     """
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    height, width = (max(1, round(scale * n)) for n in (height, width))
-    image = cv2.resize(
-        image, (width, height),
-        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    scale = size / max(image.shape[:2])
+    height, width = (max(1, round(scale * n)) for n in image.shape[:2])
     square = blank(size, size)
     top, left = (size - height) // 2, (size - width) // 2
-    square[top:top + height, left:left + width] = image
+    square[top:top + height, left:left + width] = fit(image, width, height)
     return square
+
+
+def captioned(image: np.ndarray,
+              lines: Sequence[str],
+              size: int,
+              colour: Optional[Sequence[int]] = None,
+              max_lines: int = 2) -> np.ndarray:
+    """An image with lines of text below it.
+
+    Args:
+        image (np.ndarray): (H, W, 3), BGR uint8.
+        lines (Sequence[str]): The text.
+        size (int): Side of the image, in pixels.
+        colour (Sequence[int], optional): BGR of a frame and the first line.
+            Defaults to None, no frame.
+        max_lines (int): Room for so many lines. Defaults to 2.
+
+    Returns:
+        np.ndarray: (size + 14 + 15 * max_lines, size + 12, 3).
+    """
+    cell = blank(size + 14 + 15 * max_lines, size + 12)
+    if colour:
+        cell[2:size + 10, 2:size + 10] = colour
+    cell[6:6 + size, 6:6 + size] = fit(image, size, size)
+    for index, line in enumerate(lines):
+        put_text(cell, line, (6, size + 23 + 15 * index),
+                 INK if index else colour or INK, size)
+    return cell
 
 
 def spread(labels: Sequence[int], count: int) -> np.ndarray:
@@ -144,11 +176,36 @@ def draw_class_grid(samples: Dict[str, Sequence[np.ndarray]],
 # --------------------------------------------------------------- predictions
 
 
-def draw_prediction_grid(faces: Iterable[Face],
-                         out: str,
-                         columns: int = 8,
-                         size: int = 128) -> None:
-    """Draw faces with what was predicted for them, as one image.
+def prediction_cell(image: np.ndarray,
+                    truth: str,
+                    predicted: str,
+                    score: float,
+                    *notes: str,
+                    size: int = 128) -> np.ndarray:
+    """One face of :func:`prediction_grid`.
+
+    Args:
+        image (np.ndarray): (H, W, 3), BGR uint8.
+        truth (str): The true expression.
+        predicted (str): The predicted one.
+        score (float): Its score, in [0, 1].
+        *notes (str): More lines below.
+        size (int): Side of the face, in pixels. Defaults to 128.
+
+    Returns:
+        np.ndarray: See :func:`captioned`.
+    """
+    right = truth == predicted
+    lines = [f'{predicted} {100 * score:.0f}%']
+    lines += [] if right else [f'is {truth}']
+    return captioned(image, [*lines, *notes], size, BLUE if right else ORANGE,
+                     2 + len(notes))
+
+
+def prediction_grid(faces: Iterable[Face],
+                    columns: int = 8,
+                    size: int = 128) -> np.ndarray:
+    """Faces with what was predicted for them, as one image.
 
     A right prediction has a blue frame and one line; a wrong one an orange
     frame and the true expression below.
@@ -156,78 +213,42 @@ def draw_prediction_grid(faces: Iterable[Face],
     Args:
         faces (Iterable[tuple]): Per face the image (H, W, 3) as BGR uint8,
             the true expression, the predicted one and its score in [0, 1].
-        out (str): The PNG to write.
         columns (int): Faces in a row. Defaults to 8.
         size (int): Side of a face, in pixels. Defaults to 128.
-    """
-    save_image(prediction_grid(faces, columns, size), out)
 
-
-def prediction_grid(faces: Iterable[Face],
-                    columns: int = 8,
-                    size: int = 128) -> np.ndarray:
-    """The image of :func:`draw_prediction_grid`, (H, W, 3), BGR uint8.
-
-    Args:
-        faces (Iterable[tuple]): As there.
-        columns (int): As there.
-        size (int): As there.
+    Returns:
+        np.ndarray: (H, W, 3), BGR uint8.
 
     Raises:
         ValueError: If there is no face.
     """
-    cells = [prediction_cell(*face, size) for face in faces]
+    cells = [prediction_cell(*face, size=size) for face in faces]
     if not cells:
         raise ValueError('there is no face to draw')
     return in_rows(cells, min(columns, len(cells)))
 
 
-def prediction_cell(image: np.ndarray,
-                    truth: str,
-                    predicted: str,
-                    score: float,
-                    size: int = 128,
-                    note: Optional[str] = None) -> np.ndarray:
-    """Draw one face of :func:`draw_prediction_grid`.
+def draw_prediction_grid(faces: Iterable[Face], out: str, **kwargs) -> None:
+    """Write the image of :func:`prediction_grid`.
 
     Args:
-        image (np.ndarray): (H, W, 3), BGR uint8.
-        truth (str): The true expression.
-        predicted (str): The predicted one.
-        score (float): Its score, in [0, 1].
-        size (int): Side of the face, in pixels. Defaults to 128.
-        note (str, optional): One more line below. Defaults to None.
-
-    Returns:
-        np.ndarray: (size + 44, size + 12, 3), 15 more rows for a note.
+        faces (Iterable[tuple]): As there.
+        out (str): The PNG to write.
+        **kwargs: As there.
     """
-    right = truth == predicted
-    cell = blank(size + 44 + 15 * (note is not None), size + 12)
-    colour = BLUE if right else ORANGE
-    cv2.rectangle(cell, (2, 2), (size + 9, size + 9), colour, -1)
-    cell[6:6 + size, 6:6 + size] = cv2.resize(
-        image, (size, size), interpolation=cv2.INTER_AREA)
-    lines = [f'{predicted} {100 * score:.0f}%']
-    lines += [] if right else [f'is {truth}']
-    lines += [] if note is None else [note]
-    for index, line in enumerate(lines):
-        put_text(cell, line, (6, size + 23 + 15 * index),
-                 INK if index else colour, size)
-    return cell
+    save_image(prediction_grid(faces, **kwargs), out)
 
 
-def draw_mistake_grid(rows: Dict[str, Sequence[Tuple[np.ndarray, str, str,
-                                                     float, str]]],
+def draw_mistake_grid(rows: Dict[str, Sequence[tuple]],
                       out: str,
                       columns: int = 8,
                       size: int = 128) -> None:
     """Draw wrongly classified faces, a heading for each true expression.
 
     Args:
-        rows (dict[str, list[tuple]]): By heading the faces under it: the
-            image (H, W, 3) as BGR uint8, the true expression, the predicted
-            one, its score in [0, 1] and the name of the file. A heading may
-            have no faces.
+        rows (dict[str, list[tuple]]): By heading the faces under it, as those
+            of :func:`prediction_grid`, and the name of the file. A heading
+            may have no faces.
         out (str): The PNG to write.
         columns (int): Faces in a row. Defaults to 8.
         size (int): Side of a face, in pixels. Defaults to 128.
@@ -242,22 +263,17 @@ def draw_mistake_grid(rows: Dict[str, Sequence[Tuple[np.ndarray, str, str,
     columns = max(min(columns, widest), 3)
     strips = []
     for heading, faces in rows.items():
-        width = columns * (size + 12)
-        strips.append(blank(30, width))
-        put_text(strips[-1], heading, (6, 21), INK, width - 12, .55)
-        if faces:
-            strips.append(
-                in_rows([
-                    prediction_cell(*face[:4], size, face[4]) for face in faces
-                ], columns))
+        strips.append(blank(30, columns * (size + 12)))
+        put_text(strips[-1], heading, (6, 21), scale=.55)
+        cells = [prediction_cell(*face, size=size) for face in faces]
+        strips += [in_rows(cells, columns)] if cells else []
     save_image(np.vstack(strips), out)
 
 
 # ----------------------------------------------------------------- occlusion
 
 
-def draw_occluder_grid(rows: Iterable[Tuple[str, Sequence[Tuple[np.ndarray,
-                                                                float]]]],
+def draw_occluder_grid(rows: Iterable[Tuple[str, Sequence[tuple]]],
                        out: str,
                        size: int = 128) -> None:
     """Draw occluded faces with their measured ratios, as one image.
@@ -278,17 +294,14 @@ def draw_occluder_grid(rows: Iterable[Tuple[str, Sequence[Tuple[np.ndarray,
                          f'but got {sorted(lengths)}')
     strips = []
     for title, faces in rows:
-        cells = [blank(size + 18, 96)]
+        cells = [
+            captioned(image, [f'{100 * ratio:.0f}%'], size, max_lines=1)
+            for image, ratio in faces
+        ]
+        heading = blank(len(cells[0]), 96)
         for i, line in enumerate(title.split()):
-            put_text(cells[0], line, (4, size // 2 + 16 * i), scale=.4)
-        for image, ratio in faces:
-            cell = blank(size + 18, size + 4)
-            mode = cv2.INTER_AREA if len(image) > size else cv2.INTER_CUBIC
-            cell[2:size + 2, 2:size + 2] = cv2.resize(
-                image, (size, size), interpolation=mode)
-            put_text(cell, f'{100 * ratio:.0f}%', (4, size + 14), scale=.4)
-            cells.append(cell)
-        strips.append(np.hstack(cells))
+            put_text(heading, line, (4, size // 2 + 16 * i))
+        strips.append(np.hstack([heading, *cells]))
     save_image(np.vstack(strips), out)
 
 
@@ -308,8 +321,7 @@ def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
     map are its extremes.
 
     Args:
-        faces (Iterable[tuple]): Per face the image (H, W, 3) as BGR uint8,
-            the true expression, the predicted one, its score in [0, 1] and
+        faces (Iterable[tuple]): Per face those of :func:`prediction_grid` and
             the weights (N, h, w) of N = h * w landmark tokens.
         out (str): The PNG to write.
         columns (int): Faces in a row. Defaults to 2.
@@ -318,36 +330,28 @@ def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
     Raises:
         ValueError: If there is no face.
     """
-    strips = [_attention_strip(*face, size) for face in faces]
+    strips = []
+    for *face, weights in faces:
+        # a landmark token is a place too, in the same grid
+        half = len(weights) // 2
+        maps = {
+            'all landmarks': weights.mean(0),
+            'upper half': weights[:half].mean(0),
+            'lower half': weights[half:].mean(0)
+        }
+        lowest = min(m.min() for m in maps.values())
+        span = max(m.max() for m in maps.values()) - lowest
+        cells = [prediction_cell(*face, size=size)]
+        for name, values in maps.items():
+            heat = ((values - lowest) / max(span, 1e-12)).astype(np.float32)
+            heat = cv2.resize(heat, (size, size))
+            cells.append(
+                captioned(
+                    overlay_heat(fit(face[0], size, size), heat), [
+                        name, f'{100 * values.min():.1f} to '
+                        f'{100 * values.max():.1f}% a place'
+                    ], size))
+        strips.append(np.hstack([*cells, blank(len(cells[0]), 16)]))
     if not strips:
         raise ValueError('there is no face to draw')
     save_image(in_rows(strips, min(columns, len(strips))), out)
-
-
-def _attention_strip(image: np.ndarray, truth: str, predicted: str,
-                     score: float, weights: np.ndarray,
-                     size: int) -> np.ndarray:
-    # a landmark token is a place too, in the same grid
-    half = len(weights) // 2
-    maps = {
-        'all landmarks': weights.mean(0),
-        'upper half': weights[:half].mean(0),
-        'lower half': weights[half:].mean(0)
-    }
-    lowest = min(m.min() for m in maps.values())
-    span = max(m.max() for m in maps.values()) - lowest
-    face = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    cells = [prediction_cell(face, truth, predicted, score, size)]
-    for name, values in maps.items():
-        cell = np.full_like(cells[0], 255)
-        heat = cv2.resize(
-            ((values - lowest) / max(span, 1e-12)).astype(np.float32),
-            (size, size),
-            interpolation=cv2.INTER_LINEAR)
-        cell[6:6 + size, 6:6 + size] = overlay_heat(face, heat)
-        put_text(cell, name, (6, size + 23), INK, size)
-        put_text(
-            cell, f'{100 * values.min():.1f} to {100 * values.max():.1f}% '
-            'a place', (6, size + 38), INK, size)
-        cells.append(cell)
-    return np.hstack([*cells, blank(len(cells[0]), 16)])

@@ -50,6 +50,8 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         (_LOSS_EDGES, 'tests/test_models/test_heads/test_dan_head.py'),
     },
     metrics={
+        'orsa/evaluation/metrics/calibration_error.py':
+        ('tests/test_evaluation/test_fer_metric_edges.py', ),
         'orsa/evaluation/metrics/fer_metric.py':
         ('tests/test_evaluation/test_fer_metric_edges.py',
          'tests/test_evaluation/test_fer_metric.py'),

@@ -140,7 +140,7 @@ def test_sheet_of_mistakes(faces, tmp_path, monkeypatch):
     picture = cv2.imread(
         str(faces / f'basic/Image/aligned/test_{first:04d}_aligned.jpg'))
     shown = cv2.resize(picture, (32, 32))
-    shown = cv2.resize(shown, (128, 128), interpolation=cv2.INTER_AREA)
+    shown = cv2.resize(shown, (128, 128), interpolation=cv2.INTER_CUBIC)
     cell = cv2.imread(str(out))[36:164, 6:134].astype(int)
     assert np.abs(cell - shown).mean() < 3
 

@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 import orsa
 from orsa.apis import build_model, load_config, testing
 from orsa.datasets import OccludeFace
-from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+from orsa.evaluation.metrics import expected_calibration_error
 from orsa.studies import occlusion_suite
 from orsa.studies.occlusion_metrics import (accuracy_interval, area_under,
                                             drop, frequent_turns, turns)

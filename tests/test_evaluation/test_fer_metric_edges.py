@@ -7,8 +7,7 @@ from mmengine.evaluator import Evaluator
 from mmpretrain.structures import DataSample
 
 from orsa.evaluation import FERMetric
-from orsa.evaluation.metrics import fer_metric
-from orsa.evaluation.metrics.fer_metric import expected_calibration_error
+from orsa.evaluation.metrics import expected_calibration_error, fer_metric
 
 
 def naive_error(scores, target, num_bins):

@@ -129,7 +129,7 @@ def test_vis_cam(call, folder, tmp_path, capsys):
     # the face, then the same with its map, each in a frame
     left, right = np.split(sheet[6:134], 2, axis=1)
     shown = cv2.resize(cv2.imread(str(face)), (32, 32))
-    shown = cv2.resize(shown, (128, 128), interpolation=cv2.INTER_AREA)
+    shown = cv2.resize(shown, (128, 128), interpolation=cv2.INTER_CUBIC)
     assert np.abs(left[:, 6:134].astype(int) - shown).mean() < 3
     assert np.abs(right[:, 6:134].astype(int) - shown).mean() > 8
     with pytest.raises(SystemExit, match='2'):

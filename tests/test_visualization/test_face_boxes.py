@@ -36,7 +36,7 @@ def test_labels_say_what_is_unsure():
     unsure = face((0, 0, 9, 9), confidence=.31, reasons=('low confidence', ))
     assert label_of(unsure) == 'unsure: happiness 31%'
     hidden = face((0, 0, 9, 9), reasons=('too little of it is visible', ))
-    assert label_of(hidden) == '62% covered: happiness 87%'
+    assert label_of(hidden) == '62% occluded: happiness 87%'
 
 
 def test_frames_are_where_faces_are():

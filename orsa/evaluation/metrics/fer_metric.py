@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os.path as osp
-from typing import Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -10,51 +10,14 @@ from mmengine.logging import print_log
 from orsa.registry import METRICS
 from orsa.utils.classes import common_classes
 from orsa.utils.fileio import dump_json
+from .calibration_error import ArrayLike, expected_calibration_error, to_array
 
-ArrayLike = Union[torch.Tensor, np.ndarray, Sequence]
 PER_CLASS = ('recall', 'precision', 'f1')
-
-
-def _array(values: ArrayLike) -> np.ndarray:
-    if isinstance(values, torch.Tensor):
-        # numpy has no bfloat16
-        values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
-    return np.asarray(values)
 
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """100 * part / whole, NaN where there is nothing to divide by."""
     return 100. * part / np.where(whole > 0, whole, np.nan)
-
-
-def expected_calibration_error(scores: ArrayLike,
-                               target: ArrayLike,
-                               num_bins: int = 15) -> float:
-    """Expected calibration error of the most probable class, in percent.
-
-    `On Calibration of Modern Neural Networks
-    <https://arxiv.org/abs/1706.04599>`_: samples are binned by confidence into
-    equal widths; the gaps between mean confidence and accuracy are averaged
-    with the bins' numbers of samples as weights.
-
-    Args:
-        scores (Tensor | np.ndarray | Sequence): Probabilities (N, C).
-        target (Tensor | np.ndarray | Sequence): Labels (N, ).
-        num_bins (int): Defaults to 15.
-
-    Returns:
-        float: NaN for no samples, and for rows that are no probabilities.
-    """
-    scores, target = _array(scores).astype(np.float64), _array(target)
-    if not len(scores) or scores.min() < 0 or (abs(scores.sum(1) - 1)
-                                               > 1e-2).any():
-        return float('nan')
-    confidence = scores.max(1)
-    gap = (scores.argmax(1) == target) - confidence
-    # bins are open below and closed above, the first one holds 0 as well
-    bins = np.ceil(confidence * num_bins).astype(int).clip(1, num_bins) - 1
-    return float(100 * abs(np.bincount(bins, gap)).sum() / len(scores))
 
 
 def _to_host(values: Iterable[torch.Tensor]) -> List[torch.Tensor]:
@@ -119,18 +82,6 @@ class FERMetric(BaseMetric):
         [[1, 0, 1], [0, 0, 0], [0, 0, 1]]
         >>> result['per_class']['happiness']['recall']
         50.0
-        >>> # ------------------- Use with Evaluator -------------------
-        >>> import torch
-        >>> from mmengine.evaluator import Evaluator
-        >>> from mmpretrain.structures import DataSample
-        >>> samples = [
-        ...     DataSample().set_gt_label(i % 2).set_pred_score(
-        ...         torch.tensor([0.9, 0.1])) for i in range(10)
-        ... ]
-        >>> evaluator = Evaluator(metrics=FERMetric(log_per_class=()))
-        >>> evaluator.process(samples)
-        >>> sorted(evaluator.evaluate(10))
-        ['accuracy', 'ece', 'macro_f1', 'uar']
     """
     # an empty string, for None makes MMEngine warn
     default_prefix: Optional[str] = ''
@@ -191,7 +142,7 @@ class FERMetric(BaseMetric):
         target = [int(r['gt_label']) for r in results]
         has_scores = bool(results) and 'pred_score' in results[0]
         pred = [
-            _array(r['pred_score']) if has_scores else int(r['pred_label'])
+            to_array(r['pred_score']) if has_scores else int(r['pred_label'])
             for r in results
         ]
         classes, mapping = meta.get('classes'), {}
@@ -358,7 +309,7 @@ class FERMetric(BaseMetric):
             ValueError: If the shapes do not match, a label is out of range or
                 a score is not finite.
         """
-        scores, target = _array(pred), _array(target).reshape(-1)
+        scores, target = to_array(pred), to_array(target).reshape(-1)
         if len(scores) != len(target) or scores.ndim > 2:
             raise ValueError(f'FERMetric: predictions {scores.shape} do not '
                              f'match {len(target)} labels')
