@@ -1,7 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import importlib
 import os
 
-# A damaged or hostile picture of a few bytes may claim a thousand million
+# A damaged or hostile image of a few bytes may claim a thousand million
 # pixels, and OpenCV would take 3 GB for it. It reads this when it is loaded.
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', '89478485')
 
@@ -22,13 +23,12 @@ def _read_checkpoints() -> None:
 # torch is not imported for it
 when_imported('mmengine.runner.checkpoint', _read_checkpoints)
 
+# These need the complete stack, which is imported when they are used.
+_LAZY = dict(
+    FERInferencer='orsa.apis', OcclusionSuite='orsa.studies.occlusion_suite')
+
 
 def __getattr__(name: str):
-    # what needs torch is imported when it is asked for
-    if name == 'FERInferencer':
-        from orsa.apis import FERInferencer
-        return FERInferencer
-    if name == 'OcclusionSuite':
-        from orsa.studies.occlusion_suite import OcclusionSuite
-        return OcclusionSuite
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'orsa' has no attribute {name!r}")

@@ -13,11 +13,11 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
+from orsa.datasets.seeding import SharedEpoch, seeded
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.image_files import IMAGE_SUFFIXES, file_fault, read_bytes
 from orsa.utils.image_reader import ImageError, decode_image, warn_notes
-from orsa.utils.seeding import SharedEpoch, seeded
 from .packed_files import BACKEND, PackedFiles
 from .subset_list import (listed_label, read_classes, read_lines, read_subset,
                           whole_number)

@@ -22,11 +22,11 @@ from mmengine.utils import ProgressBar
 
 from orsa.apis.model import load_config
 from orsa.engine.prior_cache import identity
+from orsa.models.utils.same_batch import provide
 from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.utils.fileio import atomic_path, disk_errors, dump_json, file_hash
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
                                     CacheError, PriorCache)
-from orsa.utils.same_batch import provide
 from orsa.version import __version__
 
 

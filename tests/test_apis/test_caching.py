@@ -23,10 +23,10 @@ from orsa.apis.training import add_train_arguments, train
 from orsa.datasets.drawing import draw_face
 from orsa.engine.prior_cache.identity import clean_pipeline
 from orsa.engine.prior_cache.serving import use_prior_cache
+from orsa.models.utils.same_batch import provide
 from orsa.prepare.cache_priors import (add_cache_arguments, build_priors,
                                        cache_priors)
 from orsa.utils.prior_cache import CacheError
-from orsa.utils.same_batch import provide
 
 CONFIG = """
 _base_ = 'orsa::_base_/default_runtime.py'
@@ -176,7 +176,7 @@ def test_cached_is_what_the_priors_give(made, split, flip):
             inputs=torch.stack([b['inputs'] for b in batch]),
             data_samples=[b['data_samples'] for b in batch]))
     inputs = data['inputs']
-    assert set(inputs.orsa_companions) == {'prior_parsing', 'prior_landmarks'}
+    assert set(inputs.orsa_auxiliary) == {'prior_parsing', 'prior_landmarks'}
     for prior in build_priors(cfg).values():
         live = prior(inputs.clone())  # a clone has no companions
         given = prior(inputs)

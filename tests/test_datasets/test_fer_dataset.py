@@ -12,8 +12,8 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
 from orsa.datasets import RAFDB, AffectNet, FERDataset, FERPlus, OccluFER
-from orsa.utils.seeding import (RepeatedIndex, SharedEpoch, seeded,
-                                set_dataset_epoch)
+from orsa.datasets.seeding import (RepeatedIndex, SharedEpoch, seeded,
+                                   set_dataset_epoch)
 
 LABELS = ['happiness', 'anger', 'happiness', 'fear', 'neutral', 'anger']
 

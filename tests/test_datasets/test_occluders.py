@@ -11,8 +11,8 @@ from orsa.datasets import (RAFDB, AsPoseSample, AsSegSample, OccludeFace,
                            PasteOccluder, RandomOccluder)
 from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import HELD, KINDS, SHARES, build_occluder
+from orsa.datasets.seeding import seeded
 from orsa.registry import TRANSFORMS
-from orsa.utils.seeding import seeded
 
 PLAIN = ('square', 'grid', 'patches', 'crop')
 WORN = ('sunglasses', 'mask', 'scarf', 'hat')

@@ -20,10 +20,10 @@ from orsa.datasets import (AsPoseSample, AsSegSample, Face300WDataset,
                            RandomFaceAffine)
 from orsa.datasets.face_landmarks import read_pts
 from orsa.datasets.face_parsing import read_labels
+from orsa.datasets.seeding import seeded
 from orsa.registry import DATASETS
 from orsa.utils.face_regions import (FACE_CLASSES, FLIP_68, LAPA_CLASSES,
                                      mirror_labels)
-from orsa.utils.seeding import seeded
 
 
 def test_flip_of_the_points_is_an_involution_of_mirrored_faces(faces_dir):

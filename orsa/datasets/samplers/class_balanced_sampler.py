@@ -8,8 +8,8 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from orsa.datasets.seeding import RepeatedIndex, set_dataset_epoch
 from orsa.registry import DATA_SAMPLERS
-from orsa.utils.seeding import RepeatedIndex, set_dataset_epoch
 
 
 def _labels(dataset: Sized) -> np.ndarray:

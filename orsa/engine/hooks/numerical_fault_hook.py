@@ -17,8 +17,8 @@ from orsa.engine.faults.batches import encode_batch, names_of
 from orsa.engine.faults.tracing import Origin, find_origin
 from orsa.registry import HOOKS
 from orsa.utils.fileio import AtomicBackend, dump_json
-from orsa.utils.seeding import seed_iteration
 from ..loops.steps import step_is_open
+from .reseed_hook import seed_iteration
 
 ACTIONS = ('stop', 'skip', 'lower_scale')
 

@@ -1,10 +1,29 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import random
+
+import numpy as np
+import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from orsa.datasets.seeding import set_dataset_epoch
 from orsa.registry import HOOKS
-from orsa.utils.seeding import seed_iteration, set_dataset_epoch
+
+
+def seed_iteration(seed: int, iteration: int, rank: int = 0) -> None:
+    """Seed all generators for one iteration of training.
+
+    Args:
+        seed (int): The run's.
+        iteration (int): From 0.
+        rank (int): Of the process. Defaults to 0.
+    """
+    entropy = np.random.SeedSequence((seed, iteration, rank))
+    first, second, third = entropy.generate_state(3)
+    random.seed(int(first))
+    np.random.seed(int(second))
+    torch.manual_seed(int(third))
 
 
 @HOOKS.register_module()

@@ -5,8 +5,8 @@ import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
+from orsa.models.utils.same_batch import same_batch
 from orsa.registry import LOOPS
-from orsa.utils.same_batch import same_batch
 from .epoch_train_loop import ResumesWithinEpoch
 
 

@@ -4,8 +4,8 @@ from typing import List, Sequence
 import torch
 from mmpretrain.models import ClsDataPreprocessor
 
+from orsa.models.utils.same_batch import provide
 from orsa.registry import MODELS
-from orsa.utils.same_batch import provide
 
 
 @MODELS.register_module()
@@ -16,7 +16,7 @@ class CompanionDataPreprocessor(ClsDataPreprocessor):
     (see :class:`orsa.LoadCachedPriors`), or which fold an image is in (see
     ``fold_checkpoints`` of :class:`orsa.FrozenPrior`). Such values are fields
     of the data samples; here they are stacked and attached to the batch, see
-    :func:`orsa.utils.same_batch.provide`. ``inputs`` stays one tensor.
+    :func:`orsa.models.utils.same_batch.provide`. ``inputs`` stays one tensor.
 
     Args:
         companions (Sequence[str]): Fields to take along. One that no sample

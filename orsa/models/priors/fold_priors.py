@@ -17,8 +17,8 @@ class FoldPriors:
     them than it will ever be again, and the classifier learns to trust it too
     much. Cross-fitting mends this: the prior is trained once for each fold,
     without that fold, and predicts for that fold alone. The auxiliary input
-    'fold' (B,) of the images (:func:`orsa.utils.same_batch.provide`) is the
-    fold of each; -1, or no such input, is the main model's.
+    'fold' (B,) of the images (:func:`orsa.models.utils.same_batch.provide`)
+    is the fold of each; -1, or no such input, is the main model's.
 
     This is no module: its copies are in no checkpoint, get no gradient and
     are never set to training mode.

@@ -4,7 +4,7 @@ pass over the same batch, the model of an image's fold, or the prior itself."""
 import torch
 import torch.nn as nn
 
-from orsa.utils.same_batch import compute_once, provided
+from orsa.models.utils.same_batch import compute_once, provided
 
 
 def prior_output(prior: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -17,7 +17,7 @@ def prior_output(prior: nn.Module, x: torch.Tensor) -> torch.Tensor:
     Returns:
         Tensor: What came with the images under ``prior.cache_key``, else the
         prior's own prediction; the same object again inside
-        :func:`orsa.utils.same_batch.same_batch`.
+        :func:`orsa.models.utils.same_batch.same_batch`.
 
     Raises:
         ValueError: If what came with the images has another shape.

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from orsa.models.backbones import MobileFaceNet
+from orsa.models.utils.same_batch import same_batch
 from orsa.registry import MODELS
-from orsa.utils.same_batch import same_batch
 
 
 def ir_net(*channels, **kwargs):

@@ -6,8 +6,8 @@ from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
 from orsa.models.data_preprocessors import CompanionDataPreprocessor
+from orsa.models.utils.same_batch import provided
 from orsa.registry import MODELS
-from orsa.utils.same_batch import provided
 
 NORM = dict(mean=[100., 110., 120.], std=[50., 60., 70.], to_rgb=True)
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn as nn
 
 from orsa.models.priors import FrozenPrior, skip_pretrained
+from orsa.models.utils.same_batch import provide, same_batch
 from orsa.registry import MODELS
 from orsa.utils.checkpoint_records import CheckpointError
-from orsa.utils.same_batch import provide, same_batch
 
 BACKBONE = dict(
     type='orsa.IRNet',

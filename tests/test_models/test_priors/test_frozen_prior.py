@@ -8,9 +8,9 @@ import torch.nn as nn
 from mmpretrain.engine.hooks import ClassNumCheckHook
 
 from orsa.models.priors import FrozenPrior, skip_pretrained
+from orsa.models.utils.same_batch import provide, same_batch
 from orsa.registry import MODELS
 from orsa.utils.checkpoint_records import CheckpointError
-from orsa.utils.same_batch import provide, same_batch
 
 TINY = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(4, 6)))
 

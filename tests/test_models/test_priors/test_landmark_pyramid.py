@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from orsa.models.priors import LandmarkPyramid
+from orsa.models.utils.same_batch import provide
 from orsa.registry import MODELS
-from orsa.utils.same_batch import provide
 
 ESTIMATOR = dict(
     type='mmpose.TopdownPoseEstimator',

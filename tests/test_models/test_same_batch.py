@@ -1,11 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A frozen prior computes once for a batch, and gets what comes with it."""
 import threading
 
 import pytest
 import torch
 
-from orsa.utils.same_batch import (compute_once, current_memory, provide,
-                                   provided, same_batch)
+from orsa.models.utils.same_batch import (compute_once, current_memory,
+                                          provide, provided, same_batch)
 
 
 class Counter:

@@ -58,21 +58,6 @@ def seeded(*entropy: Union[int, str]):
         torch.set_rng_state(saved[2])
 
 
-def seed_iteration(seed: int, iteration: int, rank: int = 0) -> None:
-    """Seed all generators for one iteration of training.
-
-    Args:
-        seed (int): The run's.
-        iteration (int): From 0.
-        rank (int): Of the process. Defaults to 0.
-    """
-    entropy = np.random.SeedSequence((seed, iteration, rank))
-    first, second, third = entropy.generate_state(3)
-    random.seed(int(first))
-    np.random.seed(int(second))
-    torch.manual_seed(int(third))
-
-
 class SharedEpoch:
     """A seed and an epoch in shared memory.
 
@@ -150,7 +135,7 @@ def set_dataset_epoch(dataset: object,
     """
     if hasattr(dataset, 'set_epoch'):
         if seed is None or not hasattr(dataset, 'seed'):
-            dataset.set_epoch(epoch)  # a foreign one, it knows no seed
+            dataset.set_epoch(epoch)  # of another library, without a seed
         else:
             dataset.set_epoch(epoch, seed)
         return
