@@ -36,7 +36,7 @@ setup(
     package_data={
         'orsa': [
             '.mim/model-index.yml', '.mim/configs/**/*', '.mim/tools/**/*',
-            'zoo/**/*', 'web/*.css'
+            'zoo/**/*', 'web/*.css', 'web/*.html'
         ]
     },
     include_package_data=False,

@@ -1,62 +1,58 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The page: what there is to see and to move, in gradio."""
+"""The page, in gradio."""
 import logging
 import os.path as osp
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import cv2
 import gradio as gr
 import numpy as np
 
 from orsa.datasets import OccludeFace
-from orsa.visualization import annotations
-from . import markup
-from .viewer import VARIANTS, Look, Refusal, Viewer
+from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE
+from orsa.visualization.annotations import draw_annotations, overlay_heat
+from .markup import MAPS, render
+from .viewer import VARIANTS, Found, Refusal, Viewer, synthetic_faces
 
 _NONE = 'none'
 _SIDE = 384  # of a face, in pixels
 _DOTS = 256  # the same with landmarks, which are a few pixels large
 _KEEP = 3600  # seconds
+_HIDE, _SHOW = gr.update(visible=False), gr.update(visible=True)
 
 
 def style() -> dict:
     """Theme and CSS; all files are gradio's own or the system's."""
     fonts = ('system-ui', '-apple-system', 'Segoe UI', 'Roboto', 'DejaVu Sans',
              'sans-serif')
-    with open(
-            osp.join(osp.dirname(__file__), 'style.css'),
-            encoding='utf-8') as file:
-        css = file.read()
     theme = gr.themes.Base(
         primary_hue='blue',
         font=fonts,
         font_mono=('ui-monospace', 'DejaVu Sans Mono', 'monospace'))
-    return dict(theme=theme, css=css)
+    return dict(
+        theme=theme, css_paths=osp.join(osp.dirname(__file__), 'style.css'))
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
+def _rgb(image: np.ndarray, side: Optional[int] = None) -> np.ndarray:
+    if side is not None:
+        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _large(image: np.ndarray) -> np.ndarray:
-    return _rgb(
-        cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC))
-
-
 def _failure(error: Exception) -> str:
-    """What the page says of it; what nobody expected goes to the log too."""
+    """The error on the page; an unexpected one is logged too."""
     if isinstance(error, Refusal):
-        return markup.error(str(error))
+        return render('error', str(error))
     logging.getLogger('orsa.web').error('a step failed', exc_info=error)
-    return markup.error(
-        f'This failed ({type(error).__name__}: {error}). Other pictures and '
-        'settings still work; the terminal has the details.')
+    return render(
+        'error', f'This failed ({type(error).__name__}: {error}). Other '
+        'images and settings still work; the terminal has the details.')
 
 
 class Steps:
-    """What happens when something is moved: values for the page.
+    """The reactions of the page: values of its components.
 
-    Nothing is raised, what fails is said on the page.
+    Nothing is raised, an error is shown on the page.
 
     Args:
         viewer (Viewer): The models.
@@ -65,127 +61,124 @@ class Steps:
     def __init__(self, viewer: Viewer):
         self.viewer = viewer
 
-    def look(self, path: Optional[str], aligned: bool) -> Tuple:
-        """Look at a picture.
+    def find(self, path: Optional[str], aligned: bool) -> Tuple:
+        """Find the faces in an upload.
 
         Returns:
-            tuple: The look, a message, the drawing, the choice of faces, and
+            tuple: The faces, a message, the drawing, the choice of faces, and
             whether what is below is shown.
         """
-        hidden = gr.update(visible=False)
         if path is None:
-            return None, markup.HINT, hidden, hidden, hidden
+            return None, render('hint'), _HIDE, _HIDE, _HIDE
         try:
-            look = self.viewer.look(path, aligned)
+            found = self.viewer.find(path, aligned)
         except Exception as error:
-            return None, _failure(error), hidden, hidden, hidden
+            return None, _failure(error), _HIDE, _HIDE, _HIDE
         choices = [(f'{i + 1}: {f.expression}' + ' (unsure)' * f.abstain, i)
-                   for i, f in enumerate(look.faces)]
-        several = len(choices) > 1
-        return (look, markup.found(len(choices), look.num_found),
-                gr.update(value=_rgb(look.drawing), visible=not aligned),
-                gr.update(choices=choices, value=0,
-                          visible=several), gr.update(visible=True))
+                   for i, f in enumerate(found.faces)]
+        return (found, render('found', len(choices), found.num_found),
+                gr.update(value=_rgb(found.drawing), visible=not aligned),
+                gr.update(choices=choices, value=0, visible=len(choices)
+                          > 1), _SHOW)
 
-    def face(self, look: Optional[Look], index: Optional[int]) -> Tuple:
-        """Look at one of its faces.
+    def face(self, found: Optional[Found], index: Optional[int]) -> Tuple:
+        """Show one of the faces.
 
         Returns:
             tuple: HTML of the scores, the face with landmarks, with its
-            parts, and HTML of the colours.
+            regions, and HTML of their colours.
         """
-        if look is None:
+        if found is None:
             return '', None, None, ''
         try:
-            return self._face(look.faces[index or 0])
+            face = found.faces[index or 0]
+            points = face.crop_landmarks
+            marked = draw_annotations(
+                face.crop,
+                None if points is None else points[:, :2],
+                size=_DOTS)
+            regions = None
+            legend = render('note', 'The model has no parser.')
+            if face.parsing is not None:
+                regions = _rgb(
+                    draw_annotations(
+                        face.crop, seg_map=face.parsing, size=_SIDE))
+                legend = render('legend', [(LAPA_CLASSES[k], LAPA_PALETTE[k])
+                                           for k in np.unique(face.parsing)
+                                           if 0 < k < len(LAPA_CLASSES)])
+            return render('scores', face), _rgb(marked), regions, legend
         except Exception as error:
             return _failure(error), None, None, ''
 
-    def _face(self, face) -> Tuple:
-        points = face.crop_landmarks
-        marked = annotations.draw_annotations(
-            face.crop, None if points is None else points[:, :2], size=_DOTS)
-        parts = None
-        if face.parsing is not None:
-            parts = _rgb(
-                annotations.draw_annotations(
-                    face.crop, seg_map=face.parsing, size=_SIDE))
-        scores = markup.verdict(face) + markup.bars('Scores',
-                                                    [('score', face.scores)])
-        return scores, _rgb(marked), parts, markup.legend(face.parsing)
-
-    def heat(self, look: Optional[Look], index: Optional[int],
-             of: str) -> Tuple:
-        """See where the model looks.
+    def heat(self, found: Optional[Found], index: Optional[int],
+             kind: str) -> Tuple:
+        """Show what the prediction depends on.
 
         Returns:
-            tuple: The map over the face, and HTML of what it is.
+            tuple: The map over the face, and HTML of its meaning.
         """
-        if look is None:
+        if found is None:
             return None, ''
         try:
-            found = self.viewer.attention(look.faces[index or 0].crop, of)
+            heat = self.viewer.attention(found.faces[index or 0].crop, kind)
         except ValueError as error:  # not every backbone has such a map
-            return None, markup.note(
-                f'There is no map for this model: {error}')
+            return None, render('note', f'This model has no map: {error}')
         except Exception as error:
             return None, _failure(error)
-        return (_large(annotations.overlay_heat(found.picture, found.heat)),
-                markup.heat_note(of, found.shares))
+        return (_rgb(overlay_heat(heat.image, heat.heat),
+                     _SIDE), render('heat_note', kind, heat.fractions))
 
-    def cover(self, look: Optional[Look], index: Optional[int], kind: str,
-              severity: float, variant: float, second: str) -> Tuple:
-        """Cover the face, and ask one model or two.
+    def occlude(self, found: Optional[Found], index: Optional[int], kind: str,
+                severity: float, variant: float, second: str) -> Tuple:
+        """Occlude the face, and predict by one model or two.
 
         Returns:
-            tuple: The covered face, HTML of the change, and HTML of the bars
-            of either model.
+            tuple: The occluded face, HTML of its fraction, and HTML of the
+            bars of either model.
         """
-        if look is None:
+        if found is None:
             return None, '', '', ''
         try:
-            face = look.faces[index or 0]
-            covered = self.viewer.cover(face, kind, severity, variant)
-            said, drawn = [], []
-            for name in (self.viewer.name, second)[:1 + (second != _NONE)]:
-                before, after = self.viewer.ask(name,
-                                                [face.crop, covered.image])
-                said.append((before, after))
-                drawn.append(
-                    markup.bars(name, [('as it is', before.scores),
-                                       ('covered', after.scores)],
-                                markup.change(before, after)))
-            drawn += [''] * (2 - len(drawn))
-            return (_large(covered.image),
-                    markup.hidden(covered.share, said[0][1].covered), *drawn)
+            face = found.faces[index or 0]
+            occluded = self.viewer.occlude(face, kind, severity, variant)
+            bars, predicted = ['', ''], None
+            for i, name in enumerate((self.viewer.name, second)):
+                if name == _NONE:
+                    continue
+                before, after = self.viewer.predict(
+                    name, [face.crop, occluded.image])
+                bars[i] = render('change', name, before, after)
+                predicted = after.covered if i == 0 else predicted
+            message = render('occluded', occluded.fraction, predicted)
+            return _rgb(occluded.image, _SIDE), message, *bars
         except Exception as error:
             return None, _failure(error), '', ''
 
 
-def _choose(look: Optional[Look], event: gr.SelectData):
+def _choose(found: Optional[Found], event: gr.SelectData):
     """The face that was clicked on."""
-    index = None if look is None else look.face_at(*event.index)
+    index = None if found is None else found.face_at(*event.index)
     return gr.skip() if index is None else index
 
 
 def _upload(max_mb: int) -> gr.Image:
     upload = gr.Image(
-        label='Picture',
+        label='Image',
         type='filepath',
         format='png',
         sources=['upload', 'webcam', 'clipboard'],
         height=320,
-        placeholder=f'# Drop a picture here\nor click to choose one, up to '
+        placeholder=f'# Drop an image here\nor click to choose one, up to '
         f'{max_mb} MB',
         elem_id='orsa-upload')
-    # gradio would decode the file, in fewer ways than we do, and answer a
-    # broken one with a message of its own
+    # gradio would decode the file, in fewer ways than we do, and show a
+    # message of its own for a broken one
     upload.preprocess = lambda payload: payload and payload.path
     return upload
 
 
-def _picture(label: str, name: str, **kwargs) -> gr.Image:
-    return gr.Image(
+def _image(label: str, name: str, caption: bool = False, **kwargs) -> gr.Image:
+    image = gr.Image(
         label=label,
         alt_text=label,
         show_label=False,
@@ -195,15 +188,18 @@ def _picture(label: str, name: str, **kwargs) -> gr.Image:
         elem_id=f'orsa-{name}',
         elem_classes='orsa-picture' + ' orsa-face' * (name != 'drawing'),
         **kwargs)
+    if caption:
+        gr.HTML(render('note', label))
+    return image
 
 
 def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
-    """The page.
+    """Build the page.
 
     Args:
         viewer (Viewer): The models.
         docs (bool): Whether the documentation is served beside it.
-        max_mb (int): What the server takes of a file, to be said.
+        max_mb (int): The server's limit for a file, to be shown.
 
     Returns:
         gr.Blocks: To be mounted or launched.
@@ -213,67 +209,60 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
             title='orsa: expressions under occlusion',
             analytics_enabled=False,
             delete_cache=(600, _KEEP)) as page:
-        gr.HTML(markup.header(docs), elem_classes='orsa-head')
+        gr.HTML(render('header', docs), elem_classes='orsa-head')
         state = gr.State(None, time_to_live=_KEEP)
         with gr.Row():
             with gr.Column(scale=5, min_width=300):
                 upload = _upload(max_mb)
                 aligned = gr.Checkbox(
-                    label='It is one face, cut out already (square)',
+                    label='It is one face, already cropped (square)',
                     elem_id='orsa-aligned')
                 example = gr.Button(
                     'Draw some faces', size='sm', elem_id='orsa-example')
             with gr.Column(scale=7, min_width=300):
-                message = gr.HTML(markup.HINT, elem_id='orsa-message')
-                drawing = _picture('Faces', 'drawing', visible=False)
-                chosen = gr.Radio(
-                    label='Face',
-                    choices=[],
-                    visible=False,
-                    elem_id='orsa-faces')
+                message = gr.HTML(render('hint'), elem_id='orsa-message')
+                drawing = _image('Faces', 'drawing', visible=False)
+                chosen = gr.Radio([],
+                                  label='Face',
+                                  visible=False,
+                                  elem_id='orsa-faces')
         with gr.Column(visible=False) as below:
-            face_outputs, of, heat_outputs = _face_section(viewer)
-            controls, cover_outputs = _cover_section(viewer)
-        example.click(_drawn, None, upload, **_event())
-        looked = gr.on([upload.change, aligned.change], steps.look,
-                       [upload, aligned],
-                       [state, message, drawing, chosen, below], **_event())
-        clicked = drawing.select(_choose, state, chosen, **_event())
-        for event in (looked.then, clicked.then, chosen.input):
-            shown = event(steps.face, [state, chosen], face_outputs,
-                          **_event())
-            shown = shown.then(steps.heat, [state, chosen, of], heat_outputs,
-                               **_event())
-            shown.then(steps.cover, [state, chosen, *controls], cover_outputs,
-                       **_event())
-        of.input(steps.heat, [state, chosen, of], heat_outputs, **_event())
-        gr.on([control.change for control in controls], steps.cover,
-              [state, chosen, *controls], cover_outputs, **_event())
+            face_outputs, kind, heat_outputs = _face_section(viewer)
+            controls, occluded_outputs = _occlusion_section(viewer)
+
+        face_inputs, heat_inputs = [state, chosen], [state, chosen, kind]
+        inputs = [state, chosen, *controls]
+        _on(example.click, lambda: _rgb(synthetic_faces()), None, upload)
+        found = _on([upload.change, aligned.change], steps.find,
+                    [upload, aligned],
+                    [state, message, drawing, chosen, below])
+        clicked = _on(drawing.select, _choose, state, chosen)
+        for event in (found.then, clicked.then, chosen.input):
+            shown = _on(event, steps.face, face_inputs, face_outputs)
+            shown = _on(shown.then, steps.heat, heat_inputs, heat_outputs)
+            _on(shown.then, steps.occlude, inputs, occluded_outputs)
+        _on(kind.input, steps.heat, heat_inputs, heat_outputs)
+        _on([c.change for c in controls], steps.occlude, inputs,
+            occluded_outputs)
     return page
 
 
-def _event() -> dict:
+def _on(event, step: Callable, inputs, outputs):
     # 'once' would drop what a visitor does while the last step runs. Through
-    # the queue of gradio 6.31 answers get lost where steps follow each other
+    # the queue of gradio 6.31 results get lost where steps follow each other
     # fast: its stream is closed for the old one while the new one begins.
-    return dict(
+    how = dict(
         queue=False,
         api_visibility='private',
         show_progress='minimal',
         trigger_mode='always_last')
-
-
-def _drawn() -> np.ndarray:
-    from .viewer import drawn_people
-    return _rgb(drawn_people())
+    if isinstance(event, list):
+        return gr.on(event, step, inputs, outputs, **how)
+    return event(step, inputs, outputs, **how)
 
 
 def _heading(text: str) -> None:
     gr.HTML(f'<h2>{text}</h2>', elem_classes='orsa-section')
-
-
-def _caption(text: str) -> None:
-    gr.HTML(f'<p class="orsa-key">{text}</p>')
 
 
 def _face_section(viewer: Viewer) -> Tuple[list, gr.Radio, list]:
@@ -282,48 +271,41 @@ def _face_section(viewer: Viewer) -> Tuple[list, gr.Radio, list]:
         with gr.Column(scale=4, min_width=300):
             scores = gr.HTML(elem_id='orsa-scores')
         with gr.Column(scale=8, min_width=300):
+            images = []
             with gr.Row():
-                with gr.Column(min_width=90):
-                    points = _picture('Landmarks', 'landmarks')
-                    _caption('Landmarks')
-                with gr.Column(min_width=90):
-                    parts = _picture('Parts of the face', 'parts')
-                    _caption('Parts of the face')
-                with gr.Column(min_width=90):
-                    heat = _picture('Where it looks', 'heat')
-                    _caption('Where it looks')
-            colours = gr.HTML()
-            maps = [(markup.MAPS[name], name) for name in viewer.looks_at]
-            of = gr.Radio(
+                for label, name in (('Landmarks', 'landmarks'),
+                                    ('Face regions', 'parts'), ('Attention',
+                                                                'heat')):
+                    with gr.Column(min_width=90):
+                        images.append(_image(label, name, caption=True))
+            legend = gr.HTML()
+            maps = [(MAPS[name], name) for name in viewer.maps]
+            kind = gr.Radio(
                 maps,
                 value=maps[0][1],
-                label='Where it looks: the map of',
+                label='Attention map of',
                 visible=len(maps) > 1,
                 elem_id='orsa-map')
             note = gr.HTML(elem_id='orsa-note')
-    return [scores, points, parts, colours], of, [heat, note]
+    points, regions, heat = images
+    return [scores, points, regions, legend], kind, [heat, note]
 
 
-def _cover_section(viewer: Viewer) -> Tuple[list, list]:
-    _heading('Put something in front of it')
+def _occlusion_section(viewer: Viewer) -> Tuple[list, list]:
+    _heading('Occlude it')
     with gr.Row():
         with gr.Column(scale=4, min_width=260):
             kind = gr.Dropdown(
                 list(OccludeFace.KINDS),
                 value='hand',
-                label='What covers it',
+                label='Occluder',
                 elem_id='orsa-kind')
             severity = gr.Slider(
-                0,
-                5,
-                value=2,
-                step=1,
-                label='How much, from 0 to 5',
-                elem_id='orsa-severity')
+                0, 5, 2, step=1, label='Severity', elem_id='orsa-severity')
             variant = gr.Slider(
                 1,
                 VARIANTS,
-                value=1,
+                1,
                 step=1,
                 label='Another place or look',
                 elem_id='orsa-variant')
@@ -335,7 +317,7 @@ def _cover_section(viewer: Viewer) -> Tuple[list, list]:
                                  interactive=bool(viewer.others),
                                  elem_id='orsa-second')
         with gr.Column(scale=3, min_width=220):
-            image = _picture('Covered', 'covered')
+            image = _image('Occluded', 'covered')
             change = gr.HTML(elem_id='orsa-change')
         with gr.Column(scale=4, min_width=260):
             first_bars = gr.HTML(elem_id='orsa-first')

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The page as a server that asks nobody."""
+"""The page as a server that sends no request elsewhere."""
 import contextlib
 import importlib.util
 import os
@@ -8,6 +8,7 @@ import socket
 import tempfile
 import threading
 from typing import Callable, Iterator, Optional
+from unittest import mock
 
 from orsa.version import __version__
 from .viewer import Viewer
@@ -23,8 +24,7 @@ _QUIET = dict(
     HF_HUB_OFFLINE='1',
     HF_HUB_DISABLE_TELEMETRY='1')
 
-# The browser itself refuses what would go elsewhere. gradio's page has
-# scripts in it.
+# The browser itself refuses other addresses. gradio's page has scripts in it.
 _POLICY = '; '.join((
     "default-src 'self'",
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
@@ -38,20 +38,42 @@ _POLICY = '; '.join((
     "frame-ancestors 'self'",
     "object-src 'none'",
 ))
+_HEADERS = [(b'content-security-policy', _POLICY.encode()),
+            (b'referrer-policy', b'no-referrer'),
+            (b'x-content-type-options', b'nosniff')]
 
 
 def require_gradio() -> None:
-    """Raise an ImportError that says what to type if gradio is missing."""
+    """Check that gradio is installed.
+
+    Raises:
+        ImportError: If it is not; the message has the command.
+    """
     if importlib.util.find_spec('gradio') is None:
         raise ImportError('orsa web needs gradio, which is not installed: '
                           f'pip install "{GRADIO}"')
 
 
+async def _refuse(url: str, *args, **kwargs):
+    # in place of gradio's download of a file that a visitor names
+    import gradio
+    raise gradio.Error('Only uploads are read.', print_exception=False)
+
+
 @contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
+def _environment() -> Iterator[None]:
+    """gradio's settings, and a folder for uploads that is removed."""
+    with tempfile.TemporaryDirectory(
+            prefix='orsa_web_', ignore_cleanup_errors=True) as folder:
+        with mock.patch.dict(os.environ, _QUIET, GRADIO_TEMP_DIR=folder):
+            yield
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
     """Let SIGTERM unwind, so that the uploads are removed.
 
-    uvicorn sends a signal once more when it has closed, to whom it was for.
+    uvicorn sends a signal again when it has closed, to whom it was for.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -67,66 +89,32 @@ def _ended_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-async def _refuse(url: str, *args, **kwargs):
-    # in place of gradio's own download of a file that is named by an address
-    import gradio
-    raise gradio.Error('Only uploads are read.', print_exception=False)
-
-
-@contextlib.contextmanager
-def _no_downloads() -> Iterator[None]:
-    """gradio, without fetching what a visitor names."""
-    from gradio import processing_utils
-    name = 'async_ssrf_protected_get'
-    before = getattr(processing_utils, name)
-    setattr(processing_utils, name, _refuse)
-    try:
-        yield
-    finally:
-        setattr(processing_utils, name, before)
-
-
-@contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """gradio's settings, and a folder for uploads that is removed."""
-    with tempfile.TemporaryDirectory(
-            prefix='orsa_web_', ignore_cleanup_errors=True) as folder:
-        settings = dict(_QUIET, GRADIO_TEMP_DIR=folder)
-        before = {name: os.environ.get(name) for name in settings}
-        os.environ.update(settings)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-
-
 def _with_policy(app: Callable) -> Callable:
-    """An ASGI application whose answers carry the policy."""
+    """An ASGI application whose responses carry the policy."""
 
-    async def answer(scope, receive, send):
+    async def respond(scope, receive, send):
 
         async def send_with(message):
             if message['type'] == 'http.response.start':
-                message['headers'] = [
-                    *message.get('headers', ()),
-                    (b'content-security-policy', _POLICY.encode()),
-                    (b'referrer-policy', b'no-referrer'),
-                    (b'x-content-type-options', b'nosniff')
-                ]
+                message['headers'] = [*message.get('headers', ()), *_HEADERS]
             await send(message)
 
         await app(scope, receive, send_with)
 
-    return answer
+    return respond
 
 
 def build_app(viewer: Viewer) -> Callable:
-    """The page as an ASGI application; in the settings of :func:`serve`."""
+    """Build the page as an ASGI application.
+
+    Args:
+        viewer (Viewer): The models.
+
+    Returns:
+        Callable: To be run in the settings of :func:`serve`.
+    """
     require_gradio()
+    # not above: they are imported in the settings of serve()
     import gradio
     from fastapi import FastAPI
 
@@ -154,21 +142,24 @@ def build_app(viewer: Viewer) -> Callable:
         pwa=False,
         mcp_server=False,
         **style())
-    # gradio 6.31 asks this before it checks that a file was uploaded, and sets
-    # it only in launch(): a mounted page would hand out any file
+    # gradio 6.31 reads this before it checks that a file was uploaded, and
+    # sets it only in launch(): a mounted page would hand out any file
     page.has_launched = page.is_running = True
     return _with_policy(app)
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Take a port.
+    """Listen at a port.
 
     Args:
         host (str): The address to listen at.
         port (int): 0 for any that is free.
 
+    Returns:
+        socket.socket: Listening.
+
     Raises:
-        OSError: If it cannot be had; the message says what to do.
+        OSError: If it is taken or not allowed.
     """
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
@@ -179,8 +170,8 @@ def open_socket(host: str, port: int) -> socket.socket:
         found.listen(64)
     except (OSError, OverflowError) as error:
         found.close()
-        raise OSError(f'cannot listen at {host}, port {port} ({error}): give '
-                      'another --port, 0 takes any that is free') from error
+        raise OSError(f'cannot listen at {host}, port {port} ({error}): use '
+                      'another --port, 0 for any that is free') from error
     return found
 
 
@@ -191,26 +182,30 @@ def serve(viewer: Viewer,
     """Serve the page until it is stopped.
 
     No request leaves the machine: nothing is counted or shared, fonts and
-    scripts are gradio's own files, and the browser is told to ask nobody
-    else. Of the disk only what was uploaded is read; it is kept in a
-    temporary folder, for an hour at most and until the end.
+    scripts are gradio's own files, and the browser refuses other addresses.
+    Of the disk only uploads are read; they are in a temporary folder, for an
+    hour at most and until the end.
 
     Args:
         viewer (Viewer): The models.
         host (str): The address to listen at. Defaults to '127.0.0.1', for
             this machine alone.
         port (int): Defaults to 7860.
-        on_start (Callable, optional): Is given the address of the page and
-            uvicorn's server, whose ``should_exit`` ends it. Defaults to None.
+        on_start (Callable, optional): Is called with the address of the page
+            and uvicorn's server, whose ``should_exit`` ends it.
+            Defaults to None.
 
     Raises:
         ImportError: If gradio is not installed.
-        OSError: If the port cannot be had.
+        OSError: If the port is taken or not allowed.
     """
     require_gradio()
-    with contextlib.closing(open_socket(host, port)) as listener:
-        with _ended_in_order(), _environment(), _no_downloads():
-            import uvicorn
+    with contextlib.closing(open_socket(host, port)) as listener, \
+            _sigterm_raises(), _environment():
+        import uvicorn
+        from gradio import processing_utils
+        with mock.patch.object(processing_utils, 'async_ssrf_protected_get',
+                               _refuse):
             config = uvicorn.Config(
                 build_app(viewer),
                 # its own would close the log files of this process

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What the page does with a picture, without the page."""
+"""What the page does with an image, without the page."""
 import os.path as osp
 import threading
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -9,11 +9,14 @@ import numpy as np
 from mmengine.dataset import default_collate
 
 from orsa.analysis.attention import cross_attention, find_cross_attention
+from orsa.analysis.cam import grad_cam
 from orsa.analysis.inputs import image_of
-from orsa.apis import FaceResult, FERInferencer, ImageResult
+from orsa.apis import FaceResult, FERInferencer
 from orsa.apis.inference import packed_crops
+from orsa.datasets import OccludeFace, SyntheticFaces
+from orsa.visualization import draw_faces
 
-# more are drawn, but not offered for a closer look
+# more are drawn, but cannot be chosen
 MOST_FACES = 24
 VARIANTS = 12
 _FUSED = 'neck.semantic_guidance'
@@ -23,14 +26,14 @@ class Refusal(Exception):
     """Why nothing can be shown; the message is for the visitor."""
 
 
-class Look(NamedTuple):
-    """What was found in a picture.
+class Found(NamedTuple):
+    """The faces in an image.
 
     Attributes:
-        drawing (np.ndarray): (H, W, 3), BGR uint8, the picture with its faces.
+        drawing (np.ndarray): (H, W, 3), BGR uint8, the image with its faces.
         faces (list[FaceResult]): The largest first; ``track`` is the number
             that is drawn, from 1.
-        scale (float): From pixels of the picture to those of the drawing.
+        scale (float): From pixels of the image to those of the drawing.
         num_found (int): How many there are, of which ``faces`` are some.
     """
     drawing: np.ndarray
@@ -46,40 +49,40 @@ class Look(NamedTuple):
         return min(around)[1] if around else None
 
 
-class Covered(NamedTuple):
-    """A face with something in front of it.
+class Occluded(NamedTuple):
+    """An occluded face.
 
     Attributes:
         image (np.ndarray): (S, S, 3), BGR uint8.
-        share (float): How much of what the landmarks enclose is hidden.
+        fraction (float): The occluded fraction of what the landmarks enclose.
     """
     image: np.ndarray
-    share: float
+    fraction: float
 
 
 class Attention(NamedTuple):
-    """Where a model looks in a face.
+    """A map of what a prediction depends on.
 
     Attributes:
-        picture (np.ndarray): (H, W, 3), BGR uint8, what the model sees.
+        image (np.ndarray): (H, W, 3), BGR uint8, the model's input.
         heat (np.ndarray): (H, W), in [0, 1].
-        shares (tuple[float, float], optional): What 0 and 1 are as shares of
-            the attention; None of Grad-CAM, which has no unit.
+        fractions (tuple[float, float], optional): The fractions of the
+            attention that 0 and 1 are; None of Grad-CAM, which has no unit.
     """
-    picture: np.ndarray
+    image: np.ndarray
     heat: np.ndarray
-    shares: Optional[Tuple[float, float]]
+    fractions: Optional[Tuple[float, float]]
 
 
 class Viewer:
-    """The models behind the page, asked by one visitor at a time.
+    """The models behind the page, used by one visitor at a time.
 
     Args:
-        name (str): What the page calls the first model.
+        name (str): The page's name of the first model.
         inferencer (FERInferencer): It finds and aligns the faces.
-        others (dict[str, FERInferencer | Callable], optional): By name, what
-            it may be compared with; a function is called for it when it is
-            first asked for. Defaults to None, nothing.
+        others (dict[str, FERInferencer | Callable], optional): By name, the
+            models to compare with; a function is called for one when it is
+            first used. Defaults to None, none.
     """
 
     def __init__(self,
@@ -92,91 +95,94 @@ class Viewer:
         # grad_cam hooks into the model, and pipelines are built in a scope
         self._lock = threading.RLock()
 
-    def look(self,
+    def find(self,
              path: str,
              aligned: bool = False,
-             name: Optional[str] = None) -> Look:
-        """Find the faces in a file and name what they show.
+             name: Optional[str] = None) -> Found:
+        """Find the faces in a file and predict their expressions.
 
         Args:
             path (str): The file.
-            aligned (bool): Whether it is one face, cut out as the training
+            aligned (bool): Whether it is one face, cropped as the training
                 data are. Defaults to False.
-            name (str, optional): What the visitor calls it. Defaults to None,
+            name (str, optional): The visitor's name of it. Defaults to None,
                 the file's own.
+
+        Returns:
+            Found: The faces, drawn.
 
         Raises:
             Refusal: If it cannot be read, or no face is found.
         """
-        from orsa.visualization import draw_faces
         name = name or osp.basename(path)
         with self._lock:
-            loaded = self.inferencer.load(name, path, aligned=aligned)
-            result = self.inferencer.forward([loaded])[0]
+            result = self.inferencer.load(name, path, aligned)
+            self.inferencer.forward([result])
         if result.error and result.size and len(set(result.size)) > 1:
             raise Refusal(
                 f'“{name}” is {result.size[0]} × {result.size[1]} pixels, and '
-                'a face that is cut out already is square. Untick the box '
-                'below it.')
+                'a cropped face is square. Untick the box below it.')
         if result.error:
             raise Refusal(f'“{name}” cannot be read: {result.error}.')
         if not result.faces:
             raise Refusal(
-                f'No face was found in “{name}”. The detector finds faces '
-                'that look at the camera and are not too small. If the '
-                'picture is one face, cut out already, tick the box below '
-                'it.')
+                f'No face was found in “{name}”: the detector needs faces '
+                'that look at the camera and are not too small. If it is '
+                'one cropped face, tick the box below it.')
         for number, face in enumerate(result.faces, 1):
             face.track = number
         drawing = draw_faces(result.image, result.faces, landmarks=False)
-        return Look(drawing, result.faces[:MOST_FACES],
-                    drawing.shape[1] / result.size[0], len(result.faces))
+        return Found(drawing, result.faces[:MOST_FACES],
+                     drawing.shape[1] / result.size[0], len(result.faces))
 
-    def cover(self,
-              face: FaceResult,
-              kind: str,
-              severity: int,
-              variant: int = 1) -> Covered:
-        """Hide a part of a face, where its landmarks are.
+    def occlude(self,
+                face: FaceResult,
+                kind: str,
+                severity: int,
+                variant: int = 1) -> Occluded:
+        """Occlude a face, placed by its landmarks.
 
         Args:
-            face (FaceResult): Of :meth:`look`.
+            face (FaceResult): Of :meth:`find`.
             kind (str): One of ``orsa.OccludeFace.KINDS``.
             severity (int): 0 (nothing) to 5.
             variant (int): Another number, another place or look.
                 Defaults to 1.
 
+        Returns:
+            Occluded: The face.
+
         Raises:
             ValueError: If there is no such kind or severity.
         """
-        from orsa.datasets import OccludeFace
         sample = dict(img=face.crop, name='page')
         points = face.crop_landmarks
         if points is not None and len(points) == 68:
             sample['gt_keypoints'] = points[None, :, :2]
-        hide = OccludeFace(int(severity), kind, seed=int(variant))
-        sample = hide.transform(sample)
-        return Covered(sample['img'], float(sample['occlusion_ratio']))
+        occluder = OccludeFace(int(severity), kind, seed=int(variant))
+        sample = occluder.transform(sample)
+        return Occluded(sample['img'], float(sample['occlusion_ratio']))
 
-    def ask(self, name: str, crops: Sequence[np.ndarray]) -> List[FaceResult]:
-        """Ask a model about aligned faces.
+    def predict(self, name: str,
+                crops: Sequence[np.ndarray]) -> List[FaceResult]:
+        """Predict for aligned faces.
 
         Args:
             name (str): The first model's, or one of the others.
             crops (Sequence[np.ndarray]): (S, S, 3), BGR uint8.
 
+        Returns:
+            list[FaceResult]: One for each.
+
         Raises:
             Refusal: If there is no such model, or it does not load.
         """
         with self._lock:
-            found = self._model(name)(list(crops), aligned=True)
-        return [self._one(result) for result in found['predictions']]
-
-    @staticmethod
-    def _one(result: ImageResult) -> FaceResult:
-        if result.error:
-            raise Refusal(f'The face cannot be read: {result.error}.')
-        return result.faces[0]
+            results = self._model(name)(list(crops), aligned=True)
+        for result in results['predictions']:
+            if result.error:
+                raise Refusal(f'The face cannot be read: {result.error}.')
+        return [result.faces[0] for result in results['predictions']]
 
     def _model(self, name: str) -> FERInferencer:
         if name == self.name:
@@ -192,8 +198,8 @@ class Viewer:
         return self.others[name]
 
     @property
-    def looks_at(self) -> List[str]:
-        """The maps of where the first model looks that it has.
+    def maps(self) -> List[str]:
+        """The attention maps that the first model has.
 
         'image' is Grad-CAM of the image branch, 'fused' of the map that the
         parsing prior has steered, 'landmarks' the attention of landmark
@@ -208,46 +214,44 @@ class Viewer:
             return found
         return [*found, 'landmarks']
 
-    def attention(self, crop: np.ndarray, of: str = 'image') -> Attention:
-        """Where the first model looks.
+    def attention(self, crop: np.ndarray, kind: str = 'image') -> Attention:
+        """Map what a prediction of the first model depends on.
 
         Args:
             crop (np.ndarray): (S, S, 3), BGR uint8, an aligned face.
-            of (str): One of :attr:`looks_at`. Defaults to 'image'.
+            kind (str): One of :attr:`maps`. Defaults to 'image'.
+
+        Returns:
+            Attention: The map.
 
         Raises:
             ValueError: If the model has no such map.
         """
-        from orsa.analysis.cam import grad_cam
-        if of not in ('image', 'fused', 'landmarks'):
-            raise ValueError(f"there is no map '{of}'")
+        if kind not in ('image', 'fused', 'landmarks'):
+            raise ValueError(f"there is no map '{kind}'")
         model = self.inferencer.model
         with self._lock:
             rows = packed_crops(model, [crop])
+            image = image_of(rows[0])
             inputs = model.data_preprocessor(default_collate(rows))['inputs']
-            if of == 'landmarks':
-                shares = cross_attention(model, inputs).weights[0].mean(0)
-                return _spread(image_of(rows[0]), shares.cpu().numpy())
-            heat, _ = grad_cam(model, _FUSED if of == 'fused' else None,
-                               inputs)
-        return Attention(image_of(rows[0]), heat[0], None)
+            if kind != 'landmarks':
+                heat, _ = grad_cam(model, _FUSED if kind == 'fused' else None,
+                                   inputs)
+                return Attention(image, heat[0], None)
+            weights = cross_attention(model, inputs).weights[0].mean(0)
+        weights = weights.cpu().numpy()
+        lowest, highest = float(weights.min()), float(weights.max())
+        heat = (weights - lowest) / max(highest - lowest, 1e-12)
+        heat = cv2.resize(heat.astype(np.float32), image.shape[1::-1])
+        return Attention(image, heat, (lowest, highest))
 
 
-def _spread(picture: np.ndarray, shares: np.ndarray) -> Attention:
-    """Shares of places (h, w) as a map of the picture's size."""
-    lowest, highest = float(shares.min()), float(shares.max())
-    heat = (shares - lowest) / max(highest - lowest, 1e-12)
-    heat = cv2.resize(heat.astype(np.float32), picture.shape[1::-1])
-    return Attention(picture, heat, (lowest, highest))
-
-
-def drawn_people() -> np.ndarray:
-    """Three faces that the program draws, side by side.
+def synthetic_faces() -> np.ndarray:
+    """Three synthetic faces, side by side.
 
     Returns:
         np.ndarray: (H, W, 3), BGR uint8.
     """
-    from orsa.datasets import SyntheticFaces
     draw = [dict(type='orsa.DrawSyntheticFace')]
     faces = SyntheticFaces(
         7, split='test', size=320, grey_prob=0., pipeline=draw)

@@ -12,7 +12,7 @@ import torch
 from orsa.apis import FERInferencer, init_model
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.web import Viewer, serve
-from orsa.web.viewer import drawn_people
+from orsa.web.viewer import synthetic_faces
 
 BASELINE = 'orsa::baselines/resnet18_lite_rafdb.py'
 
@@ -47,9 +47,9 @@ def viewer(inferencer, second):
 
 @pytest.fixture(scope='session')
 def people(tmp_path_factory):
-    """A file of three drawn faces, of which the left one is sad."""
+    """A file of three synthetic faces, of which the left one is sad."""
     path = tmp_path_factory.mktemp('people') / 'three people.png'
-    cv2.imwrite(str(path), drawn_people())
+    cv2.imwrite(str(path), synthetic_faces())
     return path
 
 

