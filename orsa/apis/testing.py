@@ -17,7 +17,7 @@ from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.engine.ranks.rank_guard import guarded
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import DumpPredictions
-from orsa.utils.configs import scope_of, type_name
+from orsa.utils.configs import scope_of, split_pipeline, type_name
 from orsa.utils.fileio import dump_json
 from .model import config_classes, load_config
 from .training import (add_common_arguments, build_runner, set_dataloaders,
@@ -92,7 +92,11 @@ def use_data_from(cfg: Config, other: Config) -> None:
                          '--data-from needs one')
     own, classes = cfg.test_dataloader.dataset, config_classes(cfg)
     dataset = copy.deepcopy(other.test_dataloader.dataset)
-    dataset.pipeline = _with_source(own.pipeline, dataset.pipeline)
+    pipeline, other_load = (split_pipeline(own.pipeline),
+                            split_pipeline(dataset.pipeline).load)
+    if list(map(type_name, other_load)) != list(map(type_name, pipeline.load)):
+        pipeline = pipeline._replace(load=other_load)
+    dataset.pipeline = sum(pipeline, [])
     cfg.test_dataloader.dataset = dataset
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators,
@@ -104,13 +108,6 @@ def use_data_from(cfg: Config, other: Config) -> None:
         hook for hook in cfg.get('custom_hooks') or []
         if hook.get('type') != 'ClassNumCheckHook'
     ]
-
-
-def _with_source(pipeline: list, other: list) -> list:
-    """A pipeline behind what brings another one's pictures."""
-    if type_name(pipeline[0]) == type_name(other[0]):
-        return pipeline
-    return [copy.deepcopy(other[0]), *pipeline[1:]]
 
 
 def _limit_samples(cfg: Config, count: int) -> None:

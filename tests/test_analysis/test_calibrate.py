@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A calibration is fitted on held-out faces alone, written and measured."""
 import argparse
 import json
 import runpy
@@ -6,9 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from orsa.analysis import calibrate as calibrating
-from orsa.analysis.calibrate import add_calibrate_arguments, calibrate
+from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate, fit,
+                                     held_out_faces, measure)
+from orsa.apis.model import load_config
 from orsa.evaluation import calibration
 from orsa.evaluation.calibration import mean_nll, read_calibration
 
@@ -73,3 +77,56 @@ def test_test_faces_are_measured_and_not_fitted_on(tmp_path):
     with pytest.raises(ValueError, match='is the test split'):
         calibrate(parse('--out', out))
     assert not out.exists()
+
+
+def random_scores(temperature, count=6000, seed=0):
+    """Logits, and labels drawn from their softmax at a temperature."""
+    rng = np.random.default_rng(seed)
+    logits = torch.tensor(rng.normal(0, 2, (count, 5)))
+    temperature = torch.as_tensor(temperature).reshape(-1, 1)
+    true = (logits / temperature).softmax(1).numpy()
+    labels = np.array([rng.choice(5, p=p / p.sum()) for p in true])
+    return logits.softmax(1).numpy(), labels
+
+
+def test_fit_and_measure():
+    predictions = {}
+    for seed, name in enumerate(('clean', 'occluded')):
+        temperature = (.7, 1.6)[seed]
+        scores, labels = random_scores(temperature, 3000, seed)
+        ratio = np.full(3000, .4 * seed)
+        predictions[name] = dict(
+            scores=scores, labels=labels, ratio=ratio, covered=.1 + ratio * .9)
+    found = fit(predictions, fitted_on='drawn')
+    assert found.covered_at_rest == pytest.approx(.1)
+    assert found.temperature == pytest.approx(.7, rel=.1)
+    assert found.temperature_at(.4) == pytest.approx(1.6, rel=.1)
+    report = measure(predictions, found)
+    for name in predictions:
+        assert report[name]['nll'] < report[name]['nll_before']
+        assert report[name]['ece'] < report[name]['ece_before']
+        right = predictions[name]['scores'].argmax(
+            1) == predictions[name]['labels']
+        assert report[name]['accuracy'] == pytest.approx(100 * right.mean())
+    assert report['covered']['mean_error'] == pytest.approx(0, abs=1e-6)
+    assert report['covered']['correlation'] == pytest.approx(1)
+    # without a parser
+    for one in predictions.values():
+        one['covered'] = np.full(3000, np.nan)
+    assert fit(predictions).covered_slope == 0
+    assert measure(predictions, fit(predictions))['covered'] == {}
+
+
+def test_held_out_faces_are_occluded_and_no_test_faces(faces_dir):
+    cfg = load_config('orsa::orsanet_lite_rafdb.py')
+    cfg.test_dataloader.dataset.data_root = str(faces_dir)
+    with pytest.raises(ValueError, match='is the test split'):
+        next(held_out_faces(cfg))
+    cfg.test_dataloader.dataset.update(split='val', num_folds=5, fold=1)
+    faces = held_out_faces(cfg)
+    clean, occluded = next(faces)
+    assert clean['img'].shape == occluded['img'].shape == (128, 128, 3)
+    ratio = np.mean(occluded['visible_mask'] == 0)
+    assert occluded['occlusion_ratio'] > 0 and ratio > 0
+    changed = (clean['img'] != occluded['img']).any(-1)
+    assert changed.mean() == pytest.approx(ratio, abs=.1)

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Weights of cross-attention are torch's, and lie at their places."""
 import cv2
 import numpy as np
 import pytest
