@@ -36,7 +36,7 @@ setup(
     package_data={
         'orsa': [
             '.mim/model-index.yml', '.mim/configs/**/*', '.mim/tools/**/*',
-            'zoo/**/*', 'web/*.css', 'web/*.html'
+            'zoo/**/*', 'web/*.css', 'web/*.html', 'studies/*.html'
         ]
     },
     include_package_data=False,

@@ -8,10 +8,7 @@ from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
 from orsa.apis.testing import use_data_from
-from orsa.evaluation import FERMetric
-from orsa.evaluation.predictions import read_predictions
-from orsa.studies.comparison import read_answers
-from orsa.studies.occlusion_metrics import CLEAN
+from orsa.evaluation.predictions import read_predictions, read_records
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_prediction_grid, plot_confusion_matrix,
@@ -24,7 +21,7 @@ def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
 
     Args:
         path (str): ``metrics.json``, or predictions as
-            :func:`orsa.studies.comparison.read_answers` reads them.
+            :func:`orsa.evaluation.predictions.read_predictions` reads them.
         out (str): The PNG to write.
         title (str): Above the matrix, before accuracy and UAR.
             Defaults to ''.
@@ -36,11 +33,7 @@ def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
     if path.endswith('.json') and osp.isfile(path):
         report = load_json(path)
     if 'confusion_matrix' not in report:
-        found = read_answers(path)
-        report = FERMetric.calculate(
-            found.scores[CLEAN],
-            [found.classes.index(name)
-             for name in found.labels], found.classes)
+        report = read_predictions(path).metrics()
     matrix = np.array(report['confusion_matrix'])
     metrics = f"accuracy {report['accuracy']:.1f}, UAR {report['uar']:.1f}"
     plot_confusion_matrix(matrix, report['classes'], out,
@@ -91,7 +84,7 @@ def plot_results(config: str,
     classes = dataset.metainfo['classes']
     # scores are the model's own, whose classes may be others
     outputs = metrics.get('model_classes', classes)
-    records = read_predictions(predictions)
+    records = read_records(predictions)
     labels = [int(r['gt_label'][0]) for r in records]
 
     def cells():

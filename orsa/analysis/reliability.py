@@ -10,10 +10,10 @@ from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          load_calibration)
 from orsa.evaluation.metrics.calibration_error import (
     confidence_bins, expected_calibration_error)
-from orsa.studies.comparison import Answers, read_answers
+from orsa.evaluation.predictions import CLEAN, Predictions, read_predictions
+from orsa.evaluation.statistics import accuracy_interval
 from orsa.studies.occlusion_conditions import name_of
-from orsa.studies.occlusion_metrics import (CLEAN, COMMON, WORN,
-                                            accuracy_interval, group_of)
+from orsa.studies.occlusion_metrics import COMMON, WORN, group_of
 from orsa.utils.fileio import load_json
 from orsa.utils.pretrained import local_file
 from orsa.visualization import draw_mistake_grid
@@ -68,9 +68,10 @@ def draw_reliability(
     """Draw how often a model is right at each confidence.
 
     Args:
-        paths (Sequence[str]): Files as :func:`orsa.studies.comparison.
-            read_answers` reads them. An ``occlusion_suite.json`` gives up to
-            three panels: the faces as they are, and all of those behind
+        paths (Sequence[str]): Files as
+            :func:`orsa.evaluation.predictions.read_predictions` reads them.
+            An ``occlusion_suite.json`` gives up to three panels: the faces
+            as they are, and all of those behind
             common and behind worn occluders.
         out (str): The PNG to write.
         checkpoint (str, optional): The weights whose calibration, the file
@@ -88,11 +89,13 @@ def draw_reliability(
     """
     panels: Dict[str, Dict[str, Reliability]] = {}
     for path in paths:
-        answers = read_answers(path)
+        predictions = read_predictions(path)
         known = _calibration_of(path, checkpoint)
-        labels = np.array([answers.classes.index(n) for n in answers.labels])
-        for name, conditions in _conditions(answers).items():
-            scores = np.concatenate([answers.scores[c] for c in conditions])
+        labels = np.array(
+            [predictions.classes.index(n) for n in predictions.labels])
+        for name, conditions in _conditions(predictions).items():
+            scores = np.concatenate(
+                [predictions.scores[c] for c in conditions])
             target = np.tile(labels, len(conditions))
             title = name if len(paths) == 1 else f'{_short(path)}: {name}'
             if title in panels:
@@ -111,11 +114,11 @@ def draw_reliability(
 _FREE = 'as they are'
 
 
-def _conditions(answers: Answers) -> Dict[str, List[str]]:
+def _conditions(predictions: Predictions) -> Dict[str, List[str]]:
     """By the title of a panel the conditions that are in it."""
     found: Dict[str, List[str]] = {_FREE: [CLEAN]}
     titles = {COMMON: 'common occluders', WORN: 'worn occluders'}
-    for condition in answers.scores:
+    for condition in predictions.scores:
         if condition != CLEAN:
             group = titles[group_of(condition.split()[0])]
             found.setdefault(group, []).append(condition)
@@ -150,24 +153,25 @@ def _calibration_of(path: str, checkpoint: Optional[str]) -> Calibration:
 # ---------------------------------------------------------- worst mistakes
 
 
-def worst_mistakes(answers: Answers, count: int) -> Dict[str, List[int]]:
+def worst_mistakes(predictions: Predictions,
+                   count: int) -> Dict[str, List[int]]:
     """The wrong answers that a model is surest of.
 
     Args:
-        answers (Answers): The faces as they are are asked about.
+        predictions (Predictions): The faces as they are are asked about.
         count (int): Of each true class at most.
 
     Returns:
         dict[str, list[int]]: By class, in the order of the classes, the
         numbers of its faces, the surest first; of equal ones the earlier.
     """
-    scores, labels = answers.scores[CLEAN], np.array(answers.labels)
-    said = np.array(answers.classes)[scores.argmax(1)]
+    scores, labels = predictions.scores[CLEAN], np.array(predictions.labels)
+    said = np.array(predictions.classes)[scores.argmax(1)]
     sure = np.argsort(-scores.max(1), kind='stable')
     return {
         name: [int(i) for i in sure
                if labels[i] == name and said[i] != name][:count]
-        for name in answers.classes if (labels == name).any()
+        for name in predictions.classes if (labels == name).any()
     }
 
 
@@ -180,7 +184,7 @@ def draw_worst_mistakes(cfg: Config,
     Args:
         cfg (Config): The experiment; its test data have the pictures.
         path (str): What it said, as
-            :func:`orsa.studies.comparison.read_answers` reads it; of a
+            :func:`orsa.evaluation.predictions.read_predictions` reads it; of a
             suite, the faces as they are.
         out (str): The PNG to write.
         count (int): Of each class. Defaults to 8.
@@ -194,38 +198,40 @@ def draw_worst_mistakes(cfg: Config,
     if count < 1:
         raise ValueError(f'count should be positive, but is {count}')
     dataset = build_dataset(cfg, 'test')
-    answers = _named(read_answers(path), dataset.metainfo.get('classes'))
+    predictions = _named(
+        read_predictions(path), dataset.metainfo.get('classes'))
     index = {name_of(dataset.get_data_info(i)): i for i in range(len(dataset))}
-    scores, rows, drawn = answers.scores[CLEAN], {}, {}
-    for name, chosen in worst_mistakes(answers, count).items():
+    scores, rows, drawn = predictions.scores[CLEAN], {}, {}
+    for name, chosen in worst_mistakes(predictions, count).items():
         faces = []
         for i in chosen:
-            face = answers.names[i]
+            face = predictions.names[i]
             if face not in index:
                 raise ValueError(
                     f"'{path}' has a face '{face}', which is not in the test "
                     f"data of '{cfg.filename}': give the config of these data")
             sample = dataset[index[face]]
-            faces.append(
-                (image_of(sample), name, answers.classes[scores[i].argmax()],
-                 float(scores[i].max()), _file_of(sample, face)))
-        drawn[name] = [answers.names[i] for i in chosen]
-        rows[_heading(answers, name)] = faces
+            faces.append((image_of(sample), name,
+                          predictions.classes[scores[i].argmax()],
+                          float(scores[i].max()), _file_of(sample, face)))
+        drawn[name] = [predictions.names[i] for i in chosen]
+        rows[_heading(predictions, name)] = faces
     if not any(rows.values()):
         raise ValueError(f"'{path}' has no wrong answer to draw")
     draw_mistake_grid(rows, out, columns=count if count < 8 else 8)
     return drawn
 
 
-def _named(answers: Answers, classes: Optional[Sequence[str]]) -> Answers:
+def _named(predictions: Predictions,
+           classes: Optional[Sequence[str]]) -> Predictions:
     """The names of classes that a dump of predictions has only numbers of."""
-    numbers = list(map(str, range(len(answers.classes))))
-    if answers.classes != numbers or classes is None or len(classes) != len(
-            numbers):
-        return answers
-    return answers._replace(
+    numbers = list(map(str, range(len(predictions.classes))))
+    if predictions.classes != numbers or classes is None or len(
+            classes) != len(numbers):
+        return predictions
+    return predictions._replace(
         classes=list(classes),
-        labels=[classes[int(label)] for label in answers.labels])
+        labels=[classes[int(label)] for label in predictions.labels])
 
 
 def _file_of(sample: dict, name: str) -> str:
@@ -233,12 +239,13 @@ def _file_of(sample: dict, name: str) -> str:
     return osp.basename(path) if path else name
 
 
-def _heading(answers: Answers, name: str) -> str:
-    wrong, total = _wrong_of(answers, name)
+def _heading(predictions: Predictions, name: str) -> str:
+    wrong, total = _wrong_of(predictions, name)
     return f'{name}: {wrong} of {total} wrong'
 
 
-def _wrong_of(answers: Answers, name: str) -> Tuple[int, int]:
-    chosen = np.array(answers.labels) == name
-    said = answers.scores[CLEAN][chosen].argmax(1)
-    return int((said != answers.classes.index(name)).sum()), int(chosen.sum())
+def _wrong_of(predictions: Predictions, name: str) -> Tuple[int, int]:
+    chosen = np.array(predictions.labels) == name
+    said = predictions.scores[CLEAN][chosen].argmax(1)
+    return int((said
+                != predictions.classes.index(name)).sum()), int(chosen.sum())

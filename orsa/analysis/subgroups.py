@@ -13,13 +13,12 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from orsa.datasets.press_faces import identity_of
-from orsa.studies.comparison import Answers, read_answers
-from orsa.studies.occlusion_conditions import read_list
-from orsa.studies.occlusion_metrics import CLEAN, accuracy_interval
-from orsa.studies.occlusion_suite import LIST_NAMES
+from orsa.evaluation.predictions import CLEAN, Predictions, read_predictions
+from orsa.evaluation.statistics import accuracy_interval
+from orsa.studies.occlusion_conditions import LIST_NAMES, read_list
 from orsa.utils.configs import scope_of, type_name
 from orsa.utils.fileio import dump_json, write_text
-from orsa.utils.markdown import markdown_table
+from orsa.utils.tables import Table
 from .inputs import analysis_parser, read_config
 
 # Mean difference between the largest and the smallest channel of a pixel, of
@@ -200,11 +199,12 @@ def _sources(dataset, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
     return found
 
 
-def divide(answers: Answers, groups: Dict[str, Dict[str, str]]) -> List[Group]:
+def divide(predictions: Predictions,
+           groups: Dict[str, Dict[str, str]]) -> List[Group]:
     """The figures of every group of faces.
 
     Args:
-        answers (Answers): What a model said of every face.
+        predictions (Predictions): What a model said of every face.
         groups (dict[str, dict[str, str]]): As :func:`attributes` gives them.
 
     Returns:
@@ -214,25 +214,26 @@ def divide(answers: Answers, groups: Dict[str, Dict[str, str]]) -> List[Group]:
     Raises:
         ValueError: If a face of the answers is in none of the groups.
     """
-    labels = np.array(answers.labels)
-    predicted = np.array(answers.classes)[answers.scores[CLEAN].argmax(1)]
+    labels = np.array(predictions.labels)
+    predicted = np.array(
+        predictions.classes)[predictions.scores[CLEAN].argmax(1)]
     right = predicted == labels
     recall = {name: right[labels == name].mean() for name in set(labels)}
     expected = np.array([recall[name] for name in labels])
     every = {
-        'all': dict.fromkeys(answers.names, 'all'),
-        'expression (label)': dict(zip(answers.names, answers.labels)),
+        'all': dict.fromkeys(predictions.names, 'all'),
+        'expression (label)': dict(zip(predictions.names, predictions.labels)),
         **groups
     }
     found = []
     for attribute, by_name in every.items():
-        lacking = [name for name in answers.names if name not in by_name]
+        lacking = [name for name in predictions.names if name not in by_name]
         if lacking:
             raise ValueError(
-                f"'{answers.path}' has {len(lacking)} faces that are not in "
-                f"the config's test split, the first is '{lacking[0]}': give "
-                'the config and data that were tested')
-        values = np.array([by_name[name] for name in answers.names])
+                f"'{predictions.path}' has {len(lacking)} faces that are not "
+                f"in the config's test split, the first is '{lacking[0]}': "
+                'give the config and data that were tested')
+        values = np.array([by_name[name] for name in predictions.names])
         for name in sorted(set(values), key=lambda n: _rank(n, values)):
             here = values == name
             total, hits = int(here.sum()), int(right[here].sum())
@@ -254,31 +255,29 @@ def subgroups(cfg: Config, results: str,
 
     Args:
         cfg (Config): The experiment that was tested.
-        results (str): As :func:`orsa.studies.comparison.read_answers` takes
-            it.
+        results (str): As :func:`orsa.evaluation.predictions.read_predictions`
+            takes it.
         types (Sequence[str]): See :func:`attributes`.
 
     Returns:
         list[Group]: See :func:`divide`.
     """
-    answers = read_answers(results)
+    predictions = read_predictions(results)
     dataset_cfg = copy.deepcopy(cfg.test_dataloader.dataset)
     if type_name(dataset_cfg) == 'RAFDB':
         dataset_cfg.with_annotations = True
     with scope_of(cfg):
         dataset = DATASETS.build(dataset_cfg)
-    return divide(answers, attributes(dataset, dataset_cfg, types))
+    return divide(predictions, attributes(dataset, dataset_cfg, types))
 
 
 def table(groups: Sequence[Group]) -> str:
     """The groups as a table in Markdown."""
-    return '\n'.join(
-        markdown_table(
-            ('by', 'group', 'faces', 'accuracy', '95% interval',
-             'by its labels'),
-            [(g.attribute, g.name, str(g.faces), f'{g.accuracy:.1f}',
-              '{:.1f} to {:.1f}'.format(*g.interval), f'{g.by_labels:.1f}')
-             for g in groups])) + '\n'
+    return Table(
+        ('by', 'group', 'faces', 'accuracy', '95% interval', 'by its labels'),
+        [(g.attribute, g.name, g.faces, g.accuracy,
+          '{:.1f} to {:.1f}'.format(*g.interval), g.by_labels)
+         for g in groups]).markdown() + '\n'
 
 
 def add_subgroup_arguments(description: str) -> argparse.ArgumentParser:

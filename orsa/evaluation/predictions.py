@@ -1,24 +1,32 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What a model said of every face, written and read as JSON."""
+"""Files of a model's predictions for single faces, written and read."""
 import os.path as osp
-from typing import List
+from typing import Dict, List, NamedTuple, Optional
 
+import numpy as np
 from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
 
-from orsa.utils.fileio import dump_json, load_json
+from orsa.utils.fileio import dump_json, load_json, load_npz
+from .metrics import FERMetric
 
-_HOW = ('make it with tools/test.py CONFIG CHECKPOINT --out FILE.json')
+# the condition that others are compared with: faces without an occluder
+CLEAN = 'clean'
+_HOW = ("give what 'tools/test.py CONFIG CHECKPOINT --out FILE.json' wrote, "
+        'or the file of predictions_file of orsa.FERMetric (--cfg-options '
+        'test_evaluator.predictions_file=FILE.json), or the '
+        'occlusion_suite.json of --occlusion-suite')
 
 
 class DumpPredictions(DumpResults):
-    """MMEngine's ``DumpResults``, which writes JSON if asked for a ``.json``.
+    """MMEngine's ``DumpResults``, which also writes JSON.
 
     A pickle can run code where it is read: orsa's own tools read the JSON
     alone. The pickle is for other programs.
 
     Args:
         out_file_path (str): A path that ends in .json, .pkl or .pickle.
+        **kwargs: As of ``DumpResults``.
 
     Raises:
         ValueError: If it ends otherwise.
@@ -35,7 +43,14 @@ class DumpPredictions(DumpResults):
         self.out_file_path = out_file_path
 
     def compute_metrics(self, results: list) -> dict:
-        """Write what was collected."""
+        """Write what was collected.
+
+        Args:
+            results (list[dict]): A data sample of each face.
+
+        Returns:
+            dict: Nothing: these are no metrics.
+        """
         if not self.as_json:
             return super().compute_metrics(results)
         dump_json(dict(predictions=results), self.out_file_path)
@@ -45,7 +60,7 @@ class DumpPredictions(DumpResults):
         return {}
 
 
-def read_predictions(path: str) -> List[dict]:
+def read_records(path: str) -> List[dict]:
     """Read what ``tools/test.py --out FILE.json`` wrote.
 
     Args:
@@ -59,21 +74,25 @@ def read_predictions(path: str) -> List[dict]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no such JSON file. Pickles are not read.
     """
-    if not osp.isfile(path):
-        raise FileNotFoundError(f"there is no '{path}': {_HOW}")
-    if path.endswith(('.pkl', '.pickle')):
-        raise ValueError(f"'{path}' is a pickle, which can run code where it "
-                         f'is read, and is not read: {_HOW}')
-    content = load_json(path)
+    content = _load(path)
     records = content.get('predictions') if isinstance(content, dict) else None
-    good = isinstance(records, list) and all(map(_is_prediction, records))
+    good = isinstance(records, list) and all(map(_is_record, records))
     if not good or len({len(r['pred_score']) for r in records}) != 1:
         raise ValueError(f"'{path}' is not a file of predictions: {_HOW}")
     return records
 
 
-def _is_prediction(record) -> bool:
-    """Whether a record has a label and finite scores."""
+def _load(path: str):
+    if not osp.isfile(path):
+        raise FileNotFoundError(f"there is no file '{path}': {_HOW}")
+    if path.endswith(('.pkl', '.pickle')):
+        raise ValueError(f"'{path}' is a pickle, which can run code where it "
+                         f'is read, and is not read: {_HOW}')
+    return load_json(path)
+
+
+def _is_record(record) -> bool:
+    """Whether a record has a label and scores."""
     if not isinstance(record, dict):
         return False
     label, scores = record.get('gt_label'), record.get('pred_score')
@@ -81,3 +100,154 @@ def _is_prediction(record) -> bool:
             and isinstance(label[0], int) and isinstance(scores, list)
             and 0 <= label[0] < 1 << 20
             and all(isinstance(s, (int, float)) for s in scores))
+
+
+class Predictions(NamedTuple):
+    """A model's predictions for the faces of a test.
+
+    Attributes:
+        path (str): The file.
+        names (list[str]): Of the N faces.
+        labels (list[str]): Their expressions.
+        classes (list[str]): The C expressions that are scored.
+        scores (dict[str, np.ndarray]): By condition (N, C); 'clean', or a kind
+            of occluder and a severity.
+        lists (dict[str, np.ndarray]): By name whether a face is listed (N, ).
+        seed (int, optional): Of the occluders.
+    """
+    path: str
+    names: List[str]
+    labels: List[str]
+    classes: List[str]
+    scores: Dict[str, np.ndarray]
+    lists: Dict[str, np.ndarray]
+    seed: Optional[int] = None
+
+    def label_indices(self) -> np.ndarray:
+        """The labels as indices of ``classes``, (N, )."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        return np.array([index[name] for name in self.labels])
+
+    def metrics(self, condition: str = CLEAN, chosen=slice(None)) -> dict:
+        """What :class:`orsa.FERMetric` reports of them.
+
+        Args:
+            condition (str): Defaults to 'clean'.
+            chosen (np.ndarray | slice): Of the faces. Defaults to all.
+
+        Returns:
+            dict: As of :meth:`orsa.FERMetric.calculate`.
+        """
+        return FERMetric.calculate(self.scores[condition][chosen],
+                                   self.label_indices()[chosen], self.classes)
+
+
+def read_predictions(path: str) -> Predictions:
+    """Read the predictions for single faces that a test left.
+
+    Args:
+        path (str): ``occlusion_suite.json``; or the JSON of
+            ``predictions_file`` of :class:`orsa.FERMetric`; or that of
+            ``tools/test.py --out FILE.json``; or a ``metrics.json`` with one
+            of these beside it as ``predictions.json``. Pickles, which can run
+            code where they are read, are refused.
+
+    Returns:
+        Predictions: By face.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or it has no predictions
+            of single faces beside it.
+        ValueError: If it is of another kind, or damaged.
+    """
+    content = _load(path)
+    keys = set(content) if isinstance(content, dict) else set()
+    try:
+        if 'faces_file' in keys:
+            return _read_suite(path, content)
+        if 'predictions' in keys:
+            return _read_dump(path)
+        if 'samples' in keys:
+            return _read_samples(path, content)
+        if {'accuracy', 'checkpoint'} & keys:
+            return _read_beside(path, content)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"'{path}' is damaged "
+                         f'({type(error).__name__}: {error})') from error
+    raise ValueError(f"'{path}' holds no results: {_HOW}")
+
+
+def _check_accuracy(found: Predictions, path: str, reported: float,
+                    tolerance: float) -> None:
+    accuracy = found.metrics()['accuracy']
+    if abs(accuracy - reported) > tolerance:
+        raise ValueError(f"'{found.path}' is not of the run of '{path}': "
+                         f'their accuracies are {accuracy} and {reported}')
+
+
+def _read_suite(path: str, content: dict) -> Predictions:
+    faces = osp.join(osp.dirname(path), content['faces_file'])
+    if not osp.isfile(faces):
+        raise FileNotFoundError(
+            f"'{path}' has no predictions of single faces: they are in "
+            f"'{content['faces_file']}', which has to be beside it")
+    found = load_npz(faces)
+    classes = found['classes'].tolist()
+    predictions = Predictions(
+        faces, found['names'].tolist(), [classes[i] for i in found['labels']],
+        classes, dict(zip(found['cells'].tolist(), found['scores'])), {
+            k.removeprefix('list/'): v
+            for k, v in found.items() if k.startswith('list/')
+        }, content['seed'])
+    _check_accuracy(predictions, path, content['clean']['accuracy'], 1e-6)
+    return predictions._replace(path=path)
+
+
+def _read_samples(path: str, content: dict) -> Predictions:
+    samples, classes = content['samples'], content['classes']
+    if any(s.get('scores') is None for s in samples):
+        raise ValueError(f"'{path}' has no scores: {_HOW}")
+    return Predictions(path, [s['name'] for s in samples],
+                       [classes[s['label']] for s in samples], classes,
+                       {CLEAN: np.array([s['scores'] for s in samples])}, {})
+
+
+def _read_dump(path: str) -> Predictions:
+    records = read_records(path)
+    names = [
+        r.get('name') or osp.splitext(osp.basename(r.get('img_path') or ''))[0]
+        or None for r in records
+    ]
+    if None in names:
+        raise ValueError(f"'{path}' has no names of its faces: add 'name' to "
+                         'the meta_keys of PackInputs')
+    scores = np.array([r['pred_score'] for r in records], np.float32)
+    # the indices are the data's: names are in the report beside it
+    classes = list(map(str, range(scores.shape[1])))
+    metrics = osp.join(osp.dirname(path), 'metrics.json')
+    if osp.isfile(metrics):
+        content = load_json(metrics)
+        if 'model_classes' in content:
+            raise ValueError(
+                f"'{path}' is of a model and data with other classes, which "
+                '--out does not match: give the file of predictions_file of '
+                'orsa.FERMetric')
+        if len(content.get('classes') or ()) == len(classes):
+            classes = content['classes']
+    return Predictions(path, names,
+                       [classes[r['gt_label'][0]] for r in records], classes,
+                       {CLEAN: scores}, {})
+
+
+def _read_beside(path: str, content: dict) -> Predictions:
+    beside = osp.join(osp.dirname(path), 'predictions.json')
+    if not osp.isfile(beside):
+        raise FileNotFoundError(
+            f"'{path}' has no predictions of single faces, and there is no "
+            f'predictions.json beside it: {_HOW}')
+    found = read_predictions(beside)
+    # FERMetric's, in percent; mmpretrain's Accuracy counts in float32
+    reported = content.get('accuracy', content.get('accuracy/top1'))
+    if reported is not None:
+        _check_accuracy(found, path, reported, 1e-3)
+    return found._replace(path=path)

@@ -1,203 +1,46 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/benchmark.py`` does: several models on the same faces.
 
-Every run, a (config, seed), is a process of its own that trains as
-``tools/train.py`` does and tests the last epoch under occlusion. Its result is
-stored as it ends; what is stored is not run again.
+Every run trains as ``tools/train.py`` does, and tests the last epoch under
+occlusion.
 """
 import argparse
 import os.path as osp
-import sys
+import platform
 import time
 from functools import partial
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
+import numpy as np
+import torch
 from mmengine.config import Config
+from mmengine.dataset import default_collate
 
-from orsa.apis.model import load_config
+from orsa.apis.model import build_model
 from orsa.apis.training import add_train_arguments, latest_checkpoint, train
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
-from orsa.utils.configs import config_hash, named_checkpoints
-from orsa.utils.fileio import dump_json, file_hash, load_json
-from orsa.utils.pretrained import local_file
-from .jobs import run_all, run_logged
-from .occlusion_metrics import FIGURES
-from .occlusion_suite import SEVERITIES, OcclusionSuite
+from orsa.evaluation.statistics import mean_and_spread
+from orsa.utils.fileio import dump_json, load_json
+from .benchmark_report import BATCHES, write_report
+from .benchmark_study import Benchmark
+from .complexity import count_complexity, time_in_turn
+from .occlusion_metrics import COMMON, METRICS, WORN
+from .occlusion_suite import SEVERITIES
+from .study import Run, add_study_arguments, predict_images
 
-# of a config, what a training depends on
-_FIELDS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
-           'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks',
-           'load_from', 'auto_scale_lr')
-
-
-class Run(NamedTuple):
-    """One training of a model."""
-    model: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """What its files are called."""
-        return f'{self.model}_seed{self.seed}'
-
-
-class Benchmark:
-    """Models that are trained and tested on the same faces.
-
-    Args:
-        configs (Sequence[str]): Of the models, files or 'orsa::NAME.py'.
-        num_seeds (int): Trainings of each, with seeds from 0. Defaults to 1.
-        work_dir (str): Where everything goes. Defaults to
-            'work_dirs/benchmark'.
-        kinds (Sequence[str], optional): Of occluders, as in
-            :class:`orsa.OcclusionSuite`. Defaults to None, all.
-        severities (Sequence[int]): Of occluders; without any the faces are
-            tested as they are, and on lists of really occluded ones.
-            Defaults to all.
-        titles (Sequence[str], optional): What to call the models. Defaults to
-            None, as their files.
-
-    Raises:
-        ValueError: If two models have the same name, or there are not as many
-            titles as models.
-    """
-
-    def __init__(self,
-                 configs: Sequence[str],
-                 num_seeds: int = 1,
-                 work_dir: str = 'work_dirs/benchmark',
-                 kinds: Optional[Sequence[str]] = None,
-                 severities: Sequence[int] = SEVERITIES,
-                 titles: Optional[Sequence[str]] = None):
-        if num_seeds < 1:
-            raise ValueError(f'--seeds should be positive, got {num_seeds}')
-        names = [
-            osp.splitext(osp.basename(c.split('::')[-1]))[0] for c in configs
-        ]
-        titles = names if titles is None else list(titles)
-        for what, values in (('files', names), ('titles', titles)):
-            if len(set(values)) < len(configs):
-                raise ValueError(f'{len(configs)} different names of {what} '
-                                 'are needed, by which results are stored and '
-                                 f'shown, got {list(values)}')
-        self.configs = dict(zip(names, configs))
-        self.titles = dict(zip(names, titles))
-        self.num_seeds = num_seeds
-        self.work_dir = work_dir
-        self.severities = tuple(severities)
-        # without a severity there is nothing to lay over a face
-        self.kinds = kinds if self.severities else []
-        self._cfgs: Dict[str, Config] = {}
-
-    def file(self, *parts: str) -> str:
-        """A path below the work dir."""
-        return osp.join(self.work_dir, *parts)
-
-    def runs(self) -> List[Run]:
-        """Seeds outside, so that what is cut short has all models."""
-        return [
-            Run(model, seed) for seed in range(self.num_seeds)
-            for model in self.configs
-        ]
-
-    def log_file(self, run: Run) -> str:
-        """Where a run's output goes."""
-        return self.file('logs', f'{run.name}.log')
-
-    def result_file(self, run: Run) -> str:
-        """Where a run's result is stored."""
-        return self.file('results', f'{run.name}.json')
-
-    def cfg(self, model: str) -> Config:
-        """The config of a model, read once."""
-        if model not in self._cfgs:
-            self._cfgs[model] = load_config(self.configs[model])
-        return self._cfgs[model]
-
-    def suite(self,
-              model: str,
-              checkpoint: str = 'not trained yet',
-              **kwargs) -> OcclusionSuite:
-        """The test under occlusion of a model."""
-        return OcclusionSuite(
-            self.cfg(model),
-            checkpoint,
-            kinds=self.kinds,
-            severities=self.severities,
-            **kwargs)
-
-    def fingerprint(self, run: Run) -> str:
-        """A hash of all that a training depends on, but for the code."""
-        cfg = self.cfg(run.model)
-        files = named_checkpoints(cfg.model)
-        files += [cfg.load_from] if cfg.get('load_from') else []
-        found = [local_file(path) for path in sorted(files)]
-        return config_hash([{
-            k: cfg.get(k)
-            for k in _FIELDS
-        }, run.seed, [file_hash(path) for path in found if path]])[:16]
-
-    def train_dir(self, run: Run) -> str:
-        """Where a run is trained: elsewhere with another config."""
-        return self.file('runs', f'{run.name}_{self.fingerprint(run)}')
-
-    def key(self, run: Run) -> dict:
-        """What has to be equal for a stored result to count."""
-        kinds = KINDS if self.kinds is None else self.kinds
-        return dict(
-            fingerprint=self.fingerprint(run),
-            kinds=[k for k in KINDS if k in kinds],
-            severities=sorted(self.severities))
-
-    def stored(self, run: Run) -> Optional[dict]:
-        """What is stored of a run, if it is not out of date.
-
-        Returns:
-            dict, optional: The result; of a run that failed its ``key`` and
-            the ``log`` that says why.
-        """
-        path = self.result_file(run)
-        if not osp.isfile(path):
-            return None
-        result = load_json(path)
-        return result if result['key'] == self.key(run) else None
-
-    def check_same_data(self) -> None:
-        """Refuse models that are tested on different faces.
-
-        Raises:
-            ValueError: Names those that differ from the first, and in what.
-        """
-        seen = {}
-        for model in self.configs:
-            suite = self.suite(model, work_dir=self.work_dir)
-            labels = [suite.data_classes[i] for i in suite.labels]
-            seen[model] = (suite.data_classes, dict(zip(suite.names, labels)))
-        first, (classes, faces) = next(iter(seen.items()))
-        problems = []
-        for model, (other_classes, other_faces) in seen.items():
-            if other_classes != classes:
-                problems.append(f"'{model}' has the classes {other_classes}, "
-                                f"'{first}' {classes}")
-            elif other_faces != faces:
-                same = len(faces.items() & other_faces.items())
-                problems.append(
-                    f"'{model}' is tested on {len(other_faces)} faces and "
-                    f"'{first}' on {len(faces)}, of which {same} have the "
-                    'same name and label')
-        if problems:
-            raise ValueError(
-                'the figures of a table have to be of the same test split '
-                f'and classes: {"; ".join(problems)}. Set test_dataloader of '
-                'these configs to the same data, or benchmark them apart')
+_GROUPS = {COMMON: 'occluded', WORN: 'worn'}
 
 
 def execute(bench: Benchmark, run: Run) -> dict:
     """Do one run, in this process, and store its result.
 
-    A training that was stopped goes on from its last checkpoint, and one that
-    is complete is not repeated for other occluders.
+    A training that was stopped continues from its last checkpoint, and one
+    that is complete is not repeated for other occluders.
+
+    Args:
+        bench (Benchmark): The benchmark.
+        run (Run): One of its runs.
 
     Returns:
         dict: The result, as stored.
@@ -205,31 +48,32 @@ def execute(bench: Benchmark, run: Run) -> dict:
     folder = bench.train_dir(run)
     trained = osp.join(folder, 'trained.json')
     if not osp.isfile(trained):
-        dump_json(_train(bench.configs[run.model], run.seed, folder), trained)
+        dump_json(
+            _train(bench.configs[run.variant], run.seed, folder), trained)
     training = load_json(trained)
     suite = bench.suite(
-        run.model,
+        run.variant,
         osp.join(folder, training['checkpoint']),
         work_dir=osp.join(folder, 'occlusion'))
-    suite.config = bench.configs[run.model]
+    suite.config = bench.configs[run.variant]
     report = suite.run()
     result = dict(
         key=bench.key(run),
         training=training,
         validation=_validations(folder),
         test={k: report['clean'][k]
-              for k in (*FIGURES, 'ece')},
+              for k in (*METRICS, 'ece')},
         occluded={
             group: {
                 k: means['overall'][k]
-                for k in (*FIGURES, 'ece')
+                for k in (*METRICS, 'ece')
             }
             for group, means in report['means'].items()
         },
         lists={
             name: {
                 k: found[k]
-                for k in (*FIGURES, 'num_samples')
+                for k in (*METRICS, 'num_samples')
             }
             for name, found in report['lists'].items()
         },
@@ -245,14 +89,14 @@ def _train(config: str, seed: int, folder: str) -> dict:
     add_train_arguments(parser)
     args = parser.parse_args([config, '--work-dir', folder])
     args.cfg_options = {'randomness.seed': seed}
-    args.resume = 'auto'  # if there is something to go on from
+    args.resume = 'auto'  # where there is a checkpoint
     start = time.time()
     runner = train(args)
     return dict(
         checkpoint=osp.basename(latest_checkpoint(folder)),
         epochs=runner.epoch,
         iterations=runner.iter,
-        # of one that was stopped nobody knows
+        # unknown of one that was stopped
         seconds=None if runner._resume else round(time.time() - start))
 
 
@@ -265,42 +109,200 @@ def _validations(folder: str) -> Dict[str, dict]:
     return load_json(path).get('epochs', {})
 
 
-def execute_all(bench: Benchmark, jobs: int) -> List[Run]:
-    """Do the runs that have no result yet, each in a process of its own.
+def collect(bench: Benchmark, last: int) -> dict:
+    """The stored results of all models, and what they cost.
+
+    Args:
+        bench (Benchmark): The benchmark.
+        last (int): Validations in the mean of the last ones.
 
     Returns:
-        list[Run]: Those that failed; it is stored that they did.
+        dict: ``models``: by name ``title``, ``config``,
+        ``validated_on_test``, ``seeds`` (metrics of each seed that is done,
+        see :func:`flat_metrics`), ``runs`` (how each was trained, and its
+        suite), ``failed`` (log by seed), ``missing`` (seeds), ``mean`` and
+        ``spread`` of the metrics, in percent and points (None for one seed),
+        ``uar_by_kind`` (mean and spread by kind of occluder, over its
+        severities), and ``cost``, None for a model without a result;
+        ``last``; ``kinds``; ``severities``; ``machine``.
     """
-    runs = bench.runs()
-    todo = [r for r in runs if 'test' not in (bench.stored(r) or {})]
-    print(f'{len(runs) - len(todo)} of {len(runs)} runs are done')
-    failed = run_all(todo, partial(_start, bench), jobs)
-    for run in failed:
-        print(f'{run.name} failed, see {bench.log_file(run)}')
-    return failed
+    models = {}
+    for model, config in bench.configs.items():
+        stored = {
+            run.seed: bench.stored(run)
+            for run in bench.runs() if run.variant == model
+        }
+        done = {s: r for s, r in stored.items() if r and 'test' in r}
+        seeds = {s: flat_metrics(r, last) for s, r in done.items()}
+        mean, spread = mean_of_seeds(list(seeds.values()))
+        by_kind = mean_of_seeds([uar_by_kind(bench, r) for r in done.values()])
+        models[model] = dict(
+            title=bench.titles[model],
+            config=config,
+            validated_on_test=_validated_on_test(bench.cfg(model)),
+            seeds=seeds,
+            runs={
+                s: dict(training=r['training'], suite=r['suite'])
+                for s, r in done.items()
+            },
+            failed={
+                s: r['log']
+                for s, r in stored.items() if r and 'log' in r
+            },
+            missing=[s for s, r in stored.items() if r is None],
+            mean=mean,
+            spread=spread,
+            uar_by_kind=dict(zip(('mean', 'spread'), by_kind)),
+            cost=None)
+    done = [m for m, info in models.items() if info['seeds']]
+    for model, cost in costs(bench, done).items():
+        models[model]['cost'] = cost
+    return dict(
+        models=models,
+        last=last,
+        kinds='all' if bench.kinds is None else list(bench.kinds),
+        severities=list(bench.severities),
+        machine=dict(
+            processor=platform.processor() or platform.machine(),
+            threads=1,
+            torch=torch.__version__))
 
 
-def _start(bench: Benchmark, run: Run) -> bool:
-    """Do a run in a process of its own; whether it failed."""
-    log = bench.log_file(run)
-    command = [
-        sys.executable, '-m', 'orsa.studies.benchmark',
-        bench.configs[run.model], '--seeds',
-        str(bench.num_seeds), '--seed',
-        str(run.seed), '--work-dir', bench.work_dir, '--severities',
-        *map(str, bench.severities)
-    ]
-    command += ['--kinds', *bench.kinds] if bench.kinds else []
-    failed = run_logged(command, log)
-    if failed:
-        dump_json(
-            dict(key=bench.key(run), log=osp.relpath(log, bench.work_dir)),
-            bench.result_file(run))
-    return failed
+def flat_metrics(result: dict, last: int) -> Dict[str, float]:
+    """The metrics of a run by one name each, as the columns of the table.
+
+    Args:
+        result (dict): As :func:`execute` stores it.
+        last (int): Validations in the mean of the last ones.
+
+    Returns:
+        dict: ``accuracy`` and so on of the last epoch on the test split;
+        ``best_accuracy`` and ``mean_accuracy`` of the validations;
+        ``occluded_accuracy``, ``worn_accuracy`` and, of a list of really
+        occluded faces, ``NAME_accuracy``.
+    """
+    found = dict(result['test'])
+    summary = summarise_validations(result['validation'], last)
+    for metric in METRICS:
+        if metric in summary:
+            found[f'best_{metric}'] = summary[metric]['best']
+            found[f'mean_{metric}'] = summary[metric]['mean_last']
+    groups = {_GROUPS[k]: v for k, v in result['occluded'].items()}
+    for name, values in (groups | result['lists']).items():
+        found.update({f'{name}_{k}': values[k] for k in METRICS})
+    return found
+
+
+def summarise_validations(epochs: Dict[str, dict], last: int) -> dict:
+    """Best, last and mean of the last validations, by metric.
+
+    Args:
+        epochs (dict): Metrics by epoch, as ``validation.json`` has them.
+        last (int): How many of the last ones are averaged.
+
+    Returns:
+        dict: By metric ``best``, ``last`` and ``mean_last``.
+    """
+    hook = ValidationRecordHook(last)
+    hook.records = epochs
+    return hook.summary()
+
+
+def uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:
+    """UAR under each kind of occluder, the mean over its severities.
+
+    Args:
+        bench (Benchmark): The benchmark.
+        result (dict): As :func:`execute` stores it.
+
+    Returns:
+        dict: By kind.
+    """
+    suite = load_json(bench.file(result['suite']))['cells']
+    return {
+        kind: float(np.mean([c['uar'] for c in suite[kind].values()]))
+        for kind in result['key']['kinds'] if suite.get(kind)
+    }
+
+
+def mean_of_seeds(seeds: Sequence[Dict[str, float]]) -> Tuple[dict, dict]:
+    """Mean over seeds and standard deviation, of what all of them have.
+
+    Args:
+        seeds (Sequence[dict]): Metrics of each.
+
+    Returns:
+        tuple[dict, dict]: Both by metric; the deviation of one seed is None.
+    """
+    found = {
+        metric: mean_and_spread([s[metric] for s in seeds])
+        for metric in (seeds[0] if seeds else ()) if all(
+            s.get(metric) is not None for s in seeds)
+    }
+    return ({
+        k: mean
+        for k, (mean, _) in found.items()
+    }, {
+        k: spread
+        for k, (_, spread) in found.items()
+    })
+
+
+def _validated_on_test(cfg: Config) -> Optional[bool]:
+    """Whether the best epoch is chosen on the test split; None of neither."""
+    if not cfg.get('val_dataloader'):
+        return None
+    val, test = ({
+        k: v
+        for k, v in loader.dataset.items()
+        if k not in ('pipeline', 'test_mode')
+    } for loader in (cfg.val_dataloader, cfg.test_dataloader))
+    return val == test
+
+
+def costs(bench: Benchmark,
+          models: Sequence[str],
+          rounds: int = 9) -> Dict[str, dict]:
+    """Parameters, multiplications and time of models.
+
+    Args:
+        bench (Benchmark): The benchmark.
+        models (Sequence[str]): Some of its models.
+        rounds (int): Batches of each to time. Defaults to 9.
+
+    Returns:
+        dict[str, dict]: By model ``parameters``, ``trained``, ``macs`` and
+        ``uncounted`` (see
+        :func:`orsa.studies.complexity.count_complexity`), and ``ms_batchN``,
+        milliseconds of a batch of N on one thread.
+    """
+    found, calls = {}, {}
+    for model in models:
+        dataset = bench.suite(model, work_dir=bench.work_dir).clean
+        net = build_model(bench.cfg(model), pretrained=False).eval()
+        image = default_collate([dataset[0]])['inputs']
+        count = count_complexity(
+            net,
+            net.data_preprocessor(dict(inputs=image))['inputs'])
+        found[model] = dict(
+            parameters=count.total.all,
+            trained=count.total.trained,
+            macs=count.total.macs,
+            uncounted=count.uncounted)
+        for size in BATCHES:
+            faces = image.repeat(size, 1, 1, 1).numpy()
+            calls[model, size] = partial(predict_images, net, faces, size)
+    for (model, size), seconds in time_in_turn(calls, rounds).items():
+        found[model][f'ms_batch{size}'] = 1e3 * seconds
+    return found
 
 
 def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``tools/benchmark.py``."""
+    """Add the arguments of ``tools/benchmark.py``.
+
+    Args:
+        parser (ArgumentParser): Of the command.
+    """
     parser.add_argument(
         'configs', nargs='+', metavar='CONFIG', help='of the models')
     parser.add_argument(
@@ -309,27 +311,19 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar='N',
         help='trainings of each, with seeds 0 to N-1 (default: %(default)s)')
-    parser.add_argument(
-        '--work-dir',
-        default='work_dirs/benchmark',
-        help='default: %(default)s')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=2,
-        help='runs at once, of one thread each (default: %(default)s)')
+    add_study_arguments(parser, 'work_dirs/benchmark', '%(default)s')
     parser.add_argument(
         '--kinds',
         nargs='+',
         choices=KINDS,
-        help='what is laid over the test faces (default: all)')
+        help='of occluders for the test faces (default: all)')
     parser.add_argument(
         '--severities',
         nargs='*',
         type=int,
         choices=SEVERITIES,
         default=list(SEVERITIES),
-        help='of what is laid over them; none for no test under occlusion '
+        help='of the occluders; none for no test under occlusion '
         '(default: all)')
     parser.add_argument(
         '--last',
@@ -338,12 +332,6 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         help='validations in the mean of the last ones (default: %(default)s)')
     parser.add_argument(
         '--names', nargs='+', help='of the models (default: of their files)')
-    parser.add_argument(
-        '--out', help='folder of the table (default: the work dir)')
-    parser.add_argument(
-        '--report-only',
-        action='store_true',
-        help='make the table of what is there')
 
 
 def _of(args: argparse.Namespace) -> Benchmark:
@@ -354,6 +342,9 @@ def _of(args: argparse.Namespace) -> Benchmark:
 def benchmark(args: argparse.Namespace) -> int:
     """Run a benchmark by parsed arguments and write its table.
 
+    Args:
+        args (Namespace): See :func:`add_benchmark_arguments`.
+
     Returns:
         int: How many runs failed.
     """
@@ -362,22 +353,14 @@ def benchmark(args: argparse.Namespace) -> int:
     bench = _of(args)
     bench.check_same_data()
     if not args.report_only:
-        execute_all(bench, args.jobs)
-    from .benchmark_report import write_report
-    write_report(bench, args.out or bench.work_dir, args.last)
+        bench.run_missing(bench.runs(), args.jobs)
+    command = ['python tools/benchmark.py', *args.configs]
+    command += ['--names', *args.names] if args.names else []
+    write_report(
+        collect(bench,
+                args.last), ' '.join([*command, f'--seeds {args.seeds}']),
+        args.out or bench.work_dir)
     return sum('log' in (bench.stored(run) or {}) for run in bench.runs())
-
-
-def summarise_validations(epochs: Dict[str, dict], last: int) -> dict:
-    """Best, last and mean of the last validations, by figure.
-
-    Args:
-        epochs (dict): Figures by epoch, as ``validation.json`` has them.
-        last (int): How many of the last ones are averaged.
-    """
-    hook = ValidationRecordHook(last)
-    hook.records = epochs
-    return hook.summary()
 
 
 def _main() -> None:

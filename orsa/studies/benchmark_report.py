@@ -1,203 +1,19 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The table and the picture of a benchmark, see :mod:`.benchmarking`."""
+"""Tables and figure of a benchmark, see :mod:`.benchmark`."""
 import os.path as osp
-import platform
-from functools import partial
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
-import numpy as np
-import torch
-from mmengine.dataset import default_collate
-
-from orsa.apis.model import build_model
-from orsa.utils.fileio import dump_json, load_json, write_csv, write_text
-from orsa.utils.markdown import markdown_table
+from orsa.utils.tables import Table, with_spread
 from orsa.visualization.tradeoff import plot_tradeoff
-from .ablation import predict
-from .benchmark import Benchmark, summarise_validations
-from .complexity import count_complexity, time_in_turn
-from .occlusion_metrics import FIGURES
+from . import report
+from .occlusion_metrics import METRICS
+from .report import Section
 
 BATCHES = (1, 32)
-NAME = 'benchmark'
-_GROUPS = dict(common='occluded', worn='worn')
-
-
-def collect(bench: Benchmark, last: int) -> dict:
-    """What is stored of all models, and what they cost.
-
-    Args:
-        bench (Benchmark): The benchmark.
-        last (int): Validations in the mean of the last ones.
-
-    Returns:
-        dict: ``models``: by name ``title``, ``config``, ``seeds`` (a dict of
-        figures for each seed that is done), ``failed`` (log by seed),
-        ``missing`` (seeds), ``mean`` and ``spread`` of the figures, in
-        percent and points (None for one seed), ``uar_by_kind`` (mean and
-        spread by kind of occluder, over its severities), and ``cost``, None
-        for a model without a result; ``machine``; ``last``.
-    """
-    models = {}
-    for model, config in bench.configs.items():
-        stored = {
-            run.seed: bench.stored(run)
-            for run in bench.runs() if run.model == model
-        }
-        done = {s: r for s, r in stored.items() if r and 'test' in r}
-        seeds = {s: flat_figures(r, last) for s, r in done.items()}
-        mean, spread = mean_and_spread(list(seeds.values()))
-        by_kind = mean_and_spread(
-            [uar_by_kind(bench, r) for r in done.values()])
-        models[model] = dict(
-            title=bench.titles[model],
-            config=config,
-            validated_on_test=_validated_on_test(bench.cfg(model)),
-            seeds=seeds,
-            runs={
-                s: {
-                    k: r[k]
-                    for k in ('training', 'suite')
-                }
-                for s, r in done.items()
-            },
-            failed={
-                s: r['log']
-                for s, r in stored.items() if r and 'log' in r
-            },
-            missing=[s for s, r in stored.items() if r is None],
-            mean=mean,
-            spread=spread,
-            uar_by_kind=dict(zip(('mean', 'spread'), by_kind)),
-            cost=None)
-    for model, cost in costs(bench,
-                             [m
-                              for m in models if models[m]['seeds']]).items():
-        models[model]['cost'] = cost
-    return dict(
-        models=models,
-        last=last,
-        kinds='all' if bench.kinds is None else list(bench.kinds),
-        severities=list(bench.severities),
-        machine=dict(
-            processor=platform.processor() or platform.machine(),
-            threads=1,
-            torch=torch.__version__))
-
-
-def flat_figures(result: dict, last: int) -> Dict[str, float]:
-    """The figures of a run by one name each, as the columns of the table.
-
-    Args:
-        result (dict): As :func:`orsa.studies.benchmark.execute` stores it.
-        last (int): Validations in the mean of the last ones.
-
-    Returns:
-        dict: ``accuracy`` and so on of the last epoch on the test split;
-        ``best_accuracy`` and ``mean_accuracy`` of the validations;
-        ``occluded_accuracy``, ``worn_accuracy`` and, of a list of really
-        occluded faces, ``NAME_accuracy``.
-    """
-    found = dict(result['test'])
-    summary = summarise_validations(result['validation'], last)
-    for figure in FIGURES:
-        if figure in summary:
-            found[f'best_{figure}'] = summary[figure]['best']
-            found[f'mean_{figure}'] = summary[figure]['mean_last']
-    parts = {_GROUPS[k]: v for k, v in result['occluded'].items()}
-    for name, figures in (parts | result['lists']).items():
-        found.update({f'{name}_{k}': figures[k] for k in FIGURES})
-    return found
-
-
-def uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:
-    """UAR under each kind of occluder, the mean over its severities.
-
-    Args:
-        bench (Benchmark): The benchmark.
-        result (dict): As :func:`orsa.studies.benchmark.execute` stores it.
-    """
-    cells = load_json(bench.file(result['suite']))['cells']
-    return {
-        kind: float(np.mean([cell['uar'] for cell in cells[kind].values()]))
-        for kind in result['key']['kinds'] if cells.get(kind)
-    }
-
-
-def mean_and_spread(seeds: Sequence[Dict[str, float]]) -> tuple:
-    """Mean over seeds and standard deviation, of what all of them have.
-
-    Args:
-        seeds (Sequence[dict]): Figures of each.
-
-    Returns:
-        tuple[dict, dict]: Both by figure; the deviation of one seed is None.
-    """
-    mean, spread = {}, {}
-    for figure in seeds[0] if seeds else ():
-        values = [s.get(figure) for s in seeds]
-        if None in values:
-            continue
-        mean[figure] = float(np.mean(values))
-        spread[figure] = (
-            float(np.std(values, ddof=1)) if len(values) > 1 else None)
-    return mean, spread
-
-
-def _validated_on_test(cfg) -> Optional[bool]:
-    """Whether the best epoch is chosen on the test split; None of neither."""
-    if not cfg.get('val_dataloader'):
-        return None
-    val, test = ({
-        k: v
-        for k, v in loader.dataset.items()
-        if k not in ('pipeline', 'test_mode')
-    } for loader in (cfg.val_dataloader, cfg.test_dataloader))
-    return val == test
-
-
-def costs(bench: Benchmark,
-          models: Sequence[str],
-          rounds: int = 9) -> Dict[str, dict]:
-    """Parameters, multiplications and time of models.
-
-    Args:
-        bench (Benchmark): The benchmark.
-        models (Sequence[str]): Some of its models.
-        rounds (int): Batches of each to time. Defaults to 9.
-
-    Returns:
-        dict[str, dict]: By model ``parameters``, ``trained``, ``macs`` and
-        ``uncounted`` (see
-        :func:`orsa.studies.complexity.count_complexity`), and ``ms_batchN``,
-        milliseconds of a batch of N on one thread.
-    """
-    found, calls = {}, {}
-    for model in models:
-        dataset = bench.suite(model, work_dir=bench.work_dir).clean
-        net = build_model(bench.cfg(model), pretrained=False).eval()
-        picture = default_collate([dataset[0]])['inputs']
-        count = count_complexity(
-            net,
-            net.data_preprocessor(dict(inputs=picture))['inputs'])
-        found[model] = dict(
-            parameters=count.total.all,
-            trained=count.total.trained,
-            macs=count.total.macs,
-            uncounted=count.uncounted)
-        for size in BATCHES:
-            faces = picture.repeat(size, 1, 1, 1).numpy()
-            calls[model, size] = partial(predict, net, faces, size)
-    for (model, size), seconds in time_in_turn(calls, rounds).items():
-        found[model][f'ms_batch{size}'] = 1e3 * seconds
-    return found
-
-
-# ------------------------------------------------------------------- table
 
 
 def _columns(table: dict) -> Dict[str, str]:
-    """Title of a column by its figure: what is measured of any model."""
+    """Title of a column by its metric: what is measured of any model."""
     present = {f for m in table['models'].values() for f in m['mean']}
     columns = dict(
         best_accuracy='acc best',
@@ -208,7 +24,7 @@ def _columns(table: dict) -> Dict[str, str]:
         worn_uar='worn UAR')
     known = [
         *columns, *(f'{p}_{f}' for p in ('best', 'mean', 'occluded', 'worn')
-                    for f in FIGURES)
+                    for f in METRICS)
     ]
     columns.update({
         f: f.removesuffix('_uar') + ' UAR'
@@ -217,11 +33,11 @@ def _columns(table: dict) -> Dict[str, str]:
     return {f: t for f, t in columns.items() if f in present}
 
 
-def markdown(table: dict, command: str) -> str:
-    """The table as a page.
+def sections(table: dict, command: str) -> List[Section]:
+    """The report.
 
     Args:
-        table (dict): As :func:`collect` gives it.
+        table (dict): As :func:`.benchmark.collect` gives it.
         command (str): What it was made by.
     """
     columns = _columns(table)
@@ -229,29 +45,22 @@ def markdown(table: dict, command: str) -> str:
         'model', 'seeds', *columns.values(), 'M trained', 'M all', 'MMACs',
         *(f'ms, batch {n}' for n in BATCHES)
     ]
-    rows = [[info['title'], _state(info)] + _cells(info, columns)
+    rows = [[info['title'], _state(info), *_row(info, columns)]
             for info in table['models'].values()]
-    return '\n'.join([
-        '# Benchmark', '',
-        _in_words(table, columns), '', *markdown_table(head, rows),
-        *_notes(table), *_by_kind(table), '', f'Made by `{command}`.', ''
-    ])
-
-
-def _by_kind(table: dict) -> List[str]:
-    """A table of kinds, for whoever asks what a mean hides."""
+    found = [Section('', _in_words(table, columns), Table(head, rows))]
+    found += [Section('', note) for note in _notes(table)]
     models = [m for m in table['models'].values() if m['uar_by_kind']['mean']]
-    if not models:
-        return []
-    rows = [[kind] + [
-        _value(m['uar_by_kind']['mean'].get(kind),
-               m['uar_by_kind']['spread'].get(kind)) for m in models
-    ] for kind in models[0]['uar_by_kind']['mean']]
-    head = ['', *(m['title'] for m in models)]
-    return [
-        '', 'UAR by what hides the face, the mean over severities:', '',
-        *markdown_table(head, rows)
-    ]
+    if models:
+        kinds = models[0]['uar_by_kind']['mean']
+        rows = [[
+            kind, *(with_spread(m['uar_by_kind']['mean'].get(kind),
+                                m['uar_by_kind']['spread'].get(kind))
+                    for m in models)
+        ] for kind in kinds]
+        found.append(
+            Section('', 'UAR by kind of occluder, the mean over severities:',
+                    Table(['', *(m['title'] for m in models)], rows)))
+    return [*found, Section('', f'Made by `{command}`.')]
 
 
 def _state(info: dict) -> str:
@@ -266,18 +75,11 @@ def _state(info: dict) -> str:
     return '; '.join(parts)
 
 
-def _value(value: Optional[float], spread: Optional[float]) -> str:
-    if value is None:
-        return '–'
-    return f'{value:.1f}' + ('' if spread is None else f' ± {spread:.1f}')
-
-
-def _cells(info: dict, columns: Sequence[str]) -> List[str]:
-    cells = []
-    for figure in columns:
-        value = info['mean'].get(figure)
-        spread = info['spread'].get(figure)
-        cells.append(_value(value, spread))
+def _row(info: dict, columns: Sequence[str]) -> List[str]:
+    cells = [
+        with_spread(info['mean'].get(metric), info['spread'].get(metric))
+        for metric in columns
+    ]
     cost = info['cost']
     if cost is None:
         return cells + ['–'] * (3 + len(BATCHES))
@@ -312,7 +114,7 @@ def _in_words(table: dict, columns: Sequence[str]) -> str:
 
 
 def _notes(table: dict) -> List[str]:
-    """What a reader of the columns 'best' and 'mean' has to know."""
+    """Which data the columns 'best' and 'mean' are of."""
     models = [m for m in table['models'].values() if m['seeds']]
     chosen = [m['title'] for m in models if m['validated_on_test']]
     other = [m['title'] for m in models if m['validated_on_test'] is False]
@@ -320,7 +122,7 @@ def _notes(table: dict) -> List[str]:
     notes = []
     if chosen:
         notes.append('`acc best` was chosen on the test split, as most '
-                     'published figures are, which flatters it: '
+                     'published results are, which flatters it: '
                      f'{", ".join(chosen)}.')
     if other:
         notes.append('`acc best` and `mean` are of validation data of their '
@@ -328,61 +130,48 @@ def _notes(table: dict) -> List[str]:
     if none:
         notes.append('Without validation, and so without a best epoch: '
                      f'{", ".join(none)}.')
-    return [line for note in notes for line in ('', note)]
+    return notes
 
 
-def _write_csv(table: dict, path: str) -> None:
+def _by_seed(table: dict) -> Table:
     """A row for each seed."""
-    models = table['models'].values()
-    figures = list(
-        dict.fromkeys(f for m in models for s in m['seeds'].values()
-                      for f in s))
-    cost = ['parameters', 'trained', 'macs'
-            ] + [f'ms_batch{n}' for n in BATCHES]
+    models = table['models']
+    metrics = list(
+        dict.fromkeys(k for m in models.values() for s in m['seeds'].values()
+                      for k in s))
+    cost = [
+        'parameters', 'trained', 'macs', *(f'ms_batch{n}' for n in BATCHES)
+    ]
+
+    def rounded(values: dict, names: Sequence[str]) -> list:
+        found = [values.get(name) for name in names]
+        return ['' if v is None else round(v, 3) for v in found]
+
     rows = []
-    for name, info in table['models'].items():
-        for seed, found in info['seeds'].items():
-            rows.append([name, seed, 'done'] +
-                        [_rounded(found.get(f)) for f in figures] +
-                        [_rounded(info['cost'][c]) for c in cost])
-        empty = [''] * (len(figures) + len(cost))
+    for name, info in models.items():
+        rows += [[
+            name, seed, 'done', *rounded(found, metrics),
+            *rounded(info['cost'], cost)
+        ] for seed, found in info['seeds'].items()]
+        empty = [''] * (len(metrics) + len(cost))
         rows += [[name, s, f'failed: {log}', *empty]
                  for s, log in info['failed'].items()]
         rows += [[name, s, 'not run', *empty] for s in info['missing']]
-    write_csv(path, [['model', 'seed', 'state', *figures, *cost], *rows])
+    return Table(['model', 'seed', 'state', *metrics, *cost], rows)
 
 
-def _rounded(value: Optional[float]):
-    return '' if value is None else round(value, 3)
-
-
-def _names(bench: Benchmark) -> List[str]:
-    titles = list(bench.titles.values())
-    return [] if titles == list(bench.titles) else ['--names', *titles]
-
-
-def write_report(bench: Benchmark, out: str, last: int) -> dict:
+def write_report(table: dict, command: str, out: str) -> None:
     """Write ``benchmark.json``, ``.csv``, ``.md`` and ``.png``.
 
     Args:
-        bench (Benchmark): The benchmark.
+        table (dict): As :func:`.benchmark.collect` gives it.
+        command (str): What it was made by.
         out (str): The folder.
-        last (int): Validations in the mean of the last ones.
-
-    Returns:
-        dict: The table, see :func:`collect`.
     """
-    table = collect(bench, last)
-    base = osp.join(out, NAME)
-    command = ' '.join([
-        'python tools/benchmark.py', *bench.configs.values(), *_names(bench),
-        f'--seeds {bench.num_seeds}'
-    ])
-    dump_json(dict(command=command, **table), base + '.json')
-    _write_csv(table, base + '.csv')
-    text = markdown(table, command)
-    write_text(base + '.md', text)
-    print(text)
+    base, parts = osp.join(out, 'benchmark'), sections(table, command)
+    files = report.write_report(base, dict(command=command, **table),
+                                _by_seed(table), 'Benchmark', parts)
+    print(report.markdown('Benchmark', parts))
     points = {
         m['title']:
         dict(
@@ -393,6 +182,6 @@ def write_report(bench: Benchmark, out: str, last: int) -> dict:
         for m in table['models'].values() if m['cost']
     }
     if points:
-        plot_tradeoff(points, base + '.png')
-    print(f'wrote {base}.json, .csv, .md' + (' and .png' if points else ''))
-    return table
+        files.append(base + '.png')
+        plot_tradeoff(points, files[-1])
+    print(f'wrote {", ".join(files)}')

@@ -2,7 +2,8 @@
 """What a model costs: parameters, multiplications, time."""
 import math
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import (Any, Callable, Dict, Iterator, List, NamedTuple, Sequence,
+                    Tuple)
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from mmengine.analysis.jit_handles import get_shape
 from orsa.apis.inference import prepare
 
 
-class PartCost(NamedTuple):
-    """What a part of a model costs.
+class ModuleCost(NamedTuple):
+    """What a module of a model costs.
 
     Attributes:
         all (int): Parameters.
@@ -30,14 +31,14 @@ class Complexity(NamedTuple):
     """What a model costs, see :func:`count_complexity`.
 
     Attributes:
-        total (PartCost): The whole model.
-        parts (dict[str, PartCost]): By name; 'rest' is what lies between
-            them, so that together they are the whole.
+        total (ModuleCost): The complete model.
+        modules (dict[str, ModuleCost]): By name; 'rest' is what lies between
+            them, so that together they are the complete model.
         uncounted (dict[str, int]): Operations that the counter does not know,
             and how often they occur.
     """
-    total: PartCost
-    parts: Dict[str, PartCost]
+    total: ModuleCost
+    modules: Dict[str, ModuleCost]
     uncounted: Dict[str, int]
 
 
@@ -47,14 +48,13 @@ def blank_input(model: nn.Module, size: Sequence[int] = (224, 224)):
     Args:
         model (nn.Module): As :func:`orsa.apis.build_model` gives it, with its
             config as ``cfg``.
-        size (Sequence[int]): Height and width of the blank picture that goes
+        size (Sequence[int]): Height and width of the blank image that goes
             into the pipeline, in pixels. Defaults to (224, 224).
 
     Returns:
         Tensor: (1, 3, H, W).
     """
-    picture = np.zeros((*size, 3), np.uint8)
-    return prepare(model, [picture])['inputs']
+    return prepare(model, [np.zeros((*size, 3), np.uint8)])['inputs']
 
 
 def count_complexity(model: nn.Module, inputs: torch.Tensor) -> Complexity:
@@ -69,7 +69,7 @@ def count_complexity(model: nn.Module, inputs: torch.Tensor) -> Complexity:
         inputs (Tensor): (1, 3, H, W), preprocessed.
 
     Returns:
-        Complexity: Of the whole and of its parts: of an
+        Complexity: Of the model and of its modules: of an
         :class:`orsa.models.ORSANet` the encoder and the priors apart, else
         backbone, neck and head.
     """
@@ -79,39 +79,40 @@ def count_complexity(model: nn.Module, inputs: torch.Tensor) -> Complexity:
     counter.tracer_warnings('none')
     with torch.no_grad():
         macs = {k: int(v) for k, v in counter.by_module().items()}
-    parts = {}
-    for name, module in _parts(model).items():
-        parts[name.rpartition('.')[2]] = PartCost(*_parameters(module),
-                                                  macs.get(name, 0))
-    total = PartCost(*_parameters(model), macs[''])
-    rest = PartCost(*(t - sum(p) for t, p in zip(total, zip(*parts.values()))))
+    modules = {
+        name.rpartition('.')[2]:
+        ModuleCost(*count_parameters(module), macs.get(name, 0))
+        for name, module in _modules(model)
+    }
+    total = ModuleCost(*count_parameters(model), macs[''])
+    rest = ModuleCost(*(t - sum(m)
+                        for t, m in zip(total, zip(*modules.values()))))
     if any(rest):
-        parts['rest'] = rest
-    return Complexity(total, parts, dict(counter.unsupported_ops()))
+        modules['rest'] = rest
+    return Complexity(total, modules, dict(counter.unsupported_ops()))
 
 
 def _attention(inputs: List[Any], outputs: List[Any]) -> int:
-    """Multiplications of queries and keys, and of their outcome and values."""
+    """Multiplications of queries and keys, and of their product and values."""
     query, key, value = (get_shape(v) for v in inputs[:3])
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
-def _parts(model: nn.Module) -> Dict[str, nn.Module]:
-    found = {}
+def _modules(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
     for name, module in model.named_children():
-        if name == 'data_preprocessor':
-            continue
         if hasattr(module, 'image_encoder'):
-            found.update({
-                f'{name}.{child}': part
-                for child, part in module.named_children()
-            })
-        else:
-            found[name] = module
-    return found
+            for child, inner in module.named_children():
+                yield f'{name}.{child}', inner
+        elif name != 'data_preprocessor':
+            yield name, module
 
 
-def _parameters(module: nn.Module) -> tuple:
+def count_parameters(module: nn.Module) -> Tuple[int, int]:
+    """The number of parameters, and of those that are trained.
+
+    Args:
+        module (nn.Module): The module.
+    """
     every = list(module.parameters())
     return (sum(p.numel() for p in every),
             sum(p.numel() for p in every if p.requires_grad))
@@ -121,7 +122,7 @@ def time_in_turn(calls: Dict[str, Callable[[], Any]],
                  rounds: int = 9) -> Dict[str, float]:
     """Seconds that each of several calls takes, on one thread.
 
-    They take turns, so that what else the machine does meets all of them; the
+    They alternate, so that other work of the machine slows all of them; the
     median counts.
 
     Args:

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The faces that a test under occlusion asks about."""
+"""The faces of a test under occlusion."""
 import copy
 import os.path as osp
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -9,12 +9,20 @@ from torch.utils.data import Dataset
 
 from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.subset_list import read_subset
-from orsa.utils.configs import type_name
-from .occlusion_metrics import CLEAN
+from orsa.evaluation.predictions import CLEAN
+from orsa.utils.configs import split_pipeline, type_name
+
+# names of a list of really occluded faces in a dataset's folder
+LIST_NAMES = ('occlusion_test.txt', 'rafdb_occlusion_list.txt')
 
 
-class Cell(NamedTuple):
-    """A kind of occluder at a severity; the faces as they are by default."""
+class Condition(NamedTuple):
+    """What faces are tested under; by default without an occluder.
+
+    Attributes:
+        kind (str): Of the occluder, or 'clean'.
+        severity (int): 1 to 5, or 0.
+    """
     kind: str = CLEAN
     severity: int = 0
 
@@ -22,43 +30,69 @@ class Cell(NamedTuple):
         return f'{self.kind} {self.severity}' if self.severity else self.kind
 
 
-class CellFaces(Dataset):
-    """The faces of several cells; an index is (number of the cell, face)."""
+class ConditionFaces(Dataset):
+    """The faces of several conditions.
 
-    def __init__(self, clean: Dataset, hidden: Optional[Dataset],
-                 cells: Sequence[Cell]):
-        self.clean, self.hidden, self.cells = clean, hidden, cells
+    An index is (number of the condition, number of the face).
 
-    def __getitem__(self, index):
+    Args:
+        clean (Dataset): The faces as they are.
+        occluded (Dataset, optional): The same with ``OccludeFace`` in their
+            pipeline; None if there is no condition with an occluder.
+        conditions (Sequence[Condition]): The conditions.
+    """
+
+    def __init__(self, clean: Dataset, occluded: Optional[Dataset],
+                 conditions: Sequence[Condition]):
+        self.clean, self.occluded = clean, occluded
+        self.conditions = conditions
+
+    def __getitem__(self, index: Tuple[int, int]) -> dict:
         number, face = index
-        cell = self.cells[number]
-        if not cell.severity:
+        condition = self.conditions[number]
+        if not condition.severity:
             return self.clean[face]
-        set_cell(self.hidden, cell)
-        return self.hidden[face]
+        set_condition(self.occluded, condition)
+        return self.occluded[face]
 
 
-def set_cell(dataset: Dataset, cell: Cell) -> None:
-    """Choose what the ``OccludeFace`` in a data set's pipeline lays over."""
+def set_condition(dataset: Dataset, condition: Condition) -> None:
+    """Set the occluder of the ``OccludeFace`` in a dataset's pipeline.
+
+    Args:
+        dataset (Dataset): As of :func:`with_occluder`.
+        condition (Condition): With an occluder.
+    """
     for transform in dataset.pipeline.transforms:
         if isinstance(transform, OccludeFace):
-            transform.severity = cell.severity
-            transform.kinds = (cell.kind, )
+            transform.severity = condition.severity
+            transform.kinds = (condition.kind, )
 
 
-def with_names(dataset: dict) -> dict:
-    """A data set's config whose samples say what is asked of them."""
+def with_ratio(dataset: dict) -> dict:
+    """A dataset's config whose samples keep their ``occlusion_ratio``.
+
+    Args:
+        dataset (dict): Of the test split.
+
+    Returns:
+        dict: A copy.
+
+    Raises:
+        ValueError: If its pipeline does not end by PackInputs, or loads
+            cached priors, which are of faces without an occluder.
+    """
     cfg = copy.deepcopy(dataset)
     pipeline = cfg.get('pipeline') or []
     kinds = [type_name(t) for t in pipeline]
     if not kinds or kinds[-1] != 'PackInputs':
         raise ValueError(
-            'OcclusionSuite needs a test pipeline that loads the picture '
-            'first and packs it last, by PackInputs, but test_dataloader.'
-            f'dataset ({cfg.get("type")}) has {kinds}')
+            'OcclusionSuite needs a test pipeline that loads the image first '
+            'and ends by PackInputs, but test_dataloader.dataset '
+            f'({cfg.get("type")}) has {kinds}')
     if 'LoadCachedPriors' in kinds:
-        raise ValueError('OcclusionSuite: priors from the disk are those of '
-                         'the faces as they are, take LoadCachedPriors out')
+        raise ValueError('OcclusionSuite: cached priors are of the faces '
+                         'without an occluder, remove LoadCachedPriors')
     keys = pipeline[-1].get('meta_keys', ('sample_idx', 'img_path'))
     pipeline[-1]['meta_keys'] = tuple(
         dict.fromkeys((*keys, 'occlusion_ratio')))
@@ -66,23 +100,41 @@ def with_names(dataset: dict) -> dict:
 
 
 def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:
-    """The same with ``OccludeFace`` after the picture is loaded."""
+    """A dataset's config with ``OccludeFace`` right after the image is loaded.
+
+    Args:
+        dataset (dict): Its pipeline begins by loading or drawing the image.
+        seed (int): Of the occluders. Defaults to 0.
+        severity (int): 1 to 5. Defaults to 1.
+
+    Returns:
+        dict: A copy.
+
+    Raises:
+        ValueError: If its pipeline begins otherwise.
+    """
     cfg = copy.deepcopy(dataset)
-    first = type_name(cfg.pipeline[0])
-    if not (first.startswith('Load') or first.startswith('Draw')):
-        raise ValueError('Occluders are laid over the picture right after it '
-                         'is loaded, but the test pipeline begins with '
-                         f'{first}, expected LoadImageFromFile')
-    cfg.pipeline.insert(
-        1, dict(type='orsa.OccludeFace', severity=severity, seed=seed))
+    load, transforms, pack = split_pipeline(cfg.pipeline)
+    if not load:
+        raise ValueError('An occluder is put on the image right after it is '
+                         'loaded, but the test pipeline begins with '
+                         f'{type_name(cfg.pipeline[0])}, expected '
+                         'LoadImageFromFile')
+    occlude = dict(type='orsa.OccludeFace', severity=severity, seed=seed)
+    cfg.pipeline = [*load, occlude, *transforms, *pack]
     root = osp.expanduser(cfg.get('data_root') or '')
     if type_name(cfg) == 'RAFDB' and osp.isfile(
             osp.join(root, 'landmarks68.json')):
-        cfg.with_annotations = True  # where to lay it
+        cfg.with_annotations = True  # the landmarks place it
     return cfg
 
 
 def name_of(info: dict) -> str:
+    """The name of a face.
+
+    Args:
+        info (dict): As of ``get_data_info`` of its dataset.
+    """
     path = info.get('img_path')
     if info.get('name') is None and path:
         return osp.splitext(osp.basename(path))[0]

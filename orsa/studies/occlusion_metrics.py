@@ -1,23 +1,23 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The figures of a test under occlusion, from what was said of each face."""
-import math
-from typing import Dict, List, Optional, Sequence, Tuple
+"""The metrics of a test under occlusion, from predictions for each face."""
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from orsa.datasets.drawing.occluders import COMMON_SHARES, SHARES
 from orsa.evaluation import FERMetric
+from orsa.evaluation.predictions import CLEAN
+from orsa.evaluation.statistics import accuracy_interval
 
-FIGURES = ('accuracy', 'uar', 'macro_f1')
-# of a cell, in the order of tables
-COLUMNS = (*FIGURES, 'ece', 'confidence', 'agreement')
+METRICS = ('accuracy', 'uar', 'macro_f1')
+# of a condition, in the order of tables
+COLUMNS = (*METRICS, 'ece', 'confidence', 'agreement')
 COMMON, WORN = 'common', 'worn'
-# the condition that all others are compared with: the faces as they are
-CLEAN = 'clean'
+GROUP_TITLES = {COMMON: 'mean, common scale', WORN: 'mean, worn'}
 
 
 def group_of(kind: str) -> str:
-    """'common' for what hides the shares that most kinds share, else 'worn'.
+    """'common' for kinds that occlude the fractions of most kinds, or 'worn'.
 
     Args:
         kind (str): One of ``orsa.datasets.OccludeFace.KINDS``.
@@ -25,7 +25,7 @@ def group_of(kind: str) -> str:
     return COMMON if SHARES[kind] == COMMON_SHARES else WORN
 
 
-def face_figures(scores: np.ndarray, labels: np.ndarray,
+def face_metrics(scores: np.ndarray, labels: np.ndarray,
                  classes: Sequence[str]) -> dict:
     """Accuracy, UAR, macro-F1 and calibration, in percent.
 
@@ -35,7 +35,7 @@ def face_figures(scores: np.ndarray, labels: np.ndarray,
         classes (Sequence[str]): The C names.
 
     Returns:
-        dict: What :meth:`orsa.evaluation.FERMetric.calculate` does, without
+        dict: As of :meth:`orsa.evaluation.FERMetric.calculate`, without
         ``classes``; and ``confidence``, the mean of the highest score, which
         accuracy is to be compared with.
     """
@@ -46,22 +46,22 @@ def face_figures(scores: np.ndarray, labels: np.ndarray,
     return report
 
 
-def drop(clean: dict, hidden: dict) -> Dict[str, dict]:
-    """What is lost, by figure.
+def drop(clean: dict, occluded: dict) -> Dict[str, dict]:
+    """What is lost, by metric.
 
     Args:
-        clean (dict): Figures of the faces as they are.
-        hidden (dict): Of the same faces with something in front of them.
+        clean (dict): Metrics of the faces without an occluder.
+        occluded (dict): Of the same faces with one.
 
     Returns:
-        dict: Of every figure the ``absolute`` loss, in points, and the
-        ``relative`` one, in percent of the clean figure (None of 0).
+        dict: Of every metric the ``absolute`` loss, in points, and the
+        ``relative`` one, in percent of the clean value (None of 0).
     """
     lost = {}
-    for figure in FIGURES:
-        points = clean[figure] - hidden[figure]
-        relative = 100 * points / clean[figure] if clean[figure] else None
-        lost[figure] = dict(absolute=points, relative=relative)
+    for metric in METRICS:
+        points = clean[metric] - occluded[metric]
+        relative = 100 * points / clean[metric] if clean[metric] else None
+        lost[metric] = dict(absolute=points, relative=relative)
     return lost
 
 
@@ -70,11 +70,11 @@ def area_under(severities: Sequence[float], values: Sequence[float]) -> float:
 
     Args:
         severities (Sequence[float]): Ascending; the first is 0, clean.
-        values (Sequence[float]): The figure at each.
+        values (Sequence[float]): The metric at each.
 
     Returns:
-        float: In the unit of the figure: a model that loses nothing has its
-        clean figure.
+        float: In the unit of the metric: a model that loses nothing has its
+        clean value.
 
     Examples:
         >>> area_under([0, 1, 3], [80, 60, 40])  # (70 + 2 * 50) / 3
@@ -85,35 +85,37 @@ def area_under(severities: Sequence[float], values: Sequence[float]) -> float:
     return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
 
 
-def turns(before: np.ndarray, after: np.ndarray, num: int) -> np.ndarray:
-    """How often which prediction turns into which.
+def changed_predictions(before: np.ndarray, after: np.ndarray,
+                        num_classes: int) -> np.ndarray:
+    """How often each prediction changes into each other one.
 
     Args:
-        before (np.ndarray): (N, ), predictions for the faces as they are.
-        after (np.ndarray): (N, ), for the same with something before them.
-        num (int): Of classes.
+        before (np.ndarray): (N, ), predictions for the faces without an
+            occluder.
+        after (np.ndarray): (N, ), for the same faces with one.
+        num_classes (int): C.
 
     Returns:
-        np.ndarray: (num, num) counts; rows are the clean prediction.
+        np.ndarray: (C, C) counts; rows are the clean prediction.
     """
-    matrix = np.zeros((num, num), np.int64)
+    matrix = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(matrix, (before, after), 1)
     return matrix
 
 
-def frequent_turns(matrix: np.ndarray,
-                   classes: Sequence[str],
-                   count: int = 5) -> List[dict]:
-    """The most frequent turns into another class.
+def most_frequent_changes(matrix: np.ndarray,
+                          classes: Sequence[str],
+                          count: int = 5) -> List[dict]:
+    """The most frequent changes into another class.
 
     Args:
-        matrix (np.ndarray): As :func:`turns` gives it.
+        matrix (np.ndarray): As :func:`changed_predictions` gives it.
         classes (Sequence[str]): The names.
         count (int): How many at most. Defaults to 5.
 
     Returns:
         list[dict]: ``before``, ``after``, ``count`` and ``share``, in percent
-        of the faces that were said to be ``before``.
+        of the faces with the clean prediction ``before``.
     """
     totals = matrix.sum(1)
     pairs = [(int(matrix[i, j]), i, j) for i, j in zip(*np.nonzero(matrix))
@@ -128,67 +130,57 @@ def frequent_turns(matrix: np.ndarray,
     ]
 
 
-def accuracy_interval(right: int, total: int) -> Optional[Tuple[float, float]]:
-    """Wilson's 95% interval of an accuracy, in percent; None of no faces."""
-    if not total:
-        return None
-    z, share = 1.959963984540054, right / total
-    centre = share + z * z / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + (z / (2 * total))**2)
-    scale = 100 / (1 + z * z / total)
-    return max(0., (centre - half) * scale), min(100., (centre + half) * scale)
-
-
-def _mean(figures: Sequence[dict], clean: dict) -> dict:
+def _mean(conditions: Sequence[dict], clean: dict) -> dict:
     mean = {
-        name: float(np.mean([f[name] for f in figures]))
+        name: float(np.mean([c[name] for c in conditions]))
         for name in (*COLUMNS, 'measured_share')
-        if all(f[name] is not None for f in figures)
+        if all(c[name] is not None for c in conditions)
     }
     return dict(mean, drop=drop(clean, mean))
 
 
 def _areas(severities: Sequence[int], clean: dict,
            by_severity: Dict[str, dict]) -> Dict[str, float]:
-    cells = [clean] + [by_severity[str(s)] for s in severities]
+    conditions = [clean] + [by_severity[str(s)] for s in severities]
     return {
-        figure: area_under([0, *severities], [c[figure] for c in cells])
-        for figure in FIGURES
+        metric: area_under([0, *severities], [c[metric] for c in conditions])
+        for metric in METRICS
     }
 
 
-def summarise(cells: Dict[Tuple[str, int], dict], kinds: Sequence[str],
+def summarise(predictions: Dict[Tuple[str, int], dict], kinds: Sequence[str],
               severities: Sequence[int], labels: np.ndarray,
               classes: Sequence[str]) -> dict:
     """All that a suite reports of kinds and severities.
 
     Args:
-        cells (dict): By kind and severity, ('clean', 0) among them: ``scores``
-            (N, C), ``ratio`` (N, ), the covered share of each face, and what
-            else is to be reported of it.
+        predictions (dict): By kind and severity, ('clean', 0) among them:
+            ``scores`` (N, C), ``ratio`` (N, ), the occluded fraction of each
+            face, and ``pictures``, the hash of the images.
         kinds (Sequence[str]): In the order of the report.
         severities (Sequence[int]): Ascending.
         labels (np.ndarray): (N, ).
         classes (Sequence[str]): The C names.
 
     Returns:
-        dict: ``clean``; ``cells``, kind -> severity -> figures; ``means``,
-        by group; ``areas``, by kind; ``turns``, by kind and group.
+        dict: ``clean``; ``cells``, kind -> severity -> metrics; ``means``,
+        by group; ``areas``, by kind; ``turns``, the changed predictions by
+        kind and group.
     """
-    said = cells['clean', 0]['scores'].argmax(1)
-    clean = _cell(cells['clean', 0], labels, classes, said)
+    before = predictions[CLEAN, 0]['scores'].argmax(1)
+    clean = _condition(predictions[CLEAN, 0], labels, classes, before)
     report: Dict[str, dict] = {}
     for kind in kinds:
         report[kind] = {}
         for severity in severities:
-            cell = cells[kind, severity]
-            figures = _cell(cell, labels, classes, said)
-            figures['share'] = SHARES[kind][severity - 1]
-            figures['drop'] = drop(clean, figures)
-            report[kind][str(severity)] = figures
+            metrics = _condition(predictions[kind, severity], labels, classes,
+                                 before)
+            metrics['share'] = SHARES[kind][severity - 1]
+            metrics['drop'] = drop(clean, metrics)
+            report[kind][str(severity)] = metrics
     groups = {
         group: [k for k in kinds if group_of(k) == group]
-        for group in (COMMON, WORN)
+        for group in GROUP_TITLES
     }
     groups = {group: members for group, members in groups.items() if members}
     means = {}
@@ -202,70 +194,68 @@ def summarise(cells: Dict[Tuple[str, int], dict], kinds: Sequence[str],
             severities=levels,
             overall=_mean(list(levels.values()), clean),
             area=_areas(severities, clean, levels))
-    turned = {
-        name:
-        _turned([report[k][str(s)] for k in members
-                 for s in severities], classes)
-        for name, members in (*groups.items(), *((k, [k]) for k in kinds))
-    }
+    changes = {}
+    for name, members in (*groups.items(), *((k, [k]) for k in kinds)):
+        matrix = np.sum(
+            [report[k][str(s)]['turned'] for k in members for s in severities],
+            0)
+        changes[name] = dict(
+            matrix=matrix.tolist(),
+            frequent=most_frequent_changes(matrix, classes))
     return dict(
         clean=clean,
         cells=report,
         means=means,
         areas={k: _areas(severities, clean, report[k])
                for k in kinds},
-        turns=turned)
+        turns=changes)
 
 
-def _cell(cell: dict, labels: np.ndarray, classes: Sequence[str],
-          said: np.ndarray) -> dict:
-    figures = face_figures(cell['scores'], labels, classes)
-    now = cell['scores'].argmax(1)
-    figures['agreement'] = float(100 * (now == said).mean())
-    figures['measured_share'] = float(cell['ratio'].mean())
-    figures['turned'] = turns(said, now, len(cell['scores'][0])).tolist()
-    figures['pictures_sha256'] = cell['pictures']
-    return figures
+def _condition(predictions: dict, labels: np.ndarray, classes: Sequence[str],
+               before: np.ndarray) -> dict:
+    scores = predictions['scores']
+    after = scores.argmax(1)
+    metrics = face_metrics(scores, labels, classes)
+    metrics['agreement'] = float(100 * (after == before).mean())
+    metrics['measured_share'] = float(predictions['ratio'].mean())
+    metrics['turned'] = changed_predictions(before, after,
+                                            scores.shape[1]).tolist()
+    metrics['pictures_sha256'] = predictions['pictures']
+    return metrics
 
 
-def _turned(cells: Sequence[dict], classes: Sequence[str]) -> dict:
-    matrix = np.sum([c['turned'] for c in cells], 0)
-    return dict(
-        matrix=matrix.tolist(), frequent=frequent_turns(matrix, classes))
-
-
-def list_figures(names: Sequence[str], types: Dict[str, str],
+def list_metrics(names: Sequence[str], types: Dict[str, str],
                  listed: Sequence[str], scores: np.ndarray, labels: np.ndarray,
                  classes: Sequence[str]) -> dict:
-    """Figures of the faces that something real is in front of.
+    """Metrics of the faces with a real occluder.
 
     Args:
         names (Sequence[str]): Of the N faces that were tested, as they are.
-        types (dict[str, str]): Of some, what is in front of them.
+        types (dict[str, str]): Of some, the type of their occluder.
         listed (Sequence[str]): The names in the list.
         scores (np.ndarray): Probabilities (N, C).
         labels (np.ndarray): (N, ).
         classes (Sequence[str]): The C names.
 
     Returns:
-        dict: ``num_listed``, ``num_samples``, the figures, ``types`` with the
-        figures of each, and ``rest``, those of the faces not in the list.
+        dict: ``num_listed``, ``num_samples``, the metrics, ``types`` with the
+        metrics of each, and ``rest``, those of the faces not in the list.
     """
     wanted = set(listed)
     inside = np.array([name in wanted for name in names], bool)
     kinds = np.array([types.get(name, '') for name in names])
+    correct = scores.argmax(1) == labels
 
-    def figures(chosen: np.ndarray) -> dict:
-        found = face_figures(scores[chosen], labels[chosen], classes)
-        right = int((scores[chosen].argmax(1) == labels[chosen]).sum())
-        found['accuracy_interval'] = accuracy_interval(right,
-                                                       int(chosen.sum()))
+    def metrics(chosen: np.ndarray) -> dict:
+        found = face_metrics(scores[chosen], labels[chosen], classes)
+        found['accuracy_interval'] = accuracy_interval(correct[chosen].sum(),
+                                                       chosen.sum())
         return found
 
     by_type = sorted({k for k in kinds[inside] if k})
     return dict(
         num_listed=len(wanted),
-        **figures(inside),
-        types={k: figures(inside & (kinds == k))
+        **metrics(inside),
+        types={k: metrics(inside & (kinds == k))
                for k in by_type},
-        rest=figures(~inside))
+        rest=metrics(~inside))

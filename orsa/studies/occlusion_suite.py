@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""One model, one set of faces, everything that can be put before them.
+"""Test a model on faces with every kind of occluder.
 
 ``tools/test.py CONFIG CHECKPOINT --occlusion-suite`` calls :func:`run_suite`;
 ``docs/occlusion_benchmark.md`` is the protocol.
@@ -12,18 +12,19 @@ import os
 import os.path as osp
 import time
 from functools import lru_cache
-from typing import Dict, Iterable, List, Optional, Sequence, Union
+from itertools import islice
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
+from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import config_classes, init_model, load_config
 from orsa.apis.testing import check_checkpoint, merge_test_arguments
 from orsa.apis.training import set_work_dir
@@ -37,30 +38,30 @@ from orsa.utils.configs import config_hash, scope_of
 from orsa.utils.fileio import dump_json, file_hash, save_npz
 from orsa.utils.pretrained import local_file
 from orsa.version import __version__
-from .occlusion_conditions import (Cell, CellFaces, name_of, read_list,
-                                   set_cell, with_names, with_occluder)
-from .occlusion_metrics import group_of, list_figures, summarise
+from .occlusion_conditions import (LIST_NAMES, Condition, ConditionFaces,
+                                   name_of, read_list, set_condition,
+                                   with_occluder, with_ratio)
+from .occlusion_metrics import group_of, list_metrics, summarise
+from .occlusion_report import write_report
+from .study import Study, log
 
 FORMAT = 1
-REPORT, FACES = 'occlusion_suite.json', 'occlusion_suite_faces.npz'
-RUN = 'occlusion_suite_run.json'
+FACES, RUN = 'occlusion_suite_faces.npz', 'occlusion_suite_run.json'
 SEVERITIES = tuple(range(1, len(COMMON_SHARES) + 1))
-# what a list of really occluded faces is called in a data set's folder
-LIST_NAMES = ('occlusion_test.txt', 'rafdb_occlusion_list.txt')
 
 
-class OcclusionSuite:
-    """Test a checkpoint on faces that something is in front of.
+class OcclusionSuite(Study):
+    """Test a checkpoint on faces with occluders.
 
     The test split of the config is tested as it is, with every kind of
     :class:`orsa.datasets.OccludeFace` at every severity, and where it has
-    lists of really occluded faces, on these. The model is loaded once. What it
-    says of every face is stored as a cell (a kind at a severity) ends, under
-    all that it depends on: a suite that was stopped goes on where it was, and
-    a cell of another checkpoint, config or seed is computed again.
+    lists of really occluded faces, on these. The model is loaded once. Its
+    predictions are stored as a condition (a kind at a severity) ends, under
+    all that they depend on: a suite that was stopped continues where it was,
+    and a condition of another checkpoint, config or seed is computed again.
 
-    The pictures and the report are the same for any number of workers and any
-    order of the cells.
+    The images and the report are the same for any number of workers and any
+    order of the conditions.
 
     Args:
         config (str | Config): A config file, 'orsa::NAME.py', the name of a
@@ -79,16 +80,15 @@ class OcclusionSuite:
         work_dir (str, optional): Where everything is written. Defaults to
             None, the config's, or ``work_dirs/CONFIG_NAME``.
         seed (int): Another seed, other occluders. Defaults to 0.
-        workers (int): Processes that make the pictures; 0 makes them in this
+        workers (int): Processes that make the images; 0 makes them in this
             one. Defaults to 0.
         batch_size (int, optional): Defaults to None, that of the config.
         device (str, optional): Defaults to None, the GPU if there is one.
 
     Raises:
         ValueError: For unknown kinds or severities, no checkpoint, a pipeline
-            that does not begin by loading the picture and end by PackInputs,
-            and faces that nothing can be laid over: they are not square, or
-            have no names.
+            that does not begin by loading the image and end by PackInputs,
+            and faces that are not square or have no names.
 
     Examples:
         >>> import orsa
@@ -113,8 +113,7 @@ class OcclusionSuite:
         if isinstance(config, str) and looks_like_name(config):
             config, checkpoint = resolve_model(config, checkpoint)
         if checkpoint is None:
-            raise ValueError('OcclusionSuite needs a checkpoint: nothing can '
-                             'be said of a model with random weights')
+            raise ValueError('OcclusionSuite needs a checkpoint')
         self.kinds = _some_of(kinds, KINDS, 'kinds')
         self.severities = _some_of(severities, SEVERITIES, 'severities')
         self.cfg = load_config(config)
@@ -126,36 +125,35 @@ class OcclusionSuite:
         self.device = device or ('cuda'
                                  if torch.cuda.is_available() else 'cpu')
         set_work_dir(self.cfg, work_dir, str(self.config))
-        self.work_dir = self.cfg.work_dir
+        super().__init__(self.cfg.work_dir)
         self._open_data(loader.dataset)
         self.lists = self._find_lists(lists)
-        self._model = None
+        self._model = self._common = None
 
     # ---------------------------------------------------------------- data
 
     def _open_data(self, dataset: dict) -> None:
-        self._data_cfg = with_names(dataset)
+        self._data_cfg = with_ratio(dataset)
         with scope_of(self.cfg):
             self.clean = DATASETS.build(copy.deepcopy(self._data_cfg))
         infos = [self.clean.get_data_info(i) for i in range(len(self.clean))]
         self.names = [name_of(info) for info in infos]
         self.labels = np.array([int(i['gt_label']) for i in infos], np.int64)
         self.data_classes = list(self.clean.metainfo['classes'])
-        self.hidden = None
-        if self.kinds and self.severities:
-            cfg = with_occluder(self._data_cfg, self.seed)
-            with scope_of(self.cfg):
-                self.hidden = DATASETS.build(cfg)
-            self._try_one()
-
-    def _try_one(self) -> None:
-        """Say before the long part what would fail in its middle."""
-        set_cell(self.hidden, Cell(self.kinds[0], self.severities[0]))
+        self.occluded = None
+        if not (self.kinds and self.severities):
+            return
+        cfg = with_occluder(self._data_cfg, self.seed)
+        with scope_of(self.cfg):
+            self.occluded = DATASETS.build(cfg)
+        # what would fail in the middle of the long part fails here
+        set_condition(self.occluded,
+                      Condition(self.kinds[0], self.severities[0]))
         try:
-            self.hidden[0]
+            self.occluded[0]
         except KeyError as error:
             raise ValueError(
-                'OcclusionSuite chooses what is laid over a face by its name, '
+                'OcclusionSuite draws an occluder by the name of the face, '
                 f'but the samples of {type(self.clean).__name__} have none: '
                 f'{error}') from error
 
@@ -179,138 +177,123 @@ class OcclusionSuite:
                              f'{type(self.clean).__name__} is none')
         return dict(lists)
 
-    def sample(self, cell: Cell, face: int) -> tuple:
-        """A face as the data have it, with its occluder; before it is resized.
+    def sample(self, condition: Condition,
+               face: int) -> Tuple[np.ndarray, float]:
+        """A face as the data have it, with its occluder; before its resizing.
 
         Args:
-            cell (Cell): What is in front of it.
+            condition (Condition): With an occluder.
             face (int): Which one.
 
         Returns:
-            tuple[np.ndarray, float]: BGR of (H, W, 3), the covered share.
+            tuple[np.ndarray, float]: BGR of (H, W, 3), the occluded fraction.
         """
-        set_cell(self.hidden, cell)
-        results = self.hidden.get_data_info(face)
-        for transform in self.hidden.pipeline.transforms:
+        set_condition(self.occluded, condition)
+        results = self.occluded.get_data_info(face)
+        for transform in self.occluded.pipeline.transforms:
             results = transform(results)
             if isinstance(transform, OccludeFace):
                 break
         return results['img'], results['occlusion_ratio']
 
-    # --------------------------------------------------------------- cells
+    # ---------------------------------------------------------- conditions
 
-    def cells(self) -> List[Cell]:
+    def conditions(self) -> List[Condition]:
         """The faces as they are, then every kind at every severity."""
-        return [Cell()
-                ] + [Cell(k, s) for k in self.kinds for s in self.severities]
+        return [
+            Condition(),
+            *(Condition(k, s) for k in self.kinds for s in self.severities)
+        ]
 
-    def path_of(self, cell: Cell) -> str:
-        """Where what the model says in a cell is stored."""
-        return osp.join(self.work_dir, 'occlusion_cells',
-                        str(cell).replace(' ', '_') + '.npz')
+    def result_file(self, condition: Condition) -> str:
+        """Where the predictions of a condition are stored."""
+        return self.file('occlusion_cells',
+                         str(condition).replace(' ', '_') + '.npz')
 
-    def fingerprint(self, cell: Cell) -> Dict[str, str]:
-        """All that a cell depends on, hashed, by what it is."""
-        if not hasattr(self, '_common'):
+    def key(self, condition: Condition) -> Dict[str, str]:
+        """All that a condition depends on, hashed, by what it is."""
+        if self._common is None:
             path = local_file(self.checkpoint)
+            faces = [self.names, self.labels.tolist(), self.data_classes]
             self._common = dict(
                 format=str(FORMAT),
                 checkpoint=file_hash(path) if path else self.checkpoint,
                 model=_hash(self.cfg.model),
                 data=_hash(self._data_cfg),
-                faces=_hash(
-                    [self.names,
-                     self.labels.tolist(), self.data_classes]))
-        seed = self.seed if cell.severity else None
+                faces=_hash(faces))
+        seed = self.seed if condition.severity else None
         return dict(
             self._common,
-            occluder=_hash([*cell, seed, _drawn(cell, self.seed)]))
+            occluder=_hash([*condition, seed,
+                            _example(condition, self.seed)]))
 
-    def stored(self, cell: Cell) -> Optional[dict]:
-        """What is stored of a cell, None if it has to be computed.
-
-        What was stored by another checkpoint, config or seed is named.
-        """
-        path = self.path_of(cell)
-        if not osp.isfile(path):
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as content:
-                found = dict(content)
-            before = json.loads(str(found['fingerprint']))
-        except Exception as error:  # of zipfile, zlib, numpy, json, ...
-            _log(f"{cell}: '{path}' is damaged ({error}), it is computed "
-                 'again')
-            return None
-        now = self.fingerprint(cell)
-        other = [k for k in now if before.get(k) != now[k]]
-        if other:
-            _log(f'{cell}: what is stored is stale, it has another '
-                 f'{", ".join(other)}; it is computed again')
-            return None
-        return dict(
+    def read(self, path: str) -> Tuple[dict, dict]:
+        """The key and the predictions in a file."""
+        with np.load(path, allow_pickle=False) as content:
+            found = dict(content)
+        return json.loads(str(found['fingerprint'])), dict(
             scores=found['scores'],
             ratio=found['ratio'],
             pictures=str(found['pictures']),
             classes=found['classes'].tolist())
 
-    def compute(self, cells: Sequence[Cell]) -> None:
-        """Compute and store cells, one after the other."""
-        if not cells:
+    def compute(self, conditions: Sequence[Condition]) -> None:
+        """Compute and store the predictions of conditions.
+
+        Args:
+            conditions (Sequence[Condition]): In their order.
+        """
+        if not conditions:
             return
-        model = self._load_model()
+        model, labels = self._load_model(), self._labels_of_model()
         starts = range(0, len(self.names), self.batch_size)
         batches = [[
             (number, i)
             for i in range(start, min(start +
                                       self.batch_size, len(self.names)))
-        ] for number in range(len(cells)) for start in starts]
+        ] for number in range(len(conditions)) for start in starts]
         if self.workers:
             cv2.setNumThreads(0)  # its threads do not survive a fork
-        # one for all cells: workers go on while the model is busy
-        batches = iter(
-            DataLoader(
-                CellFaces(self.clean, self.hidden, cells),
-                batch_sampler=batches,
-                num_workers=self.workers,
-                collate_fn=default_collate))
-        for number, cell in enumerate(cells):
+        # one for all conditions: workers go on while the model is busy
+        loader = DataLoader(
+            ConditionFaces(self.clean, self.occluded, conditions),
+            batch_sampler=batches,
+            num_workers=self.workers,
+            collate_fn=default_collate)
+        predicted = predict_dataset(model, loader)
+        for number, condition in enumerate(conditions):
             begin = time.time()
-            said = self._ask(model, batches, len(starts))
-            self._store(cell, said)
-            right = (
-                said['scores'][:, :len(self.model_classes)].argmax(1) ==
-                self._labels_of_model())
-            _log(f'{number + 1}/{len(cells)} {cell}: accuracy '
-                 f'{100 * right.mean():.2f}, covered '
-                 f"{said['ratio'].mean():.3f}, {time.time() - begin:.1f} s")
+            found = self._gather(islice(predicted, len(starts)))
+            self._store(condition, found)
+            scores = found['scores'][:, :len(self.model_classes)]
+            accuracy = 100 * (scores.argmax(1) == labels).mean()
+            log(f'{number + 1}/{len(conditions)} {condition}: accuracy '
+                f"{accuracy:.2f}, occluded {found['ratio'].mean():.3f}, "
+                f'{time.time() - begin:.1f} s')
 
-    def _ask(self, model: torch.nn.Module, batches: Iterable,
-             count: int) -> Dict[str, np.ndarray]:
+    @staticmethod
+    def _gather(predicted: Iterator[tuple]) -> dict:
         scores, ratio, digest = [], [], hashlib.sha256()
-        for _ in range(count):
-            batch = next(batches)
-            for picture in batch['inputs']:
-                digest.update(np.ascontiguousarray(picture.numpy()))
+        for batch, samples in predicted:
+            for image in batch['inputs']:
+                digest.update(np.ascontiguousarray(image.numpy()))
             ratio += [
                 s.get('occlusion_ratio', 0.) for s in batch['data_samples']
             ]
-            with torch.no_grad():
-                answers = model.test_step(batch)
-            scores += [a.pred_score.float().cpu().numpy() for a in answers]
+            scores += [s.pred_score.float().cpu().numpy() for s in samples]
         return dict(
             scores=np.stack(scores).astype(np.float32),
             ratio=np.array(ratio, np.float64),
             pictures=digest.hexdigest())
 
-    def _store(self, cell: Cell, said: dict) -> None:
+    def _store(self, condition: Condition, found: dict) -> None:
         save_npz(
-            self.path_of(cell),
-            fingerprint=json.dumps(self.fingerprint(cell)),
+            self.result_file(condition),
+            fingerprint=json.dumps(self.key(condition)),
             names=self.names,
             labels=self.labels,
             classes=list(self.model_classes),
-            **said)
+            **found)
 
     def _load_model(self) -> torch.nn.Module:
         if self._model is None:
@@ -322,15 +305,15 @@ class OcclusionSuite:
             del content
             common_classes(self.model_classes, self.data_classes)
             cfg = copy.deepcopy(self.cfg)
-            cfg.test_evaluator = []  # which may say them too
+            cfg.test_evaluator = []  # which may have classes too
             cfg.test_dataloader.dataset.classes = self.model_classes
             self._model = init_model(cfg, self.checkpoint, self.device)
         return self._model
 
     def _labels_of_model(self) -> np.ndarray:
-        place = {name: i for i, name in enumerate(self.model_classes)}
-        names = [place.get(name, -1) for name in self.data_classes]
-        return np.array(names)[self.labels]
+        index = {name: i for i, name in enumerate(self.model_classes)}
+        return np.array([index.get(name, -1)
+                         for name in self.data_classes])[self.labels]
 
     # -------------------------------------------------------------- report
 
@@ -342,51 +325,51 @@ class OcclusionSuite:
         """
         begin = time.time()
         os.makedirs(self.work_dir, exist_ok=True)
-        todo = [c for c in self.cells() if self.stored(c) is None]
-        total = len(self.cells())
-        _log(f'{total - len(todo)} of {total} cells of {len(self.names)} '
-             'faces are stored')
+        conditions = self.conditions()
+        todo = self.missing(conditions)
+        log(f'{len(conditions) - len(todo)} of {len(conditions)} conditions '
+            f'of {len(self.names)} faces are stored')
         self.compute(todo)
         report, faces = self.collect()
-        from .occlusion_report import write_report
-        save_npz(osp.join(self.work_dir, FACES), **faces)
-        dump_json(report, osp.join(self.work_dir, REPORT))
+        save_npz(self.file(FACES), **faces)
+        files = write_report(report, self.work_dir, self.rows())
         dump_json(
-            self._circumstances(len(todo), begin),
-            osp.join(self.work_dir, RUN))
-        for path in write_report(report, self.work_dir, self.rows()):
-            _log(f'wrote {path}')
+            # what the report does not depend on
+            dict(
+                finished=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+                seconds=round(time.time() - begin, 1),
+                cells_computed=len(todo),
+                workers=self.workers,
+                batch_size=self.batch_size,
+                device=self.device,
+                work_dir=self.work_dir,
+                orsa=__version__,
+                torch=torch.__version__,
+                opencv=cv2.__version__),
+            self.file(RUN))
+        for path in files:
+            log(f'wrote {path}')
         return report
 
-    def _circumstances(self, computed: int, begin: float) -> dict:
-        """What the report does not depend on."""
-        return dict(
-            finished=time.strftime('%Y-%m-%dT%H:%M:%S%z'),
-            seconds=round(time.time() - begin, 1),
-            cells_computed=computed,
-            workers=self.workers,
-            batch_size=self.batch_size,
-            device=self.device,
-            work_dir=self.work_dir,
-            orsa=__version__,
-            torch=torch.__version__,
-            opencv=cv2.__version__)
-
-    def collect(self) -> tuple:
-        """The report of the stored cells, and what was said of every face.
+    def collect(self) -> Tuple[dict, dict]:
+        """The report of the stored conditions, and their predictions.
 
         Returns:
             tuple[dict, dict]: The report; and arrays ``names`` (N, ),
-            ``labels`` (N, ), ``classes`` (C, ), ``cells`` (K, ), ``scores``
-            (K, N, C), ``ratio`` (K, N) and, by list, ``list/NAME`` (N, ),
-            whether a face is in it.
+            ``labels`` (N, ), ``classes`` (C, ), ``cells`` (K, ), the names of
+            the conditions, ``scores`` (K, N, C), ``ratio`` (K, N) and, by
+            list, ``list/NAME`` (N, ), whether a face is in it.
+
+        Raises:
+            RuntimeError: If a condition has not been computed.
         """
         found, labels, names, classes, mapping = self._matched()
+        clean = found[Condition()]['scores']
         report = dict(
             format=FORMAT,
             config=str(self.config),
             checkpoint=self.checkpoint,
-            checkpoint_sha256=self.fingerprint(Cell())['checkpoint'],
+            checkpoint_sha256=self.key(Condition())['checkpoint'],
             dataset=self._describe_data(len(names)),
             classes=classes,
             **mapping,
@@ -406,8 +389,7 @@ class OcclusionSuite:
             members[f'list/{title}'] = np.isin(names, listed)
             report['lists'][title] = dict(
                 file=osp.basename(osp.normpath(path)),
-                **list_figures(names, types, listed, found[Cell()]['scores'],
-                               labels, classes))
+                **list_metrics(names, types, listed, clean, labels, classes))
         faces = dict(
             names=np.array(names),
             labels=labels,
@@ -419,27 +401,26 @@ class OcclusionSuite:
         return report, faces
 
     def _matched(self) -> tuple:
-        """What is stored of all cells, brought to the data's classes."""
+        """The stored predictions, matched to the data's classes."""
         found, labels, names = {}, self.labels, self.names
         classes, mapping = self.data_classes, {}
-        for cell in self.cells():
-            said = self.stored(cell)
-            if said is None:
-                raise RuntimeError(f'{cell} has not been computed')
-            scores = said['scores']
-            if said['classes'] != self.data_classes:
-                scores, labels, kept, mapping = FERMetric.match_classes(
-                    scores, self.labels.tolist(), said['classes'],
+        for condition in self.conditions():
+            stored = self.stored(condition)
+            if stored is None:
+                raise RuntimeError(f'{condition} has not been computed')
+            if stored['classes'] != self.data_classes:
+                scores, labels, chosen, mapping = FERMetric.match_classes(
+                    stored['scores'], self.labels.tolist(), stored['classes'],
                     self.data_classes)
-                scores, labels = np.stack(scores), np.array(labels)
-                names = [self.names[i] for i in kept]
-                said['ratio'] = said['ratio'][kept]
-                classes = common_classes(said['classes'], self.data_classes)
-            found[cell] = dict(said, scores=scores)
+                labels = np.array(labels)
+                names = [self.names[i] for i in chosen]
+                stored.update(
+                    scores=np.stack(scores), ratio=stored['ratio'][chosen])
+                classes = common_classes(stored['classes'], self.data_classes)
+            found[condition] = stored
         # a head may have more outputs than there are classes
-        classes = [*classes]
-        classes += map(str,
-                       range(len(classes), found[Cell()]['scores'].shape[1]))
+        outputs = found[Condition()]['scores'].shape[1]
+        classes = [*classes, *map(str, range(len(classes), outputs))]
         return found, labels, names, classes, mapping
 
     def _describe_data(self, num_faces: int) -> dict:
@@ -452,23 +433,26 @@ class OcclusionSuite:
             num_skipped=len(getattr(self.clean, 'skipped', [])))
 
     def rows(self, faces: int = 2) -> list:
-        """What the sheet of occluders shows: the first faces of two classes.
+        """The grid of occluders: the first faces of some classes.
+
+        Args:
+            faces (int): How many. Defaults to 2.
 
         Returns:
             list[tuple]: As ``draw_occluder_grid`` takes them.
         """
-        if self.hidden is None:
+        if self.occluded is None:
             return []
         _, first = np.unique(self.labels, return_index=True)
         chosen = sorted(first.tolist())[:faces]
         return [(kind, [
-            self.sample(Cell(kind, severity), face) for face in chosen
+            self.sample(Condition(kind, severity), face) for face in chosen
             for severity in self.severities
         ]) for kind in self.kinds]
 
 
 def _some_of(values: Optional[Sequence], known: Sequence, what: str) -> tuple:
-    """Some of what is known, each once, in its order."""
+    """Some of the known values, each once, in their order."""
     values = known if values is None else values
     values = [values] if isinstance(values, (str, int)) else list(values)
     unknown = [v for v in values if v not in known]
@@ -483,22 +467,22 @@ def _hash(obj) -> str:
 
 
 @lru_cache(maxsize=None)
-def _drawn(cell: Cell, seed: int) -> str:
-    """A hash of an occluder on the usual face: what draws it may change."""
-    if not cell.severity:
+def _example(condition: Condition, seed: int) -> str:
+    """A hash of an occluder on the mean face: its drawing may change."""
+    if not condition.severity:
         return ''
     grey = np.full((64, 64, 3), 128, np.uint8)
-    results = OccludeFace(cell.severity, cell.kind, seed)(
+    results = OccludeFace(condition.severity, condition.kind, seed)(
         dict(img=grey, name='usual', gt_keypoints=BASE / 2 - .5))
     return hashlib.sha256(results['img'].tobytes()).hexdigest()
 
 
-def _log(message: str) -> None:
-    print_log(message, logger='current')
-
-
 def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``tools/test.py`` for the suite."""
+    """Add the arguments of ``tools/test.py`` for the suite.
+
+    Args:
+        parser (ArgumentParser): Of the command.
+    """
     group = parser.add_argument_group('test under occlusion')
     group.add_argument(
         '--occlusion-suite',
@@ -523,7 +507,7 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--workers',
         type=int,
-        help='processes that make the pictures (default: the config\'s)')
+        help="processes that make the images (default: the config's)")
     group.add_argument(
         '--occlusion-seed',
         type=int,
@@ -534,11 +518,14 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
 def run_suite(args: argparse.Namespace) -> dict:
     """Run the suite by parsed arguments of a test and of the suite.
 
+    Args:
+        args (Namespace): See :func:`add_suite_arguments`.
+
     Returns:
         dict: The report.
 
     Raises:
-        ValueError: For arguments that do not go with it.
+        ValueError: For arguments that it does not support.
     """
     refused = [
         name for name, value in (('--amp', args.amp), ('--out', args.out),

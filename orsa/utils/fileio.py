@@ -1,7 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Files that are written completely or not at all, and read with a limit."""
 import contextlib
-import csv
 import errno
 import hashlib
 import json
@@ -13,7 +12,7 @@ import stat
 import sys
 import tempfile
 import zipfile
-from typing import Any, Dict, Iterable, Iterator, Sequence
+from typing import Any, Dict, Iterator
 
 import numpy as np
 from mmengine.fileio import LocalBackend, register_backend
@@ -211,13 +210,6 @@ def write_text(path: str, text: str) -> None:
                 temporary, 'w', encoding='utf-8',
                 errors='backslashreplace') as file:
             file.write(text)
-
-
-def write_csv(path: str, rows: Iterable[Sequence]) -> None:
-    """Write rows, the names of the columns first, completely or not at all."""
-    with atomic_path(path) as temporary:
-        with open(temporary, 'w', newline='', encoding='utf-8') as file:
-            csv.writer(file).writerows(rows)
 
 
 def save_npz(path: str, compress: bool = True, **arrays: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from drawn_suite import CONFIG, NUM, make_faces
+from tiny_suite import CONFIG, NUM, make_faces
 
 from orsa.analysis.reliability import (draw_reliability, draw_worst_mistakes,
                                        worst_mistakes)
@@ -14,7 +14,7 @@ from orsa.apis import load_config
 from orsa.evaluation import FERMetric
 from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          save_calibration)
-from orsa.studies.comparison import Answers, read_answers
+from orsa.evaluation.predictions import Predictions, read_predictions
 from orsa.visualization import grids
 
 
@@ -76,10 +76,10 @@ def test_conditions_of_a_suite(tmp_path, monkeypatch):
     names = [f'f{i}' for i in range(12)]
     rng = np.random.default_rng(0)
     cells = ('clean', 'hand 1', 'hand 5', 'mask 3')
-    answers = Answers('suite.json', names, ['a', 'b'] * 6, ['a', 'b'],
-                      {cell: rng.dirichlet([1, 1], 12)
-                       for cell in cells}, {})
-    monkeypatch.setattr('orsa.analysis.reliability.read_answers',
+    answers = Predictions('suite.json', names, ['a', 'b'] * 6, ['a', 'b'],
+                          {cell: rng.dirichlet([1, 1], 12)
+                           for cell in cells}, {})
+    monkeypatch.setattr('orsa.analysis.reliability.read_predictions',
                         lambda path: answers)
     found = draw_reliability(['suite.json'], str(tmp_path / 'out.png'))
     counts = {k: v['as the model says'].counts.sum() for k, v in found.items()}
@@ -100,9 +100,9 @@ def test_conditions_of_a_suite(tmp_path, monkeypatch):
 def test_worst_mistakes_are_the_surest_wrong_ones():
     scores = np.array([[.9, .1], [.3, .7], [.2, .8], [.2, .8], [.6, .4],
                        [.1, .9]])
-    answers = Answers('x', list('uvwxyz'), ['a', 'a', 'a', 'a', 'b', 'b'],
-                      ['a', 'b', 'c'],
-                      {'clean': np.pad(scores, ((0, 0), (0, 1)))}, {})
+    answers = Predictions('x', list('uvwxyz'), ['a', 'a', 'a', 'a', 'b', 'b'],
+                          ['a', 'b', 'c'],
+                          {'clean': np.pad(scores, ((0, 0), (0, 1)))}, {})
     assert worst_mistakes(answers, 9) == dict(a=[2, 3, 1], b=[4])
     assert worst_mistakes(answers, 1) == dict(a=[2], b=[4])
 
@@ -159,7 +159,7 @@ def test_other_faces_are_refused(faces, tmp_path):
     for i, record in enumerate(content['predictions']):
         record['pred_score'] = np.eye(7)[i % 7].tolist()
     path.write_text(json.dumps(content))
-    assert read_answers(str(path)).scores['clean'].shape == (NUM, 7)
+    assert read_predictions(str(path)).scores['clean'].shape == (NUM, 7)
     with pytest.raises(ValueError, match='no wrong answer'):
         draw_worst_mistakes(cfg, str(path), out)
     with pytest.raises(ValueError, match='positive, but is 0'):

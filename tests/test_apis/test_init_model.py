@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from orsa.apis import available_models, init_model, load_config
 from orsa.apis.zoo import MODELS_BY_NAME
 from orsa.prepare.weights import publish
-from orsa.studies.ablation import predict
+from orsa.studies.study import predict_images
 from orsa.utils.classes import RAFDB_CLASSES
 
 LITE = 'orsa::orsanet_lite_rafdb.py'
@@ -128,7 +128,7 @@ def test_what_ships_is_what_its_card_says(faces_dir, repo_root):
     packed = [dataset[i] for i in range(len(dataset))]
     inputs = np.stack([p['inputs'].numpy() for p in packed])
     labels = [int(p['data_samples'].gt_label) for p in packed]
-    predicted = predict(model, inputs).argmax(1)
+    predicted = predict_images(model, inputs).argmax(1)
     found = (accuracy_score(labels, predicted),
              recall_score(
                  labels, predicted, average='macro', labels=[0, 3, 4, 5, 6]),

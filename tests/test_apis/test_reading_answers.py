@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from orsa.analysis.subgroups import add_subgroup_arguments, run_subgroups
-from orsa.evaluation.predictions import DumpPredictions, read_predictions
+from orsa.evaluation.predictions import DumpPredictions, read_records
 from orsa.utils.config_scope import config_path
 
 
@@ -14,14 +14,14 @@ def test_no_pickle_is_read(tmp_path):
     path = tmp_path / 'answers.pkl'
     path.write_bytes(pickle.dumps([dict(pred_label=1)]))
     with pytest.raises(ValueError, match='is a pickle, which can run code'):
-        read_predictions(str(path))
+        read_records(str(path))
     with pytest.raises(FileNotFoundError, match='tools/test.py CONFIG'):
-        read_predictions(str(tmp_path / 'none.json'))
+        read_records(str(tmp_path / 'none.json'))
     for content in ('{"predictions"', '[]', '{"other": 1}'):
         path = tmp_path / 'answers.json'
         path.write_text(content)
         with pytest.raises(ValueError, match='answers.json'):
-            read_predictions(str(path))
+            read_records(str(path))
     with pytest.raises(ValueError, match="--out should end in .json.*'a.txt'"):
         DumpPredictions('a.txt')
 

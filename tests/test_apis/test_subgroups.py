@@ -11,7 +11,7 @@ from orsa.analysis.subgroups import (attributes, divide, is_grey, light_of,
                                      subgroups, turn_of)
 from orsa.datasets import RAFDB
 from orsa.datasets.drawing.landmarks import BASE
-from orsa.studies.comparison import Answers
+from orsa.evaluation.predictions import Predictions
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_figures_of_groups():
         for label, ok in zip(labels, right)
     ])
     names = list('abcdef')
-    answers = Answers('x', names, labels, classes, {'clean': scores}, {})
+    answers = Predictions('x', names, labels, classes, {'clean': scores}, {})
     found = divide(answers,
                    {'side': dict(zip(names, ['left'] * 3 + ['right'] * 3))})
     by_name = {g.name: g for g in found}
@@ -121,8 +121,8 @@ def test_figures_of_groups():
 
 
 def test_faces_of_another_test_are_refused():
-    answers = Answers('run.json', ['a'], ['anger'], ['anger'],
-                      {'clean': np.ones((1, 1))}, {})
+    answers = Predictions('run.json', ['a'], ['anger'], ['anger'],
+                          {'clean': np.ones((1, 1))}, {})
     with pytest.raises(ValueError, match="run.json.*test split.*'a'"):
         divide(answers, {'side': {'b': 'left'}})
 

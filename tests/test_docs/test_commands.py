@@ -220,7 +220,7 @@ def test_the_table_of_subgroups(faces_dir):
     from orsa.analysis.subgroups import attributes, divide, table
     from orsa.apis import init_model, predict_faces
     from orsa.datasets import RAFDB
-    from orsa.studies.comparison import Answers
+    from orsa.evaluation.predictions import Predictions
     cfg = ConfigDict(
         type='orsa.RAFDB',
         data_root=str(faces_dir),
@@ -232,7 +232,7 @@ def test_the_table_of_subgroups(faces_dir):
     said = predict_faces(
         init_model('orsanet_lite'),
         [cv2.imread(info['img_path']) for info in infos])
-    answers = Answers(
+    answers = Predictions(
         '', [i['name']
              for i in infos], [classes[i['gt_label']] for i in infos], classes,
         {'clean': np.array([[s.scores[c] for c in classes]

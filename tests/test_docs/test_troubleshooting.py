@@ -97,10 +97,10 @@ def class_of_no_name():
 
 
 def figures_without_faces():
-    from orsa.studies.comparison import read_answers
+    from orsa.evaluation.predictions import read_predictions
     Path('work_dirs/a').mkdir(parents=True)
     Path('work_dirs/a/metrics.json').write_text('{"accuracy": 69.2}')
-    read_answers('work_dirs/a/metrics.json')
+    read_predictions('work_dirs/a/metrics.json')
 
 
 def unknown_model():

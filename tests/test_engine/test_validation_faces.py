@@ -1,8 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What a training shows of itself, in files and in TensorBoard."""
 import json
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -12,11 +10,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
+from tiny_suite import CONFIG, make_faces
 
 from orsa.engine import ValidationFacesHook
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test_apis'))
-from drawn_suite import CONFIG, make_faces  # noqa: E402
 
 TRAINING = """
 train_dataloader = dict(

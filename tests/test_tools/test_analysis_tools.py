@@ -3,7 +3,6 @@
 import json
 import runpy
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from tiny_suite import CONFIG, NUM, make_faces, make_model
 
 from orsa import cli
 from orsa.analysis.browse import browse
@@ -21,9 +21,6 @@ from orsa.analysis.plots import draw_confusion
 from orsa.apis import build_model, load_config
 from orsa.visualization.annotations import draw_annotations
 from orsa.visualization.embedding import plot_embedding
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test_apis'))
-from drawn_suite import CONFIG, NUM, make_faces, make_model  # noqa: E402
 
 BLUE, ORANGE = (233, 180, 86), (0, 94, 213)  # BGR
 

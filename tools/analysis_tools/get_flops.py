@@ -1,9 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Count parameters and multiplications of every part, by MMEngine's counter.
+"""Count parameters and multiplications of every module, by MMEngine's counter.
 
   python tools/analysis_tools/get_flops.py configs/orsanet_lite_rafdb.py
 
-The input is what the test pipeline makes of a blank picture. A multiplication
+The input is what the test pipeline makes of a blank image. A multiplication
 and its addition are one. No data and no weights are needed.
 """
 from orsa.analysis.inputs import analysis_parser, read_config
@@ -20,7 +20,7 @@ def main():
         nargs=2,
         default=(224, 224),
         metavar=('H', 'W'),
-        help='of the blank picture, where the pipeline does not resize '
+        help='of the blank image, where the pipeline does not resize '
         '(default: 224 224)')
     args = parser.parse_args()
     cfg = read_config(args)
@@ -29,8 +29,8 @@ def main():
     inputs = blank_input(model, args.shape)
     found = count_complexity(model, inputs)
     print(f'input {tuple(inputs.shape[1:])}')
-    print(f'{"part":<18}{"parameters":>14}{"trained":>14}{"MACs":>18}')
-    for name, cost in (*found.parts.items(), ('all', found.total)):
+    print(f'{"module":<18}{"parameters":>14}{"trained":>14}{"MACs":>18}')
+    for name, cost in (*found.modules.items(), ('all', found.total)):
         print(f'{name:<18}{cost.all:>14,}{cost.trained:>14,}{cost.macs:>18,}')
     if found.uncounted:
         names = ', '.join(k.split('::')[-1] for k in sorted(found.uncounted))

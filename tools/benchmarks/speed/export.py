@@ -15,7 +15,7 @@ from orsa.deploy.export import (LIMITS, export_model, load_for_export,
 from orsa.deploy.sample_faces import crop_pipeline, crop_size, noise_faces
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import dump_json
-from orsa.utils.markdown import markdown_table
+from orsa.utils.tables import Table
 from .clock import Clock
 from .report import add_speed_arguments, run
 
@@ -168,11 +168,10 @@ def benchmark(args: argparse.Namespace) -> None:
         rows = accuracies(args.config, args.checkpoint, files)
         print('\n'.join([
             '', f'{rows[0]["faces"]} faces of the test split:', '',
-            *markdown_table(
-                ['variant', 'accuracy', 'UAR', 'equal to eager'],
-                [[r['variant']] +
-                 [f'{r[k]:.2%}' for k in ('accuracy', 'uar', 'equal')]
-                 for r in rows])
+            Table(['variant', 'accuracy', 'UAR', 'equal to eager'],
+                  [[r['variant']] +
+                   [f'{r[k]:.2%}' for k in ('accuracy', 'uar', 'equal')]
+                   for r in rows]).markdown()
         ]))
         if args.json:
             path = osp.splitext(args.json)[0] + '_accuracy.json'

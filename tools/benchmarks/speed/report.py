@@ -7,7 +7,7 @@ from typing import Dict, List, Optional
 import torch
 
 from orsa.utils.fileio import dump_json
-from orsa.utils.markdown import markdown_table
+from orsa.utils.tables import Table
 from .turns import TOTAL, Timing, ratio, take_turns
 
 
@@ -136,5 +136,6 @@ def table(timings: Dict[str, Timing], about: dict) -> List[str]:
         f"{about['title']}: medians of {about['rounds']} rounds in turn, ms "
         f"of the {about['clock']}; {about['threads']} thread{several} a "
         f"process; {about['processor']} ({about['capability']}), torch "
-        f"{about['torch']}.", '', *markdown_table(head, rows)
+        f"{about['torch']}.", '',
+        Table(head, rows).markdown()
     ]

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A study of tiny variants on a few drawn faces, from end to end."""
+"""Protects ablation studies: folds, priors, stored runs and their report."""
 import copy
 import json
 import os
@@ -13,8 +13,9 @@ import torch
 from sklearn.metrics import recall_score
 
 from orsa.datasets.drawing import draw_face
-from orsa.studies.ablation import Run, Study, execute, execute_all, predict
-from orsa.studies.ablation_report import paired_difference, write_report
+from orsa.studies.ablation import execute, report
+from orsa.studies.ablation_study import AblationStudy
+from orsa.studies.study import Run, predict_images
 
 VARIANT = """
 _base_ = 'orsa::_base_/default_runtime.py'
@@ -105,7 +106,7 @@ def folder(tmp_path_factory):
 def study(folder):
     """The study, with priors that stand in for trained ones."""
     from orsa.models.backbones import IRNet
-    study = Study(str(folder / 'study.py'), str(folder / 'work'))
+    study = AblationStudy(str(folder / 'study.py'), str(folder / 'work'))
     os.makedirs(study.file('priors'))
     for path in (folder / 'main.pth', study.prior_file('landmark_prior', 0),
                  study.prior_file('landmark_prior', 1)):
@@ -115,22 +116,23 @@ def study(folder):
 
 
 def test_folds_and_priors_reach_the_config(study):
-    cfg = study.load(Run('more', 3, 1))
+    cfg = study.config(Run('more', 3, 1))
     prior = cfg.model.backbone.landmark_prior
     assert cfg.train_dataloader.dataset.fold == 1
     assert cfg.test_dataloader.dataset.split == 'val'
     assert prior.checkpoint == prior.fold_checkpoints[1]
     assert cfg.randomness.seed == 3
-    whole = study.load(Run('more', 0))
-    assert whole.test_dataloader.dataset.split == 'test'
-    assert whole.model.backbone.landmark_prior.checkpoint.endswith('main.pth')
+    complete = study.config(Run('more', 0))
+    assert complete.test_dataloader.dataset.split == 'test'
+    assert complete.model.backbone.landmark_prior.checkpoint.endswith(
+        'main.pth')
 
 
-def test_one_network_answers_without_cross_fit(study):
+def test_one_network_predicts_without_cross_fit(study):
     study = copy.copy(study)
     study.cfg = copy.deepcopy(study.cfg)
     study.cfg.priors.landmark_prior.cross_fit = False
-    cfg = study.load(Run('more', 0, 1))
+    cfg = study.config(Run('more', 0, 1))
     prior = cfg.model.backbone.landmark_prior
     assert prior.checkpoint == study.prior_file('landmark_prior', 1)
     assert 'fold_checkpoints' not in prior
@@ -148,18 +150,18 @@ def test_runs_are_stored_and_not_run_again(study, folder):
     assert result['metrics']['clean']['num_samples'] == 14
     assert result['metrics']['some']['num_samples'] == 2
 
-    # the figures are those of what was said
-    with np.load(study.result_file(runs[1]).replace('.json', '.npz')) as said:
+    # the metrics are those of the stored predictions
+    with np.load(study.predictions_file(runs[1])) as predictions:
         uar = recall_score(
-            said['clean/labels'],
-            said['clean/scores'].argmax(1),
+            predictions['clean/labels'],
+            predictions['clean/scores'].argmax(1),
             average='macro')
     assert result['metrics']['clean']['uar'] == pytest.approx(100 * uar)
 
     start = time.time()
-    assert execute_all(study, runs, jobs=1) == []
+    assert study.run_missing(runs, jobs=1) == []
     assert time.time() - start < 5
-    write_report(study, runs, str(folder / 'out'))
+    report(study, runs, str(folder / 'out'))
     page = (folder / 'out' / 'study.md').read_text()
     assert '| image + landmarks |' in page and 'tools/ablate.py' in page
     assert cv2.imread(str(folder / 'out' / 'study.png')) is not None
@@ -178,7 +180,7 @@ def test_a_half_run_goes_on(study, folder):
     path.write_text(text.replace('max_epochs=1', 'max_epochs=2'))
     try:
         first = execute(study, run)
-        trained = Path(study.load(run).work_dir)
+        trained = Path(study.config(run).work_dir)
         # as if it had been killed before it knew the last checkpoint's name
         (trained / 'last_checkpoint').unlink()
         before = (trained / 'epoch_2.pth').stat().st_mtime_ns
@@ -195,28 +197,11 @@ def test_a_failed_run_is_named_and_the_others_go_on(study, capfd, folder):
     text = path.read_text()
     path.write_text(text.replace("split='train'", "split='nowhere'"))
     try:
-        failed = execute_all(study, [bad], jobs=1)
+        failed = study.run_missing([bad], jobs=1)
     finally:
         path.write_text(text)
-    assert failed == [bad]
+    assert failed == study.missing([bad]) == [bad]
     assert 'plain_seed7 failed' in capfd.readouterr().out
-
-
-def test_paired_difference_by_hand():
-    labels = np.array([0, 0, 0, 1])
-
-    def seeds(answers):
-        scores = np.eye(2)[np.array(answers)]
-        return [dict(scores=dict(clean=scores), labels=dict(clean=labels))]
-
-    # recalls 1 and 1 against 1/3 and 1
-    first, second = seeds([0, 0, 0, 1]), seeds([0, 1, 1, 1])
-    value, low, high = paired_difference(first, second, ['clean'])
-    assert value == pytest.approx(100 / 3)
-    assert low <= value <= high
-    value, *_ = paired_difference(first, second, ['clean'], 'accuracy')
-    assert value == pytest.approx(50)
-    assert paired_difference(first, first, ['clean']) == (0, 0, 0)
 
 
 def test_unknown_names_are_refused(study, folder):
@@ -225,13 +210,13 @@ def test_unknown_names_are_refused(study, folder):
     path = folder / 'half.py'
     path.write_text("title = 'x'\n")
     with pytest.raises(ValueError, match='is no study.*variants'):
-        Study(str(path))
+        AblationStudy(str(path))
 
 
 def test_predict_gives_probabilities(study):
     from orsa.apis import init_model
-    cfg = study.load(Run('plain'))
-    scores = predict(
+    cfg = study.config(Run('plain'))
+    scores = predict_images(
         init_model(cfg), np.zeros((3, 3, 32, 32), np.uint8), batch_size=2)
     assert scores.shape == (3, 7)
     assert np.allclose(scores.sum(1), 1, atol=1e-5)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A few drawn faces in RAF-DB's layout and tiny models, for the suite."""
+"""A few synthetic faces in RAF-DB's layout and tiny models, for tests."""
 import json
 
 import cv2
@@ -54,13 +54,13 @@ def make_faces(root) -> None:
 
 
 def make_model(config, path, seed: int = 0) -> None:
-    """Save random weights that answer with every class now and then."""
+    """Save random weights that predict every class now and then."""
     torch.manual_seed(seed)
     cfg = load_config(str(config))
     model = build_model(cfg).eval()
     layer = model.head.fc
     torch.nn.init.normal_(layer.weight, std=8.)
-    pictures = torch.randn(64, 3, 1, 1).expand(-1, -1, 32, 32)
+    images = torch.randn(64, 3, 1, 1).expand(-1, -1, 32, 32)
     with torch.no_grad():
-        layer.bias -= model(pictures, mode='tensor').mean(0)
+        layer.bias -= model(images, mode='tensor').mean(0)
     torch.save(dict(state_dict=model.state_dict()), path)

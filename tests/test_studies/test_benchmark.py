@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Two tiny models on a few drawn faces, one of which fails, end to end."""
+"""Protects benchmarks: stored, failed and resumed runs, costs, the table."""
 import argparse
 import csv
 import json
@@ -13,11 +13,14 @@ from mmengine.analysis import get_model_complexity_info
 
 from orsa.apis import build_model, load_config
 from orsa.datasets.drawing import draw_face
-from orsa.studies.benchmark import (Benchmark, Run, add_benchmark_arguments,
-                                    benchmark, execute, summarise_validations)
-from orsa.studies.benchmark_report import (flat_figures, markdown,
-                                           mean_and_spread)
+from orsa.studies.benchmark import (add_benchmark_arguments, benchmark,
+                                    execute, flat_metrics, mean_of_seeds,
+                                    summarise_validations)
+from orsa.studies.benchmark_report import sections
+from orsa.studies.benchmark_study import Benchmark
 from orsa.studies.complexity import count_complexity, time_in_turn
+from orsa.studies.report import markdown
+from orsa.studies.study import Run
 from orsa.visualization.tradeoff import plot_tradeoff
 
 NUM_TEST = 14
@@ -100,7 +103,7 @@ def test_from_end_to_end(folder, capfd):
     assert '| bad | failed: `logs/bad_seed0.log` | – |' in page
     assert cv2.imread(str(work / 'benchmark.png')).std() > 5
 
-    # the figures are those of what the suite kept of every face
+    # the metrics are those of the suite's stored predictions
     good = table['good']
     suite = work / good['runs']['0']['suite']
     with np.load(suite.parent / 'occlusion_suite_faces.npz') as faces:
@@ -241,8 +244,8 @@ def test_summary_of_validations():
     assert found['mean_last'] == 62.5  # of 60 and 65
 
 
-def test_mean_and_spread_by_hand():
-    mean, spread = mean_and_spread(
+def test_mean_of_seeds_by_hand():
+    mean, spread = mean_of_seeds(
         [dict(accuracy=60., ece=1.),
          dict(accuracy=64., ece=None)])
     assert mean == dict(accuracy=62)  # one of them has no ece
@@ -258,8 +261,8 @@ def result(accuracy):
         lists={})
 
 
-def test_the_page_tells_what_is_missing():
-    found = flat_figures(result(60.), last=3)
+def test_the_page_names_what_is_missing():
+    found = flat_metrics(result(60.), last=3)
     assert found['worn_uar'] == 50 and 'best_accuracy' not in found
     info = dict(
         title='A',
@@ -282,7 +285,7 @@ def test_the_page_tells_what_is_missing():
         kinds=['mask'],
         severities=[1],
         machine=dict(processor='x', threads=1, torch='2'))
-    page = markdown(table, 'command')
+    page = markdown('Benchmark', sections(table, 'command'))
     assert ('| A | 1; 1 of 3 failed: `logs/a.log`; 1 of 3 not run | 60.0 | '
             '50.0 | 50.0 | 1.00 | 2.00 | 3.0 | 4.0 | 50.0 |') in page
     assert '| mask | 45.0 |' in page
@@ -305,8 +308,8 @@ def test_multiplications_by_hand():
     model, inputs = Attention(), torch.zeros(1, 3, 8, 8)
     found = count_complexity(model, inputs)
     conv = 4 * 8 * 8 * 3 * 9
-    assert found.parts['conv'] == (3 * 4 * 9, 0, conv)
-    assert found.parts['rest'] == (0, 0, 2 * 4 * 4 * 64)
+    assert found.modules['conv'] == (3 * 4 * 9, 0, conv)
+    assert found.modules['rest'] == (0, 0, 2 * 4 * 4 * 64)
     assert found.total.macs == conv + 2 * 4 * 4 * 64
     # MMEngine's, which passes over attention
     info = get_model_complexity_info(

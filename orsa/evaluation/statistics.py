@@ -1,0 +1,143 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""How sure a result is: spread, intervals and tests."""
+from functools import lru_cache
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+
+def mean_and_spread(values: Sequence[float]) -> Tuple[float, Optional[float]]:
+    """Mean and sample standard deviation, e.g. over seeds.
+
+    Args:
+        values (Sequence[float]): At least one.
+
+    Returns:
+        tuple[float, float | None]: The deviation of one value is None.
+    """
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.mean(values)), spread
+
+
+def accuracy_interval(correct: int,
+                      total: int) -> Optional[Tuple[float, float]]:
+    """Wilson's 95% confidence interval of an accuracy, in percent.
+
+    `Probable Inference, the Law of Succession, and Statistical Inference
+    <https://doi.org/10.1080/01621459.1927.10502953>`_.
+
+    Args:
+        correct (int): Faces that are recognised.
+        total (int): Faces.
+
+    Returns:
+        tuple[float, float] | None: The limits; None for no faces.
+    """
+    from scipy.stats import binomtest  # here: its import takes a second
+    if not total:
+        return None
+    low, high = binomtest(int(correct), int(total)).proportion_ci(
+        confidence_level=.95, method='wilson')
+    return 100 * float(low), 100 * float(high)
+
+
+def paired_difference(first: np.ndarray,
+                      second: np.ndarray,
+                      labels: np.ndarray,
+                      metric: str = 'uar',
+                      repeats: int = 1000,
+                      seed: int = 0) -> Tuple[float, float, float]:
+    """How much better the first is, with a paired bootstrap interval.
+
+    Faces are sampled with replacement, the same for both and for all of their
+    runs; the metric is averaged over runs.
+
+    Args:
+        first (np.ndarray): (R, N), bool, where each of R runs (seeds,
+            conditions) is correct about N faces.
+        second (np.ndarray): (R, N), of what it is compared with.
+        labels (np.ndarray): (N, ), int.
+        metric (str): 'accuracy' or 'uar'. Defaults to 'uar'.
+        repeats (int): Bootstrap samples. Defaults to 1000.
+        seed (int): Of the sampling. Defaults to 0.
+
+    Returns:
+        tuple[float, float, float]: The difference in points and the limits
+        of its 95% interval.
+    """
+    # of each face, in [-1, 1]
+    gain = np.mean(first, axis=0) - np.mean(second, axis=0)
+    if metric == 'accuracy':
+        labels = np.zeros_like(labels)  # one class has all
+    of_class = np.eye(labels.max() + 1)[labels]  # (N, C)
+
+    def differences(times: np.ndarray) -> np.ndarray:
+        """Of samples that have every face so many times, (repeats, N)."""
+        counts = times @ of_class
+        with np.errstate(invalid='ignore'):
+            gains = times @ (of_class * gain[:, None]) / counts
+        return np.nanmean(gains, axis=1) * 100
+
+    low, high = np.percentile(
+        differences(_bootstrap(len(labels), repeats, seed)), (2.5, 97.5))
+    value = differences(np.ones((1, len(labels))))[0]
+    return float(value), float(low), float(high)
+
+
+@lru_cache(maxsize=1)  # a comparison needs the same in every condition
+def _bootstrap(num_faces: int, repeats: int, seed: int) -> np.ndarray:
+    """How often each sample has each face, (repeats, N)."""
+    rng = np.random.default_rng(seed)
+    times = np.empty((repeats, num_faces), np.float32)
+    for row in times:
+        row[:] = np.bincount(
+            rng.integers(0, num_faces, num_faces), minlength=num_faces)
+    return times
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> dict:
+    """McNemar's exact test: whether one of two is correct more often.
+
+    `Note on the sampling error of the difference between correlated
+    proportions or percentages <https://doi.org/10.1007/BF02295996>`_.
+
+    Args:
+        first (np.ndarray): (N, ), bool, where the first is correct.
+        second (np.ndarray): (N, ), of the second.
+
+    Returns:
+        dict: ``first_only`` and ``second_only``, numbers of faces, and the
+        two-sided ``p``.
+
+    Examples:
+        >>> import numpy as np
+        >>> correct = np.array([True] * 6 + [False] * 4)
+        >>> found = mcnemar(correct, ~correct)
+        >>> found['first_only'], found['second_only'], round(found['p'], 6)
+        (6, 4, 0.753906)
+    """
+    from scipy.stats import binomtest  # here: its import takes a second
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    one, two = int((first & ~second).sum()), int((second & ~first).sum())
+    p = float(binomtest(one, one + two, .5).pvalue) if one + two else 1.
+    return dict(first_only=one, second_only=two, p=p)
+
+
+def holm(values: Sequence[float]) -> List[float]:
+    """Adjust the p of several tests by Holm's method.
+
+    `A Simple Sequentially Rejective Multiple Test Procedure
+    <https://www.jstor.org/stable/4615733>`_.
+
+    Args:
+        values (Sequence[float]): The p of each.
+
+    Returns:
+        list[float]: The adjusted ones, in the same order.
+    """
+    values = np.asarray(values, float)
+    order, count = np.argsort(values, kind='stable'), len(values)
+    steps = np.minimum(1, values[order] * (count - np.arange(count)))
+    adjusted = np.empty(count)
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted.tolist()

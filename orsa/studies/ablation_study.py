@@ -1,0 +1,277 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""An ablation study: its config, the configs of its runs, its conditions."""
+import copy
+import hashlib
+import os.path as osp
+import sys
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from orsa.apis.model import load_config
+from orsa.evaluation.predictions import CLEAN
+from orsa.utils.configs import scope_of
+from orsa.utils.fileio import save_npz
+from .occlusion_conditions import with_occluder
+from .study import Run, Study
+
+_FIELDS = ('title', 'variants', 'reference', 'seeds', 'num_folds', 'priors',
+           'severities', 'subsets', 'time_limit')
+
+
+class AblationStudy(Study):
+    """A study of variants, read from its config.
+
+    Args:
+        config (str): The file. Its fields:
+
+            - title (str).
+            - variants (dict): name -> dict(config=..., title=...), paths
+              relative to the file.
+            - reference (str): The variant that the others are compared with.
+            - seeds (list[int]).
+            - data (dict, optional): 'train' and 'test' -> config of a dataset
+              for all variants. Its pipeline is ``load``, a list of
+              transforms, then the variant's from the second one on.
+            - num_folds (int): Of the training split, for cross-validation and
+              cross-fitted priors.
+            - priors (dict): name of a prior in ORSANet -> dict(config=...,
+              checkpoint=..., cross_fit=True): what is trained once for each
+              fold, and the file of the complete training, which the variants
+              name; empty for none. With ``cross_fit=False`` one network
+              predicts all training faces, which inner features need: those of
+              networks trained apart have no coordinates in common.
+            - severities (list[int]): Of ``orsa.OccludeFace``.
+            - num_occluded (int, optional): Faces tested at each severity, all
+              by default.
+            - subsets (dict): title -> list of test samples, tested as they
+              are.
+            - time_limit (int): Seconds of training a run may take.
+
+        work_dir (str, optional): Where everything is written. Defaults to
+            None, ``work_dirs/ablation_NAME``.
+
+    Raises:
+        ValueError: If a field is missing, or a name is unknown.
+    """
+    FIELDS = ('model', 'train_dataloader', 'test_dataloader', 'optim_wrapper',
+              'param_scheduler', 'train_cfg', 'custom_hooks', 'randomness')
+
+    def __init__(self, config: str, work_dir: Optional[str] = None):
+        self.path = config
+        self.cfg = load_config(config)
+        missing = [k for k in _FIELDS if k not in self.cfg]
+        if missing:
+            raise ValueError(f"'{config}' is no study: it lacks {missing}")
+        if self.cfg.reference not in self.cfg.variants:
+            raise ValueError(f"'{config}': the reference "
+                             f"'{self.cfg.reference}' is none of the variants "
+                             f'{list(self.cfg.variants)}')
+        name = osp.splitext(osp.basename(config))[0]
+        super().__init__(work_dir or osp.join('work_dirs', f'ablation_{name}'))
+
+    def result_file(self, run: Run) -> str:
+        """Where a run's result is stored."""
+        folder = 'priors' if run.variant in self.cfg.priors else 'results'
+        return self.file(folder, f'{run}.json')
+
+    def predictions_file(self, run: Run) -> str:
+        """Where a run's predictions are stored, for paired comparisons."""
+        return osp.splitext(self.result_file(run))[0] + '.npz'
+
+    def prior_file(self, prior: str, fold: int) -> str:
+        """The weights of a prior that has not seen a fold."""
+        return self.file('priors', f'{Run(prior, 0, fold)}.pth')
+
+    def prior_runs(self) -> List[Run]:
+        """The trainings of priors, one for each fold."""
+        return [
+            Run(prior, 0, fold) for fold in range(self.cfg.num_folds)
+            for prior in self.cfg.priors
+        ]
+
+    def runs(self, variants: Sequence[str], seeds: Sequence[int],
+             folds: Sequence[Optional[int]]) -> List[Run]:
+        """The trainings of variants.
+
+        Args:
+            variants (Sequence[str]): Some of the variants.
+            seeds (Sequence[int]): Of the trainings.
+            folds (Sequence[int | None]): None for the complete training split.
+
+        Returns:
+            list[Run]: By seed, so that a study that is stopped has all
+            variants.
+
+        Raises:
+            ValueError: If a variant is unknown.
+        """
+        unknown = set(variants) - set(self.cfg.variants)
+        if unknown:
+            raise ValueError(
+                f"'{self.path}' has no variants {sorted(unknown)}, only "
+                f'{list(self.cfg.variants)}')
+        return [
+            Run(variant, seed, fold) for seed in seeds for fold in folds
+            for variant in variants
+        ]
+
+    def config(self, run: Run) -> Config:
+        """The config of a run, with seed, folds and priors filled in."""
+        is_prior = run.variant in self.cfg.priors
+        source = (self.cfg.priors if is_prior else self.cfg.variants)
+        cfg = load_config(
+            osp.join(osp.dirname(self.path), source[run.variant].config))
+        if is_prior:
+            for split in ('train', 'val', 'test'):
+                _set_fold(cfg[f'{split}_dataloader'].dataset,
+                          self.cfg.num_folds, run.fold, split != 'train')
+        else:
+            self._set_data(cfg, run)
+            if self.cfg.priors:
+                self._set_priors(cfg, run)
+            # nothing is chosen by what is tested
+            cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.randomness = dict(seed=run.seed)
+        cfg.work_dir = self.file('runs', str(run))
+        cfg.default_hooks.checkpoint = dict(
+            type='orsa.CheckpointHook', interval=1, max_keep_ckpts=1)
+        return cfg
+
+    def _set_data(self, cfg: Config, run: Run) -> None:
+        """The study's data in place of the variant's, and its folds."""
+        for split in ('train', 'test'):
+            loader = cfg[f'{split}_dataloader']
+            data = self.cfg.get('data', {}).get(split)
+            if data:
+                pipeline = loader.dataset.pipeline
+                dataset = copy.deepcopy(data)
+                load = dataset.pop('load', [])
+                dataset.pipeline = [*load, *pipeline[1:]]
+                loader.dataset = dataset
+            if self.cfg.num_folds:
+                _set_fold(loader.dataset, self.cfg.num_folds, run.fold,
+                          split == 'test')
+                pack = loader.dataset.pipeline[-1]
+                pack.meta_keys = (*pack.get('meta_keys',
+                                            ('sample_idx', )), 'fold')
+
+    def _set_priors(self, cfg: Config, run: Run) -> None:
+        """Priors that have not seen the faces that they predict."""
+        backbone = cfg.model.backbone
+        fitted = [
+            name for name, prior in self.cfg.priors.items()
+            if backbone.get(name) and prior.get('cross_fit', True)
+        ]
+        for prior in fitted:
+            backbone[prior].fold_checkpoints = [
+                self.prior_file(prior, k) for k in range(self.cfg.num_folds)
+            ]
+        if run.fold is not None:
+            # not what has seen the faces that are tested
+            for prior, source in self.cfg.priors.items():
+                _replace_checkpoint(cfg.model, source.checkpoint,
+                                    self.prior_file(prior, run.fold))
+        if fitted:
+            cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
+
+    def digest(self, run: Run, fields: dict, files: List[str]) -> str:
+        """The hash of earlier versions, so that their results count."""
+        plain = [(k, v.to_dict() if hasattr(v, 'to_dict') else v)
+                 for k, v in fields.items()]
+        parts = [*map(repr, plain), *files]
+        if run.variant not in self.cfg.priors:
+            parts.append(repr(list(self.cfg.severities)))
+        return hashlib.sha256(''.join(parts).encode()).hexdigest()
+
+    def command(self, run: Run) -> List[str]:
+        """What does a run, in a process of its own."""
+        fold = 'none' if run.fold is None else str(run.fold)
+        return [
+            sys.executable, '-m', 'orsa.studies.ablation', self.path,
+            '--work-dir', self.work_dir, '--run', run.variant,
+            str(run.seed), fold
+        ]
+
+    @property
+    def levels(self) -> List[str]:
+        """The conditions with occluders."""
+        return [f'severity {s}' for s in self.cfg.severities]
+
+    def conditions(self, run: Run) -> Dict[str, dict]:
+        """What a run is tested under: arguments of ``faces`` by name."""
+        found = {CLEAN: {}}
+        found.update((name, dict(severity=s))
+                     for name, s in zip(self.levels, self.cfg.severities))
+        if run.fold is None:  # a subset is a list of test samples
+            found.update(
+                (n, dict(subset=p)) for n, p in self.cfg.subsets.items())
+        return found
+
+    def faces(self,
+              cfg: Config,
+              severity: int = 0,
+              subset: Optional[str] = None) -> Dict[str, np.ndarray]:
+        """The images of a condition, as the test pipeline makes them.
+
+        They are the same for all variants with the same pipeline: made once
+        and stored in the work dir.
+
+        Args:
+            cfg (Config): Of a run.
+            severity (int): Of the occluders. Defaults to 0, none.
+            subset (str, optional): A list of test samples. Defaults to None,
+                all.
+
+        Returns:
+            dict: ``inputs`` (N, 3, H, W) uint8, ``labels`` (N, ).
+        """
+        dataset = copy.deepcopy(cfg.test_dataloader.dataset)
+        if severity:
+            dataset = with_occluder(dataset, severity=severity)
+            if self.cfg.get('num_occluded'):
+                dataset.indices = self.cfg.num_occluded
+        if subset:
+            dataset.subset_file = subset
+        key = hashlib.sha256(repr(dataset.to_dict()).encode()).hexdigest()
+        path = self.file('faces', f'{key[:12]}.npz')
+        if not osp.isfile(path):
+            with scope_of(cfg):
+                built = DATASETS.build(dataset)
+            packed = [built[i] for i in range(len(built))]
+            labels = [int(p['data_samples'].gt_label) for p in packed]
+            save_npz(
+                path,
+                compress=False,
+                inputs=np.stack([p['inputs'].numpy() for p in packed]),
+                labels=np.array(labels))
+        with np.load(path) as faces:
+            return dict(faces)
+
+
+def _replace_checkpoint(cfg: Any, old: str, new: str) -> None:
+    """Name another file of weights wherever a model's config names one."""
+    if isinstance(cfg, dict):
+        if cfg.get('checkpoint') == old:
+            cfg['checkpoint'] = new
+        cfg = list(cfg.values())
+    if isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            _replace_checkpoint(value, old, new)
+
+
+def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],
+              test: bool) -> None:
+    """Set the fold of every RAFDB inside a dataset's config."""
+    if dataset.get('type') == 'orsa.RAFDB':
+        dataset.num_folds = num_folds
+        if fold is not None:
+            dataset.fold = fold
+            if test:
+                dataset.split = 'val'
+    for value in dataset.values():
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(item, dict):
+                _set_fold(item, num_folds, fold, test)

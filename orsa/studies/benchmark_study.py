@@ -1,0 +1,142 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""A benchmark: the models, the configs of its runs, their test."""
+import os.path as osp
+import sys
+from typing import Dict, List, Optional, Sequence
+
+from mmengine.config import Config
+
+from orsa.apis.model import load_config
+from orsa.datasets.drawing.occluders import KINDS
+from .occlusion_suite import SEVERITIES, OcclusionSuite
+from .study import Run, Study
+
+
+class Benchmark(Study):
+    """Models that are trained and tested on the same faces.
+
+    Args:
+        configs (Sequence[str]): Of the models, files or 'orsa::NAME.py'.
+        num_seeds (int): Trainings of each, with seeds from 0. Defaults to 1.
+        work_dir (str): Where everything goes. Defaults to
+            'work_dirs/benchmark'.
+        kinds (Sequence[str], optional): Of occluders, as in
+            :class:`orsa.OcclusionSuite`. Defaults to None, all.
+        severities (Sequence[int]): Of occluders; without any the faces are
+            tested as they are, and on lists of really occluded ones.
+            Defaults to all.
+        titles (Sequence[str], optional): What to call the models. Defaults to
+            None, as their files.
+
+    Raises:
+        ValueError: If two models have the same name, or there are not as many
+            titles as models.
+    """
+
+    def __init__(self,
+                 configs: Sequence[str],
+                 num_seeds: int = 1,
+                 work_dir: str = 'work_dirs/benchmark',
+                 kinds: Optional[Sequence[str]] = None,
+                 severities: Sequence[int] = SEVERITIES,
+                 titles: Optional[Sequence[str]] = None):
+        if num_seeds < 1:
+            raise ValueError(f'--seeds should be positive, got {num_seeds}')
+        names = [
+            osp.splitext(osp.basename(c.split('::')[-1]))[0] for c in configs
+        ]
+        titles = names if titles is None else list(titles)
+        for what, values in (('files', names), ('titles', titles)):
+            if len(set(values)) < len(configs):
+                raise ValueError(f'{len(configs)} different names of {what} '
+                                 'are needed, by which results are stored and '
+                                 f'shown, got {list(values)}')
+        self.configs = dict(zip(names, configs))
+        self.titles = dict(zip(names, titles))
+        self.num_seeds = num_seeds
+        super().__init__(work_dir)
+        self.severities = tuple(severities)
+        # without a severity there is no occluder
+        self.kinds = kinds if self.severities else []
+        self._cfgs: Dict[str, Config] = {}
+
+    def runs(self) -> List[Run]:
+        """By seed, so that a benchmark that is stopped has all models."""
+        return [
+            Run(model, seed) for seed in range(self.num_seeds)
+            for model in self.configs
+        ]
+
+    def cfg(self, model: str) -> Config:
+        """The config of a model, read once."""
+        if model not in self._cfgs:
+            self._cfgs[model] = load_config(self.configs[model])
+        return self._cfgs[model]
+
+    def config(self, run: Run) -> Config:
+        """The config of a run, but for its seed."""
+        return self.cfg(run.variant)
+
+    def key(self, run: Run) -> dict:
+        """What a stored result depends on, by what it is."""
+        kinds = KINDS if self.kinds is None else self.kinds
+        return dict(
+            fingerprint=self.fingerprint(run),
+            kinds=[k for k in KINDS if k in kinds],
+            severities=sorted(self.severities))
+
+    def train_dir(self, run: Run) -> str:
+        """Where a run is trained: elsewhere with another config."""
+        return self.file('runs', f'{run}_{self.fingerprint(run)}')
+
+    def command(self, run: Run) -> List[str]:
+        """What does a run, in a process of its own."""
+        command = [
+            sys.executable, '-m', 'orsa.studies.benchmark',
+            self.configs[run.variant], '--seeds',
+            str(self.num_seeds), '--seed',
+            str(run.seed), '--work-dir', self.work_dir, '--severities',
+            *map(str, self.severities)
+        ]
+        return command + (['--kinds', *self.kinds] if self.kinds else [])
+
+    def suite(self,
+              model: str,
+              checkpoint: str = 'not trained yet',
+              **kwargs) -> OcclusionSuite:
+        """The test under occlusion of a model."""
+        return OcclusionSuite(
+            self.cfg(model),
+            checkpoint,
+            kinds=self.kinds,
+            severities=self.severities,
+            **kwargs)
+
+    def check_same_data(self) -> None:
+        """Refuse models that are tested on different faces.
+
+        Raises:
+            ValueError: Names those that differ from the first, and in what.
+        """
+        seen = {}
+        for model in self.configs:
+            suite = self.suite(model, work_dir=self.work_dir)
+            labels = [suite.data_classes[i] for i in suite.labels]
+            seen[model] = (suite.data_classes, dict(zip(suite.names, labels)))
+        first, (classes, faces) = next(iter(seen.items()))
+        problems = []
+        for model, (other_classes, other_faces) in seen.items():
+            if other_classes != classes:
+                problems.append(f"'{model}' has the classes {other_classes}, "
+                                f"'{first}' {classes}")
+            elif other_faces != faces:
+                same = len(faces.items() & other_faces.items())
+                problems.append(
+                    f"'{model}' is tested on {len(other_faces)} faces and "
+                    f"'{first}' on {len(faces)}, of which {same} have the "
+                    'same name and label')
+        if problems:
+            raise ValueError(
+                'the results of a table have to be of the same test split '
+                f'and classes: {"; ".join(problems)}. Set test_dataloader of '
+                'these configs to the same data, or benchmark them apart')

@@ -1,0 +1,63 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Protects spread, intervals and tests: by hand."""
+import math
+
+import numpy as np
+import pytest
+
+from orsa.evaluation.statistics import (accuracy_interval, holm, mcnemar,
+                                        mean_and_spread, paired_difference)
+
+
+def test_mean_and_spread_by_hand():
+    assert mean_and_spread([60, 64]) == (62, pytest.approx(8**.5))
+    assert mean_and_spread([60]) == (60, None)
+
+
+def test_wilson_interval_by_hand():
+    # centre and half width of 87 of 125, by Wilson's formula
+    z, p, n = 1.959963984540054, 87 / 125, 125
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2))**.5
+    assert accuracy_interval(87, 125) == pytest.approx(
+        (100 * (centre - half), 100 * (centre + half)), abs=1e-9)
+    assert accuracy_interval(0, 5)[0] == 0 and accuracy_interval(5,
+                                                                 5)[1] == 100
+    assert accuracy_interval(0, 0) is None
+
+
+def test_paired_difference_by_hand():
+    labels = np.array([0, 0, 0, 1])
+    # recalls 1 and 1 against 1/3 and 1
+    first, second = [[1, 1, 1, 1]], [[1, 0, 0, 1]]
+    value, low, high = paired_difference(first, second, labels)
+    assert value == pytest.approx(100 / 3)
+    assert low <= value <= high
+    value, *_ = paired_difference(first, second, labels, 'accuracy')
+    assert value == pytest.approx(50)
+    assert paired_difference(first, first, labels) == (0, 0, 0)
+    # the mean over two runs
+    value, *_ = paired_difference(first + second, second * 2, labels)
+    assert value == pytest.approx(50 / 3)
+
+
+def test_mcnemar_by_hand():
+    # 1 against 5: 2 * (1 + 6) / 2**6
+    correct = np.array([True] + [False] * 5)
+    assert mcnemar(correct, ~correct) == dict(
+        first_only=1, second_only=5, p=pytest.approx(14 / 64))
+    assert mcnemar(correct, correct)['p'] == 1
+    rng = np.random.default_rng(0)
+    for total in (10, 422, 3068):
+        first, second = rng.random((2, total)) < [[.8], [.83]]
+        found = mcnemar(first, second)
+        one, two = found['first_only'], found['second_only']
+        assert (one, two) == ((first > second).sum(), (first < second).sum())
+        tail = sum(math.comb(one + two, k) for k in range(min(one, two) + 1))
+        expected = min(1, 2 * tail / 2**(one + two))
+        assert found['p'] == pytest.approx(expected, rel=1e-9)
+
+
+def test_holm_by_hand():
+    assert holm([.01, .04, .03]) == pytest.approx([.03, .06, .06])
+    assert holm([.5, .9]) == [1, 1] and holm([]) == []
