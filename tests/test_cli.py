@@ -11,9 +11,10 @@ import pytest
 import orsa.apis
 from orsa import cli
 from orsa.apis import init_model
+from orsa.cli import doctor
 from orsa.engine.folder_lock import unshared_folder
 from orsa.faces import images
-from orsa.utils import command, doctor
+from orsa.utils import command
 
 
 @pytest.fixture(scope='module')

@@ -130,10 +130,10 @@ def _models(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from orsa.utils.doctor import examine, report
+    from .doctor import examine, report
     findings = examine()
     print(report(findings))
-    return ENVIRONMENT if any(f.needed and f.remedy for f in findings) else OK
+    return ENVIRONMENT if any(f.needed and f.hint for f in findings) else OK
 
 
 COMMANDS: Dict[str, Command] = {

@@ -29,39 +29,30 @@ def _check_container(filename: str) -> None:
     """Hold what a file claims against its bytes, before torch believes it.
 
     Raises:
-        CheckpointError: If it is neither a zip nor a pickle, is damaged, or
-            claims more bytes than it has.
+        BadZipFile: If it is neither a zip nor a pickle, or damaged.
+        UnpicklingError: If it claims more bytes than it has.
     """
-
-    def check(good: bool, what: str) -> None:
-        if not good:
-            raise CheckpointError(f"'{filename}' was refused: {what}. Take "
-                                  'the original file')
-
-    size = osp.getsize(filename)
     with open(filename, 'rb') as file:
         head = file.read(4)
-        check(
-            head == _ZIP or head[:1] == b'\x80', 'it is no checkpoint, or '
-            'truncated (neither a zip nor a pickle)')
+        if head != _ZIP and head[:1] != b'\x80':
+            raise zipfile.BadZipFile('neither a zip nor a pickle')
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            check(
-                content.find(_ALLOCATES) < 0, 'its pickle asks for a bytearray'
-                ', which no checkpoint holds')
+            if content.find(_ALLOCATES) >= 0:
+                raise pickle.UnpicklingError('its pickle asks for a bytearray')
         if head != _ZIP:  # torch's format before 1.6
             return
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             # torch finds entries without regard of case
             names = {entry.orig_filename.lower() for entry in entries}
-            check(
-                len(names) == len(entries),
-                'it has two entries of the same name')
-            check(
-                sum(entry.file_size for entry in entries) <= size,
-                'its entries unpack to more bytes than it has')
+            if len(names) < len(entries):
+                raise pickle.UnpicklingError('two entries have the same name')
+            if sum(e.file_size for e in entries) > osp.getsize(filename):
+                raise pickle.UnpicklingError(
+                    'its entries unpack to more bytes than it has')
             damaged = archive.testzip()  # torch checks no sums
-            check(damaged is None, f'it is damaged in {damaged!r}')
+            if damaged:
+                raise zipfile.BadZipFile(f'damaged in {damaged!r}')
 
 
 def _tensors(content: Any) -> Iterator[torch.Tensor]:
@@ -76,55 +67,48 @@ def _tensors(content: Any) -> Iterator[torch.Tensor]:
             todo += node.values() if isinstance(node, dict) else node
 
 
-def _check_content(content: Any, filename: str) -> None:
-    """Check what every reader of a checkpoint takes for granted.
-
-    Raises:
-        CheckpointError: If an entry that has a meaning is of another type, or
-            a tensor has fewer elements than its shape claims.
-    """
-
-    def check(good: bool, what: str) -> None:
-        if not good:
-            raise CheckpointError(f"'{filename}' is no checkpoint: {what}")
-
-    def names(value: Any) -> bool:
-        return isinstance(value, (list, tuple)) and len(value) > 0 and all(
+def _is_names(value: Any) -> bool:
+    return value is None or isinstance(
+        value, (list, tuple)) and len(value) > 0 and all(
             isinstance(name, str) for name in value)
 
-    check(
-        isinstance(content, dict),
-        f'it holds a {type(content).__name__}, not a dict')
-    check(
-        all(isinstance(key, str) for key in content),
-        'not all of its keys are texts')
-    state = content.get('state_dict')
-    if state is not None:
-        check(
-            isinstance(state, dict),
-            f'its state_dict is a {type(state).__name__}')
-        wrong = [
-            key for key, value in state.items()
-            if not isinstance(key, str) or not (isinstance(
-                value, torch.Tensor) or key.endswith('_extra_state'))
-        ]
-        check(not wrong, f'{str(wrong[:1])[:80]} of its state_dict is no '
-              'tensor')
-    meta = content.get('meta') or {}
-    check(isinstance(meta, dict), 'its meta is no dict')
-    data = meta.get('dataset_meta') or {}
-    check(isinstance(data, dict), 'its meta.dataset_meta is no dict')
-    for where, key in ((data, 'classes'), (meta, 'CLASSES')):
-        check(
-            where.get(key) is None or names(where[key]),
-            f'its {key} are no names')
+
+def _entry(content: dict, key: str) -> Any:
+    return {} if content.get(key) is None else content[key]
+
+
+def _problem(content: Any) -> Optional[str]:
+    """What keeps a content from being a checkpoint, None if nothing does.
+
+    Entries that have a meaning are of the types that readers expect, and
+    tensors have as many elements as their shapes claim.
+    """
+    if not isinstance(content, dict):
+        return f'it holds a {type(content).__name__}, not a dict'
+    if not all(isinstance(key, str) for key in content):
+        return 'not all of its keys are texts'
+    state = _entry(content, 'state_dict')
+    if not isinstance(state, dict):
+        return f'its state_dict is a {type(state).__name__}'
+    for key, value in state.items():
+        if not isinstance(key, str) or not (isinstance(value, torch.Tensor)
+                                            or key.endswith('_extra_state')):
+            return f'{str(key)[:80]!r} of its state_dict is no tensor'
+    meta = _entry(content, 'meta')
+    if not isinstance(meta, dict):
+        return 'its meta is no dict'
+    data = _entry(meta, 'dataset_meta')
+    if not isinstance(data, dict):
+        return 'its meta.dataset_meta is no dict'
+    if not (_is_names(data.get('classes')) and _is_names(meta.get('CLASSES'))):
+        return 'its classes are no names'
     for tensor in _tensors(content):
-        check(tensor.layout == torch.strided and tensor.device.type != 'meta',
-              'it holds a tensor without its elements')
-        check(
-            tensor.nbytes <= tensor.untyped_storage().nbytes(),
-            f'a tensor of shape {tuple(tensor.shape)} claims more elements '
-            'than it has')
+        if tensor.layout != torch.strided or tensor.device.type == 'meta':
+            return 'it holds a tensor without its elements'
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            return (f'a tensor of shape {tuple(tensor.shape)} claims more '
+                    'elements than it has')
+    return None
 
 
 def check_finite(state: Dict[str, Any], filename: str) -> None:
@@ -200,8 +184,6 @@ def load_checkpoint_file(filename: str,
         _check_container(filename)
         content = torch.load(
             filename, map_location=map_location, weights_only=True)
-    except CheckpointError:
-        raise
     except pickle.UnpicklingError as error:
         reason = re.search(
             r'(?:Trying to load|WeightsUnpickler error:)\s+(.+)', str(error))
@@ -217,7 +199,9 @@ def load_checkpoint_file(filename: str,
             f"'{filename}' cannot be read as a checkpoint, it is truncated or "
             f'of another kind ({type(error).__name__}: '
             f'{str(error)[:200]})') from error
-    _check_content(content, filename)
+    problem = _problem(content)
+    if problem:
+        raise CheckpointError(f"'{filename}' is no checkpoint: {problem}")
     if finite:
         check_finite(content.get('state_dict') or content, filename)
     if 'config' in (content.get('meta') or {}):

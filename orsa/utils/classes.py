@@ -54,13 +54,19 @@ def common_classes(model: Sequence[str], data: Sequence[str]) -> List[str]:
         data (Sequence[str]): Names of the data's labels, in order.
 
     Raises:
-        ValueError: If there are none.
+        CheckpointError: If there are none.
     """
     common = [name for name in data if name in set(model)]
     if not common:
         raise CheckpointError(f'the model knows {list(model)}, the data hold '
                               f'{list(data)}: they have no class in common')
     return common
+
+
+def _own_names(checkpoint: dict) -> Optional[Sequence[str]]:
+    """``meta.dataset_meta.classes``, in capitals before OpenMMLab 2.0."""
+    data = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+    return data.get('classes') or data.get('CLASSES')
 
 
 def checkpoint_classes(checkpoint: dict) -> Optional[Tuple[str, ...]]:
@@ -73,24 +79,18 @@ def checkpoint_classes(checkpoint: dict) -> Optional[Tuple[str, ...]]:
     Returns:
         tuple[str] | None: Names by index, None if there are none.
     """
-    meta = checkpoint.get('meta') or {}
-    names = _own_names(meta) or meta.get('CLASSES')
+    names = _own_names(checkpoint) or (checkpoint.get('meta')
+                                       or {}).get('CLASSES')
     return tuple(names) if names else None
-
-
-def _own_names(meta: dict) -> Optional[Sequence[str]]:
-    data = meta.get('dataset_meta') or {}
-    # in capitals before OpenMMLab 2.0 was released
-    return data.get('classes') or data.get('CLASSES')
 
 
 def class_names(checkpoint: dict,
                 config: Optional[Sequence[str]],
                 source: str = 'the checkpoint') -> Tuple[str, ...]:
-    """The class names of a model, from the first that says them.
+    """The class names of a model, from the first that has them.
 
-    These are ``meta.dataset_meta.classes`` of the checkpoint, what the config
-    says of its data (:func:`orsa.apis.model.config_classes`), and
+    These are ``meta.dataset_meta.classes`` of the checkpoint, those of the
+    config's data (:func:`orsa.apis.model.config_classes`), and
     ``meta.CLASSES`` of a checkpoint of mmcls 0.x. An order is never guessed
     from the number of classes.
 
@@ -101,16 +101,15 @@ def class_names(checkpoint: dict,
         source (str): The checkpoint's name, for the message.
 
     Raises:
-        CheckpointError: If none says them, or the config has
+        CheckpointError: If none has them, or the config has
             ``meta.CLASSES`` in another order.
     """
     saved = checkpoint_classes(checkpoint)
-    own = _own_names(checkpoint.get('meta') or {})
-    if saved and (own or not config):
+    if saved and (_own_names(checkpoint) or not config):
         return saved
     if not config:
         raise CheckpointError(
-            f"'{source}' carries no class names, and the config says none: "
+            f"'{source}' carries no class names, and the config has none: "
             'set dataset=dict(classes=[...]) in its test_dataloader to the '
             'names, in the order of the training')
     if saved is None or sorted(saved) == sorted(config):
@@ -135,18 +134,16 @@ def check_classes(checkpoint: Optional[Sequence[str]],
     Raises:
         CheckpointError: If the names or their order differ.
     """
-    if dataset is None:
+    if dataset is None or checkpoint and list(checkpoint) == list(dataset):
         return
     if checkpoint is None:
-        warnings.warn('the checkpoint carries no class names: it is taken on '
-                      f'trust that its outputs mean {", ".join(dataset)}, in '
-                      'this order. A converter writes them with --classes')
-        return
-    checkpoint, dataset = list(checkpoint), list(dataset)
-    if checkpoint == dataset:
+        warnings.warn('the checkpoint carries no class names: its outputs are '
+                      f'assumed to mean {", ".join(dataset)}, in this order. '
+                      'A converter writes them with --classes')
         return
     what = ('in another order'
             if sorted(checkpoint) == sorted(dataset) else 'of other names')
     raise CheckpointError(
-        f'the checkpoint has classes {what}: {checkpoint}, but {dataset} is '
-        "asked for. Set the dataset's classes to those of the checkpoint")
+        f'the checkpoint has classes {what}: {list(checkpoint)}, expected '
+        f"{list(dataset)}. Set the dataset's classes to those of the "
+        'checkpoint')

@@ -43,20 +43,19 @@ class _UntilClosed:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._try(lambda: self._stream.write(text))
+        self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
         self._try(self._stream.flush)
 
-    def _try(self, do) -> None:
+    def _try(self, do: Callable, *args) -> None:
         try:
-            do()
+            do(*args)
         except BrokenPipeError:
             # as Python's documentation has it: what is buffered goes there
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            with open(os.devnull, 'w') as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)

@@ -18,12 +18,8 @@ class _Finder:
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         execute = spec.loader.exec_module
-
-        def exec_module(module):
-            execute(module)
-            self.function()
-
-        spec.loader.exec_module = exec_module
+        spec.loader.exec_module = lambda module: (execute(module),
+                                                  self.function())
         return spec
 
 

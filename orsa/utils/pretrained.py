@@ -17,10 +17,6 @@ from .checkpoint_records import CheckpointError
 # warning (True), or nothing, as a whole checkpoint is loaded later ('quiet').
 AllowUntrained = Union[bool, str]
 
-_REMEDY = ('Put the file there (ORSA_PRETRAINED, with its trailing slash, '
-           'names another folder), or run with random weights: '
-           '--cfg-options model.backbone.allow_untrained=True')
-
 
 def take_pretrained(cfg: dict) -> Optional[dict]:
     """Take the 'Pretrained' item out of the ``init_cfg`` of a config.
@@ -37,11 +33,10 @@ def take_pretrained(cfg: dict) -> Optional[dict]:
     taken = [i for i in items if i.get('type') == 'Pretrained']
     if not taken:
         return None
+    del cfg['init_cfg']
     rest = [i for i in items if i.get('type') != 'Pretrained']
     if rest:
         cfg['init_cfg'] = rest
-    else:
-        cfg.pop('init_cfg')
     return dict(taken[0])
 
 
@@ -82,7 +77,7 @@ def check_pretrained(checkpoint: Optional[str],
                      name: str,
                      source: Optional[str] = None,
                      allow_untrained: AllowUntrained = False) -> bool:
-    """Say whether there is a file to load.
+    """Whether there is a file to load.
 
     Args:
         checkpoint (str, optional): A path or address, None if none is known.
@@ -105,34 +100,21 @@ def check_pretrained(checkpoint: Optional[str],
         return True
     if allow_untrained == 'quiet':
         return False
-    if not checkpoint:
-        fact = 'no checkpoint is given'
-    elif is_local(checkpoint):
-        fact = f"there is no file '{checkpoint}'"
-    else:
-        fact = f"'{checkpoint}' has not been downloaded"
-    hint = f' {source.rstrip(".")}.' if source else ''
+    fact = 'no checkpoint is given' if not checkpoint else (
+        f"there is no file '{checkpoint}'"
+        if is_local(checkpoint) else f"'{checkpoint}' has not been downloaded")
+    where = f' {source.rstrip(".")}.' if source else ''
     if not allow_untrained:
         raise FileNotFoundError(
-            f'the {name} needs pretrained weights, and {fact}.{hint} '
-            f'{_REMEDY}')
+            f'the {name} needs pretrained weights, and {fact}.{where} Put the '
+            'file there (ORSA_PRETRAINED, with its trailing slash, names '
+            'another folder), or run with random weights: --cfg-options '
+            'model.backbone.allow_untrained=True')
     message = (f'THE {name.upper()} IS UNTRAINED: {fact}, and '
-               f'allow_untrained=True. Its output is noise.{hint}')
+               f'allow_untrained=True. Its output is noise.{where}')
     warnings.warn(message)
     print_log(message, logger='current', level=logging.WARNING)
     return False
-
-
-def _download(checkpoint: str, name: str) -> dict:
-    try:
-        return load_checkpoint(checkpoint)
-    # urllib's errors are OSErrors, those of a broken connection too
-    except (OSError, HTTPException) as error:
-        raise ConnectionError(
-            f"the {name} needs pretrained weights, and '{checkpoint}' cannot "
-            f'be downloaded ({error}). Download it by hand and put its path '
-            "into the part's checkpoint, or save the file as "
-            f"'{cached_path(checkpoint)}'") from error
 
 
 def load_pretrained(module: nn.Module,
@@ -156,10 +138,19 @@ def load_pretrained(module: nn.Module,
         CheckpointError: If entries are missing or of another shape.
     """
     checkpoint = zoo_path(checkpoint)
-    if is_local(checkpoint):
-        content = load_checkpoint_file(checkpoint)
-    else:
-        content = _download(checkpoint, name)
+    try:
+        content = (load_checkpoint_file
+                   if is_local(checkpoint) else load_checkpoint)(
+                       checkpoint)
+    # urllib's errors are OSErrors, those of a broken connection too
+    except (OSError, HTTPException) as error:
+        if is_local(checkpoint):
+            raise
+        raise ConnectionError(
+            f"the {name} needs pretrained weights, and '{checkpoint}' cannot "
+            f'be downloaded ({error}). Download it by hand and put its path '
+            "into the part's checkpoint, or save the file as "
+            f"'{cached_path(checkpoint)}'") from error
     state = content.get('state_dict', content)
     if prefix:
         prefix = prefix.rstrip('.') + '.'

@@ -45,7 +45,7 @@ def test_alphabetical_classes_of_a_config(cases_dir, tmp_path):
     assert model.dataset_meta['classes'] == ALPHABET
     bare = str(tmp_path / 'bare.pth')
     torch.save(model.state_dict(), bare)
-    with pytest.warns(UserWarning, match='trust that its outputs mean anger'):
+    with pytest.warns(UserWarning, match='outputs.*mean anger'):
         loaded = init_model(cases_dir / 'seven.py', bare)
     rng = np.random.default_rng(0)
     face = predict_faces(loaded, [rng.integers(0, 255,
@@ -83,10 +83,7 @@ def test_a_file_of_classes(saved, tmp_path):
 def test_none_is_guessed(saved):
     for dataset in ({}, dict(type='mmpretrain.CustomDataset'),
                     dict(type='orsa.ImageFolder')):
-        with pytest.raises(
-                ValueError,
-                match="x.pth' carries no class names.*"
-                'and the config says none'):
+        with pytest.raises(ValueError, match="x.pth' carries no class names"):
             init_model(config(**dataset), saved('x'))
     # random weights mean nothing yet
     nameless = init_model(config())

@@ -10,94 +10,83 @@ import platform
 import sys
 from typing import Iterator, List, NamedTuple, Optional
 
-from .versions import PRIORS, REQUIRED, installed, problems
+from orsa.utils.versions import PRIORS, REQUIRED, installed, problems
 
-# what is not needed by all: its name, and what for
-_EXTRAS = (
-    ('scipy', 'videos'),
-    ('tensorboard', 'curves in TensorBoard'),
-    ('gradio', 'orsa web'),
-    ('onnx', 'export'),
-    ('onnxruntime', 'export'),
-)
+# optional packages, and what for
+_EXTRAS = dict(
+    scipy='videos',
+    tensorboard='curves in TensorBoard',
+    gradio='orsa web',
+    onnx='export',
+    onnxruntime='export')
 _ZOO = ('orsanet_lite.pth', 'orsanet_lite.json', 'lite_parsing.pth',
         'lite_landmark.pth')
+_REINSTALL = 'pip install --force-reinstall opencv-python'
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
         name (str): What it is.
         found (str, optional): Its version or place; None if it is missing.
-        remedy (str): What to type or to know; '' if it is as it should be.
+        hint (str): What to type or to know; '' if it is as it should be.
         needed (bool): Whether nothing works without it.
     """
     name: str
     found: Optional[str]
-    remedy: str = ''
+    hint: str = ''
     needed: bool = False
 
 
 def examine() -> List[Finding]:
-    """Look at the installation.
+    """Check the installation.
 
     Returns:
         list[Finding]: Packages, weights, data and the machine.
     """
+    good = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    python = Finding('Python', platform.python_version(),
+                     '' if good else 'install Python 3.11 or 3.12', True)
     return [
-        *_python(), *_packages(), *_video(), *_machine(), *_weights(),
-        *_data()
+        python, *_packages(), *_opencv(), *_machine(), *_weights(), *_data()
     ]
 
 
 def report(findings: List[Finding]) -> str:
     """The findings as lines for people, what is to be done at the end."""
     width = max(len(f.name) for f in findings)
-    lines = []
+    lines, todo = [], []
     for f in findings:
-        mark = 'ok' if not f.remedy else ('MISSING' if f.needed else '--')
+        mark = 'ok' if not f.hint else ('MISSING' if f.needed else '--')
         lines.append(f'{mark:<8}{f.name:<{width}}  {f.found or "not there"}')
-    todo = [f for f in findings if f.remedy]
-    if todo:
-        lines += ['', 'What to do:']
-        lines += [
-            f'  {"needed  " if f.needed else "optional"}  {f.name}: {f.remedy}'
-            for f in todo
-        ]
-    else:
-        lines += ['', 'Everything is there.']
-    return '\n'.join(lines)
-
-
-def _python() -> Iterator[Finding]:
-    good = (3, 11) <= sys.version_info[:2] <= (3, 12)
-    yield Finding('Python', platform.python_version(),
-                  '' if good else 'install Python 3.11 or 3.12', True)
+        if f.hint:
+            todo.append(f'  {"needed  " if f.needed else "optional"}  '
+                        f'{f.name}: {f.hint}')
+    head = 'What to do:' if todo else 'Everything is there.'
+    return '\n'.join([*lines, '', head, *todo])
 
 
 def _packages() -> Iterator[Finding]:
+    of_mmcv = problems([])
     for packages, needed in ((REQUIRED, True), (PRIORS, False)):
         for package in packages:
-            lines = [
-                p for p in problems([package]) if not p.startswith('mmcv')
-            ]
+            lines = [p for p in problems([package]) if p not in of_mmcv]
             yield Finding(package[0], installed(package[0]),
                           lines[0] if lines else '', needed)
-    lines = [p for p in problems([]) if p.startswith('mmcv')]
     compiled = importlib.util.find_spec('mmcv') is not None and (
         importlib.util.find_spec('mmcv._ext') is not None)
     version = installed('mmcv')
     kind = 'compiled' if compiled else 'lite, without operators such as nms'
     yield Finding('mmcv', version and f'{version} ({kind})',
-                  lines[0] if lines else '', True)
-    for name, use in _EXTRAS:
+                  of_mmcv[0] if of_mmcv else '', True)
+    for name, use in _EXTRAS.items():
         version = installed(name)
         yield Finding(name, version,
                       '' if version else f'pip install {name} (for {use})')
 
 
-def _video() -> Iterator[Finding]:
+def _opencv() -> Iterator[Finding]:
     try:
         import cv2
     except ImportError as error:
@@ -105,15 +94,13 @@ def _video() -> Iterator[Finding]:
         return
     cascade = osp.join(cv2.data.haarcascades,
                        'haarcascade_frontalface_alt2.xml')
-    yield Finding(
-        'face detector', cascade if osp.isfile(cascade) else None,
-        '' if osp.isfile(cascade) else 'pip install --force-reinstall '
-        'opencv-python', True)
+    there = osp.isfile(cascade)
+    yield Finding('face detector', cascade if there else None,
+                  '' if there else _REINSTALL, True)
     lines = cv2.getBuildInformation().splitlines()
     ffmpeg = any('FFMPEG:' in s and 'YES' in s for s in lines)
-    yield Finding(
-        'videos (FFmpeg in OpenCV)', 'yes' if ffmpeg else None,
-        '' if ffmpeg else 'pip install --force-reinstall opencv-python')
+    yield Finding('videos (FFmpeg in OpenCV)', 'yes' if ffmpeg else None,
+                  '' if ffmpeg else _REINSTALL)
     window = any('GUI:' in s and 'NONE' not in s for s in lines)
     yield Finding(
         'windows (orsa webcam)', 'yes' if window else None,
@@ -129,10 +116,10 @@ def _machine() -> Iterator[Finding]:
         import torch
     except ImportError:
         return
-    gpu = 'none, the CPU is used'
-    if torch.cuda.is_available():
-        gpu = torch.cuda.get_device_name(0)
-    yield Finding('GPU', gpu)
+    yield Finding(
+        'GPU',
+        torch.cuda.get_device_name(0)
+        if torch.cuda.is_available() else 'none, the CPU is used')
 
 
 def _weights() -> Iterator[Finding]:
@@ -140,22 +127,20 @@ def _weights() -> Iterator[Finding]:
     for name in _ZOO:
         path = osp.join(folder, name)
         there = osp.isfile(path)
-        size = f'{osp.getsize(path) / 1e6:.1f} MB' if there else None
         yield Finding(
-            name, size, '' if there else 'it should ship with the package: '
-            f"install orsa anew (it is looked for at '{path}')",
-            name.endswith('.pth'))
+            name, f'{osp.getsize(path) / 1e6:.1f} MB' if there else None,
+            '' if there else 'it should ship with the package: install orsa '
+            f"anew (expected at '{path}')", name.endswith('.pth'))
 
 
 def _data() -> Iterator[Finding]:
-    for name, variable, usual, what in (
-        ('RAF-DB', 'ORSA_RAFDB', 'data/raf-db/',
-         'basic'), ('pretrained parts of the paper\'s model',
-                    'ORSA_PRETRAINED', 'checkpoints/', '')):
+    for name, variable, usual, inside, page in (
+        ('RAF-DB', 'ORSA_RAFDB', 'data/raf-db/', 'basic',
+         'datasets'), ("pretrained parts of the paper's model",
+                       'ORSA_PRETRAINED', 'checkpoints/', '', 'checkpoints')):
         place = os.environ.get(variable, usual)
-        there = osp.isdir(osp.join(osp.expanduser(place), what))
-        page = 'docs/datasets.md' if what else 'docs/checkpoints.md'
+        there = osp.isdir(osp.join(osp.expanduser(place), inside))
         yield Finding(
             name, place if there else None,
             '' if there else f'only for training: put it into {usual}, or '
-            f'export {variable}=FOLDER/ ({page})')
+            f'export {variable}=FOLDER/ (docs/{page}.md)')
