@@ -10,8 +10,8 @@ ROOT = Path(orsa.__file__).parent
 # each may import what is to its left, and nobody what is beside it in a pair
 ORDER = [('version', 'registry'), ('utils', ), ('datasets', 'models'),
          ('visualization', 'evaluation'), ('engine', ), ('faces', ),
-         ('apis', ), ('prepare', 'deploy'), ('studies', ), ('analysis', ),
-         ('web', ), ('cli', )]
+         ('deploy', ), ('apis', ), ('prepare', ), ('studies', ),
+         ('analysis', ), ('web', ), ('cli', )]
 LEVEL = {room: i for i, rooms in enumerate(ORDER) for room in rooms}
 
 

@@ -19,8 +19,9 @@ CORE=(
     tests/test_models/test_{priors,configs.py,compose_configs.py}
     tests/test_evaluation tests/test_datasets/test_{rafdb.py,transforms}
     tests/test_models/test_{fast_copy,linear}.py
-    tests/test_utils/test_{checkpoint,fileio,pretrained,stack}.py tests/test_engine/test_{sam,hooks}.py
-    tests/test_apis/test_{detectors,exporting,inference,init_model}.py
+    tests/test_utils/test_{checkpoint,fileio,pretrained,stack}.py
+    tests/test_engine/test_{sam,hooks}.py tests/test_deploy
+    tests/test_apis/test_{detectors,inference,init_model}.py
 )
 
 # python, what it is

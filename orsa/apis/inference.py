@@ -8,8 +8,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.dataset import Compose, default_collate
 
-from orsa.faces.align import check_image
+from orsa.faces.align import check_image, locate_from_edge
 from orsa.faces.visibility import occluded_fractions
+from orsa.utils.classes import model_classes
 from orsa.utils.configs import scope_of, type_name
 
 # Transforms that read the image, which is in memory already.
@@ -116,23 +117,6 @@ def _locate(model: nn.Module, inputs: torch.Tensor) -> Optional[np.ndarray]:
     return locate_from_edge(prior, inputs).float().cpu().numpy()
 
 
-def locate_from_edge(prior: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """Landmarks of a prior, counted from the edge of the crop.
-
-    The prior counts from the centre of the first pixel of its own input.
-
-    Args:
-        prior (nn.Module): With ``locate``.
-        inputs (Tensor): (B, 3, H, W), as the model's backbone takes them.
-
-    Returns:
-        Tensor: (B, K, 3), x and y as fractions of the sides, and a confidence.
-    """
-    points = prior.locate(inputs)
-    height, width = prior.input_size or inputs.shape[2:]
-    return points + points.new_tensor([0.5 / width, 0.5 / height, 0.])
-
-
 def _in_pixels(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
     found = points.copy()
     found[:, :2] = found[:, :2] * crop.shape[1::-1] - .5
@@ -180,26 +164,6 @@ def batch_locator(
         ])
 
     return locate
-
-
-def model_classes(model: nn.Module) -> Sequence[str]:
-    """The names of a model's classes.
-
-    Args:
-        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
-
-    Returns:
-        Sequence[str]: By index.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
-    if not classes:
-        raise ValueError('the model has no names for its classes, expected '
-                         "model.dataset_meta['classes']: init_model sets "
-                         'them, if the checkpoint or the config has them')
-    return classes
 
 
 def test_pipeline(cfg: dict) -> Compose:

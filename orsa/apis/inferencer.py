@@ -13,6 +13,9 @@ from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.utils import deprecated_api_warning
 
+from orsa.deploy.export_info import is_exported
+from orsa.deploy.exported import load_exported
+from orsa.deploy.exported_classifier import ExportedClassifier
 from orsa.evaluation.calibration import Calibration, load_calibration
 from orsa.faces.align import align_faces
 from orsa.faces.detectors import Detector, build_detector, detect
@@ -21,7 +24,6 @@ from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
                                load_image)
 from orsa.faces.results import FaceResult, ImageResult
 from orsa.utils.warp import map_points
-from .exported import ExportedClassifier, is_exported, load_exported
 from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
 from .model import build_model, init_model, load_config

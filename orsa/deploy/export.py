@@ -1,12 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/deployment/export.py`` does, for use from Python.
+"""Writing a model with its priors into one file.
 
-A model and its priors become one file that needs neither config nor
-checkpoint, see :mod:`orsa.apis.exported` for reading it. The input is what
-OpenCV gives: crops (N, H, W, 3), BGR uint8, of the size that the model works
-at; colours are exchanged and normalised inside.
+The file needs neither config nor checkpoint, see :mod:`orsa.deploy.exported`
+for reading it. The input is what OpenCV gives: crops (N, H, W, 3), BGR uint8,
+of the size of the model's input; channels are reversed and normalised inside.
 """
-import argparse
 import dataclasses
 import os.path as osp
 import tempfile
@@ -17,31 +15,29 @@ import torch
 import torch.nn as nn
 from scipy.special import softmax
 
-from orsa.apis.exported import (LOGITS, ExportedModel, ExportInfo, file_format,
-                                import_onnxruntime, load_exported)
-from orsa.apis.inference import model_classes
-from orsa.apis.model import init_model
-from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.evaluation.calibration import calibration_file, load_calibration
 from orsa.utils.checkpoint import zoo_path
+from orsa.utils.classes import model_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import atomic_path, file_hash
 from orsa.utils.pretrained import local_file
 from orsa.version import __version__
+from .export_info import LOGITS, ExportInfo, file_format
+from .exported import ExportedModel, import_onnxruntime, load_exported
 from .formats import (DeployedModel, fast_priors, to_half, to_int8, write_onnx,
                       write_pt2, write_torchscript)
 from .sample_faces import crop_pipeline, crop_size, gather_faces, spread
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
 # What an export may differ from PyTorch by: the largest difference of logits
-# in terms of their range over all images, and the share of images for which
-# the first expression is the same.
+# relative to their range over all images, and the fraction of images with the
+# same predicted expression.
 LIMITS = dict(fp32=(1e-4, 0.99), fp16=(0.02, 0.98), int8=(0.15, 0.9))
 _BATCH = 8
 
 
 class ParityError(RuntimeError):
-    """What was exported does not say what the model says."""
+    """An exported file predicts something else than its model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +45,11 @@ class Parity:
     """How far an exported file is from its model.
 
     Attributes:
-        count (int): Images that both were asked about.
+        count (int): Images that were compared.
         source (str): What images, in words.
         largest (float): The largest difference of logits.
         spread (float): Largest less smallest of the model's logits.
-        equal (float): The share of images with the same first expression.
+        equal (float): The fraction of images with the same prediction.
     """
     count: int
     source: str
@@ -63,7 +59,7 @@ class Parity:
 
     @property
     def relative(self) -> float:
-        """The largest difference in terms of the spread."""
+        """The largest difference relative to the spread."""
         return self.largest / self.spread
 
     def __str__(self) -> str:
@@ -75,7 +71,7 @@ class Parity:
 
 @torch.no_grad()
 def reference_logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
-    """What the model says, on its own way from pictures to logits.
+    """Logits of the model itself.
 
     Args:
         model (nn.Module): As :func:`orsa.apis.init_model` gives it.
@@ -86,8 +82,9 @@ def reference_logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: If its scores are not the softmax of its logits, so that
-            an exported file would say something else.
+            an exported file would predict something else.
     """
+    # heavy, and this module is read for its arguments too
     from mmpretrain.structures import DataSample
     rows = []
     for start in range(0, len(images), _BATCH):
@@ -98,49 +95,47 @@ def reference_logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
                 data_samples=[DataSample() for _ in batch]), False)
         logits = model(data['inputs'], mode='tensor')
         if start == 0:
-            said = model(**data, mode='predict')
-            scores = torch.stack([s.pred_score for s in said]).numpy()
+            samples = model(**data, mode='predict')
+            scores = torch.stack([s.pred_score for s in samples]).numpy()
             if not isinstance(logits, torch.Tensor) or not np.allclose(
                     softmax(logits.numpy(), axis=1), scores, atol=1e-5):
                 raise ValueError(
                     f"the scores of {type(model.head).__name__} are not the "
-                    'softmax of what the model gives, it cannot be exported')
+                    'softmax of its logits, it cannot be exported')
         rows.append(logits.numpy())
     return np.concatenate(rows)
 
 
 def compare(exported: ExportedModel, images: np.ndarray, expected: np.ndarray,
             source: str) -> Parity:
-    """Hold an exported file against its model.
-
-    It is asked about one image, then about others in batches of several
-    sizes.
+    """Compare an exported file with its model, in batches of several sizes.
 
     Args:
         exported (ExportedModel): The file.
         images (np.ndarray): (N, H, W, 3), BGR uint8.
-        expected (np.ndarray): What the model says, (N, C).
+        expected (np.ndarray): Logits of the model, (N, C).
         source (str): What images these are.
 
     Returns:
         Parity: How far they are apart.
     """
-    rows = [exported.run(images[:1])[LOGITS]]
-    rows += [
-        exported.run(images[i:i + _BATCH])[LOGITS]
-        for i in range(1, len(images), _BATCH)
-    ]
-    given = np.concatenate(rows)
+    batches = [images[:1]]
+    batches += [images[i:i + _BATCH] for i in range(1, len(images), _BATCH)]
+    found = np.concatenate([exported.run(batch)[LOGITS] for batch in batches])
     return Parity(
         count=len(images),
         source=source,
-        largest=float(np.abs(given - expected).max()),
+        largest=float(np.abs(found - expected).max()),
         spread=float(expected.max() - expected.min()),
-        equal=float((given.argmax(1) == expected.argmax(1)).mean()))
+        equal=float((found.argmax(1) == expected.argmax(1)).mean()))
 
 
 def check_pair(path: str, precision: str) -> str:
     """The format of a file to be written.
+
+    Args:
+        path (str): The file.
+        precision (str): One of :data:`PRECISIONS`.
 
     Raises:
         ValueError: If the suffix or the precision is unknown, or the format
@@ -158,7 +153,13 @@ def check_pair(path: str, precision: str) -> str:
 
 def describe(model: nn.Module, precision: str,
              checkpoint: Optional[str]) -> ExportInfo:
-    """What an exported file of a model says of itself."""
+    """What an exported file of a model states about itself.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+        precision (str): One of :data:`PRECISIONS`.
+        checkpoint (str, optional): Where its weights are from.
+    """
     pipeline = crop_pipeline(model.cfg)
     weights = None if checkpoint is None else local_file(zoo_path(checkpoint))
     calibration = None
@@ -188,17 +189,17 @@ def export_model(model: nn.Module,
                  calibration_samples: int = 256,
                  check_samples: int = 64,
                  limits: Optional[Tuple[float, float]] = None) -> Parity:
-    """Write a model into one file, if that says what the model says.
+    """Write a model into one file, if that predicts what the model does.
 
     Args:
         model (nn.Module): As :func:`orsa.apis.init_model` gives it, on the
             CPU.
-        path (str): The file, .onnx, .pt2 or .pt. It is replaced whole, or
-            stays as it is.
+        path (str): The file, .onnx, .pt2 or .pt. It is replaced completely,
+            or stays as it is.
         precision (str): 'fp32'; for ONNX 'fp16' or 'int8' too. Defaults to
             'fp32'.
-        checkpoint (str, optional): Where its weights are from; their hash is
-            kept. Defaults to None.
+        checkpoint (str, optional): Where its weights are from, for their
+            hash and calibration. Defaults to None.
         with_priors (bool): Whether the file gives the landmarks and parsing
             maps of its priors too, for ONNX. Defaults to False.
         calibration_images (str, optional): A folder of aligned faces to
@@ -207,8 +208,8 @@ def export_model(model: nn.Module,
         calibration_samples (int): Of these, to calibrate. Defaults to 256.
         check_samples (int): Others of these, to compare. Defaults to 64.
         limits (tuple[float, float], optional): The largest difference of
-            logits in terms of their spread, and the smallest share of equal
-            predictions. Defaults to None, those of :data:`LIMITS`.
+            logits relative to their spread, and the smallest fraction of
+            equal predictions. Defaults to None, those of :data:`LIMITS`.
 
     Returns:
         Parity: How far the file is from the model.
@@ -221,26 +222,33 @@ def export_model(model: nn.Module,
     """
     kind = check_pair(path, precision)
     if kind == 'onnx':
-        _need_onnx()
+        _require_onnx()
     elif with_priors:
         raise ValueError(f"with_priors is for ONNX: '{path}' ({kind}) gives "
                          'logits only')
     info = describe(model, precision, checkpoint)
-    wanted = calibration_samples if precision == 'int8' else 0
-    faces = gather_faces(model.cfg, info.pipeline, wanted + check_samples,
+    count = calibration_samples if precision == 'int8' else 0
+    faces = gather_faces(model.cfg, info.pipeline, count + check_samples,
                          calibration_images, precision == 'int8')
-    calibrating, checking = _divide(faces.images, wanted)
+    calibrating, checking = _divide(faces.images, count)
     expected = reference_logits(model, checking)
+    tolerance, least = limits or LIMITS[precision]
     with atomic_path(path) as temporary:
         _write(model, temporary, kind, info, with_priors, calibrating)
         parity = compare(
             load_exported(temporary, run_code=True), checking, expected,
             faces.source)
-        _judge(parity, limits or LIMITS[precision], path, precision)
+        # a NaN is not below it
+        if not (parity.relative <= tolerance and parity.equal >= least):
+            raise ParityError(
+                f"'{path}' was not written: in {precision} it is no longer "
+                f'the model. {parity}; allowed are {tolerance:g} of the '
+                f'spread, and {least:.0%} equal at least (--tolerance, '
+                '--min-equal)')
     return parity
 
 
-def _need_onnx() -> None:
+def _require_onnx() -> None:
     import_onnxruntime()
     try:
         import onnx  # noqa: F401
@@ -255,144 +263,28 @@ def _divide(images: np.ndarray, first: int) -> Tuple[np.ndarray, np.ndarray]:
     if not first:
         return images[:0], images
     if len(images) < 2:
-        raise ValueError('int8 needs two pictures or more, some to calibrate '
+        raise ValueError('int8 needs two images or more, some to calibrate '
                          f'on and some to check, but got {len(images)}')
-    share = min(first, len(images) - 1)
-    taken = spread(len(images), share) if share < len(images) / 2 else sorted(
-        set(range(len(images))) -
-        set(spread(len(images),
-                   len(images) - share)))
-    rest = sorted(set(range(len(images))) - set(taken))
-    return images[taken], images[rest]
+    checking = spread(len(images), len(images) - min(first, len(images) - 1))
+    calibrating = np.setdiff1d(range(len(images)), checking)
+    return images[calibrating], images[checking]
 
 
 def _write(model: nn.Module, path: str, kind: str, info: ExportInfo,
            with_priors: bool, calibrating: np.ndarray) -> None:
     deployed = DeployedModel(model, with_priors).eval()
-    size = info.image_size
-    with torch.no_grad(), fast_priors(model, torch.zeros(1, *size, 3)):
-        if kind == 'TorchScript':
-            return write_torchscript(deployed, path, size, info)
-        if kind == 'torch.export':
-            return write_pt2(deployed, path, size, info)
+    writers = {
+        'TorchScript': write_torchscript,
+        'torch.export': write_pt2,
+        'onnx': write_onnx
+    }
+    write = writers[kind]
+    with torch.no_grad(), fast_priors(model, info.image_size):
         if info.precision == 'fp32':
-            return write_onnx(deployed, path, size, info)
+            return write(deployed, path, info)
         with tempfile.TemporaryDirectory() as folder:
-            whole = osp.join(folder, 'fp32.onnx')
-            write_onnx(deployed, whole, size, info)
+            full = osp.join(folder, 'fp32.onnx')
+            write(deployed, full, info)
             if info.precision == 'fp16':
-                return to_half(whole, path, info)
-            return to_int8(whole, path, info, calibrating)
-
-
-def _judge(parity: Parity, limits: Tuple[float, float], path: str,
-           precision: str) -> None:
-    tolerance, least = limits
-    # a NaN is no number below it
-    if not (parity.relative <= tolerance and parity.equal >= least):
-        raise ParityError(
-            f"'{path}' was not written: in {precision} it is no longer the "
-            f'model. {parity}; allowed are {tolerance:g} of the spread, and '
-            f'{least:.0%} equal at least (--tolerance, --min-equal)')
-
-
-def add_export_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of exporting."""
-    parser.add_argument(
-        'config',
-        help='a model by its name (orsanet_lite), a config file, or '
-        'orsa::NAME.py')
-    parser.add_argument(
-        'checkpoint', nargs='?', help='its checkpoint; a name has its own')
-    parser.add_argument(
-        '--out',
-        required=True,
-        metavar='FILE',
-        help='what to write: .onnx, .pt2 (torch.export) or .pt (TorchScript)')
-    parser.add_argument(
-        '--precision',
-        choices=PRECISIONS,
-        default='fp32',
-        help='fp16 and int8 are for ONNX (default: %(default)s)')
-    parser.add_argument(
-        '--with-priors',
-        action='store_true',
-        help='give landmarks and parsing maps too (ONNX)')
-    parser.add_argument(
-        '--calibration-images',
-        metavar='DIR',
-        help='aligned faces to calibrate int8 on and to compare with '
-        "(default: the config's training split)")
-    parser.add_argument(
-        '--calibration-samples',
-        type=int,
-        default=256,
-        help='of these, to calibrate int8 (default: %(default)s)')
-    parser.add_argument(
-        '--check-samples',
-        type=int,
-        default=64,
-        help='others, to compare with PyTorch (default: %(default)s)')
-    parser.add_argument(
-        '--tolerance',
-        type=float,
-        help='largest difference of logits, in terms of their spread '
-        f'(default: {", ".join(f"{k} {v[0]:g}" for k, v in LIMITS.items())})')
-    parser.add_argument(
-        '--min-equal',
-        type=float,
-        help='smallest share of equal predictions '
-        f'(default: {", ".join(f"{k} {v[1]:g}" for k, v in LIMITS.items())})')
-    parser.add_argument(
-        '--allow-untrained',
-        action='store_true',
-        help='without a checkpoint, export random weights, to measure time')
-
-
-def load_for_export(
-        config: str,
-        checkpoint: Optional[str] = None,
-        allow_untrained: bool = False) -> Tuple[nn.Module, Optional[str]]:
-    """A model and the file of its weights.
-
-    Raises:
-        ValueError: If there is no checkpoint and it may not be untrained.
-    """
-    if looks_like_name(config):
-        config, checkpoint = resolve_model(config, checkpoint)
-    if checkpoint is None:
-        if not allow_untrained:
-            raise ValueError(
-                f"'{config}' needs a checkpoint: its weights are random "
-                'without. --allow-untrained exports them all the same')
-        torch.manual_seed(0)
-    return init_model(config, checkpoint), checkpoint
-
-
-def export(args: argparse.Namespace) -> Parity:
-    """Export by parsed arguments, see :func:`add_export_arguments`.
-
-    Returns:
-        Parity: How well the file says what the model says.
-
-    Raises:
-        ParityError: If it does not.
-        ValueError: If an argument is wrong, or a checkpoint is refused.
-    """
-    for name in ('calibration_samples', 'check_samples'):
-        if getattr(args, name) < 1:
-            raise ValueError(f'--{name.replace("_", "-")} should be positive, '
-                             f'but got {getattr(args, name)}')
-    check_pair(args.out, args.precision)
-    model, checkpoint = load_for_export(args.config, args.checkpoint,
-                                        args.allow_untrained)
-    tolerance, least = LIMITS[args.precision]
-    limits = (tolerance if args.tolerance is None else args.tolerance,
-              least if args.min_equal is None else args.min_equal)
-    parity = export_model(model, args.out, args.precision, checkpoint,
-                          args.with_priors, args.calibration_images,
-                          args.calibration_samples, args.check_samples, limits)
-    print(f'{parity} (allowed: {limits[0]:g} and {limits[1]:.0%})')
-    size = osp.getsize(osp.expanduser(args.out)) / 2**20
-    print(f'wrote {args.out} ({args.precision}, {size:.2f} MiB)')
-    return parity
+                return to_half(full, path, info)
+            return to_int8(full, path, info, calibrating)

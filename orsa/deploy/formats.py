@@ -1,8 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A model with its priors as one file of ONNX, torch.export or TorchScript.
+"""How a model with its priors is written as ONNX, torch.export or TorchScript.
 
-The input is what OpenCV gives: crops (N, H, W, 3), BGR uint8, of the size
-that the model works at; colours are exchanged and normalised inside.
+The input is what OpenCV gives: crops (N, H, W, 3), BGR uint8, of the size of
+the model's input; channels are reversed and normalised inside.
 """
 import contextlib
 import logging
@@ -10,16 +10,16 @@ import os.path as osp
 import tempfile
 import warnings
 from functools import partial
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Tuple
 
 import numpy as np
 import torch
 import torch.nn as nn
 from mmpretrain.models import ClsDataPreprocessor
 
-from orsa.apis.exported import (IMAGES, LANDMARKS, LOGITS, META_FILE, META_KEY,
-                                PARSING, ExportInfo)
-from orsa.apis.inference import locate_from_edge
+from orsa.faces.align import locate_from_edge
+from .export_info import (IMAGES, LANDMARKS, LOGITS, META_FILE, META_KEY,
+                          PARSING, ExportInfo)
 
 # What becomes integers. Sums, norms and softmax stay float: they cost little
 # time, and lose the most.
@@ -29,16 +29,17 @@ _BATCH = 8
 
 
 class DeployedModel(nn.Module):
-    """A classifier with what its data preprocessor does inside.
+    """A classifier with its data preprocessor inside.
 
     Args:
         model (nn.Module): As :func:`orsa.apis.init_model` gives it.
         with_priors (bool): Whether to give landmarks and parsing maps, where
-            there are priors that know them. Defaults to False.
+            there are priors for them. Defaults to False.
 
     Raises:
         TypeError: If its data preprocessor is none of mmpretrain's
             ``ClsDataPreprocessor``.
+        ValueError: If there are no such priors.
     """
 
     def __init__(self, model: nn.Module, with_priors: bool = False):
@@ -54,7 +55,17 @@ class DeployedModel(nn.Module):
             mean, std = preprocessor.mean, preprocessor.std
         self.register_buffer('mean', mean.clone(), persistent=False)
         self.register_buffer('std', std.clone(), persistent=False)
-        self.priors = _priors_of(model) if with_priors else {}
+        self.priors = {}  # output: function that predicts it
+        landmark, parsing = (
+            with_priors and getattr(model.backbone, f'{name}_prior', None)
+            for name in ('landmark', 'parsing'))
+        if getattr(landmark, 'can_locate', False):
+            self.priors[LANDMARKS] = partial(locate_from_edge, landmark)
+        if getattr(parsing, 'can_parse', False):
+            self.priors[PARSING] = parsing.parse
+        if with_priors and not self.priors:
+            raise ValueError('with_priors: the model has no prior that '
+                             'predicts landmarks or face regions')
 
     @property
     def outputs(self) -> List[str]:
@@ -62,14 +73,14 @@ class DeployedModel(nn.Module):
         return [LOGITS, *self.priors]
 
     def forward(self, images: torch.Tensor):
-        """Answer.
+        """Predict.
 
         Args:
             images (Tensor): (N, H, W, 3), BGR uint8.
 
         Returns:
             Tensor | tuple[Tensor]: Logits (N, C); with priors then landmarks
-            (N, K, 3), as shares of the sides, and maps (N, P, h, w).
+            (N, K, 3), as fractions of the sides, and maps (N, P, h, w).
         """
         x = images.permute(0, 3, 1, 2)
         if self.flip:
@@ -78,41 +89,33 @@ class DeployedModel(nn.Module):
         logits = self.model(x, mode='tensor')
         if not self.priors:
             return logits
-        return (logits, *(ask(x) for ask in self.priors.values()))
-
-
-def _priors_of(model: nn.Module) -> dict:
-    """Output: how to ask for it."""
-    found = {}
-    prior = getattr(model.backbone, 'landmark_prior', None)
-    if getattr(prior, 'can_locate', False):
-        found[LANDMARKS] = partial(locate_from_edge, prior)
-    prior = getattr(model.backbone, 'parsing_prior', None)
-    if getattr(prior, 'can_parse', False):
-        found[PARSING] = prior.parse
-    if not found:
-        raise ValueError('with_priors: the model has no prior that knows '
-                         'landmarks or parts of the face')
-    return found
+        return (logits, *(predict(x) for predict in self.priors.values()))
 
 
 @contextlib.contextmanager
-def fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
-    """Let frozen priors be their simpler copies, where these say the same."""
+def fast_priors(model: nn.Module, image_size: Tuple[int,
+                                                    int]) -> Iterator[None]:
+    """Replace frozen priors by their faster copies, where these are equal.
+
+    Args:
+        model (nn.Module): The classifier, which is itself again afterwards.
+        image_size (tuple[int, int]): Height and width of its input.
+    """
+    # heavy, and needed for writing alone
     from orsa.models.priors import FrozenPrior
     from orsa.models.utils.fast_copy import (TOLERANCE, fast_copy,
                                              relative_error)
     own = [(m, m.model) for m in model.modules() if isinstance(m, FrozenPrior)]
-    blank = torch.rand(1, 3, *images.shape[1:3])
+    blank = torch.rand(1, 3, *image_size)
     try:
         for prior, original in own:
             expected = prior(blank)
             try:
                 prior.model = fast_copy(original)
-                good = relative_error(prior(blank), expected) <= TOLERANCE
+                equal = relative_error(prior(blank), expected) <= TOLERANCE
             except (AttributeError, RuntimeError, ValueError):
-                good = False  # its parts hang together in other ways
-            if not good:
+                equal = False  # its modules are connected in other ways
+            if not equal:
                 prior.model = original
         yield
     finally:
@@ -122,10 +125,10 @@ def fast_priors(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what exporters say of themselves: parity is checked."""
-    names = ('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir', 'root')
+    """Without the exporters' own messages: parity is checked."""
     loggers = [
-        logging.getLogger(None if name == 'root' else name) for name in names
+        logging.getLogger(name) for name in ('torch.onnx', 'torch.export',
+                                             'onnxscript', 'onnx_ir', None)
     ]
     levels = [one.level for one in loggers]
     try:
@@ -139,16 +142,17 @@ def _quiet() -> Iterator[None]:
             one.setLevel(level)
 
 
-def _program(deployed: DeployedModel,
-             image_size: Tuple[int, int]) -> torch.export.ExportedProgram:
+def _blank_images(info: ExportInfo) -> torch.Tensor:
     # two: with one image torch.export takes batches for single ones
-    images = torch.zeros(2, *image_size, 3, dtype=torch.uint8)
-    batch = torch.export.Dim('batch')
+    return torch.zeros(2, *info.image_size, 3, dtype=torch.uint8)
+
+
+def _program(deployed: DeployedModel,
+             info: ExportInfo) -> torch.export.ExportedProgram:
+    shapes = ({0: torch.export.Dim('batch')}, )
     try:
         return torch.export.export(
-            deployed, (images, ), dynamic_shapes=({
-                0: batch
-            }, ))
+            deployed, (_blank_images(info), ), dynamic_shapes=shapes)
     except torch._dynamo.exc.UserError as error:
         raise ValueError(
             'this model cannot be exported for batches of any size: somewhere '
@@ -156,35 +160,25 @@ def _program(deployed: DeployedModel,
             f'len(x) of a tensor ({error})') from error
 
 
-def write_onnx(deployed: DeployedModel, path: str, image_size: Tuple[int, int],
-               info: ExportInfo) -> None:
+def write_onnx(deployed: DeployedModel, path: str, info: ExportInfo) -> None:
     """Write ONNX in float32, of any batch size.
 
     Args:
         deployed (DeployedModel): The model.
         path (str): The file.
-        image_size (tuple[int, int]): Height and width of the images.
-        info (ExportInfo): What the file says of itself.
+        info (ExportInfo): What the file states about itself.
     """
-    import onnx
+    import onnx  # optional
     with torch.no_grad(), _quiet():
-        # goes by way of torch.export, which says so if a batch of another
-        # size would be refused
-        program = torch.onnx.export(
-            _program(deployed, image_size),
+        # by torch.export, which refuses batches of a fixed size
+        model = torch.onnx.export(
+            _program(deployed, info),
             dynamo=True,
             external_data=False,
             input_names=[IMAGES],
             output_names=deployed.outputs,
-            verbose=False)
-    model = program.model_proto
-    _clean(model)
-    _save_onnx(model, path, info)
-    onnx.checker.check_model(path)
-
-
-def _clean(model) -> None:
-    """Take out where the code lies that was exported, and name the batch."""
+            verbose=False).model_proto
+    # no paths of the code that was exported; the batch has a name
     graph = model.graph
     for one in (*graph.node, *graph.initializer, *graph.input, *graph.output,
                 graph):
@@ -193,10 +187,12 @@ def _clean(model) -> None:
     del graph.value_info[:]
     for one in (*graph.input, *graph.output):
         one.type.tensor_type.shape.dim[0].dim_param = 'batch'
+    _save_onnx(model, path, info)
+    onnx.checker.check_model(path)
 
 
 def _save_onnx(model, path: str, info: ExportInfo) -> None:
-    import onnx
+    import onnx  # optional
     onnx.helper.set_model_props(model, {META_KEY: info.dumps()})
     onnx.save(model, path)
 
@@ -207,25 +203,25 @@ def to_half(source: str, path: str, info: ExportInfo) -> None:
     Args:
         source (str): One in float32.
         path (str): The file to write.
-        info (ExportInfo): What it says of itself.
+        info (ExportInfo): What it states about itself.
     """
-    import onnx
+    import onnx  # optional
     from onnxruntime.transformers.float16 import convert_float_to_float16
     with _quiet():
         model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
     _save_onnx(model, path, info)
 
 
-class _Reader:
-    """Hands images to onnxruntime's calibration, batch by batch."""
+class _Batches:
+    """Images for onnxruntime's calibration, batch by batch."""
 
     def __init__(self, images: np.ndarray):
         self._batches = iter(
-            [images[i:i + _BATCH] for i in range(0, len(images), _BATCH)])
+            dict(images=images[i:i + _BATCH])
+            for i in range(0, len(images), _BATCH))
 
-    def get_next(self) -> Optional[dict]:
-        batch = next(self._batches, None)
-        return None if batch is None else {IMAGES: batch}
+    def get_next(self):
+        return next(self._batches, None)
 
 
 def _beside_logits(graph) -> List[str]:
@@ -234,8 +230,7 @@ def _beside_logits(graph) -> List[str]:
     They are small, and landmarks, maxima of their output, jump if it is
     rounded.
     """
-    needed = {LOGITS}
-    beside = []
+    needed, beside = {LOGITS}, []
     for node in reversed(graph.node):  # which come after what they need
         if needed.intersection(node.output):
             needed.update(node.input)
@@ -248,16 +243,16 @@ def to_int8(source: str, path: str, info: ExportInfo,
             images: np.ndarray) -> None:
     """Write an ONNX file whose products are of 8-bit integers.
 
-    Onnxruntime's static quantisation: weights by channel, what is multiplied
-    with them in the range that it has over ``images``.
+    Onnxruntime's static quantisation: weights by channel, activations in the
+    range that they have over ``images``.
 
     Args:
         source (str): One in float32.
         path (str): The file to write.
-        info (ExportInfo): What it says of itself.
+        info (ExportInfo): What it states about itself.
         images (np.ndarray): (N, H, W, 3), of faces that nothing is tested on.
     """
-    import onnx
+    import onnx  # optional
     from onnxruntime.quantization import (QuantFormat, QuantType,
                                           quantize_static)
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -268,7 +263,7 @@ def to_int8(source: str, path: str, info: ExportInfo,
         quantize_static(
             prepared,
             path,
-            _Reader(images),
+            _Batches(images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED,
             nodes_to_exclude=_beside_logits(onnx.load(prepared).graph),
@@ -278,22 +273,21 @@ def to_int8(source: str, path: str, info: ExportInfo,
     _save_onnx(onnx.load(path), path, info)
 
 
-def write_pt2(deployed: DeployedModel, path: str, image_size: Tuple[int, int],
-              info: ExportInfo) -> None:
+def write_pt2(deployed: DeployedModel, path: str, info: ExportInfo) -> None:
     """Write a file of ``torch.export``; arguments as :func:`write_onnx`."""
     with torch.no_grad(), _quiet():
-        program = _program(deployed, image_size)
+        program = _program(deployed, info)
         for node in program.graph.nodes:
             node.meta.pop('stack_trace', None)
         torch.export.save(program, path, extra_files={META_FILE: info.dumps()})
 
 
 def write_torchscript(deployed: DeployedModel, path: str,
-                      image_size: Tuple[int, int], info: ExportInfo) -> None:
+                      info: ExportInfo) -> None:
     """Write TorchScript by tracing; arguments as :func:`write_onnx`."""
-    images = torch.zeros(2, *image_size, 3, dtype=torch.uint8)
     with torch.no_grad(), _quiet():
-        traced = torch.jit.trace(deployed, images, check_trace=False)
+        traced = torch.jit.trace(
+            deployed, _blank_images(info), check_trace=False)
         torch.jit.save(
             torch.jit.freeze(traced.eval()),
             path,

@@ -8,9 +8,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from orsa.apis.exported import TRANSFORMS, apply_pipeline, build_pipeline
 from orsa.faces.images import list_images, read_image
 from orsa.utils.configs import scope_of, type_name
+from .export_info import TRANSFORMS, apply_pipeline, build_pipeline
 
 
 class Faces(NamedTuple):
@@ -23,11 +23,11 @@ def crop_pipeline(cfg: Config) -> Tuple[dict, ...]:
     """How a test brings a crop to the model's size, for an exported file.
 
     Args:
-        cfg (Config): The experiment, of which ``test_dataloader`` is asked.
+        cfg (Config): The experiment, with its ``test_dataloader``.
 
     Returns:
         tuple[dict]: Configs of transforms of
-        :data:`orsa.apis.exported.TRANSFORMS`.
+        :data:`orsa.deploy.export_info.TRANSFORMS`.
 
     Raises:
         ValueError: If there is no test pipeline, or a transform in it that an
@@ -37,10 +37,10 @@ def crop_pipeline(cfg: Config) -> Tuple[dict, ...]:
     pipeline = (loader.get('dataset') or {}).get('pipeline')
     if not pipeline:
         raise ValueError(f"'{cfg.filename}' has no test pipeline, expected "
-                         'test_dataloader.dataset.pipeline: it says how a '
-                         'crop comes to the size of the model')
-    kept = []
-    for one in pipeline[1:]:  # behind what brings the picture
+                         'test_dataloader.dataset.pipeline: it resizes crops '
+                         'to the input of the model')
+    found = []
+    for one in pipeline[1:]:  # after the one that loads the image
         if type_name(one) in ('PackInputs', 'LoadCachedPriors'):
             continue
         one = Config(dict(one)).to_dict()
@@ -50,12 +50,15 @@ def crop_pipeline(cfg: Config) -> Tuple[dict, ...]:
             raise ValueError(
                 f"the test pipeline has '{one['type']}', which an exported "
                 f'file cannot do: {", ".join(TRANSFORMS)} are known')
-        kept.append(one)
-    return tuple(kept)
+        found.append(one)
+    return tuple(found)
 
 
 def crop_size(pipeline: Sequence[dict]) -> Tuple[int, int]:
     """Height and width that a pipeline brings crops to.
+
+    Args:
+        pipeline (Sequence[dict]): Of :func:`crop_pipeline`.
 
     Raises:
         ValueError: If these depend on the crop, or its pixels on chance.
@@ -64,7 +67,7 @@ def crop_size(pipeline: Sequence[dict]) -> Tuple[int, int]:
     noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)
     found = [apply_pipeline(compose, noise.copy()) for _ in range(4)]
     if any(not np.array_equal(one, found[0]) for one in found):
-        raise ValueError('the test pipeline gives another picture each time, '
+        raise ValueError('the test pipeline gives another image each time, '
                          'it cannot be exported')
     other = apply_pipeline(compose, noise[:100, :120].copy())
     if other.shape != found[0].shape:
@@ -94,7 +97,7 @@ def training_faces(cfg: Config, pipeline: Sequence[dict],
         dataset = dataset['dataset']
     if not dataset or not dataset.get('pipeline'):
         raise ValueError(f"'{cfg.filename}' has no training data with a "
-                         'pipeline: name pictures by --calibration-images')
+                         'pipeline: name images by --calibration-images')
     dataset['pipeline'] = [
         dataset['pipeline'][0], *pipeline,
         dict(type='PackInputs')
@@ -103,9 +106,10 @@ def training_faces(cfg: Config, pipeline: Sequence[dict],
         dataset['with_annotations'] = False
     with scope_of(cfg):
         faces = DATASETS.build(dataset)
-    chosen = spread(len(faces), count)
-    return np.stack(
-        [faces[i]['inputs'].permute(1, 2, 0).numpy() for i in chosen])
+    return np.stack([
+        faces[i]['inputs'].permute(1, 2, 0).numpy()
+        for i in spread(len(faces), count)
+    ])
 
 
 def spread(total: int, count: int) -> List[int]:
@@ -116,10 +120,10 @@ def spread(total: int, count: int) -> List[int]:
 
 def folder_faces(folder: str, pipeline: Sequence[dict],
                  count: int) -> np.ndarray:
-    """Aligned faces in a folder, as :func:`training_faces` gives them.
+    """Aligned faces in a folder; as :func:`training_faces`.
 
     Raises:
-        OSError: If the folder, or pictures in it, are missing, or one cannot
+        OSError: If the folder, or images in it, are missing, or one cannot
             be read.
     """
     sources = list(list_images(folder))
@@ -148,33 +152,33 @@ def gather_faces(cfg: Config,
                  pipeline: Sequence[dict],
                  count: int,
                  folder: Optional[str] = None,
-                 needed: bool = False) -> Faces:
+                 required: bool = False) -> Faces:
     """Faces to calibrate on and to compare with: never those of a test.
 
     Args:
         cfg (Config): The experiment.
         pipeline (Sequence[dict]): Of :func:`crop_pipeline`.
         count (int): How many at most.
-        folder (str, optional): Pictures of aligned faces. Defaults to None,
+        folder (str, optional): Images of aligned faces. Defaults to None,
             the training split of the config.
-        needed (bool): Whether noise will not do, where the training split is
-            not at hand. Defaults to False.
+        required (bool): Whether noise will not do, where the training split
+            is not at hand. Defaults to False.
 
     Returns:
         Faces: Images and what they are.
     """
     if folder is not None:
         return Faces(
-            folder_faces(folder, pipeline, count), f"pictures of '{folder}'")
+            folder_faces(folder, pipeline, count), f"images of '{folder}'")
     try:
         return Faces(
-            training_faces(cfg, pipeline, count), 'faces of the training '
-            'split')
+            training_faces(cfg, pipeline, count),
+            'faces of the training split')
     except (FileNotFoundError, ValueError) as error:
-        if needed:
+        if required:
             raise type(error)(
                 f'int8 needs faces to calibrate on: {error}. Or name a '
                 'folder of aligned faces by --calibration-images') from error
         return Faces(
             noise_faces(crop_size(pipeline), count),
-            'pictures of noise (there are no training faces)')
+            'images of noise (there are no training faces)')

@@ -5,6 +5,8 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
+import torch
+import torch.nn as nn
 
 from orsa.utils.warp import fit_similarity, map_points, shrink_first
 
@@ -213,3 +215,19 @@ def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     image, matrix = shrink_first(image, matrix, min(factor, *image.shape[:2]))
     return cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=_FILL)
+
+
+def locate_from_edge(prior: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Landmarks of a prior, counted from the edge of the image.
+
+    Args:
+        prior (nn.Module): An ``orsa.LandmarkPrior``, which counts from the
+            centre of the first pixel of its own input.
+        images (Tensor): (B, 3, H, W) as the classifier gets them.
+
+    Returns:
+        Tensor: (B, K, 3), x and y as fractions of the sides, confidence.
+    """
+    points = prior.locate(images)
+    height, width = prior.input_size or images.shape[2:]
+    return points + points.new_tensor([0.5 / width, 0.5 / height, 0.])

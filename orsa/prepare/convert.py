@@ -6,7 +6,7 @@ from typing import Callable, Optional, Sequence
 from mmengine.registry import DefaultScope
 
 from orsa.apis.model import build_model, load_config
-from orsa.prepare import weights as convert
+from orsa.prepare import weights
 from orsa.registry import MODELS
 from orsa.utils.compat import setup_stack
 
@@ -20,78 +20,93 @@ def _build(cfg: dict):
         return MODELS.build(cfg)
 
 
-def convert_ir50(src: str, dst: str) -> convert.Report:
-    """``ir50.pth`` into weights of ``orsa.IRNet``."""
-    state = convert.read_state(src, 'state_dict')
-    new, dropped = convert.convert_ir50(state)
-    report = convert.fit(new, dropped, _build(dict(type='orsa.IRNet')))
-    convert.write_state(new, dst)
+def _write(converted: weights.Converted,
+           model,
+           dst: str,
+           classes: Optional[Sequence[str]] = None) -> weights.Report:
+    new, dropped = converted
+    report = weights.fit(new, dropped, model)
+    weights.write_state(new, dst, classes)
     return report
 
 
-def convert_mobilefacenet(src: str, dst: str) -> convert.Report:
+def convert_ir50(src: str, dst: str) -> weights.Report:
+    """``ir50.pth`` into weights of ``orsa.IRNet``.
+
+    Args:
+        src (str): The published file.
+        dst (str): The file to write.
+    """
+    state = weights.read_state(src, 'state_dict')
+    return _write(
+        weights.convert_state(state, 'ir50'), _build(dict(type='orsa.IRNet')),
+        dst)
+
+
+def convert_mobilefacenet(src: str, dst: str) -> weights.Report:
     """``mobilefacenet_model_best.pth.tar`` into ``orsa.MobileFaceNet``.
 
-    The head of 68 landmarks is kept where the file has it.
+    The head of 68 landmarks is converted where the file has it.
+
+    Args:
+        src (str): The published file.
+        dst (str): The file to write.
     """
-    state = convert.read_state(src, 'state_dict')
+    state = weights.read_state(src, 'state_dict')
     with_head = any(k.startswith('output_layer.') for k in state)
-    new, dropped = convert.convert_mobilefacenet(state, with_head)
-    report = convert.fit(
-        new, dropped,
-        _build(dict(type='orsa.MobileFaceNet', with_head=with_head)))
-    convert.write_state(new, dst)
-    return report
+    return _write(
+        weights.convert_state(state, 'mobilefacenet', left_out=r'$^'),
+        _build(dict(type='orsa.MobileFaceNet', with_head=with_head)), dst)
 
 
 def convert_segface(src: str,
                     dst: str,
-                    with_decoder: bool = False) -> convert.Report:
+                    with_decoder: bool = False) -> weights.Report:
     """SegFace's ``model_299.pt`` (Swin-B, LaPa) into weights of ours.
 
     Args:
         src (str): The published file.
         dst (str): The file to write.
-        with_decoder (bool): Whether to write a whole
+        with_decoder (bool): Whether to write a complete
             ``mmseg.EncoderDecoder`` that gives masks
             (``_base_/models/segface_lapa.py``), mask decoder included.
             Otherwise mmpretrain's Swin-B alone is written, whose feature
             the published ORSANet uses. Defaults to False.
 
     Raises:
-        ConversionError: If what the model needs is missing; for a whole
+        ConversionError: If what the model needs is missing; for a complete
             segmentor also if there is an entry that it has no place for.
     """
-    state = convert.read_state(src, 'state_dict_backbone', 'state_dict')
-    if with_decoder:
-        from orsa.models.priors import build_wrapped
-        new, dropped = convert.convert_segface(state)
-        report = convert.fit(new, dropped,
-                             build_wrapped(load_config(_SEGFACE).segface_lapa))
-        unknown = [k for k in report.dropped if k not in dropped]
-        if unknown:
-            # a part of a network that the rest would compute without
-            raise convert.ConversionError(
-                f"'{src}' has {len(unknown)} entries that SegFace with a "
-                f'Swin-B has no place for: {unknown[:4]}')
-    else:
-        new, dropped = convert.convert_swin(
-            convert.strip_prefix(state, 'backbone.'))
+    state = weights.read_state(src, 'state_dict_backbone', 'state_dict')
+    if not with_decoder:
+        new, dropped = weights.convert_state(
+            weights.strip_prefix(state, 'backbone.'), 'swin')
         dropped = [f'backbone.{k}' for k in dropped]
         dropped += [k for k in state if not k.startswith('backbone.')]
         cfg = load_config(_OFFICIAL).model.backbone.parsing_prior.model
-        report = convert.fit(new, dropped, _build(cfg))
-    convert.write_state(new, dst)
+        return _write((new, dropped), _build(cfg), dst)
+    # heavy, and not needed for the other converters
+    from orsa.models.priors import build_wrapped
+    new, dropped = weights.convert_segface(state)
+    report = weights.fit(new, dropped,
+                         build_wrapped(load_config(_SEGFACE).segface_lapa))
+    unknown = [k for k in report.dropped if k not in dropped]
+    if unknown:
+        # a module of a network that the rest would compute without
+        raise weights.ConversionError(
+            f"'{src}' has {len(unknown)} entries that SegFace with a Swin-B "
+            f'has no place for: {unknown[:4]}')
+    weights.write_state(new, dst)
     return report
 
 
 def convert_official(
         src: str,
         dst: str,
-        classes: Optional[Sequence[str]] = None) -> convert.Report:
+        classes: Optional[Sequence[str]] = None) -> weights.Report:
     """An official ORSANet checkpoint into one for our configs.
 
-    The depth of the model and its number of classes are read off the file.
+    The depth of the model and its number of classes are those of the file.
 
     Args:
         src (str): The official file.
@@ -102,24 +117,23 @@ def convert_official(
         ConversionError: If what the model needs is missing, or ``classes``
             has another number than the outputs.
     """
-    state = convert.read_state(src, 'model_state_dict', 'state_dict')
+    state = weights.read_state(src, 'model_state_dict', 'state_dict')
     if 'head.linear.weight' not in state:
-        raise convert.ConversionError(
+        raise weights.ConversionError(
             f"'{src}' lacks head.linear.weight: it is no ORSANet checkpoint")
     outputs = state['head.linear.weight'].shape[0]
     levels = [int(k.split('.')[2]) for k in state
               if k.startswith('pyramid_fuse.blocks.')]  # yapf: disable
     if classes and len(classes) != outputs:
-        raise convert.ConversionError(
+        raise weights.ConversionError(
             f'--classes has {len(classes)} names, but the model {outputs} '
             'outputs')
-    new, dropped = convert.convert_official(state)
     cfg = load_config(_OFFICIAL)
     cfg.model.neck.cross_interaction.depth = max(levels, default=0) + 1
     cfg.model.head.num_classes = outputs
-    report = convert.fit(new, dropped, build_model(cfg, pretrained=False))
-    convert.write_state(new, dst, classes)
-    return report
+    return _write(
+        weights.convert_official(state), build_model(cfg, pretrained=False),
+        dst, classes)
 
 
 def main(run: Callable,
@@ -133,7 +147,7 @@ def main(run: Callable,
         description (str): For ``--help``.
         with_classes (bool): Whether ``run`` takes class names.
             Defaults to False.
-        with_decoder (bool): Whether ``run`` can be asked for a decoder.
+        with_decoder (bool): Whether ``run`` takes ``with_decoder``.
             Defaults to False.
     """
     setup_stack()
@@ -150,7 +164,7 @@ def main(run: Callable,
         parser.add_argument(
             '--with-decoder',
             action='store_true',
-            help='write a whole mmseg.EncoderDecoder that gives masks, '
+            help='write a complete mmseg.EncoderDecoder that gives masks, '
             'instead of the backbone alone')
     args = parser.parse_args()
     print(run(**vars(args)))

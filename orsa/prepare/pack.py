@@ -6,11 +6,13 @@ import errno
 import json
 import os
 import os.path as osp
+import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from mmengine.utils import ProgressBar
 
 from orsa.apis.model import load_config
 from orsa.apis.zoo import looks_like_name, resolve_model
@@ -22,11 +24,9 @@ from orsa.utils.image_files import read_bytes
 from orsa.version import __version__
 
 SPLITS = ('train', 'val', 'test')
-# What is held in memory before it goes to the disk, in bytes
+# bytes in memory before they are written to the disk
 _BATCH = 32 << 20
 _PAGE = 4096
-# After how many files it is told how far it is
-_TELL = 20000
 
 
 def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def pack(args: argparse.Namespace) -> int:
-    """Pack the images of a config, as the command says, and print how.
+    """Pack the images of a config by parsed arguments.
 
     Args:
         args (argparse.Namespace): Of :func:`add_pack_arguments`.
@@ -62,7 +62,7 @@ def pack(args: argparse.Namespace) -> int:
     cfg = load_config(config)
     cfg.merge_from_dict(args.cfg_options or {})
     files = find_images(cfg, args.splits)
-    pack_files(files, args.out, tell=print)
+    pack_files(files, args.out)
     print(f'packed and compared {len(files)} files, '
           f'{osp.getsize(args.out) / 2**20:.1f} MiB: {args.out}')
     print('Use it by --cfg-options ' +
@@ -96,14 +96,12 @@ def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
             continue
         with scope_of(cfg):
             built = _build(loader['dataset'])
-        for dataset in _plain_datasets(built):
-            for key, path in _list(dataset):
-                if osp.abspath(found.setdefault(key,
-                                                path)) != osp.abspath(path):
-                    raise ValueError(
-                        f"'{found[key]}' and '{path}' are both '{key}' below "
-                        'the data_root of their data sets. Pack them into two '
-                        'files (--splits)')
+        for key, path in _list(built):
+            if osp.abspath(found.setdefault(key, path)) != osp.abspath(path):
+                raise ValueError(
+                    f"'{found[key]}' and '{path}' are both '{key}' below the "
+                    'data_root of their data sets. Pack them into two files '
+                    '(--splits)')
     if not found:
         raise ValueError(f'the config has no data set for any of {splits}')
     return dict(sorted(found.items(), key=lambda item: os.fsencode(item[0])))
@@ -124,73 +122,71 @@ def _build(cfg: dict):
     return DATASETS.build(bare(copy.deepcopy(cfg)))
 
 
-def _plain_datasets(dataset) -> List[FERDataset]:
-    """Those that wrappers are around."""
-    if hasattr(dataset, 'datasets'):
-        return [d for part in dataset.datasets for d in _plain_datasets(part)]
-    if hasattr(dataset, 'dataset'):
-        return _plain_datasets(dataset.dataset)
+def _list(dataset) -> Iterator[Tuple[str, str]]:
+    """Keys and paths of a data set, or of those inside a wrapper."""
+    inner = getattr(dataset, 'datasets',
+                    None) or [getattr(dataset, 'dataset', None)]
+    if inner[0] is not None:
+        for one in inner:
+            yield from _list(one)
+        return
+    name = type(dataset).__name__
     if not isinstance(dataset, FERDataset):
-        raise ValueError(f'{type(dataset).__name__} is no orsa.FERDataset: '
-                         'it cannot read packed images')
-    return [dataset]
-
-
-def _list(dataset: FERDataset) -> Iterator[Tuple[str, str]]:
+        raise ValueError(f'{name} is no orsa.FERDataset: it cannot read '
+                         'packed images')
     for i in range(len(dataset)):
         path = dataset.get_data_info(i).get('img_path')
         if path is None:
-            raise ValueError(f'{type(dataset).__name__} ({dataset.data_root}) '
-                             'has no image files, there is nothing to pack')
+            raise ValueError(f'{name} ({dataset.data_root}) has no image '
+                             'files, there is nothing to pack')
         key = file_key(path, dataset.data_root)
         if key is None:
             raise ValueError(
                 f"'{path}' is not below data_root='{dataset.data_root}' of "
-                f'{type(dataset).__name__}: set data_root to a folder that '
-                'holds the images')
+                f'{name}: set data_root to a folder that holds the images')
         yield key, path
 
 
-def pack_files(files: Dict[str, str],
-               out: str,
-               tell: Callable[[str], None] = lambda text: None) -> None:
-    """Write files into one LMDB, whole or not at all.
+def pack_files(files: Dict[str, str], out: str) -> None:
+    """Write files into one LMDB, completely or not at all.
 
     One file at a time is in memory, and what LMDB has not written yet, at
     most 32 MiB more. In the end every file is compared with its copy.
 
     Args:
         files (dict[str, str]): Paths by key, sorted by the keys' bytes.
-        out (str): The LMDB, a single file; what is there is replaced.
-        tell (Callable): Told now and then how far it is. Defaults to silence.
+        out (str): The LMDB, a single file; one that is there is replaced.
 
     Raises:
-        OSError: If a file cannot be read, is a picture that no decoder should
+        OSError: If a file cannot be read, is an image that no decoder should
             be given, or if ``out`` cannot be written.
         ValueError: If a key is longer than LMDB takes (511 bytes).
         RuntimeError: If a copy is not its file, which was changed meanwhile
             or whose disk is not sound.
     """
+    bar = ProgressBar(2 * len(files), file=sys.stderr)  # write, compare
     with atomic_path(out) as temporary:
-        with _lmdb(temporary, _room(files)) as environment:
-            _write(environment, files, tell)
+        with _lmdb(temporary, _map_size(files)) as environment:
+            _write(environment, files, bar)
         with _lmdb(temporary) as environment:
-            _compare(environment, files, tell)
+            _compare(environment, files, bar)
+    bar.file.write('\n')
 
 
-def _room(files: Dict[str, str]) -> int:
+def _map_size(files: Dict[str, str]) -> int:
     """More bytes than the LMDB will need: whole pages, and its tree."""
     pages = sum(osp.getsize(path) // _PAGE + 2 for path in files.values())
     return pages * _PAGE + sum(map(len, files)) * 4 + 2 * _BATCH
 
 
 @contextmanager
-def _lmdb(path: str, room: int = 0):
-    """The LMDB, for writing if ``room`` is given, for reading otherwise."""
+def _lmdb(path: str, map_size: int = 0):
+    """The LMDB, for writing if ``map_size`` is given, else for reading."""
     lmdb = import_lmdb()
-    how = dict(map_size=room, sync=False) if room else dict(readonly=True)
+    mode = dict(
+        map_size=map_size, sync=False) if map_size else dict(readonly=True)
     try:
-        environment = lmdb.open(path, subdir=False, lock=False, **how)
+        environment = lmdb.open(path, subdir=False, lock=False, **mode)
         try:
             yield environment
         finally:
@@ -201,28 +197,26 @@ def _lmdb(path: str, room: int = 0):
                       f'LMDB could not write: {error}') from error
 
 
-def _write(environment, files: Dict[str, str], tell: Callable[[str],
-                                                              None]) -> None:
+def _write(environment, files: Dict[str, str], bar: ProgressBar) -> None:
     longest = environment.max_key_size()
     about = dict(format=FORMAT, files=len(files), orsa=__version__)
     transaction, pending = environment.begin(write=True), 0
     try:
         transaction.put(ABOUT, json.dumps(about).encode())
-        for number, (key, path) in enumerate(files.items(), 1):
+        for key, path in files.items():
             name = os.fsencode(key)
             if len(name) > longest:
                 raise ValueError(f"'{path}': its path below data_root has "
                                  f'{len(name)} bytes, LMDB takes {longest}. '
                                  'Shorten it')
             content = _read(path)
-            # sorted, so that every one belongs at the end
+            # sorted, so that each is appended at the end
             transaction.put(name, content, append=True)
             pending += len(content)
             if pending > _BATCH:
                 transaction.commit()
                 transaction, pending = environment.begin(write=True), 0
-            if number % _TELL == 0:
-                tell(f'wrote {number} of {len(files)}')
+            bar.update()
         transaction.commit()
     except BaseException:
         transaction.abort()
@@ -239,17 +233,15 @@ def _read(path: str) -> bytes:
     return content
 
 
-def _compare(environment, files: Dict[str, str], tell: Callable[[str],
-                                                                None]) -> None:
+def _compare(environment, files: Dict[str, str], bar: ProgressBar) -> None:
     with environment.begin() as read:
         entries = environment.stat()['entries']
         if entries != len(files) + 1:
             raise RuntimeError(f'{entries - 1} files were written instead of '
                                f'{len(files)}')
-        for number, (key, path) in enumerate(files.items(), 1):
+        for key, path in files.items():
             if read.get(os.fsencode(key)) != _read(path):
                 raise RuntimeError(
                     f"the copy of '{path}' is not the file: it was changed "
                     'meanwhile, or the disk is not sound. Pack again')
-            if number % _TELL == 0:
-                tell(f'compared {number} of {len(files)}')
+            bar.update()

@@ -1,14 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Names and layouts of published weights, translated into orsa's.
+"""Names and layouts of published weights, converted into orsa's.
 
 Each ``convert_*`` takes a published state dict and returns ours together with
-the keys that were left out on purpose. :func:`fit` then holds the result
-against the model that shall take it.
+the keys that were left out on purpose. :func:`fit` then compares the result
+with the model that takes it.
 """
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
@@ -20,51 +20,122 @@ from orsa.utils.fileio import atomic_path
 State = Dict[str, torch.Tensor]
 Converted = Tuple[State, List[str]]
 
-_IR50_STAGES = ((0, 3), (3, 7), (7, 21))
-_IR_LAYERS = {
-    'res_layer.0': 'norm1',
-    'res_layer.1': 'conv1',
-    'res_layer.2': 'act',
-    'res_layer.3': 'conv2',
-    'res_layer.4': 'norm2',
-    'shortcut_layer': 'shortcut',
-}
-_MOBILE_LAYERS = (
-    (r'^conv1\.', 'stem.0.'),
-    (r'^conv2_dw\.', 'stem.1.'),
-    (r'^conv_23\.', 'stages.0.0.'),
-    (r'^conv_34\.', 'stages.1.0.'),
-    (r'^conv_45\.', 'stages.2.0.'),
-    (r'^conv_6_sep\.', 'last.'),
-)
-_SWIN_LAYERS = (
-    (r'^attn\.relative_position', 'attn.w_msa.relative_position'),
-    (r'^attn\.(qkv|proj)\.', r'attn.w_msa.\1.'),
-    (r'^mlp\.0\.', 'ffn.layers.0.0.'),
-    (r'^mlp\.3\.', 'ffn.layers.1.'),
-)
-# SegFace's decoder without the class tokens, which it keeps one by one
-_SEGFACE_LAYERS = (
-    (r'^linear_c\.(\d+)\.proj\.', r'projections.\1.'),
-    (r'^linear_fuse\.', 'fuse.'),
-    (r'^pe_layer\.positional_encoding_gaussian_matrix$', 'frequencies'),
-    (r'^face_decoder\.transformer\.', ''),
-    (r'^face_decoder\.output_upscaling\.', 'upscale.'),
-    (r'^face_decoder\.output_hypernetwork_mlps\.layers\.(\d+)\.',
-     lambda m: f'mask_mlp.{2 * int(m[1])}.'),
-    (r'^norm_final_attn\.', 'final_norm.'),
-    (r'^final_attn_token_to_image\.', 'final_attn.'),
-    (r'^(layers\.\d+)\.cross_attn_token_to_image\.', r'\1.token_attn.'),
-    (r'^(layers\.\d+)\.cross_attn_image_to_token\.', r'\1.map_attn.'),
-    (r'^(layers\.\d+\.mlp)\.lin1\.', r'\1.0.'),
-    (r'^(layers\.\d+\.mlp)\.lin2\.', r'\1.2.'),
-    (r'^(.*_attn)\.([qkv])_proj\.', r'\1.\2.'),
-    (r'^(.*_attn)\.out_proj\.', r'\1.proj.'),
-)
+
+def _ir_unit(match: re.Match) -> str:
+    unit = int(match[1])
+    stage, first = next((s, f) for s, f in ((2, 7), (1, 3), (0, 0))
+                        if unit >= f)  # yapf: disable
+    return f'stages.{stage}.{unit - first}.'
+
+
+_SCALES = dict(l=0, m=1, s=2)
+# Of each network the pattern of keys that are left out, then patterns with
+# their replacements, applied to a key one after the other.
+_RENAMES: Dict[str, Tuple[str, tuple]] = dict(
+    # without the output layer, which ORSANet never calls, and a fourth stage
+    ir50=(r'(?!input_layer\.|body\.(1?\d|20)\.'
+          r'(res_layer\.[0-4]|shortcut_layer)\.)', (
+              (r'^input_layer\.', 'stem.'),
+              (r'^body\.(\d+)\.', _ir_unit),
+              (r'res_layer\.0\.', 'norm1.'),
+              (r'res_layer\.1\.', 'conv1.'),
+              (r'res_layer\.2\.', 'act.'),
+              (r'res_layer\.3\.', 'conv2.'),
+              (r'res_layer\.4\.', 'norm2.'),
+              (r'shortcut_layer\.', 'shortcut.'),
+          )),
+    mobilefacenet=(r'output_layer\.', (
+        (r'^conv_([345])\.model\.(\d+)\.',
+         lambda m: f'stages.{int(m[1]) - 3}.{int(m[2]) + 1}.'),
+        (r'^conv1\.', 'stem.0.'),
+        (r'^conv2_dw\.', 'stem.1.'),
+        (r'^conv_23\.', 'stages.0.0.'),
+        (r'^conv_34\.', 'stages.1.0.'),
+        (r'^conv_45\.', 'stages.2.0.'),
+        (r'^conv_6_sep\.', 'last.'),
+        (r'^(stages\.\d+\.\d+)\.conv\.', r'\1.expand.'),
+        (r'\.conv_dw\.', '.depthwise.'),
+        (r'\.prelu\.', '.activate.'),
+        (r'^output_layer\.conv_6_dw\.', 'head.depthwise.'),
+        (r'^output_layer\.linear\.', 'head.fc.'),
+        (r'^output_layer\.bn\.', 'head.norm.'),
+    )),
+    # torchvision's swin_b().features: its even entries are patch embedding
+    # and mergings, the odd ones the stages; an index table is no weight
+    swin=(
+        r'(?!0\.\d+\.)|.*relative_position_index$',
+        (
+            (r'^0\.0\.0\.', 'patch_embed.projection.'),
+            (r'^0\.0\.2\.', 'patch_embed.norm.'),
+            (r'^0\.([1357])\.(\d+)\.',
+             lambda m: f'stages.{int(m[1]) // 2}.blocks.{m[2]}.'),
+            # mmpretrain merges at the end of the stage before
+            (r'^0\.([246])\.',
+             lambda m: f'stages.{int(m[1]) // 2 - 1}.downsample.'),
+            (r'\.attn\.relative_position', '.attn.w_msa.relative_position'),
+            (r'\.attn\.(qkv|proj)\.', r'.attn.w_msa.\1.'),
+            (r'\.mlp\.0\.', '.ffn.layers.0.0.'),
+            (r'\.mlp\.3\.', '.ffn.layers.1.'),
+        )),
+    # without the class tokens, which it has one by one
+    segface_decoder=(r'face_decoder\.\w+_token\.weight$', (
+        (r'^linear_c\.(\d+)\.proj\.', r'projections.\1.'),
+        (r'^linear_fuse\.', 'fuse.'),
+        (r'^pe_layer\.positional_encoding_gaussian_matrix$', 'frequencies'),
+        (r'^face_decoder\.transformer\.', ''),
+        (r'^face_decoder\.output_upscaling\.', 'upscale.'),
+        (r'^face_decoder\.output_hypernetwork_mlps\.layers\.(\d+)\.',
+         lambda m: f'mask_mlp.{2 * int(m[1])}.'),
+        (r'^norm_final_attn\.', 'final_norm.'),
+        (r'^final_attn_token_to_image\.', 'final_attn.'),
+        (r'^(layers\.\d+)\.cross_attn_token_to_image\.', r'\1.token_attn.'),
+        (r'^(layers\.\d+)\.cross_attn_image_to_token\.', r'\1.map_attn.'),
+        (r'^(layers\.\d+\.mlp)\.lin1\.', r'\1.0.'),
+        (r'^(layers\.\d+\.mlp)\.lin2\.', r'\1.2.'),
+        (r'^(.*_attn)\.([qkv])_proj\.', r'\1.\2.'),
+        (r'^(.*_attn)\.out_proj\.', r'\1.proj.'),
+    )),
+    guidance=(r'$^', (
+        (r'^norm_(\d)\.mlp_shared\.', r'spade\1.shared.'),
+        (r'^norm_(\d)\.mlp_(gamma|beta)\.', r'spade\1.\2.'),
+        (r'^conv_(\d)\.bias$', r'conv\1.bias'),
+        (r'^conv_(\d)\.weight_orig$',
+         r'conv\1.parametrizations.weight.original'),
+        (r'^conv_(\d)\.weight_([uv])$',
+         r'conv\1.parametrizations.weight.0._\2'),
+    )),
+    # upsamplings are named by the scale that is added to: S joins M, M joins L
+    interaction=(r'cls_token$', (
+        (r'^downsample_([ms])\.',
+         lambda m: f'downsamples.{_SCALES[m[1]] - 1}.'),
+        (r'^blocks\.(\d+)\.upsample_([ms])\.',
+         lambda m: f'levels.{m[1]}.upsamples.{_SCALES[m[2]] - 1}.'),
+        (r'^blocks\.(\d+)\.block_([lms])\.',
+         lambda m: f'levels.{m[1]}.fusions.{_SCALES[m[2]]}.'),
+        (r'(fusions\.\d)\.scale$', r'\1.landmark_scale'),
+        (r'(fusions\.\d)\.attn_img\.', r'\1.'),
+        (r'(fusions\.\d)\.conv\.', r'\1.mix.'),
+        (r'(fusions\.\d)\.mlp\.fc1\.', r'\1.mlp.0.'),
+        (r'(fusions\.\d)\.mlp\.fc2\.', r'\1.mlp.2.'),
+    )),
+    same=(r'$^', ()))
 # in the order of LaPa's classes
 _SEGFACE_TOKENS = ('background', 'face', 'leftbro', 'rightbro', 'lefteye',
                    'righteye', 'nose', 'upperlip', 'innermouth', 'lowerlip',
                    'hair')
+# modules of the official ORSANet: their place in ours, and their conversion
+_OFFICIAL = {
+    'ir_back.': ('backbone.image_encoder.', 'ir50'),
+    'face_landback.': ('backbone.landmark_prior.model.', 'mobilefacenet'),
+    'face_segment.backbone.': ('backbone.parsing_prior.model.', 'swin'),
+    'pyramid_fuse.': ('neck.cross_interaction.', 'interaction'),
+    'seg_fusion.': ('neck.semantic_guidance.', 'guidance'),
+    'seg_sample.': ('neck.semantic_guidance.embed.', 'same'),
+    'ir_layer.': ('backbone.adapter.proj.', 'same'),
+    'se_block.linear1.': ('head.gate.0.', 'same'),
+    'se_block.linear2.': ('head.gate.2.', 'same'),
+    'head.linear.': ('head.fc.', 'same'),
+}
 
 
 class ConversionError(ValueError):
@@ -97,66 +168,34 @@ def strip_prefix(state: State, prefix: str) -> State:
     }
 
 
-def convert_ir50(state: State) -> Converted:
-    """IR-50, keys as under ``ir_back.`` or in ``ir50.pth``.
-
-    Left out: the output layer, which ORSANet never calls, and the units of a
-    fourth stage (``body.21`` to ``body.23``).
-    """
-    new, dropped = {}, []
-    for key, value in state.items():
-        if key.startswith('input_layer.'):
-            new['stem.' + key[len('input_layer.'):]] = value
-            continue
-        found = re.match(r'body\.(\d+)\.(.+)', key)
-        place = found and _ir_place(int(found[1]))
-        if not place:
-            dropped.append(key)
-            continue
-        rest = found[2]
-        for old, layer in _IR_LAYERS.items():
-            if rest.startswith(old + '.'):
-                new[f'stages.{place}.{layer}{rest[len(old):]}'] = value
-                break
-        else:
-            dropped.append(key)
-    return new, dropped
-
-
-def _ir_place(unit: int) -> Optional[str]:
-    for stage, (first, end) in enumerate(_IR50_STAGES):
-        if first <= unit < end:
-            return f'{stage}.{unit - first}'
-    return None
-
-
-def convert_mobilefacenet(state: State, with_head: bool = False) -> Converted:
-    """MobileFaceNet, keys as under ``face_landback.``.
+def convert_state(state: State,
+                  network: str,
+                  left_out: Optional[str] = None) -> Converted:
+    """Convert the names and layouts of a published network.
 
     Args:
         state (dict): The published entries.
-        with_head (bool): Whether to keep the 68-landmark head, which ORSANet
-            does not use. Defaults to False.
+        network (str): 'ir50' (keys as in ``ir50.pth``), 'mobilefacenet',
+            'swin' (as under ``backbone.`` of SegFace), 'segface_decoder'
+            (without its class tokens), 'guidance' (as under ``seg_fusion.``),
+            'interaction' (as under ``pyramid_fuse.``) or 'same'.
+        left_out (str, optional): Pattern of keys that are left out. Defaults
+            to None, that of the network: what ORSANet does not use.
+
+    Returns:
+        tuple[dict, list[str]]: Our entries, and the keys that were left out.
     """
+    default, renames = _RENAMES[network]
     new, dropped = {}, []
     for key, value in state.items():
-        name = re.sub(r'^conv_([345])\.model\.(\d+)\.',
-                      lambda m: f'stages.{int(m[1]) - 3}.{int(m[2]) + 1}.',
-                      key)
-        for pattern, ours in _MOBILE_LAYERS:
-            name = re.sub(pattern, ours, name)
-        name = re.sub(r'^(stages\.\d+\.\d+)\.conv\.', r'\1.expand.', name)
-        name = name.replace('.conv_dw.', '.depthwise.')
-        name = name.replace('.prelu.', '.activate.')
-        if name.startswith('output_layer.'):
-            name = name.replace('output_layer.', 'head.', 1)
-            name = name.replace('head.conv_6_dw.', 'head.depthwise.')
-            name = name.replace('head.linear.', 'head.fc.')
-            name = name.replace('head.bn.', 'head.norm.')
-            if not with_head:
-                dropped.append(key)
-                continue
-        new[name] = value
+        if re.match(default if left_out is None else left_out, key):
+            dropped.append(key)
+            continue
+        for pattern, name in renames:
+            key = re.sub(pattern, name, key)
+        if network == 'swin' and '.downsample.' in key:
+            value = _unfold_order(value)
+        new[key] = value
     return new, dropped
 
 
@@ -171,48 +210,14 @@ def _unfold_order(value: torch.Tensor) -> torch.Tensor:
     return blocks.transpose(-1, -2).reshape(value.shape)
 
 
-def convert_swin(state: State) -> Converted:
-    """Swin-B of SegFace, keys as under ``backbone.``.
-
-    ``0.*`` is torchvision's ``swin_b().features``: its even entries are
-    patch embedding and mergings, the odd ones the stages. ``1.*``, the last
-    norm, is left out: the feature is taken before it.
-    """
-    new, dropped = {}, []
-    for key, value in state.items():
-        found = re.match(r'0\.(\d+)\.(.+)', key)
-        if not found:
-            dropped.append(key)
-            continue
-        index, rest = int(found[1]), found[2]
-        if index == 0:
-            rest = rest.replace('0.', 'projection.',
-                                1) if rest.startswith('0.') else rest.replace(
-                                    '2.', 'norm.', 1)
-            new[f'patch_embed.{rest}'] = value
-        elif index % 2:
-            block, rest = rest.split('.', 1)
-            if rest.endswith('relative_position_index'):
-                dropped.append(key)  # the architecture's own, not a weight
-                continue
-            for pattern, ours in _SWIN_LAYERS:
-                rest = re.sub(pattern, ours, rest)
-            new[f'stages.{index // 2}.blocks.{block}.{rest}'] = value
-        else:
-            # mmpretrain merges at the end of the stage before
-            new[f'stages.{index // 2 - 1}.downsample.{rest}'] = (
-                _unfold_order(value))
-    return new, dropped
-
-
 def convert_segface_decoder(state: State) -> State:
     """SegFace's mask decoder for LaPa, keys as beside ``backbone.``.
 
     Raises:
         ConversionError: If the class tokens are not LaPa's eleven.
     """
-    token = re.compile(r'^face_decoder\.(\w+)_token\.weight$')
-    found = {m[1]: k for k, m in ((k, token.match(k)) for k in state) if m}
+    new, keys = convert_state(state, 'segface_decoder')
+    found = {re.match(r'face_decoder\.(\w+)_token', k)[1]: k for k in keys}
     if set(found) != set(_SEGFACE_TOKENS):
         missing = sorted(set(_SEGFACE_TOKENS) - set(found))
         unknown = sorted(set(found) - set(_SEGFACE_TOKENS))
@@ -220,37 +225,27 @@ def convert_segface_decoder(state: State) -> State:
             'this is no mask decoder of SegFace for LaPa, whose classes are '
             f'{", ".join(_SEGFACE_TOKENS)}: of their tokens {missing} are '
             f'missing, and {unknown} are unknown')
-    new = {
-        'class_tokens': torch.cat([state[found[t]] for t in _SEGFACE_TOKENS])
-    }
-    for key, value in state.items():
-        if key in found.values():
-            continue
-        name = key
-        for pattern, ours in _SEGFACE_LAYERS:
-            name = re.sub(pattern, ours, name)
-        new[name] = value
+    new['class_tokens'] = torch.cat([state[found[t]] for t in _SEGFACE_TOKENS])
     return new
 
 
 def convert_segface(state: State) -> Converted:
-    """The whole of SegFace for LaPa, into an ``mmseg.EncoderDecoder``.
+    """All of SegFace for LaPa, into an ``mmseg.EncoderDecoder``.
 
-    Left out: what :func:`convert_swin` leaves out.
+    Left out: what 'swin' of :func:`convert_state` leaves out.
 
     Raises:
         ConversionError: If there is an entry that SegFace does not have, or
             the class tokens are not LaPa's.
     """
-    swin, left = convert_swin(strip_prefix(state, 'backbone.'))
+    swin, left = convert_state(strip_prefix(state, 'backbone.'), 'swin')
     unknown = [
-        k for k in left
+        f'backbone.{k}' for k in left
         if not k.startswith('1.') and not k.endswith('relative_position_index')
     ]
     if unknown:
-        raise ConversionError(
-            f'{len(unknown)} entries are unknown to SegFace with a Swin-B: '
-            f'{["backbone." + k for k in unknown[:4]]}')
+        raise ConversionError(f'{len(unknown)} entries are unknown to SegFace '
+                              f'with a Swin-B: {unknown[:4]}')
     decoder = convert_segface_decoder({
         k: v
         for k, v in state.items() if not k.startswith('backbone.')
@@ -260,87 +255,19 @@ def convert_segface(state: State) -> Converted:
     return new, [f'backbone.{k}' for k in left]
 
 
-def convert_guidance(state: State) -> State:
-    """The SPADE block, keys as under ``seg_fusion.``."""
-    new = {}
-    for key, value in state.items():
-        name = re.sub(r'^norm_(\d)\.mlp_shared\.', r'spade\1.shared.', key)
-        name = re.sub(r'^norm_(\d)\.mlp_(gamma|beta)\.', r'spade\1.\2.', name)
-        name = re.sub(r'^conv_(\d)\.bias$', r'conv\1.bias', name)
-        name = re.sub(r'^conv_(\d)\.weight_orig$',
-                      r'conv\1.parametrizations.weight.original', name)
-        name = re.sub(r'^conv_(\d)\.weight_([uv])$',
-                      r'conv\1.parametrizations.weight.0._\2', name)
-        new[name] = value
-    return new
-
-
-def convert_interaction(state: State) -> Converted:
-    """The MCM, keys as under ``pyramid_fuse.``; ``cls_token`` is unused."""
-    scales = {'l': 0, 'm': 1, 's': 2}
-    inner = {
-        'attn_img.': '',
-        'conv.': 'mix.',
-        'mlp.fc1.': 'mlp.0.',
-        'mlp.fc2.': 'mlp.2.'
-    }
-    new, dropped = {}, []
-    for key, value in state.items():
-        if key == 'cls_token':
-            dropped.append(key)
-            continue
-        name = re.sub(r'^downsample_([ms])\.',
-                      lambda m: f'downsamples.{scales[m[1]] - 1}.', key)
-        # named by the scale that is added to: S joins M, M joins L
-        name = re.sub(r'^blocks\.(\d+)\.upsample_([ms])\.',
-                      lambda m: f'levels.{m[1]}.upsamples.{scales[m[2]] - 1}.',
-                      name)
-        found = re.match(r'^blocks\.(\d+)\.block_([lms])\.(.+)', name)
-        if found:
-            rest = found[3]
-            if rest == 'scale':
-                rest = 'landmark_scale'
-            for old, ours in inner.items():
-                if rest.startswith(old):
-                    rest = ours + rest[len(old):]
-            name = f'levels.{found[1]}.fusions.{scales[found[2]]}.{rest}'
-        new[name] = value
-    return new, dropped
-
-
 def convert_official(state: State) -> Converted:
-    """A whole official checkpoint, keys without ``module.``."""
+    """A complete official checkpoint, keys without ``module.``."""
     new, dropped = {}, []
-
-    def add(converted: Converted, source: str, target: str) -> None:
-        entries, left = converted
+    for source, (target, network) in _OFFICIAL.items():
+        entries, left = convert_state(strip_prefix(state, source), network)
         new.update({target + k: v for k, v in entries.items()})
-        dropped.extend(source + k for k in left)
-
-    parts: Dict[str, Tuple[str, Callable]] = {
-        'ir_back.': ('backbone.image_encoder.', convert_ir50),
-        'face_landback.':
-        ('backbone.landmark_prior.model.', convert_mobilefacenet),
-        'face_segment.backbone.':
-        ('backbone.parsing_prior.model.', convert_swin),
-        'pyramid_fuse.': ('neck.cross_interaction.', convert_interaction),
-        'seg_fusion.': ('neck.semantic_guidance.', lambda s:
-                        (convert_guidance(s), [])),
-        'seg_sample.': ('neck.semantic_guidance.embed.', lambda s: (s, [])),
-        'ir_layer.': ('backbone.adapter.proj.', lambda s: (s, [])),
-        'se_block.linear1.': ('head.gate.0.', lambda s: (s, [])),
-        'se_block.linear2.': ('head.gate.2.', lambda s: (s, [])),
-        'head.linear.': ('head.fc.', lambda s: (s, [])),
-    }
-    for source, (target, convert) in parts.items():
-        add(convert(strip_prefix(state, source)), source, target)
-    known = tuple(parts)
-    dropped.extend(k for k in state if not k.startswith(known))
+        dropped += [source + k for k in left]
+    dropped += [k for k in state if not k.startswith(tuple(_OFFICIAL))]
     return new, dropped
 
 
 def fit(state: State, dropped: Sequence[str], model: nn.Module) -> Report:
-    """Hold a converted state dict against the model that shall take it.
+    """Compare a converted state dict with the model that takes it.
 
     Afterwards ``state`` has exactly the model's entries. Counters of batches
     (``num_batches_tracked``) and index tables need not be in a file: they are
@@ -349,7 +276,7 @@ def fit(state: State, dropped: Sequence[str], model: nn.Module) -> Report:
     Args:
         state (dict): The converted entries, changed in place.
         dropped (Sequence[str]): Keys left out on purpose.
-        model (nn.Module): Who shall take them.
+        model (nn.Module): The model.
 
     Returns:
         Report: What became of every key.
@@ -409,7 +336,7 @@ def read_state(path: str, *names: str) -> State:
 def write_state(state: State,
                 path: str,
                 classes: Optional[Sequence[str]] = None) -> None:
-    """Write a state dict as MMEngine's checkpoints are, whole or not at all.
+    """Write a state dict as MMEngine's checkpoints are, complete or not.
 
     Args:
         state (dict): The weights.

@@ -32,6 +32,26 @@ _ALIASES = dict(
     surprised='surprise')
 
 
+def model_classes(model) -> Sequence[str]:
+    """The names of a model's classes.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
+
+    Returns:
+        Sequence[str]: ``model.dataset_meta['classes']``.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
+    if not classes:
+        raise ValueError('the model has no names for its classes, expected '
+                         "model.dataset_meta['classes']: init_model gives "
+                         'them, if the checkpoint or the config knows them')
+    return classes
+
+
 def expression_of(name: str) -> Optional[str]:
     """The expression that a folder's name means, in any case.
 

@@ -92,13 +92,13 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
     },
     converters={
         'orsa/prepare/weights.py':
-        ('tests/test_utils/test_convert.py',
+        ('tests/test_prepare/test_convert.py',
          'tests/test_models/test_heads/test_segface_head.py'),
         'orsa/prepare/convert.py':
-        ('tests/test_apis/test_converting.py',
+        ('tests/test_prepare/test_converting.py',
          'tests/test_tools/test_model_converters.py'),
-        'orsa/prepare/pack.py': ('tests/test_apis/test_packing_edges.py',
-                                 'tests/test_apis/test_packing.py'),
+        'orsa/prepare/pack.py': ('tests/test_prepare/test_packing_edges.py',
+                                 'tests/test_prepare/test_packing.py'),
     },
 )
 MODULES = {m: tests for group in TESTS.values() for m, tests in group.items()}

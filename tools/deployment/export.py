@@ -2,14 +2,14 @@
 """One file of a model: ``python tools/deployment/export.py CONFIG ...``."""
 import argparse
 
-from orsa.deploy.export import add_export_arguments, export
+from orsa.apis.exporting import add_export_arguments, export
 from orsa.utils.command import run_script
 
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Export a model with its priors, and check that it says '
-        'the same')
+        description='Export a model with its priors, and check that it '
+        'predicts the same')
     add_export_arguments(parser)
     export(parser.parse_args())
 

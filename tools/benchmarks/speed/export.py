@@ -9,9 +9,9 @@ import torch
 from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, recall_score
 
-from orsa.apis.exported import load_exported
-from orsa.deploy.export import (LIMITS, export_model, load_for_export,
-                                reference_logits)
+from orsa.apis.exporting import load_for_export
+from orsa.deploy.export import LIMITS, export_model, reference_logits
+from orsa.deploy.exported import load_exported
 from orsa.deploy.sample_faces import crop_pipeline, crop_size, noise_faces
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import dump_json
@@ -37,7 +37,7 @@ def make_answer(config: str,
     """Prepare the answer to a batch of pictures in memory.
 
     Args:
-        config (str): As for :func:`orsa.deploy.export.load_for_export`.
+        config (str): As for :func:`orsa.apis.exporting.load_for_export`.
         batch_size (int): N.
         checkpoint (str, optional): Of the config. Defaults to None.
         path (str, optional): An exported file. Defaults to None, the model

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Exported files predict what their model does, and bad ones are refused."""
 import argparse
 import copy
 import json
@@ -12,14 +13,15 @@ import torch
 from plain_models import plain_model
 from speed.export import make_answer
 
-from orsa.apis import (Calibration, FERInferencer, init_model,
+from orsa.apis import (Calibration, FERInferencer, exporting, init_model,
                        load_calibration, load_config, predict_faces)
-from orsa.apis.exported import (ExportedClassifier, ExportInfo, is_exported,
-                                load_exported)
-from orsa.deploy.export import (ParityError, add_export_arguments, describe,
-                                export, export_model)
+from orsa.apis.exporting import add_export_arguments, export
+from orsa.deploy.export import ParityError, describe, export_model
+from orsa.deploy.export_info import ExportInfo, is_exported
+from orsa.deploy.exported import load_exported
+from orsa.deploy.exported_classifier import ExportedClassifier
 from orsa.deploy.formats import to_half, to_int8
-from orsa.deploy.sample_faces import gather_faces, training_faces
+from orsa.deploy.sample_faces import gather_faces, noise_faces, training_faces
 from orsa.registry import DATASETS
 
 onnx = pytest.importorskip('onnx')
@@ -197,16 +199,20 @@ def test_lower_precision(whole, lite, tmp_path):
 
 
 @pytest.mark.parametrize('suffix', ['.pt', '.pt2'])
-def test_programs_of_torch(lite, folder, crops, expected, tmp_path, suffix):
-    path = str(tmp_path / f'lite{suffix}')
-    export_model(lite, path, calibration_images=str(folder))
+def test_programs_of_torch(tmp_path, suffix):
+    path = str(tmp_path / f'tiny{suffix}')
+    model, images = tiny_model(), noise_faces((24, 16), 5)
+    export_model(model, path, check_samples=4)
     with pytest.raises(ValueError, match='run with your rights'):
         load_exported(path)
     exported = load_exported(path, run_code=True)
-    assert exported.classes == tuple(lite.dataset_meta['classes'])
+    assert exported.classes == tuple(model.dataset_meta['classes'])
+    expected = [list(p.scores.values()) for p in predict_faces(model, images)]
     for size in (1, 5):
         np.testing.assert_allclose(
-            exported.predict(crops[:size]), expected[:size], atol=1e-4)
+            exported.predict(images[:size]), expected[:size], atol=1e-4)
+    with pytest.raises(ParityError, match='was not written'):
+        export_model(model, path, limits=(-1., 1.))
 
 
 def test_size_is_height_and_width(tmp_path):
@@ -258,7 +264,7 @@ def test_pipelines_that_cannot_travel(tmp_path):
                               "'RandomGrayscale', which an exported"), (dict(
                                   type='orsa.RandomFaceAffine',
                                   size=16,
-                                  prob=1.), 'another picture each'),
+                                  prob=1.), 'another image each'),
                              (dict(type='ResizeEdge',
                                    scale=16), 'several sizes')):
         model = tiny_model()
@@ -293,30 +299,25 @@ def test_files_that_are_refused(whole, tmp_path):
         with pytest.raises(ValueError, match='damaged or of another kind'):
             load_exported(str(other), run_code=True)
     path = str(path)
-    for changes, match in (
-        (dict(pipeline=[dict(type='os.system', command='touch x')]),
-         'pipeline should be one of'),
-        (dict(pipeline=[dict(type='Resize', scale=dict(type='print'))]),
-         'pipeline should be one of'),
-        (dict(pipeline=[dict(type='Resize', scale=[20000, 20000])]),
-         'sizes up to 4096'),
-        (dict(pipeline=[dict(type='Pad', size=[9, float('inf')])]),
-         'sizes up to 4096'),
-        (dict(pipeline=[dict(type='Resize', scale_factor=100)]),
-         'without scale_factor'),
-        (dict(pipeline=[dict(type='Resize', scale=9)] * 17), 'at most 16'),
-        (dict(classes=['a', 'b']),
-         'not those of what it says'), (dict(image_size=[32, 32]),
-                                        'not those of what it says'),
-        (dict(image_size='64'), 'image_size should be'), (dict(mood='good'),
-                                                          'mood')):
-        change_info(whole, path, **changes)
+    changes = [(dict(pipeline=one), 'pipeline')
+               for one in ([dict(type='os.system', command='touch x')],
+                           [dict(type='Resize', scale=dict(type='print'))],
+                           [dict(type='Resize', scale=[20000, 20000])],
+                           [dict(type='Pad', size=[9, float('inf')])],
+                           [dict(type='Resize', scale_factor=100)],
+                           [dict(type='Resize', scale=9)] * 17)]
+    changes += [(dict(classes=['a', 'b']), '2 classes'),
+                (dict(image_size=[32, 32]), r'\(32, 32\)'),
+                (dict(image_size='64'), 'image_size'),
+                (dict(mood='good'), 'mood')]
+    for change, match in changes:
+        change_info(whole, path, **change)
         with pytest.raises(ValueError, match=match):
             load_exported(path)
     foreign = onnx.load(whole)
     del foreign.metadata_props[:]
     onnx.save(foreign, path)
-    with pytest.raises(ValueError, match='was not exported by orsa'):
+    with pytest.raises(ValueError, match='classes'):
         load_exported(path)
     assert is_exported('a.onnx') and not is_exported('a.pth')
 
@@ -358,7 +359,7 @@ def test_calibrates_on_training_faces(tmp_path):
     nowhere.train_dataloader.dataset.data_root = str(tmp_path / 'none')
     assert 'noise' in gather_faces(nowhere, pipeline, 3).source
     with pytest.raises(FileNotFoundError, match='--calibration-images'):
-        gather_faces(nowhere, pipeline, 3, needed=True)
+        gather_faces(nowhere, pipeline, 3, required=True)
 
 
 def run_tool(*arguments):
@@ -367,21 +368,23 @@ def run_tool(*arguments):
     return export(parser.parse_args([str(a) for a in arguments]))
 
 
-def test_the_command(folder, tmp_path, capsys):
+def test_the_command(folder, tmp_path, capsys, monkeypatch):
     path = tmp_path / 'lite.pt'
     run_tool(LITE, '--out', path, '--calibration-images', folder)
-    said = capsys.readouterr().out
-    assert '100.00% of the predictions are equal' in said
-    assert f'wrote {path}' in said
+    out = capsys.readouterr().out
+    assert '100.00% of the predictions are equal' in out
+    assert f'wrote {path}' in out
     for arguments, match in (((LITE, '--out', tmp_path / 'a.pt2',
                                '--precision', 'int8'), 'int8 is for ONNX'),
                              (('orsa::orsanet_rafdb.py', '--out', path),
                               'needs a checkpoint'),
                              (('nobody', '--out', path), "no model 'nobody'"),
                              ((LITE, '--out', path, '--check-samples', 0),
-                              'should be positive'),
-                             ((LITE, '--out', path, '--tolerance', '-1',
-                               '--calibration-images', folder),
-                              'was not written')):
-        with pytest.raises((ValueError, RuntimeError), match=match):
+                              'should be positive')):
+        with pytest.raises(ValueError, match=match):
             run_tool(*arguments)
+    limits = []
+    monkeypatch.setattr(exporting, 'export_model',
+                        lambda *args: limits.append(args[-1]))
+    run_tool(LITE, '--out', path, '--tolerance', '-1')
+    assert limits == [(-1., .99)]

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Packed images are the bytes of the files, read the same by data sets."""
 import errno
 import multiprocessing
 import os

@@ -1,5 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Names of published weights, translated: by hand, without the files."""
+"""Names of published weights are converted: by hand, without the files."""
+from functools import partial
+
 import pytest
 import torch
 import torch.nn as nn
@@ -28,7 +30,7 @@ def check(function, pairs, *args):
 
 def test_ir50():
     check(
-        convert.convert_ir50, {
+        partial(convert.convert_state, network='ir50'), {
             'input_layer.0.weight': 'stem.0.weight',
             'body.21.res_layer.1.weight': None,
             'body.0.res_layer.0.weight': 'stages.0.0.norm1.weight',
@@ -66,7 +68,10 @@ def test_mobilefacenet(with_head):
     pairs['conv1.conv.weight2'] = 'stem.0.conv.weight2'
     if not with_head:
         pairs.update({k: None for k in pairs if k.startswith('output_layer')})
-    check(convert.convert_mobilefacenet, pairs, with_head)
+    left_out = dict(left_out='$^') if with_head else {}
+    check(
+        partial(convert.convert_state, network='mobilefacenet', **left_out),
+        pairs)
 
 
 def test_swin():
@@ -77,7 +82,7 @@ def test_swin():
                   '0.7.1.mlp.3.bias', '0.7.0.norm1.weight')
     state['0.2.norm.weight'] = torch.arange(8.)
     state['0.6.reduction.weight'] = torch.arange(16.).reshape(2, 8)
-    new, dropped = convert.convert_swin(state)
+    new, dropped = convert.convert_state(state, 'swin')
     assert dropped == ['1.weight', '0.1.1.attn.relative_position_index']
     # blocks (0,0) (1,0) (0,1) (1,1) of two channels -> row by row, channel
     # by channel
@@ -180,7 +185,7 @@ def test_segface_says_what_it_does_not_know():
 
 def test_interaction():
     check(
-        convert.convert_interaction, {
+        partial(convert.convert_state, network='interaction'), {
             'downsample_m.0.weight': 'downsamples.0.0.weight',
             'cls_token': None,
             'downsample_s.1.bias': 'downsamples.1.1.bias',
@@ -199,7 +204,8 @@ def test_guidance():
     state = named('norm_0.mlp_shared.0.weight', 'norm_1.mlp_gamma.bias',
                   'norm_s.mlp_beta.bias', 'conv_1.bias', 'conv_0.weight_orig',
                   'conv_0.weight_u', 'conv_1.weight_v', 'norm_1.mlp_beta.w')
-    assert list(convert.convert_guidance(state)) == [
+    new, dropped = convert.convert_state(state, 'guidance')
+    assert not dropped and list(new) == [
         'spade0.shared.0.weight', 'spade1.gamma.bias', 'norm_s.mlp_beta.bias',
         'conv1.bias', 'conv0.parametrizations.weight.original',
         'conv0.parametrizations.weight.0._u',

@@ -1,12 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""What ``tools/verify_dataset.py`` counts and finds in a data set."""
 import runpy
 
 import cv2
 import numpy as np
 import pytest
 
+from orsa.datasets import RAFDB
 from orsa.datasets.published import PUBLISHED, Published
-from orsa.prepare import verify as verifying
+from orsa.prepare import image_scan
 from orsa.prepare.verify import verify
 from orsa.utils.classes import AFFECTNET_CLASSES, RAFDB_CLASSES
 
@@ -125,7 +127,7 @@ def test_pictures_that_are_there_twice(tree, tmp_path):
     copy(0, 7)  # the same class, in train
     report = verify('rafdb', str(tree))
     assert report.errors == []
-    assert 'the same picture twice in a split (1)' in report.warnings[-1]
+    assert 'the same image twice in a split (1)' in report.warnings[-1]
     copy(1, 8), copy(1, 9)  # fear, and once disgust
     error, = verify('rafdb', str(tree)).errors
     assert 'under two classes, one of them wrong (1)' in error
@@ -133,12 +135,12 @@ def test_pictures_that_are_there_twice(tree, tmp_path):
     copy(2, 23)  # disgust, in train and test
     report = verify('rafdb', str(tree), str(tmp_path / 'out'))
     assert len(report.errors) == 2
-    assert 'the same picture in two splits (1)' in report.errors[0]
+    assert 'the same image in two splits (1)' in report.errors[0]
     assert 'train_00002_aligned.jpg = ' in report.errors[0]
     assert report.written[0] == str(tmp_path / 'out/duplicates.txt')
     lines = (tmp_path / 'out/duplicates.txt').read_text().splitlines()
     assert len(lines) == 4 and lines[0] == (
-        f'the same picture in two splits: {ALIGNED}/train_00002_aligned.jpg = '
+        f'the same image in two splits: {ALIGNED}/train_00002_aligned.jpg = '
         f'{ALIGNED}/test_0023_aligned.jpg')
     # the pixels count, not the bytes of the file
     image = cv2.imread(str(face(tree, 3)))
@@ -171,7 +173,7 @@ def test_wrong_labels_and_files_in_no_list(tree):
     lines = path.read_text().splitlines()
     path.write_text('\n'.join(lines[:-1]))
     warnings = verify('rafdb', str(tree)).warnings
-    assert 'pictures that the data set does not take (1)' in warnings[-1]
+    assert 'images that the data set does not take (1)' in warnings[-1]
     assert 'test_0034_aligned.jpg' in warnings[-1]
     path.write_text('\n'.join(lines).replace('00000.jpg 1', '00000.jpg 0'))
     error, = verify('rafdb', str(tree)).errors
@@ -230,10 +232,10 @@ def test_it_looks_with_other_eyes_than_the_loader(tmp_path):
     report = verify('imagefolder', str(tmp_path))
     assert not report.errors and report.splits[0].total == 3
     assert report.warnings[-1] == (
-        'pictures that the data set does not take (6): Dev/anger/g.png; '
+        'images that the data set does not take (6): Dev/anger/g.png; '
         'train/anger/.old/d.png; train/anger/f.png.part; '
         'train/anger/picture; train/e.png; and 1 more')
-    assert report.notes == ['files that are no pictures: 1 .mp4, 1 .txt']
+    assert report.notes == ['files that are no images: 1 .mp4, 1 .txt']
 
 
 def test_all_of_a_nested_tree(cases_dir):
@@ -320,9 +322,9 @@ def test_bad_arguments(tmp_path):
 
 def test_images_are_not_kept(tree, monkeypatch):
     """At no time are more in memory than a batch."""
-    monkeypatch.setattr(verifying, '_BATCH', 4)
+    monkeypatch.setattr(image_scan, '_BATCH', 4)
     alive, most = set(), []
-    read = verifying.RAFDB.read_image
+    read = RAFDB.read_image
 
     class Image(np.ndarray):
 
@@ -336,7 +338,7 @@ def test_images_are_not_kept(tree, monkeypatch):
         most.append(len(alive))
         return image, reason
 
-    monkeypatch.setattr(verifying.RAFDB, 'read_image', counted)
+    monkeypatch.setattr(RAFDB, 'read_image', counted)
     verify('rafdb', str(tree))
     assert len(most) == 35 and max(most) <= 5
 

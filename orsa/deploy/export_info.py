@@ -1,0 +1,146 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""What an exported file states about itself, and how crops get its size."""
+import dataclasses
+import json
+import os.path as osp
+from typing import Any, Optional, Sequence, Tuple
+
+import numpy as np
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+
+FORMATS = {'.onnx': 'onnx', '.pt2': 'torch.export', '.pt': 'TorchScript'}
+# where the information lies: metadata of ONNX, file in the others' archive
+META_KEY, META_FILE = 'orsa', 'orsa.json'
+# the input and the outputs by name
+IMAGES, LOGITS, LANDMARKS, PARSING = 'images', 'logits', 'landmarks', 'parsing'
+# What may bring a crop to the model's size. A name of a registry can be the
+# path of any function, so that those in a file are checked against this list.
+TRANSFORMS = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge',
+              'orsa.RandomFaceAffine')
+# No model needs more pixels a side, or more transforms
+_MAX_SIZE, _MAX_TRANSFORMS = 4096, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportInfo:
+    """What an exported file states about itself.
+
+    Attributes:
+        classes (tuple[str]): The expressions, in the order of the outputs.
+        image_size (tuple[int, int]): Height and width of the input.
+        pipeline (tuple[dict]): Transforms that bring a crop to this size, of
+            :data:`TRANSFORMS`; no number in them is beyond 4096.
+        precision (str): 'fp32', 'fp16' or 'int8'.
+        mean (tuple[float]): What is subtracted inside, RGB; for people.
+        std (tuple[float]): What it is divided by inside; for people.
+        orsa_version (str): Of what wrote the file.
+        torch_version (str): The same.
+        config_hash (str): SHA-256 of the model's config.
+        weights_hash (str, optional): SHA-256 of the checkpoint; None if there
+            was none.
+        calibration (dict, optional): Of :class:`orsa.apis.Calibration`, what
+            lay beside the checkpoint.
+
+    Raises:
+        ValueError: If a value is of another kind.
+    """
+    classes: Tuple[str, ...]
+    image_size: Tuple[int, int]
+    pipeline: Tuple[dict, ...]
+    precision: str
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
+    orsa_version: str
+    torch_version: str
+    config_hash: str
+    weights_hash: Optional[str] = None
+    calibration: Optional[dict] = None
+
+    def __post_init__(self):
+        for key in ('classes', 'image_size', 'pipeline', 'mean', 'std'):
+            object.__setattr__(self, key, tuple(getattr(self, key)))
+        checks = {
+            'classes': ('names', self.classes
+                        and all(isinstance(c, str) for c in self.classes)),
+            'image_size': ('height and width', len(self.image_size) == 2
+                           and all(
+                               type(s) is int and 0 < s < _MAX_SIZE
+                               for s in self.image_size)),
+            'pipeline':
+            (f'at most {_MAX_TRANSFORMS} transforms of '
+             f'{", ".join(TRANSFORMS)}, with numbers up to {_MAX_SIZE} and '
+             'without scale_factor', len(self.pipeline) <= _MAX_TRANSFORMS
+             and all(map(_is_allowed, self.pipeline)))
+        }
+        for key, (expected, valid) in checks.items():
+            if not valid:
+                raise ValueError(f'{key} should be {expected}, but is '
+                                 f'{str(getattr(self, key))[:100]}')
+
+    def dumps(self) -> str:
+        """As JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: str) -> 'ExportInfo':
+        """From JSON.
+
+        Args:
+            text (str): What :meth:`dumps` has given.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, RecursionError) as error:
+            raise ValueError(str(error).replace('.__init__', '')) from error
+
+
+def _is_allowed(transform: Any) -> bool:
+    return (isinstance(transform, dict) and transform.get('type') in TRANSFORMS
+            and transform.get('scale_factor') is None
+            and _is_bounded(list(transform.values())))
+
+
+def _is_bounded(value: Any) -> bool:
+    """No dict, which could be built, and no number beyond the limit."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_bounded, value))
+    return not isinstance(value, dict) and (
+        not isinstance(value, (int, float)) or abs(value) <= _MAX_SIZE)
+
+
+def build_pipeline(pipeline: Sequence[dict]) -> Compose:
+    """Transforms of :data:`TRANSFORMS`, from their configs."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return Compose([dict(one) for one in pipeline])
+
+
+def apply_pipeline(compose: Compose, crop: np.ndarray) -> np.ndarray:
+    """Bring one crop, (H, W, 3), to the size of the model."""
+    shape = crop.shape[:2]
+    return compose(dict(img=crop, img_shape=shape, ori_shape=shape))['img']
+
+
+def file_format(path: str) -> str:
+    """One of 'onnx', 'torch.export' and 'TorchScript', by the suffix.
+
+    Args:
+        path (str): A file, which need not exist.
+
+    Raises:
+        ValueError: If it is another one.
+    """
+    suffix = osp.splitext(path)[1].lower()
+    if suffix not in FORMATS:
+        kinds = ', '.join(f'{k} ({v})' for k, v in FORMATS.items())
+        raise ValueError(f"'{path}' should end with one of {kinds}")
+    return FORMATS[suffix]
+
+
+def is_exported(path: Any) -> bool:
+    """Whether a path names an exported file, by its suffix."""
+    return isinstance(path, (str, osp.os.PathLike)) and osp.splitext(
+        osp.os.fspath(path))[1].lower() in FORMATS

@@ -1,0 +1,311 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Reading exported models, which need neither config nor checkpoint.
+
+``tools/deployment/export.py`` writes them (:mod:`orsa.deploy.export`). ONNX is
+data: reading it runs nothing of the file, and predicting computes its graph,
+in whatever memory that takes. A TorchScript or ``torch.export`` file is a
+program.
+"""
+import os.path as osp
+import warnings
+import zipfile
+from typing import Callable, Dict, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn as nn
+from scipy.special import softmax
+
+from orsa.evaluation.calibration import Calibration
+from orsa.faces.align import check_image
+from .export_info import (IMAGES, LOGITS, META_FILE, META_KEY, ExportInfo,
+                          apply_pipeline, build_pipeline, file_format)
+
+# from an array in memory, (N, H, W, 3), to outputs by name
+Run = Callable[[np.ndarray], Dict[str, np.ndarray]]
+
+
+class ExportedModel:
+    """A model that was read from a file, see :func:`load_exported`.
+
+    Args:
+        path (str): The file.
+        info (ExportInfo): What it states about itself.
+        run (Callable): From images (N, H, W, 3), BGR uint8, to outputs by
+            name.
+        outputs (Sequence[str]): Their names.
+        reload (tuple): Arguments of :func:`load_exported`: a pickle of this
+            holds them alone, and reads the file again.
+
+    Examples:
+        >>> import numpy as np
+        >>> from orsa.deploy.exported import load_exported
+        >>> model = load_exported('orsanet_lite.onnx')
+        >>> crop = np.zeros((128, 128, 3), np.uint8)
+        >>> dict(zip(model.classes, model.predict([crop])[0]))
+    """
+
+    def __init__(self, path: str, info: ExportInfo, run: Run,
+                 outputs: Sequence[str], reload: tuple):
+        self.path = path
+        self.info = info
+        self.outputs = tuple(outputs)
+        self._run = run
+        self._reload = reload
+        self._compose = build_pipeline(info.pipeline)
+
+    def __reduce__(self):
+        return load_exported, self._reload
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        """The expressions, in the order of the scores."""
+        return self.info.classes
+
+    @property
+    def image_size(self) -> Tuple[int, int]:
+        """Height and width of the model's input, in pixels."""
+        return self.info.image_size
+
+    @property
+    def calibration(self) -> Calibration:
+        """How to read the scores; the neutral one if the file has none.
+
+        Raises:
+            ValueError: If what it has is no calibration.
+        """
+        try:
+            return Calibration(**(self.info.calibration or {}))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the calibration of '{self.path}' is none: "
+                             f'{error}') from error
+
+    def run(self, images: np.ndarray) -> Dict[str, np.ndarray]:
+        """Compute the file's graph.
+
+        Args:
+            images (np.ndarray): (N, H, W, 3), BGR uint8, of
+                :attr:`image_size`.
+
+        Returns:
+            dict[str, np.ndarray]: 'logits' (N, C), float32; where it was
+            exported with priors 'landmarks' (N, K, 3), x and y as fractions
+            of the crop's sides (0 is its edge) and a confidence, and
+            'parsing' (N, P, h, w), probabilities of the face regions.
+
+        Raises:
+            ValueError: If the array is another.
+        """
+        size = (*self.image_size, 3)
+        images = np.asarray(images)
+        if (images.dtype != np.uint8 or images.ndim != 4
+                or images.shape[1:] != size or not len(images)):
+            raise ValueError(
+                f"'{self.path}' takes images (N, {size[0]}, {size[1]}, 3), "
+                f'uint8, but got {images.dtype} {images.shape}; predict() '
+                'resizes')
+        return self._run(np.ascontiguousarray(images))
+
+    def logits(self,
+               crops: Sequence[np.ndarray],
+               batch_size: int = 32) -> np.ndarray:
+        """Logits of aligned faces.
+
+        Args:
+            crops (Sequence[np.ndarray]): (H, W, 3) each, of any size, BGR
+                uint8.
+            batch_size (int): Faces at a time. Defaults to 32.
+
+        Returns:
+            np.ndarray: (N, C), float32.
+
+        Raises:
+            TypeError: If a crop is no such array.
+            ValueError: If ``batch_size`` is not positive.
+        """
+        if batch_size < 1:
+            raise ValueError(
+                f'batch_size should be positive, got {batch_size}')
+        images = []
+        for i, crop in enumerate(crops):
+            check_image(crop, f'crops[{i}]')
+            images.append(apply_pipeline(self._compose, crop))
+        rows = [np.zeros((0, len(self.classes)), np.float32)]
+        for i in range(0, len(images), batch_size):
+            rows.append(self.run(np.stack(images[i:i + batch_size]))[LOGITS])
+        return np.concatenate(rows)
+
+    def predict(self,
+                crops: Sequence[np.ndarray],
+                batch_size: int = 32) -> np.ndarray:
+        """Scores of aligned faces.
+
+        Args:
+            crops (Sequence[np.ndarray]): As of :meth:`logits`.
+            batch_size (int): Faces at a time. Defaults to 32.
+
+        Returns:
+            np.ndarray: (N, C), in [0, 1] with sum 1, in the order of
+            :attr:`classes`.
+        """
+        return softmax(self.logits(crops, batch_size), axis=-1)
+
+
+def load_exported(path: str,
+                  device: str = 'cpu',
+                  threads: Optional[int] = None,
+                  run_code: bool = False) -> ExportedModel:
+    """Read a model that ``tools/deployment/export.py`` has written.
+
+    Args:
+        path (str): A file .onnx, .pt2 or .pt.
+        device (str): 'cpu' or 'cuda'. Defaults to 'cpu'.
+        threads (int, optional): Of onnxruntime. Defaults to None, as many as
+            torch uses.
+        run_code (bool): Whether a file .pt2 or .pt may be read. They hold
+            programs, which run with your rights: only take those from whom
+            you would run a script. ONNX needs no such trust.
+            Defaults to False.
+
+    Returns:
+        ExportedModel: With ``classes``, ``image_size`` and ``predict``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If onnxruntime is needed and not installed.
+        ValueError: If the file is damaged or of another origin, has another
+            suffix, is a program without ``run_code``, or there is no such
+            device.
+    """
+    path = osp.expanduser(str(path))
+    kind = file_format(path)
+    if not osp.isfile(path):
+        raise FileNotFoundError(f"there is no exported model '{path}'")
+    reload = osp.abspath(path), device, threads, run_code
+    if kind == 'onnx':
+        return _load_onnx(path, device, threads or torch.get_num_threads(),
+                          reload)
+    if not run_code:
+        raise ValueError(
+            f"'{path}' ({kind}) is a program that would run with your rights:"
+            ' export to .onnx, or, if you trust its origin, read it with '
+            'load_exported(..., run_code=True)')
+    return _load_torch(path, kind, device, reload)
+
+
+def import_onnxruntime():
+    """The module.
+
+    Raises:
+        ImportError: If it is not installed, with how to install it.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            'ONNX files need onnxruntime, which is not installed: pip install'
+            ' "orsa[deploy]" or pip install onnxruntime') from error
+    return onnxruntime
+
+
+def _parse_info(path: str, text: Optional[str]) -> ExportInfo:
+    if not text:
+        raise ValueError(f"'{path}' was not exported by orsa: it does not "
+                         'name its classes. Write it with '
+                         'tools/deployment/export.py')
+    try:
+        return ExportInfo.loads(text)
+    except ValueError as error:
+        raise ValueError(f"'{path}' describes itself in a form unknown to "
+                         f'this version of orsa: {error}') from error
+
+
+def _load_onnx(path: str, device: str, threads: int,
+               reload: tuple) -> ExportedModel:
+    ort = import_onnxruntime()
+    providers = ['CPUExecutionProvider']
+    if device.startswith('cuda'):
+        providers.insert(0, 'CUDAExecutionProvider')
+    elif device != 'cpu':
+        raise ValueError(f"device should be 'cpu' or 'cuda', got '{device}'")
+    missing = set(providers) - set(ort.get_available_providers())
+    if missing:
+        raise ValueError(f"device='{device}': this onnxruntime has no "
+                         f'{missing.pop()}, install onnxruntime-gpu')
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors, which are raised too
+    try:
+        session = ort.InferenceSession(path, options, providers)
+    except Exception as error:  # of a dozen kinds without a common base
+        raise ValueError(f"'{path}' cannot be read as an ONNX model, it is "
+                         f'damaged or of another kind ({error})') from error
+    info = _parse_info(
+        path,
+        session.get_modelmeta().custom_metadata_map.get(META_KEY))
+    inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
+    expected = [(IMAGES, 'tensor(uint8)', [*info.image_size, 3])]
+    outputs = {o.name: o.shape[-1] for o in session.get_outputs()}
+    if inputs != expected or outputs.get(LOGITS) != len(info.classes):
+        raise ValueError(
+            f"'{path}' has inputs {inputs} and outputs {outputs}, but "
+            f'describes itself as a model of {len(info.classes)} classes for '
+            f'images of {info.image_size}')
+
+    def run(images: np.ndarray) -> Dict[str, np.ndarray]:
+        try:
+            found = session.run(list(outputs), {IMAGES: images})
+        except Exception as error:  # see above
+            raise RuntimeError(f"'{path}' fails for {len(images)} images: "
+                               f'{error}') from error
+        return dict(zip(outputs, found))
+
+    return ExportedModel(path, info, run, list(outputs), reload)
+
+
+def _read_extra(path: str, kind: str) -> Optional[str]:
+    """The description in an archive of torch's, without running it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [
+                e for e in archive.infolist()
+                if e.filename.endswith(f'extra/{META_FILE}')
+            ]
+            if not found or found[0].file_size > 1 << 20:
+                return None
+            return archive.read(found[0]).decode()
+    except (zipfile.BadZipFile, UnicodeDecodeError, EOFError) as error:
+        raise ValueError(f"'{path}' cannot be read as {kind}, it is damaged "
+                         f'or of another kind ({error})') from error
+
+
+def _read_program(path: str, kind: str, device: str) -> nn.Module:
+    if kind == 'TorchScript':
+        with warnings.catch_warnings():
+            # that torch.jit is deprecated stands in docs/deploy.md
+            warnings.simplefilter('ignore', FutureWarning)
+            return torch.jit.load(path, map_location=device)
+    program = torch.export.load(path)
+    if device != 'cpu':
+        # some versions of torch lack it
+        from torch.export.passes import move_to_device_pass
+        program = move_to_device_pass(program, device)
+    return program.module()
+
+
+def _load_torch(path: str, kind: str, device: str,
+                reload: tuple) -> ExportedModel:
+    info = _parse_info(path, _read_extra(path, kind))
+    try:
+        model = _read_program(path, kind, device)
+    except Exception as error:  # of zip, pickle, json, torch, ...
+        raise ValueError(f"'{path}' cannot be read as {kind}, it is damaged, "
+                         f'or of another version of torch than '
+                         f'{info.torch_version} ({error})') from error
+
+    @torch.no_grad()
+    def run(images: np.ndarray) -> Dict[str, np.ndarray]:
+        out = model(torch.from_numpy(images).to(device))
+        return {LOGITS: out.float().cpu().numpy()}
+
+    return ExportedModel(path, info, run, [LOGITS], reload)

@@ -1,0 +1,215 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""One pass over all images of a data set."""
+import hashlib
+import os
+import os.path as osp
+import sys
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from mmengine.utils import ProgressBar
+
+from orsa.datasets.fer_dataset import FERDataset
+from orsa.utils.fileio import atomic_path
+from orsa.utils.image_files import MISSING
+from orsa.utils.image_reader import collect_notes, decoder_messages
+from orsa.visualization import draw_class_grid, thumbnail
+from .verify_report import Report
+
+# images that are in memory at once
+_BATCH = 256
+# severity and text of what is wrong with files
+_FINDINGS = dict(
+    missing=('errors', 'missing files'),
+    unreadable=('errors', 'unreadable files'),
+    damaged=('warnings', 'damaged files, which are read'),
+    blank=('warnings', 'images of one colour'))
+
+
+class ImageScan:
+    """Reads every image that has a class, and reports what is wrong.
+
+    Args:
+        report (Report): Is filled in.
+        datasets (dict[str, FERDataset]): By split.
+        lists (dict[str, list[dict]]): The records of the splits.
+        draw (bool): Whether samples are stored for grids.
+    """
+    COLUMNS, SIZE = 10, 96
+
+    def __init__(self, report: Report, datasets: Dict[str, FERDataset],
+                 lists: Dict[str, List[dict]], draw: bool):
+        self.report = report
+        self.datasets = datasets
+        self.splits = {s.split: s for s in report.splits}
+        self.rows = [(split, r) for split, records in lists.items()
+                     for r in records
+                     if r['expression'] in datasets[split].CLASSES]
+        self.samples = {
+            split: {
+                c: []
+                for c in datasets[split].CLASSES
+            }
+            for split in lists
+        }
+        self.drawn = self._choose_samples() if draw else set()
+        # finding: row and text
+        self.found: Dict[str, Dict[int, str]] = {k: {} for k in _FINDINGS}
+        # of the pixels, 0 where there is no image; in 64 bits two of a
+        # million images share one by chance once in 40 million data sets
+        self.digests = np.zeros(len(self.rows), np.uint64)
+
+    def _choose_samples(self) -> set:
+        members = defaultdict(list)
+        for i, (split, r) in enumerate(self.rows):
+            members[split, r['expression']].append(i)
+        # spread over the list, for neighbours are often alike
+        return {
+            rows[int(place)]
+            for rows in members.values()
+            for place in np.linspace(0,
+                                     len(rows) - 1, self.COLUMNS).round()
+        }
+
+    def run(self, num_workers: int) -> None:
+        """Read every image, a batch at a time.
+
+        Args:
+            num_workers (int): Threads.
+        """
+        if not self.rows:
+            return
+        bar = ProgressBar(len(self.rows), file=sys.stderr)
+        with ThreadPoolExecutor(num_workers) as pool:
+            for start in range(0, len(self.rows), _BATCH):
+                batch = range(start, min(start + _BATCH, len(self.rows)))
+                with decoder_messages() as messages:
+                    for i, result in zip(batch,
+                                         list(pool.map(self._examine, batch))):
+                        self._record(i, *result)
+                if messages:
+                    self._find_damaged(batch)
+                bar.update(len(batch))
+        bar.file.write('\n')
+
+    def _examine(self, i: int) -> tuple:
+        split, record = self.rows[i]
+        with collect_notes() as notes:
+            image, reason = self.datasets[split].read_image(record)
+        if image is None:
+            return notes, reason
+        digest = hashlib.blake2b(image, digest_size=8)
+        digest.update(repr(image.shape).encode())
+        sample = thumbnail(image, self.SIZE) if i in self.drawn else None
+        return (notes, None, image.shape[1::-1],
+                int.from_bytes(digest.digest(),
+                               'big'), image.min() == image.max(), sample)
+
+    def _record(self,
+                i: int,
+                notes: List[str],
+                reason: Optional[str],
+                size: tuple = (),
+                digest: int = 0,
+                blank: bool = False,
+                sample: Optional[np.ndarray] = None) -> None:
+        split, record = self.rows[i]
+        if notes:
+            self.found['damaged'][i] = f' ({notes[-1]})'
+        if reason:
+            kind = 'missing' if reason == MISSING else 'unreadable'
+            self.found[kind][i] = '' if reason == MISSING else f' ({reason})'
+            return
+        self.splits[split].sizes[size] += 1
+        if sample is not None:
+            self.samples[split][record['expression']].append(sample)
+        if blank:  # all such are the same image, which means nothing
+            self.found['blank'][i] = ''
+        else:
+            self.digests[i] = digest
+
+    def _find_damaged(self, batch: Sequence[int]) -> None:
+        """Which images of a batch the decoders have written messages for."""
+        for i in batch:
+            split, record = self.rows[i]
+            with decoder_messages() as messages, collect_notes():
+                image, _ = self.datasets[split].read_image(record)
+            if messages and image is not None:
+                self.found['damaged'].setdefault(i, f' ({messages[0]})')
+
+    def _where(self, i: int) -> str:
+        split, record = self.rows[i]
+        path = record.get('img_path')
+        return (osp.relpath(path, self.report.root)
+                if path else f"{split} {record['name']}")
+
+    def report_files(self) -> None:
+        """Report files that are missing, unreadable, damaged or blank."""
+        for kind, (severity, what) in _FINDINGS.items():
+            self.report.add(
+                severity, what,
+                [self._where(i) + t for i, t in sorted(
+                    self.found[kind].items())])  # yapf: disable
+
+    def _pairs(self) -> List[Tuple[int, int]]:
+        """Each image that was there before, with its first place."""
+        _, first, inverse = np.unique(
+            self.digests, return_index=True, return_inverse=True)
+        firsts = first[inverse]
+        again = np.flatnonzero((firsts != np.arange(len(firsts)))
+                               & (self.digests != 0))
+        return [(int(firsts[i]), int(i)) for i in again]
+
+    def report_duplicates(self, allow: bool, out: Optional[str]) -> None:
+        """Report images that are there more than once, all in a file.
+
+        Args:
+            allow (bool): Whether none of them is an error.
+            out (str, optional): The folder of ``duplicates.txt``.
+        """
+        across, labels, within = [], [], []
+        for pair in self._pairs():
+            (split, a), (other, b) = (self.rows[i] for i in pair)
+            where = [self._where(i) for i in pair]
+            classes = [a['expression'], b['expression']]
+            if split != other:
+                across.append(' = '.join(where))
+            if classes[0] != classes[1]:
+                labels.append(' = '.join(f'{w} ({c})'
+                                         for w, c in zip(where, classes)))
+            elif split == other:
+                within.append(' = '.join(where))
+        # published data is known to have them, and results are given on it
+        severity = ('warnings' if allow or self.report.published else 'errors')
+        found = (('the same image in two splits', across, severity),
+                 ('the same image under two classes, one of them wrong',
+                  labels, severity), ('the same image twice in a split',
+                                      within, 'warnings'))
+        for what, items, severity in found:
+            self.report.add(severity, what, items)
+        if out is not None and (across or labels or within):
+            path = osp.join(out, 'duplicates.txt')
+            os.makedirs(out, exist_ok=True)
+            with atomic_path(path) as temporary, open(
+                    temporary, 'w', encoding='utf-8') as file:
+                for what, items, _ in found:
+                    file.writelines(f'{what}: {item}\n' for item in items)
+            self.report.written.append(path)
+
+    def draw_samples(self, out: str) -> None:
+        """Draw a grid of samples for every split.
+
+        Args:
+            out (str): The folder of the PNGs.
+        """
+        for split, samples in self.samples.items():
+            path = osp.join(out, f'{split}.png')
+            report = self.splits[split]
+            draw_class_grid(
+                samples, report.counts, path,
+                f'{osp.basename(osp.abspath(self.report.root))} as '
+                f'{self.report.name}, {split}: {report.total:,} images',
+                self.COLUMNS, self.SIZE)
+            self.report.written.append(path)
