@@ -107,7 +107,7 @@ def dataset_classes(dataset: dict,
         if not getattr(kind, 'ANY_CLASSES', False):
             names = getattr(kind, 'METAINFO', {}).get('classes')
     if isinstance(names, str):
-        from orsa.datasets.subset_list import read_classes
+        from orsa.datasets.text_files import read_classes
         names = read_classes(names)
     return tuple(names) if names else None
 

@@ -1,13 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os
 import os.path as osp
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Tuple
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import AFFECTNET_CLASSES
 from orsa.utils.fileio import load_npy
 from .fer_dataset import FERDataset
-from .subset_list import read_rows, whole_number
+from .images import check_inside
+from .text_files import read_rows, whole_number
 
 # The release numbers what is no expression as well; it is never a class.
 _LABELS = dict(enumerate((*AFFECTNET_CLASSES, 'none', 'uncertain', 'no-face')))
@@ -60,7 +61,6 @@ class AffectNet(FERDataset):
         ann_file (str): The csv file, if it is another. Defaults to ''.
         data_prefix (str): The folder of the csv release's images. Defaults to
             'Manually_Annotated_Images'.
-        test_mode (bool, optional): Defaults to None: False for 'train'.
         **kwargs: Other arguments of :class:`FERDataset`.
 
     Raises:
@@ -93,19 +93,12 @@ class AffectNet(FERDataset):
     def __init__(self,
                  data_root: str = 'data/affectnet',
                  split: str = 'train',
-                 ann_file: str = '',
                  data_prefix: str = 'Manually_Annotated_Images',
-                 test_mode: Optional[bool] = None,
                  **kwargs):
-        if split not in self.SPLITS:
-            raise ValueError(f"AffectNet: split must be 'train' or 'val' (the "
-                             f"test split is not public), got '{split}'")
-        self.split = split
         super().__init__(
-            ann_file=ann_file,
             data_root=data_root,
+            split=split,
             data_prefix=data_prefix,
-            test_mode=split != 'train' if test_mode is None else test_mode,
             **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -116,20 +109,20 @@ class AffectNet(FERDataset):
             for sub in ('', 'Manually_Annotated_file_lists')
         ]
         folder = osp.join(self.data_root, folder)
-        found = [path for path in lists if osp.isfile(path)]
-        if found:
-            self.layout = f'csv release ({osp.basename(found[0])})'
-            records = self._read_csv(found[0])
-        elif osp.isdir(folder) and not self.ann_file:
+        path = next(filter(osp.isfile, lists), '')
+        if path:
+            self.layout = f'csv release ({osp.basename(path)})'
+            records = self._read_csv(path)
+        else:
+            if self.ann_file or not osp.isdir(folder):
+                self.require(lists[0], 'the list of images and labels')
             self.layout = f'npy release ({osp.basename(folder)})'
             records = self._read_npy(folder)
-        else:
-            self.require(lists[0], 'the list of images and labels')
-        self._log(f'{self.layout}: {len(records)} annotated images')
+        self.log(f'{self.layout}: {len(records)} annotated images')
         if not self.skip_unreadable:
             self.check_present(
                 [r for r in records if r['expression'] in self.CLASSES],
-                f"images of split '{self.split}'", found[0] if found else '')
+                f"images of split '{self.split}'", path)
         for r in records:
             del r['where']
         return records
@@ -139,38 +132,36 @@ class AffectNet(FERDataset):
         # by name: with 300,000 images a second table would be felt
         records, repeated = {}, 0
         for number, entry, label in self._rows(path):
-            expression = self._expression(label, path, number)
-            self.check_inside(entry, f'{path}:{number}')
-            image, name = self._place(entry, records)
-            known = records.get(name)
-            if known is None:
-                records[name] = dict(
+            where = f'{path}:{number}'
+            expression = self._expression(label, where)
+            check_inside(entry, self.img_prefix, where)
+            image = osp.join(self.img_prefix, entry)
+            name = self.sample_name(entry)
+            if records.get(name, dict(img_path=image))['img_path'] != image:
+                # a hash that two folders have
+                name = f'{osp.basename(osp.dirname(entry))}/{name}'
+            known = records.setdefault(
+                name,
+                dict(
                     img_path=image,
                     name=name,
                     expression=expression,
-                    where=number)
-            elif known['expression'] != expression:
+                    where=number))
+            repeated += known['where'] != number
+            if known['expression'] != expression:
                 raise ValueError(
-                    f"{path}:{number}: '{entry[:100]}' is {expression}, but "
+                    f"{where}: '{entry[:100]}' is {expression}, but "
                     f"{known['expression']} in line {known['where']}. Remove "
                     'one of the lines')
-            else:
-                repeated += 1
         if not records:
             raise ValueError(f"'{path}' lists no image")
         if repeated:
-            self._log(f'{repeated} lines of {path} repeat another one')
+            self.log(f'{repeated} lines of {path} repeat another one')
         return list(records.values())
-
-    def _place(self, entry: str, records: dict) -> Tuple[str, str]:
-        image, name = osp.join(self.img_prefix, entry), self.sample_name(entry)
-        if records.get(name, dict(img_path=image))['img_path'] != image:
-            # a hash that two folders have
-            name = f'{osp.basename(osp.dirname(entry))}/{name}'
-        return image, name
 
     @staticmethod
     def _rows(path: str) -> Iterator[Tuple[int, str, str]]:
+        """Number, image and label of each row; the header may be missing."""
         columns = None
         for number, row in read_rows(path):
             if columns is None:
@@ -190,7 +181,7 @@ class AffectNet(FERDataset):
         annotations = osp.join(folder, 'annotations')
         self.require(annotations, 'the folder of annotations')
         names = sorted(
-            (f[:-len('_exp.npy')]
+            (f.removesuffix('_exp.npy')
              for f in os.listdir(annotations) if f.endswith('_exp.npy')),
             key=lambda name: (len(name), name))
         records = []
@@ -200,29 +191,31 @@ class AffectNet(FERDataset):
             if label.size != 1:
                 raise ValueError(f"'{path}' holds {label.size} values, "
                                  'expected one label')
-            # a string in the release
-            label = str(label.reshape(())[()])
             records.append(
                 dict(
                     img_path=osp.join(folder, 'images', f'{name}.jpg'),
                     name=name,
-                    expression=self._expression(label, path),
+                    # a string in the release
+                    expression=self._expression(
+                        str(label.reshape(())[()]), path),
                     where=path))
         return records
 
     @staticmethod
-    def _expression(label: str, path: str, line: Optional[int] = None) -> str:
+    def _expression(label: str, where: str) -> str:
         expression = _LABELS.get(whole_number(label))
         if expression is None:
-            where = path if line is None else f'{path}:{line}'
             raise ValueError(f"{where}: the label must be 0-10 (0 is "
                              f"{_LABELS[0]}), got '{label[:100]}'")
         return expression
 
     def sample_name(self, entry: str) -> str:
-        """Read '1/<hash>.jpg' and RAN's 'val/0/<hash>/' as the hash."""
-        return super().sample_name(osp.basename(entry.rstrip('/')))
+        """Read '1/<hash>.jpg' and RAN's 'val/0/<hash>/' as the hash.
 
-    def extra_repr(self) -> List[str]:
-        """The extra repr information of the dataset."""
-        return super().extra_repr() + [f'Split: \t{self.split}']
+        Args:
+            entry (str): A path or name.
+
+        Returns:
+            str: The name of the sample.
+        """
+        return super().sample_name(osp.basename(entry.rstrip('/')))

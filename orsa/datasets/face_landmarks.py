@@ -10,11 +10,11 @@ from mmengine.logging import print_log
 from orsa.registry import DATASETS
 from orsa.utils.face_regions import FLIP_68
 from orsa.utils.image_files import IMAGE_SUFFIXES
-from .annotated_records import NamingDataset, annotated_records, check_points
-from .subset_list import read_lines
+from .annotations import AnnotatedDataset, annotated_records, check_points
+from .text_files import read_lines
 
 
-class _LandmarkDataset(NamingDataset):
+class _LandmarkDataset(AnnotatedDataset):
     """What mmpose's pipelines expect of a record, without needing mmpose."""
 
     METAINFO = dict(
@@ -49,14 +49,14 @@ class FaceLandmarkDataset(_LandmarkDataset):
 
     The records are those of the other dataset; a pipeline begins with
     ``LoadImageFromFile`` for faces on disk or with
-    ``orsa.DrawSyntheticFace`` for drawn ones, and goes on with
+    ``orsa.DrawSyntheticFace`` for synthetic ones, and goes on with
     ``orsa.AsPoseSample``.
 
     Args:
         faces (dict): Config of a dataset whose records carry
             ``gt_keypoints`` (1, 68, 2) (``orsa.RAFDB`` with
-            ``with_annotations=True``, ``orsa.Face300WDataset``) or are drawn
-            (``orsa.SyntheticFaces``). Its own pipeline is not used.
+            ``with_annotations=True``, ``orsa.Face300WDataset``) or are
+            synthetic (``orsa.SyntheticFaces``). Its own pipeline is not used.
         **kwargs: See MMEngine's ``BaseDataset``.
 
     Raises:
@@ -75,7 +75,7 @@ class FaceLandmarkDataset(_LandmarkDataset):
 
 @DATASETS.register_module()
 class Face300WDataset(_LandmarkDataset):
-    """300-W, as it is on disk: pictures with a ``.pts`` file beside each.
+    """300-W, as it is on disk: images with a ``.pts`` file beside each.
 
     From `300 Faces in-the-Wild Challenge
     <https://ibug.doc.ic.ac.uk/resources/300-W/>`_ (see its page for
@@ -85,7 +85,7 @@ class Face300WDataset(_LandmarkDataset):
         ├── afw, helen/trainset, lfpw/trainset      the usual training set
         └── helen/testset, lfpw/testset, ibug       the usual test set
 
-    A picture and its points have one name, ``1051618982_1.jpg`` and
+    An image and its points have one name, ``1051618982_1.jpg`` and
     ``1051618982_1.pts``; what lacks either is left out, which is logged. The
     files count pixels from 1, the records from 0, see :func:`read_pts`.
 
@@ -94,12 +94,12 @@ class Face300WDataset(_LandmarkDataset):
         folders (Sequence[str]): Folders below it to read. Defaults to the
             usual training set.
         bbox_margin (float): The box is that of the points, grown by this
-            share on every side. Defaults to 0.15.
+            fraction on every side. Defaults to 0.15.
         **kwargs: See MMEngine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If a ``.pts`` file has not 68 points, or no picture has
+        ValueError: If a ``.pts`` file has not 68 points, or no image has
             any.
     """
 

@@ -1,7 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import os
 import os.path as osp
-from collections import Counter
 from fnmatch import fnmatchcase
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
@@ -11,8 +9,8 @@ from orsa.registry import DATASETS
 from orsa.utils.face_regions import (FACE_CLASSES, FACE_PALETTE, IGNORED,
                                      LAPA_CLASSES, LAPA_PALETTE)
 from orsa.utils.image_files import IMAGE_SUFFIXES, find_images
-from .annotated_records import NamingDataset, annotated_records
-from .subset_list import read_lines
+from .annotations import AnnotatedDataset, annotated_records
+from .text_files import read_lines
 
 Classes = Union[None, str, Sequence[str]]
 Labels = Union[Sequence[Classes], Mapping[Union[int, str], Classes]]
@@ -56,7 +54,7 @@ def read_labels(labels: Labels) -> Dict[str, Any]:
     return dict(values=values, sets=tuple(sets))
 
 
-class _ParsingDataset(NamingDataset):
+class _ParsingDataset(AnnotatedDataset):
     """What mmseg's pipelines expect of a record, without needing mmseg."""
 
     METAINFO = dict(classes=LAPA_CLASSES, palette=LAPA_PALETTE)
@@ -65,30 +63,25 @@ class _ParsingDataset(NamingDataset):
                  labels: Optional[Labels] = None,
                  metainfo: Optional[dict] = None,
                  **kwargs):
-        self.mask_labels = None
-        if labels is not None:
-            self.mask_labels = read_labels(labels)
-            metainfo = dict(self._own(self.mask_labels), **(metainfo or {}))
+        self.mask_labels = None if labels is None else read_labels(labels)
+        if self.mask_labels:
+            metainfo = {**_metainfo(self.mask_labels), **(metainfo or {})}
         super().__init__(metainfo=metainfo, **kwargs)
-
-    @staticmethod
-    def _own(mask_labels: dict) -> dict:
-        return dict(
-            classes=FACE_CLASSES,
-            palette=FACE_PALETTE,
-            label_sets=mask_labels['sets'])
 
     def get_data_info(self, idx: int) -> dict:
         """A record, with what the values of its mask stand for."""
         info = super().get_data_info(idx)
+        info.update(label_map=None, reduce_zero_label=False, seg_fields=[])
         if self.mask_labels:
             info['mask_labels'] = self.mask_labels
         return info
 
-    @staticmethod
-    def _as_seg(record: dict) -> dict:
-        return dict(
-            record, label_map=None, reduce_zero_label=False, seg_fields=[])
+
+def _metainfo(mask_labels: dict) -> dict:
+    return dict(
+        classes=FACE_CLASSES,
+        palette=FACE_PALETTE,
+        label_sets=mask_labels['sets'])
 
 
 @DATASETS.register_module()
@@ -97,13 +90,13 @@ class FaceParsingDataset(_ParsingDataset):
 
     The records are those of the other dataset; a pipeline begins with
     ``LoadImageFromFile`` and ``mmseg.LoadAnnotations`` for faces on disk or
-    with ``orsa.DrawSyntheticFace`` for drawn ones, and goes on with
+    with ``orsa.DrawSyntheticFace`` for synthetic ones, and goes on with
     ``orsa.AsSegSample``.
 
     Args:
         faces (dict): Config of a dataset whose records carry
             ``seg_map_path`` (``orsa.RAFDB`` with ``with_annotations=True``,
-            ``orsa.MaskFolderDataset``) or are drawn
+            ``orsa.MaskFolderDataset``) or are synthetic
             (``orsa.SyntheticFaces``). Its own pipeline is not used.
         labels (Sequence | Mapping, optional): As of
             :class:`MaskFolderDataset`, for mixing with others. Defaults to
@@ -123,12 +116,178 @@ class FaceParsingDataset(_ParsingDataset):
         records = annotated_records(self.faces, 'seg_map_path', 'mask',
                                     'parsing/')
         if self.mask_labels is None and 'mask_labels' in records[0]:
-            self._metainfo.update(self._own(records[0]['mask_labels']))
-        return [self._as_seg(r) for r in records]
+            self._metainfo.update(_metainfo(records[0]['mask_labels']))
+        return records
 
 
 @DATASETS.register_module()
-class LaPaDataset(_ParsingDataset):
+class MaskFolderDataset(_ParsingDataset):
+    """Images and index masks of one name, with labels of any meaning.
+
+    ::
+
+        data_root
+        ├── images     a.jpg, b/c.png    any image, at any depth
+        ├── masks      a.png, b/c.png    one channel, values by pixel
+        └── train.txt  a, b/c            optional, a name a line
+
+    Data sets divide a face in their own ways: the "skin" of one holds nose and
+    lips, the "hair" of another brows. So each value of the masks stands for a
+    *set* of the classes ``orsa.utils.face_regions.FACE_CLASSES``, LaPa's
+    eleven and 'occluder'. After ``mmseg.LoadAnnotations`` and
+    ``orsa.AsSegSample`` the map of a sample holds labels that count from 0 in
+    the order of ``labels``, and 255 where they are ignored; ``label_sets``
+    says which classes each label stands for, by their indices. It is in every
+    sample (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the
+    metainfo, so that a batch may hold samples of several data sets, for a loss
+    that sums the probabilities over a set. ``orsa.RandomFaceAffine`` knows
+    which labels a flip exchanges.
+
+    Args:
+        labels (Sequence | Mapping): What each value of the masks stands for:
+            names of classes, or None for what is ignored. By place, or by
+            value: ``{0: 'background', 255: ['skin', 'nose']}``. A value that
+            is not named is an error when it is met.
+        data_root (str): Defaults to ''.
+        data_prefix (dict): The folders of images and masks. Defaults to
+            ``dict(img_path='images', seg_map_path='masks')``.
+        ann_file (str): The list of names, with or without suffix. Defaults to
+            '': every image that has a mask.
+        seg_map_suffix (str): What follows the name in that of the mask, e.g.
+            '_mask.png'. Defaults to '.png'.
+        exclude_file (str, optional): A list of names to leave out, or of
+            patterns such as ``Ann_Lee_*``; one a line. Defaults to None.
+        **kwargs: See MMEngine's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If a folder or a list is missing, or the image or
+            the mask of a listed name.
+        ValueError: If a label stands for what is no class, two images have
+            one name, or nothing is left. On loading, if a mask has a value
+            that ``labels`` does not name.
+
+    Examples:
+        >>> from orsa.datasets import MaskFolderDataset
+        >>> MaskFolderDataset(
+        ...     data_root='data/mine',
+        ...     labels=['background', ['skin', 'nose'], None])
+    """
+
+    def __init__(self,
+                 labels: Optional[Labels],
+                 data_root: str = '',
+                 data_prefix: Optional[dict] = None,
+                 ann_file: str = '',
+                 seg_map_suffix: str = '.png',
+                 exclude_file: Optional[str] = None,
+                 **kwargs):
+        self.seg_map_suffix = seg_map_suffix
+        self.exclude_file = exclude_file
+        prefix = dict(img_path='images', seg_map_path='masks')
+        super().__init__(
+            labels=labels,
+            data_root=osp.expanduser(data_root),
+            data_prefix=dict(prefix, **(data_prefix or {})),
+            ann_file=ann_file,
+            **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """One record for each name."""
+        end, folder = self.seg_map_suffix, self.data_prefix['img_path']
+        masks = {
+            osp.normpath(path[:-len(end)]): path
+            for path in self._list('seg_map_path') if path.endswith(end)
+        }
+        images = {}
+        for path in self._list('img_path'):
+            name = osp.splitext(path)[0]
+            if images.setdefault(name, path) != path:
+                raise ValueError(
+                    f"{type(self).__name__}: '{folder}' has several images of "
+                    f"the name '{name}': remove all but one")
+        names = self.list_names(images, masks)
+        messages = [f'{len(names)} faces']
+        if not self.ann_file:
+            messages += [
+                f'{len(images.keys() - masks)} images without a mask',
+                f'{len(masks.keys() - images)} masks without an image'
+            ]
+        names = self._exclude(names, messages)
+        ignored = self.mask_labels and [
+            value for value, label in self.mask_labels['values'].items()
+            if label == IGNORED
+        ]
+        if ignored:
+            messages.append(f'{len(ignored)} labels are ignored: {ignored}')
+        message = f"{type(self).__name__}: {', '.join(messages)}"
+        print_log(message, logger='current')
+        if not names:
+            raise ValueError(f"{message}. No face is left in '{folder}', see "
+                             'the folders, ann_file and exclude_file')
+        return [
+            dict(
+                name=name,
+                img_path=osp.join(folder, images[name]),
+                seg_map_path=osp.join(self.data_prefix['seg_map_path'],
+                                      masks[name])) for name in names
+        ]
+
+    def _list(self, key: str) -> List[str]:
+        folder = self.data_prefix[key]
+        if not osp.isdir(folder):
+            raise FileNotFoundError(
+                f"{type(self).__name__}: there is no folder '{folder}'. Set "
+                'data_root to the folder that holds it')
+        return find_images(folder)[0]
+
+    def list_names(self, images: dict, masks: dict) -> List[str]:
+        """The names of the samples.
+
+        Args:
+            images (dict[str, str]): Paths of images, by name.
+            masks (dict[str, str]): Paths of masks, by name.
+
+        Returns:
+            list[str]: Those in ``ann_file``, otherwise those that have both.
+
+        Raises:
+            FileNotFoundError: If a listed name has no image or no mask.
+        """
+        if not self.ann_file:
+            return [name for name in images if name in masks]
+        names = {}
+        for number, line in read_lines(self.ann_file):
+            root, suffix = osp.splitext(line)
+            name = osp.normpath(root if suffix.lower() in
+                                IMAGE_SUFFIXES else line)
+            for there, key in ((images, 'img_path'), (masks, 'seg_map_path')):
+                if name not in there:
+                    raise FileNotFoundError(
+                        f"{self.ann_file}:{number}: '{line[:100]}' has no "
+                        f"file in '{self.data_prefix[key]}'. Unpack the "
+                        'archive again, or remove the line')
+            names[name] = number
+        return list(names)
+
+    def _exclude(self, names: List[str], messages: List[str]) -> List[str]:
+        if self.exclude_file is None:
+            return names
+        path = osp.expanduser(self.exclude_file)
+        if not osp.exists(path):
+            path = osp.join(self.data_root, path)
+        listed = {line for _, line in read_lines(path)}
+        patterns = [line for line in listed if '*' in line]
+        kept = [
+            name for name in names if name not in listed and not any(
+                fnmatchcase(name, pattern) for pattern in patterns)
+        ]
+        messages.append(f'{len(names) - len(kept)} of them are left out by '
+                        f"'{path}' ({len(listed)} entries)")
+        return kept
+
+
+@DATASETS.register_module()
+class LaPaDataset(MaskFolderDataset):
     """LaPa, as it is on disk.
 
     From `A New Dataset and Boundary-Attention Semantic Segmentation for Face
@@ -155,199 +314,30 @@ class LaPaDataset(_ParsingDataset):
         ValueError: If the split is empty.
     """
 
-    def __init__(self, data_root: str, split: str = 'train', **kwargs):
-        self.split = split
-        super().__init__(data_root=osp.expanduser(data_root), **kwargs)
-
-    def load_data_list(self) -> List[dict]:
-        """One record for each image."""
-        images, labels = (
-            osp.join(self.data_root, self.split, name)
-            for name in ('images', 'labels'))
-        for folder in (images, labels):
-            if not osp.isdir(folder):
-                raise FileNotFoundError(
-                    f"LaPa: there is no folder '{folder}'. Expected "
-                    '{train,val,test}/{images,labels} under data_root; get '
-                    'it from github.com/jd-opensource/lapa-dataset')
-        present = set(os.listdir(labels))
-        records = []
-        for name in find_images(images)[0]:
-            mask = osp.splitext(name)[0] + '.png'
-            if mask not in present:
-                raise FileNotFoundError(
-                    f"LaPa: '{osp.join(images, name)}' has no mask, expected "
-                    f"'{osp.join(labels, mask)}'")
-            records.append(
-                self._as_seg(
-                    dict(
-                        img_path=osp.join(images, name),
-                        seg_map_path=osp.join(labels, mask))))
-        if not records:
-            raise ValueError(f"LaPa: no image in '{images}'")
-        return records
-
-
-@DATASETS.register_module()
-class MaskFolderDataset(_ParsingDataset):
-    """Pictures and index masks of one name, with labels of any meaning.
-
-    ::
-
-        data_root
-        ├── images     a.jpg, b/c.png    any picture, at any depth
-        ├── masks      a.png, b/c.png    one channel, values by pixel
-        └── train.txt  a, b/c            optional, a name a line
-
-    Data sets divide a face in their own ways: the "skin" of one holds nose and
-    lips, the "hair" of another brows. So each value of the masks stands for a
-    *set* of the classes ``orsa.utils.face_regions.FACE_CLASSES``, LaPa's
-    eleven and 'occluder'. After ``mmseg.LoadAnnotations`` and
-    ``orsa.AsSegSample`` the map of a sample holds labels that count from 0 in
-    the order of ``labels``, and 255 where they are ignored; ``label_sets``
-    says which classes each label stands for, by their indices. It is in every
-    sample (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the
-    metainfo, so that a batch may hold samples of several data sets, for a loss
-    that sums the probabilities over a set. ``orsa.RandomFaceAffine`` knows
-    which labels a flip exchanges.
-
-    Args:
-        labels (Sequence | Mapping): What each value of the masks stands for:
-            names of classes, or None for what is ignored. By place, or by
-            value: ``{0: 'background', 255: ['skin', 'nose']}``. A value that
-            is not named is an error when it is met.
-        data_root (str): Defaults to ''.
-        data_prefix (dict): The folders of pictures and masks. Defaults to
-            ``dict(img_path='images', seg_map_path='masks')``.
-        ann_file (str): The list of names, with or without suffix. Defaults to
-            '': every picture that has a mask.
-        seg_map_suffix (str): What follows the name in that of the mask, e.g.
-            '_mask.png'. Defaults to '.png'.
-        exclude_file (str, optional): A list of names to leave out, or of
-            patterns such as ``Ann_Lee_*``; one a line. Defaults to None.
-        **kwargs: See MMEngine's ``BaseDataset``.
-
-    Raises:
-        FileNotFoundError: If a folder or a list is missing, or the picture or
-            the mask of a listed name.
-        ValueError: If a label stands for what is no class, two pictures have
-            one name, or nothing is left. On loading, if a mask has a value
-            that ``labels`` does not name.
-
-    Examples:
-        >>> from orsa.datasets import MaskFolderDataset
-        >>> MaskFolderDataset(
-        ...     data_root='data/mine',
-        ...     labels=['background', ['skin', 'nose'], None])
-    """
-
-    METAINFO = dict(classes=FACE_CLASSES, palette=FACE_PALETTE)
-
     def __init__(self,
-                 labels: Labels,
-                 data_root: str = '',
-                 data_prefix: Optional[dict] = None,
-                 ann_file: str = '',
-                 seg_map_suffix: str = '.png',
-                 exclude_file: Optional[str] = None,
+                 data_root: str,
+                 split: str = 'train',
+                 labels: Optional[Labels] = None,
                  **kwargs):
-        self.seg_map_suffix = seg_map_suffix
-        self.exclude_file = exclude_file
-        prefix = dict(img_path='images', seg_map_path='masks')
+        self.split = split
+        prefix = dict(
+            img_path=f'{split}/images', seg_map_path=f'{split}/labels')
         super().__init__(
-            labels=labels,
-            data_root=osp.expanduser(data_root),
-            data_prefix=dict(prefix, **(data_prefix or {})),
-            ann_file=ann_file,
-            **kwargs)
+            labels=labels, data_root=data_root, data_prefix=prefix, **kwargs)
 
-    def load_data_list(self) -> List[dict]:
-        """One record for each name."""
-        images, masks = (
-            self._list(self.data_prefix[key])
-            for key in ('img_path', 'seg_map_path'))
-        end = self.seg_map_suffix
-        masks = {
-            osp.normpath(path[:-len(end)]): path
-            for path in masks if path.endswith(end)
-        }
-        stems = [osp.splitext(path)[0] for path in images]
-        twice = [stem for stem, n in Counter(stems).items() if n > 1]
-        if twice:
-            raise ValueError(
-                f"MaskFolderDataset: '{self.data_prefix['img_path']}' has "
-                f"several pictures of the name '{twice[0]}', one of "
-                f'{len(twice)} such names: remove all but one')
-        images = dict(zip(stems, images))
-        names = self._listed(images, masks)
-        said = [f'{len(names)} faces']
-        if not self.ann_file:
-            said += [
-                f'{len(images.keys() - masks)} pictures without a mask',
-                f'{len(masks.keys() - images)} masks without a picture'
-            ]
-        kept = self._not_excluded(names, said)
-        ignored = [
-            value for value, label in self.mask_labels['values'].items()
-            if label == IGNORED
-        ]
-        if ignored:
-            said.append(f'{len(ignored)} labels are ignored: {ignored}')
-        self._log(', '.join(said))
-        if not kept:
-            raise ValueError(f"MaskFolderDataset: no face is left in "
-                             f"'{self.data_root}' ({', '.join(said)})")
-        return [
-            self._as_seg(
-                dict(
-                    name=name,
-                    img_path=osp.join(self.data_prefix['img_path'],
-                                      images[name]),
-                    seg_map_path=osp.join(self.data_prefix['seg_map_path'],
-                                          masks[name]))) for name in kept
-        ]
+    def list_names(self, images: dict, masks: dict) -> List[str]:
+        """The names of all images, which have to have a mask.
 
-    def _log(self, message: str) -> None:
-        print_log(f'MaskFolderDataset: {message}', logger='current')
-
-    @staticmethod
-    def _list(folder: str) -> List[str]:
-        if not osp.isdir(folder):
+        Args:
+            images (dict[str, str]): Paths of images, by name.
+            masks (dict[str, str]): Paths of masks, by name.
+        """
+        bare = [path for name, path in images.items() if name not in masks]
+        if bare:
             raise FileNotFoundError(
-                f"MaskFolderDataset: there is no folder '{folder}'. Set "
-                'data_root, or data_prefix=dict(img_path=..., '
-                'seg_map_path=...)')
-        return find_images(folder)[0]
-
-    def _listed(self, images: dict, masks: dict) -> List[str]:
-        if not self.ann_file:
-            return [name for name in images if name in masks]
-        names = {}
-        for number, line in read_lines(self.ann_file):
-            root, suffix = osp.splitext(line)
-            name = osp.normpath(root if suffix.lower() in
-                                IMAGE_SUFFIXES else line)
-            for there, key in ((images, 'img_path'), (masks, 'seg_map_path')):
-                if name not in there:
-                    raise FileNotFoundError(
-                        f"{self.ann_file}:{number}: '{line[:100]}' has no "
-                        f"file in '{self.data_prefix[key]}'. Unpack the "
-                        'archive again, or remove the line')
-            names[name] = number
-        return list(names)
-
-    def _not_excluded(self, names: List[str], said: List[str]) -> List[str]:
-        if self.exclude_file is None:
-            return names
-        path = osp.expanduser(self.exclude_file)
-        if not osp.exists(path):
-            path = osp.join(self.data_root, path)
-        listed = {line for _, line in read_lines(path)}
-        patterns = [line for line in listed if '*' in line]
-        kept = [
-            name for name in names if name not in listed and not any(
-                fnmatchcase(name, pattern) for pattern in patterns)
-        ]
-        said.append(f"{len(names) - len(kept)} of them are left out by "
-                    f"'{path}' ({len(listed)} entries)")
-        return kept
+                f"LaPaDataset: '{bare[0]}' of "
+                f"'{self.data_prefix['img_path']}' has no mask of its name in "
+                f"'{self.data_prefix['seg_map_path']}', one of {len(bare)}. "
+                'Get the dataset again from '
+                'github.com/jd-opensource/lapa-dataset')
+        return list(images)

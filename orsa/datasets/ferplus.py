@@ -2,7 +2,7 @@
 import os.path as osp
 import re
 from collections import defaultdict
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -10,15 +10,16 @@ from mmcv.transforms import LoadImageFromFile
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import FERPLUS_CLASSES
-from .fer_dataset import FERDataset, check_inside
-from .subset_list import read_rows, whole_number
+from .fer_dataset import FERDataset
+from .images import ImageOrReason, check_inside
+from .text_files import read_columns, whole_number
 
 VOTES = (*FERPLUS_CLASSES, 'unknown', 'NF')
 SIDE = 48
 
 
 def majority(votes: Sequence[int]) -> str:
-    """The column with most votes; of equal ones the first.
+    """Choose the column with most votes; of equal ones the first.
 
     Args:
         votes (Sequence[int]): Of the ten columns :data:`VOTES`.
@@ -31,7 +32,7 @@ def majority(votes: Sequence[int]) -> str:
 
 
 def filtered(votes: Sequence[int]) -> str:
-    """The column with more than half of the votes that have company.
+    """Choose the column with more than half of the votes that have company.
 
     Single votes are taken for slips and removed first. The authors' own code
     calls this rule 'majority'.
@@ -49,7 +50,7 @@ def filtered(votes: Sequence[int]) -> str:
 
 def distribution(votes: Sequence[int], vote_rule: str,
                  classes: Sequence[str]) -> np.ndarray:
-    """The share of each class in the votes that go to one of the classes.
+    """The fraction of each class in the votes that go to one of the classes.
 
     The training target of the cross-entropy loss of `Barsoum et al. 2016
     <https://arxiv.org/abs/1608.01041>`_. As in the authors' code, the rule
@@ -65,8 +66,8 @@ def distribution(votes: Sequence[int], vote_rule: str,
     """
     if vote_rule == 'filtered':
         votes = [v if v > 1 else 0 for v in votes]
-    shares = np.array([votes[VOTES.index(c)] for c in classes], np.float32)
-    return shares / max(shares.sum(), 1)
+    votes = np.array([votes[VOTES.index(c)] for c in classes], np.float32)
+    return votes / max(votes.sum(), 1)
 
 
 def _numbers(text: str) -> np.ndarray:
@@ -127,7 +128,6 @@ class FERPlus(FERDataset):
             votes over ``classes`` (:func:`distribution`), for soft targets.
             Defaults to 'classes'.
         ann_file (str): The votes. Defaults to 'fer2013new.csv'.
-        test_mode (bool, optional): Defaults to None: False for 'train'.
         **kwargs: Other arguments of :class:`FERDataset`. The test split has
             ``duplicates_of`` the training split, unless it is given: 259 of
             its faces by the rule 'filtered' stand there too.
@@ -163,20 +163,10 @@ class FERPlus(FERDataset):
                  vote_rule: str = 'filtered',
                  targets: str = 'classes',
                  ann_file: str = 'fer2013new.csv',
-                 test_mode: Optional[bool] = None,
                  **kwargs):
-        if split not in self.SPLITS:
-            raise ValueError('FERPlus: split must be one of '
-                             f"{list(self.SPLITS)}, got '{split}'")
-        if vote_rule not in VOTE_RULES:
-            raise ValueError('FERPlus: vote_rule must be one of '
-                             f"{list(VOTE_RULES)}, got '{vote_rule}'")
-        if targets not in TARGETS:
-            raise ValueError('FERPlus: targets must be one of '
-                             f"{list(TARGETS)}, got '{targets}'")
-        self.split = split
-        self.vote_rule = vote_rule
-        self.targets = targets
+        self.vote_rule = self.check_choice('vote_rule', vote_rule,
+                                           list(VOTE_RULES))
+        self.targets = self.check_choice('targets', targets, TARGETS)
         self._pixels: Optional[np.ndarray] = None
         self._bad_pixels: Dict[int, str] = {}
         if split == 'test':
@@ -184,23 +174,22 @@ class FERPlus(FERDataset):
                 'duplicates_of',
                 dict(split='train', vote_rule=vote_rule, ann_file=ann_file))
         super().__init__(
-            ann_file=ann_file,
-            data_root=data_root,
-            test_mode=split != 'train' if test_mode is None else test_mode,
-            **kwargs)
+            ann_file=ann_file, data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Read the votes of the split, and its faces or their places."""
+        """Read the votes of the split, and its faces or their paths."""
         self.require(self.ann_file, 'the file of votes')
         records = self._read_votes()
         folder = self.SPLITS[self.split][1]
         pixels = self._find('fer2013.csv', 'fer2013/fer2013.csv')
         images = self._find(folder, f'images/{folder}', f'data/{folder}')
+        unused = ['file', 'where']
         if pixels is not None:
             self.layout = f'pixels of {osp.basename(pixels)}'
             self._read_pixels(pixels, records)
         elif images is not None:
             self.layout = f'folder of images ({folder})'
+            unused.append('row')
             for r in records:
                 check_inside(r['file'], images, r['where'])
                 r['img_path'] = osp.join(images, r['file'])
@@ -208,44 +197,25 @@ class FERPlus(FERDataset):
             self.require(
                 osp.join(self.data_root, 'fer2013.csv'), 'the file of pixels')
         self.layout += f", votes by the rule '{self.vote_rule}'"
-        kept = [r for r in records if r['expression'] in self.CLASSES]
-        self._log(f"votes are counted by the rule '{self.vote_rule}': "
-                  f'{len(kept)} of {len(records)} faces have a class')
+        faces = [r for r in records if r['expression'] in self.CLASSES]
+        self.log(f"votes are counted by the rule '{self.vote_rule}': "
+                 f'{len(faces)} of {len(records)} faces have a class')
         if pixels is None and not self.skip_unreadable:
-            self.check_present(kept, f"images of split '{self.split}'")
-        extra = ('file', 'where') if pixels else ('file', 'where', 'row')
-        return [{
-            k: v
-            for k, v in r.items() if k not in extra
-        } for r in records]
+            self.check_present(faces, f"images of split '{self.split}'")
+        for r in records:
+            for key in unused:
+                del r[key]
+        return records
 
     def _find(self, *names: str) -> Optional[str]:
         paths = (osp.join(self.data_root, name) for name in names)
-        return next((path for path in paths if osp.exists(path)), None)
-
-    @staticmethod
-    def _rows(path: str,
-              columns: Sequence[str]) -> Iterator[Tuple[int, List[str]]]:
-        """The values of ``columns`` of every row, with the row's number."""
-        rows = read_rows(path)
-        number, header = next(rows, (1, []))
-        if not set(columns) <= set(header):
-            raise ValueError(f'{path}:{number}: expected the columns '
-                             f'{list(columns)}, found {str(header)[:500]}')
-        places = [header.index(name) for name in columns]
-        for number, row in rows:
-            if len(row) != len(header):
-                raise ValueError(f'{path}:{number}: expected {len(header)} '
-                                 f'columns, got {len(row)}')
-            yield number, [row[i] for i in places]
+        return next(filter(osp.exists, paths), None)
 
     def _read_votes(self) -> List[dict]:
         rule = VOTE_RULES[self.vote_rule]
         usages = [usage for usage, _ in self.SPLITS.values()]
-        # the file has a space in the name of this column
-        columns = ('Usage', 'Image name', *VOTES)
         records, rows_of = [], defaultdict(list)
-        rows = self._rows(self.ann_file, columns)
+        rows = read_columns(self.ann_file, ('Usage', 'Image name', *VOTES))
         for row, (number, (usage, file, *votes)) in enumerate(rows):
             where = f'{self.ann_file}:{number}'
             counts = [whole_number(v) for v in votes]
@@ -270,23 +240,20 @@ class FERPlus(FERDataset):
                 record['gt_score'] = distribution(counts, self.vote_rule,
                                                   self.CLASSES)
             records.append(record)
-        self._report_repeated(rows_of)
-        return records
-
-    def _report_repeated(self, rows_of: Dict[str, List[int]]) -> None:
         repeated = [
             f'{name} {rows}' for name, rows in rows_of.items() if len(rows) > 1
         ]
         if repeated:
-            self._log(f"names on several rows of '{self.ann_file}': "
-                      f"{', '.join(repeated)[:500]}. Each row is a sample, "
-                      'the later ones as NAME_row_ROW')
+            self.log(f"names on several rows of '{self.ann_file}': "
+                     f"{', '.join(repeated)[:500]}. Each row is a sample, "
+                     'the later ones as NAME_row_ROW')
+        return records
 
     def _read_pixels(self, path: str, records: List[dict]) -> None:
         faces = np.zeros((len(records), SIDE, SIDE), np.uint8)
         places = {r['row']: i for i, r in enumerate(records)}
         usage, count = self.SPLITS[self.split][0], 0
-        rows = self._rows(path, ('pixels', 'Usage'))
+        rows = read_columns(path, ('pixels', 'Usage'))
         for row, (number, (pixels, used)) in enumerate(rows):
             count += used == usage
             if (row in places) != (used == usage):
@@ -319,9 +286,15 @@ class FERPlus(FERDataset):
             if not isinstance(t, LoadImageFromFile)
         ]
 
-    def read_image(self,
-                   info: dict) -> Tuple[Optional[np.ndarray], Optional[str]]:
-        """Read the image of a record from the file or the pixels."""
+    def read_image(self, info: dict) -> ImageOrReason:
+        """Read the image of a record from the file or the pixels.
+
+        Args:
+            info (dict): A record.
+
+        Returns:
+            tuple: As of :func:`orsa.datasets.images.read_image`.
+        """
         if self._pixels is None:
             return super().read_image(info)
         if info['row'] in self._bad_pixels:
@@ -329,10 +302,14 @@ class FERPlus(FERDataset):
         return cv2.cvtColor(self._pixels[info['row']],
                             cv2.COLOR_GRAY2BGR), None
 
-    def picture_bytes(self, info: dict) -> bytes:
-        """The content of the file, or the pixels of the csv layout."""
+    def image_bytes(self, info: dict) -> bytes:
+        """The content of the file, or the pixels of the csv layout.
+
+        Args:
+            info (dict): A record.
+        """
         if self._pixels is None:
-            return super().picture_bytes(info)
+            return super().image_bytes(info)
         return self._pixels[info['row']].tobytes()
 
     def get_data_info(self, idx: int) -> dict:
@@ -344,13 +321,19 @@ class FERPlus(FERDataset):
         return info
 
     def sample_name(self, entry: str) -> str:
-        """Read RAN's '1_fer0034656.png' and '0/fer0032226.jpg' too."""
+        """Read RAN's '1_fer0034656.png' and '0/fer0032226.jpg' too.
+
+        Args:
+            entry (str): A path or name.
+
+        Returns:
+            str: The name of the sample.
+        """
         return re.sub(r'^\d_(?=fer)', '',
                       super().sample_name(osp.basename(entry)))
 
     def extra_repr(self) -> List[str]:
         """The extra repr information of the dataset."""
         return super().extra_repr() + [
-            f'Split: \t{self.split}', f'Vote rule: \t{self.vote_rule}',
-            f'Targets: \t{self.targets}'
+            f'Vote rule: \t{self.vote_rule}', f'Targets: \t{self.targets}'
         ]

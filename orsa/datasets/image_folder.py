@@ -2,13 +2,14 @@
 import os
 import os.path as osp
 from collections import Counter
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 from orsa.registry import DATASETS
 from orsa.utils.classes import CONVENTIONS, RAFDB_CLASSES, expression_of
 from orsa.utils.image_files import find_images
-from .parted_dataset import PartedDataset
-from .subset_list import whole_number
+from .fer_dataset import FERDataset
+from .splits import SplitDataset
+from .text_files import whole_number
 
 
 def find_classes(root: str,
@@ -76,26 +77,28 @@ def _meaning(name: str) -> str:
     return expression_of(name) or name.strip().casefold()
 
 
-def list_class_folders(
-        root: str, classes: Dict[str,
-                                 str]) -> Tuple[List[dict], Dict[str, int]]:
+def list_class_folders(dataset: FERDataset, root: str,
+                       classes: Dict[str, str]) -> List[dict]:
     """List the images in folders of classes, at any depth.
 
+    What is skipped is logged by kind, and stored in the dataset's
+    ``passed_over``.
+
     Args:
+        dataset (FERDataset): The dataset that lists them.
         root (str): The folder of the classes' folders.
         classes (dict[str, str]): As of :func:`find_classes`.
 
     Returns:
-        tuple: Records with ``img_path``, ``name`` ('happiness/0001', with its
-        suffix where two files differ in nothing else), ``expression`` and,
-        where the file is not in the class's own folder, ``person``, the
-        folder there that it is in; by folder and name. And the number of
-        files passed over, by kind.
+        list[dict]: Records with ``img_path``, ``name`` ('happiness/0001',
+        with its suffix where two files differ in nothing else),
+        ``expression`` and, where the file is not in the class's own folder,
+        ``person``, the folder there that it is in; by folder and name.
     """
-    records, passed_over = [], Counter()
+    records, skipped = [], Counter()
     for folder, expression in classes.items():
-        files, passed = find_images(osp.join(root, folder))
-        passed_over.update(passed)
+        files, kinds = find_images(osp.join(root, folder))
+        skipped.update(kinds)
         stems = Counter(osp.splitext(file)[0] for file in files)
         for file in files:
             stem = osp.splitext(file)[0]
@@ -109,16 +112,20 @@ def list_class_folders(
                     **(dict(person=person) if below else {})))
     beside = sum(osp.isfile(osp.join(root, f)) for f in os.listdir(root))
     if beside:
-        passed_over['files beside the folders'] = beside
-    return records, dict(passed_over)
+        skipped['files beside the folders'] = beside
+    dataset.passed_over = dict(skipped)
+    if skipped:
+        dataset.log('skipped: ' + ', '.join(f'{n} {kind}'
+                                            for kind, n in skipped.items()))
+    return records
 
 
 @DATASETS.register_module()
-class ImageFolder(PartedDataset):
+class ImageFolder(SplitDataset):
     """Images in a folder for each class, at any depth.
 
     The folders are named by class, in any case ('happiness', 'Happy'); what
-    lies deeper is a person's: ::
+    lies deeper is a subject's: ::
 
         data_root
         └── data_prefix         e.g. train
@@ -141,8 +148,8 @@ class ImageFolder(PartedDataset):
     is left out, which is logged and counted in ``num_dropped``.
 
     ``val_split`` and ``num_folds`` divide the data as of
-    :class:`orsa.datasets.RAFDB`; nobody is in two parts, as far as folders
-    name persons.
+    :class:`orsa.datasets.RAFDB`; nobody is in two splits, as far as folders
+    name subjects.
 
     Args:
         data_root (str): Defaults to ''.
@@ -154,17 +161,9 @@ class ImageFolder(PartedDataset):
             Defaults to None.
         split (str): 'train', or 'val', what ``val_split`` or ``fold`` holds
             out. Defaults to 'train'.
-        val_split (float): The share that 'val' holds and 'train' lacks, in
-            [0, 1). Defaults to 0: there is no 'val'.
-        val_seed (int): Another seed, another share, other folds. Defaults to
-            0.
-        num_folds (int): Into how many folds the data are divided; not
-            together with ``val_split``. Defaults to 0, none.
-        fold (int, optional): The fold that 'train' lacks and that 'val' is.
-            Defaults to None: 'train' is everything.
-        test_mode (bool, optional): Defaults to None: True for 'val'.
-        **kwargs: Other arguments of :class:`FERDataset`. ``classes`` are by
-            default RAF-DB's seven.
+        **kwargs: ``val_split``, ``val_seed``, ``num_folds`` and ``fold`` of
+            :class:`SplitDataset`, and arguments of :class:`FERDataset`.
+            ``classes`` are by default RAF-DB's seven.
 
     Raises:
         FileNotFoundError: If there are no such folders.
@@ -188,25 +187,13 @@ class ImageFolder(PartedDataset):
                  data_prefix: str = '',
                  convention: Optional[str] = None,
                  split: str = 'train',
-                 val_split: float = 0.,
-                 test_mode: Optional[bool] = None,
                  **kwargs):
-        if convention is not None and convention not in CONVENTIONS:
-            raise ValueError(
-                f'{type(self).__name__}: convention must be one of '
-                f"{list(CONVENTIONS)}, got '{convention}'")
-        if split not in ('train', 'val') or (split == 'val' and not val_split
-                                             and not kwargs.get('num_folds')):
-            raise ValueError(
-                f"{type(self).__name__}: split must be 'train', or 'val' with "
-                f"val_split > 0 or num_folds and fold, got '{split}'")
-        self.convention = convention
+        self.convention = self.check_choice('convention', convention,
+                                            [None, *CONVENTIONS])
         super().__init__(
             data_root=data_root,
             data_prefix=data_prefix,
             split=split,
-            val_split=val_split,
-            test_mode=split == 'val' if test_mode is None else test_mode,
             **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -214,10 +201,8 @@ class ImageFolder(PartedDataset):
         root = self.img_prefix
         self.require(root, "the folder of the classes' folders")
         classes = find_classes(root, self.convention, self.CLASSES)
-        records, passed_over = list_class_folders(root, classes)
-        self.report_passed_over(passed_over)
-        self.layout = ('folders by index of ' +
-                       self.convention if self.convention
-                       and any(f.isdigit()
-                               for f in classes) else 'folders by name')
+        records = list_class_folders(self, root, classes)
+        by_index = self.convention and any(f.isdigit() for f in classes)
+        self.layout = (f'folders by index of {self.convention}'
+                       if by_index else 'folders by name')
         return self.divide(records, [r.get('person') for r in records])

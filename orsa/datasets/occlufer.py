@@ -36,7 +36,6 @@ class OccluFER(ImageFolder):
         split (str): 'train', 'val' or 'rafdb_occlu'. Defaults to 'train'.
         convention (str, optional): For folders named by index, see
             :class:`ImageFolder`. Defaults to None.
-        test_mode (bool, optional): Defaults to None: False for 'train'.
         **kwargs: Other arguments of :class:`FERDataset`.
 
     Raises:
@@ -59,9 +58,7 @@ class OccluFER(ImageFolder):
                  convention: Optional[str] = None,
                  test_mode: Optional[bool] = None,
                  **kwargs):
-        if split not in self.SPLITS:
-            raise ValueError(f'OccluFER: split must be one of '
-                             f"{list(self.SPLITS)}, got '{split}'")
+        self.check_choice('split', split, self.SPLITS)
         super().__init__(
             data_root=data_root,
             data_prefix=self.SPLITS[split],

@@ -18,17 +18,21 @@ from orsa.utils.image_files import image_fault
 
 BACKEND = 'orsa_lmdb'
 FORMAT = 1
-# what the file says of itself; no path begins with a zero byte
+# the record about the file itself; no path begins with a zero byte
 ABOUT = b'\0orsa'
-REMEDY = ('Pack the images again: python tools/dataset_converters/'
-          'pack_images.py CONFIG --out')
+HINT = ('Pack the images again: python tools/dataset_converters/'
+        'pack_images.py CONFIG --out')
 
 # LMDB wants a file to be opened once in a process: (process, environment)
 _opened: Dict[str, Tuple[int, object]] = {}
 
 
 def import_lmdb():
-    """The library, or an error that says how to get it."""
+    """Import lmdb, which is optional.
+
+    Raises:
+        ImportError: With a hint, if it is not installed.
+    """
     try:
         import lmdb
     except ImportError as error:
@@ -38,7 +42,7 @@ def import_lmdb():
 
 
 def file_key(path: str, root: str) -> Optional[str]:
-    """What a file is called in a pack: its path below the root.
+    """The key of a file in a pack: its path below the root.
 
     Args:
         path (str): Of the file.
@@ -55,14 +59,13 @@ def file_key(path: str, root: str) -> Optional[str]:
 def _environment(path: str):
     """The file opened for reading, by this process and only once."""
     process, environment = _opened.get(path, (None, None))
-    if process == os.getpid():
-        return environment
-    if environment is not None:
-        # inherited through a fork: the parent keeps its own
-        environment.close()
-        del _opened[path]
-    environment = _open(path)
-    _opened[path] = os.getpid(), environment
+    if process != os.getpid():
+        if environment is not None:
+            # inherited through a fork: the parent keeps its own
+            environment.close()
+            del _opened[path]
+        environment = _open(path)
+        _opened[path] = os.getpid(), environment
     return environment
 
 
@@ -70,26 +73,23 @@ def _open(path: str):
     lmdb = import_lmdb()
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no file of packed images '{path}'. "
-                                f'{REMEDY} {path}')
+                                f'{HINT} {path}')
     try:
         environment = lmdb.open(
             path, subdir=False, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise ValueError(f"'{path}' cannot be opened as packed images "
-                         f'({error}). {REMEDY} {path}') from error
+                         f'({error}). {HINT} {path}') from error
     problem = _problem(environment, osp.getsize(path))
     if problem:
         environment.close()
-        raise ValueError(f"'{path}' {problem}. {REMEDY} {path}")
+        raise ValueError(f"'{path}' {problem}. {HINT} {path}")
     return environment
 
 
 def _problem(environment, size: int) -> Optional[str]:
-    """What is wrong with a file, as far as can be seen from its header.
-
-    LMDB maps the file and trusts it: of one that is cut off, a page that is
-    not there would end the process.
-    """
+    # LMDB maps the file and trusts it: of one that is cut off, a page that is
+    # not there would end the process
     pages = environment.info()['last_pgno'] + 1
     needed = pages * environment.stat()['psize']
     if size < needed:
@@ -148,40 +148,57 @@ class PackedFiles(BaseStorageBackend):
     def get(self, filepath: str) -> bytes:
         """The content of a file.
 
+        Args:
+            filepath (str): Where it is, or was, on the disk.
+
         Raises:
             FileNotFoundError: If it is not here.
-            OSError: If it is a picture that no decoder should be given, see
+            OSError: If it is an image that no decoder should be given, see
                 :func:`orsa.utils.image_files.image_fault`.
         """
-        content = self.find(filepath)
-        if content is None:
-            raise FileNotFoundError(self._lacks(filepath))
+        content = self.check(filepath)
         fault = image_fault(content)
         if fault:
             raise OSError(f"'{filepath}' in '{self.db_path}' is not read: "
                           f'{fault}. Restore it from the original archive. '
-                          f'{REMEDY} {self.db_path}')
+                          f'{HINT} {self.db_path}')
         return content
 
-    def check(self, filepath: str) -> None:
-        """Raise the same error as :meth:`get` if a file is not here."""
-        if not self.exists(filepath):
-            raise FileNotFoundError(self._lacks(filepath))
+    def check(self, filepath: str) -> bytes:
+        """The content of a file as it is, whatever it is.
 
-    def _lacks(self, filepath: str) -> str:
-        key = file_key(str(filepath), self.root)
-        where = (f"it is not below root='{self.root}'" if key is None else
-                 f"no '{key}' is in it, relative to root='{self.root}'")
-        return (f"'{self.db_path}' does not hold '{filepath}': {where}. "
-                f'{REMEDY} {self.db_path}, or leave out pack to read the '
-                'files themselves')
+        Args:
+            filepath (str): Where it is, or was, on the disk.
+
+        Raises:
+            FileNotFoundError: If it is not here.
+        """
+        content = self.find(filepath)
+        if content is None:
+            key = file_key(str(filepath), self.root)
+            where = (f"it is not below root='{self.root}'" if key is None else
+                     f"no '{key}' is in it, relative to root='{self.root}'")
+            raise FileNotFoundError(
+                f"'{self.db_path}' does not hold '{filepath}': {where}. "
+                f'{HINT} {self.db_path}, or leave out pack to read the files '
+                'themselves')
+        return content
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
-        """The content of a file, as text."""
+        """The content of a file, as text.
+
+        Args:
+            filepath (str): Where it is, or was, on the disk.
+            encoding (str): Defaults to 'utf-8'.
+        """
         return self.get(filepath).decode(encoding)
 
     def exists(self, filepath: str) -> bool:
-        """Whether a file is here."""
+        """Whether a file is here.
+
+        Args:
+            filepath (str): Where it is, or was, on the disk.
+        """
         return self.find(filepath) is not None
 
     def count(self) -> int:

@@ -17,15 +17,13 @@ import numpy as np
 
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.face_regions import LAPA_CLASSES
-from .annotated_records import check_points
-from .fer_dataset import read_image
+from .annotations import check_points
+from .images import read_image
 
 ANNOTATIONS = Path(__file__).parents[1] / (
     'zoo/press_faces/annotations.json.gz')
 SOURCE = 'https://github.com/muxspace/facial_expressions'
 SIZE = 128
-# of the unpacked annotations: twenty times what those that ship have
-_MAX_BYTES = 1 << 27
 KEYS = ('name', 'source', 'expression', 'affine', 'landmarks68', 'parsing_rle')
 
 
@@ -51,10 +49,7 @@ def load_annotations(path: Optional[str] = None) -> List[dict]:
         raise FileNotFoundError(f"there are no annotations at '{path}'")
     try:
         with gzip.open(path) as f:
-            content = f.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError(f'it unpacks to more than {_MAX_BYTES} bytes')
-        faces = json.loads(content.decode())
+            faces = json.loads(f.read().decode())
     except (EOFError, OSError, ValueError, zlib.error,
             RecursionError) as error:
         raise ValueError(f"'{path}' is no gzipped JSON, or is cut off: "
@@ -62,33 +57,30 @@ def load_annotations(path: Optional[str] = None) -> List[dict]:
     if not isinstance(faces, list) or not faces:
         raise ValueError(f"'{path}' should hold a list of faces")
     for i, face in enumerate(faces):
-        _check_face(face, f"'{path}': face {i}")
+        try:
+            _check_face(face)
+        except (AttributeError, KeyError, TypeError, ValueError,
+                OverflowError) as error:
+            raise ValueError(f"'{path}': face {i} is damaged: "
+                             f'{str(error)[:200]}') from error
     return faces
 
 
-def _check_face(face: dict, where: str) -> None:
-    if not isinstance(face, dict):
-        raise ValueError(f'{where} is no object, but {str(face)[:100]}')
-    lacking = [key for key in KEYS if key not in face]
-    if lacking:
-        raise ValueError(f'{where} has no {lacking}')
-    name, source = str(face['name']), str(face['source'])
+def _check_face(face: dict) -> None:
+    name, source, expression, affine, points, runs = (face[k] for k in KEYS)
     # they become paths: nothing may lead out of the folder
-    if not re.fullmatch('(train|test)_[0-9]+', name) or osp.basename(
-            source) != source or source in ('', '.', '..') or '\0' in source:
-        raise ValueError(f"{where} has a bad name '{name[:100]}' or source "
-                         f"'{source[:100]}'")
-    if face['expression'] not in RAFDB_CLASSES:
-        raise ValueError(f'{where} is of the unknown expression '
-                         f"'{str(face['expression'])[:100]}'")
-    check_points(face['landmarks68'], where)
-    try:
-        affine = np.array(face['affine'], np.float64)
-        if affine.shape != (2, 3) or not np.isfinite(affine).all():
-            raise ValueError(f'affine is {face["affine"]}'[:100])
-        decode_mask(face['parsing_rle'])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f'{where} is damaged: {str(error)[:200]}') from error
+    if not re.fullmatch('(train|test)_[0-9]+', name):
+        raise ValueError(f"bad name '{name[:100]}'")
+    if osp.basename(source) != source or source in ('', '.',
+                                                    '..') or ('\0' in source):
+        raise ValueError(f"bad source '{source[:100]}'")
+    if expression not in RAFDB_CLASSES:
+        raise ValueError(f"unknown expression '{str(expression)[:100]}'")
+    affine = np.array(affine, np.float64)
+    if affine.shape != (2, 3) or not np.isfinite(affine).all():
+        raise ValueError(f'affine is {affine}')
+    check_points(points, 'landmarks68')
+    decode_mask(runs)
 
 
 def decode_mask(runs: Sequence, size: int = SIZE) -> np.ndarray:
@@ -138,9 +130,13 @@ def align(image: np.ndarray, affine: Sequence, size: int = SIZE) -> np.ndarray:
 
 
 def identity_of(source: str) -> str:
-    """The person in a press photograph, ``First_Last_0001.jpg``.
+    """The subject of a press photograph, ``First_Last_0001.jpg``.
 
-    A picture that is not named so has a person of its own.
+    Args:
+        source (str): Name of the file.
+
+    Returns:
+        str: The subject; one of its own where a file is not named so.
     """
     match = re.fullmatch(r'(.+)_\d{4}\.\w+', source)
     return match.group(1) if match else source
@@ -195,13 +191,17 @@ def rebuild(clone: str,
 
     images = osp.join(clone, 'images')
     images = images if osp.isdir(images) else clone
-    missing = _missing(faces, images)
-    if missing and not skip_missing:
-        raise FileNotFoundError(_describe(missing, len(faces), images))
-    lost = set(missing)
-    faces = [face for face in faces if face['source'] not in lost]
-    if not faces:
-        raise FileNotFoundError(_describe(missing, len(lost), images))
+    missing = [
+        face['source'] for face in faces
+        if read_image(osp.join(images, face['source']))[0] is None
+    ]
+    faces, total = [f for f in faces if f['source'] not in missing], len(faces)
+    if missing and not (skip_missing and faces):
+        raise FileNotFoundError(
+            f'{len(missing)} of {total} source images are missing from '
+            f"'{images}' or unreadable: {', '.join(missing[:10])}" + ', ...' *
+            (len(missing) > 10) +
+            f'. Clone {SOURCE} again, or skip them with --skip-missing')
 
     os.makedirs(osp.dirname(out), exist_ok=True)
     partial = tempfile.mkdtemp(prefix='.press_faces_', dir=osp.dirname(out))
@@ -213,23 +213,6 @@ def rebuild(clone: str,
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return dict(written=[face['name'] for face in faces], missing=missing)
-
-
-def _missing(faces: List[dict], images: str) -> List[str]:
-    return [
-        face['source'] for face in faces
-        if read_image(osp.join(images, face['source']))[0] is None
-    ]
-
-
-def _describe(missing: List[str], total: int, images: str) -> str:
-    named = ', '.join(missing[:10])
-    more = len(missing) - 10
-    if more > 0:
-        named += f' and {more} more'
-    return (f"{len(missing)} of {total} source images are missing from "
-            f"'{images}' or unreadable: {named}. Clone {SOURCE} again, or "
-            'skip them with --skip-missing')
 
 
 def _write(faces: List[dict], images: str, out: str) -> None:

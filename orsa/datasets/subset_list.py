@@ -16,86 +16,14 @@ a format of its own:
 Beside some of them is a file of labels alone, one a line, below a header of
 two counts such as ``1247 7``.
 """
-import csv
+import logging
 import os.path as osp
 import re
-from typing import Iterator, List, Optional, Tuple
+from collections import Counter
+from typing import Callable, List, Optional, Sequence, Tuple
 
-from orsa.utils.image_files import find_images, open_ordinary
-
-
-def read_lines(path: str) -> List[Tuple[int, str]]:
-    """Read the non-blank lines of a text file with their numbers, from 1.
-
-    Raises:
-        OSError: If it is no ordinary file, or cannot be opened.
-        ValueError: If it is not in UTF-8.
-    """
-    # utf-8-sig drops the mark that Windows editors put first
-    try:
-        with open_ordinary(path, encoding='utf-8-sig') as f:
-            lines = [(i, line.strip()) for i, line in enumerate(f, 1)]
-    except UnicodeDecodeError as error:
-        raise _no_text(path, error) from error
-    return [(i, line) for i, line in lines if line]
-
-
-def read_classes(path: str) -> List[str]:
-    """Read the names of classes, one a line, in the order of the labels.
-
-    Args:
-        path (str): The file; ``~`` is expanded.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    path = osp.expanduser(path)
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f"classes='{path}' is no file of names. Give a list of names, or "
-            'a file with one a line')
-    return [line for _, line in read_lines(path)]
-
-
-def _no_text(path: str, error: UnicodeDecodeError) -> ValueError:
-    return ValueError(f"'{path}' is no text in UTF-8 ({error.reason} at byte "
-                      f'{error.start}): save it as UTF-8')
-
-
-def read_rows(path: str) -> Iterator[Tuple[int, List[str]]]:
-    """Read the rows of a csv file, without blank lines.
-
-    Args:
-        path (str): The file, in UTF-8.
-
-    Yields:
-        tuple[int, list[str]]: The number of the row's last line, from 1, and
-        its fields without blanks around them.
-
-    Raises:
-        OSError: If it is no ordinary file, or cannot be opened.
-        ValueError: If it is not in UTF-8, or no csv.
-    """
-    with open_ordinary(path, newline='', encoding='utf-8-sig') as f:
-        reader = csv.reader(f)
-        try:
-            for row in reader:
-                if row:
-                    yield reader.line_num, [field.strip() for field in row]
-        except UnicodeDecodeError as error:
-            raise _no_text(path, error) from error
-        except csv.Error as error:
-            raise ValueError(
-                f'{path}:{reader.line_num}: this is no csv ({error}), or a '
-                'quotation mark is not closed') from error
-
-
-def whole_number(text: str) -> Optional[int]:
-    """The number that a text of ASCII digits is, otherwise None.
-
-    ``str.isdigit`` holds of more than ``int`` takes.
-    """
-    return int(text) if re.fullmatch('[0-9]{1,18}', text) else None
+from orsa.utils.image_files import find_images
+from .text_files import read_lines, whole_number
 
 
 def read_subset(path: str) -> List[Tuple[int, str]]:
@@ -105,8 +33,8 @@ def read_subset(path: str) -> List[Tuple[int, str]]:
         path (str): A text file, or a folder of images, whose names are taken.
 
     Returns:
-        list[tuple[int, str]]: The number of the line, from 1, and what it
-        says, without comments and header.
+        list[tuple[int, str]]: The number of each line, from 1, and the line,
+        without comments and header.
 
     Raises:
         ValueError: If it is a file of labels alone, or holds nothing.
@@ -131,12 +59,97 @@ def read_subset(path: str) -> List[Tuple[int, str]]:
 
 
 def listed_label(line: str) -> Optional[int]:
-    """The index of the class in a line of RAN's lists, None if it has none.
+    """The index of the class in a line of RAN's lists.
 
-    It is the folder or the prefix of the name, otherwise the second column.
+    Args:
+        line (str): A line of a list.
+
+    Returns:
+        int | None: The folder or the prefix of the name, otherwise the second
+        column; None if there is neither.
     """
     entry, *columns = line.split()
     prefix = re.findall(r'(?:^|/)([0-9])(?:/|_(?=fer))', entry)
     if prefix:
         return int(prefix[-1])
     return whole_number(columns[0]) if columns else None
+
+
+def select_samples(dataset, records: List[dict]) -> List[dict]:
+    """Select the samples that a dataset's ``subset_file`` lists.
+
+    How many lines select a sample, and why others do not, is logged; so is a
+    warning if the labels of a list of RAN's are not the dataset's.
+
+    Args:
+        dataset (FERDataset): The dataset.
+        records (list[dict]): Its samples, each with ``name`` and
+            ``expression``.
+
+    Returns:
+        list[dict]: Those that are listed, in the order of ``records``.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If a line selects no sample.
+    """
+    path = osp.expanduser(dataset.subset_file)
+    if not osp.exists(path):
+        path = osp.join(dataset.data_root, path)
+    if not osp.exists(path):
+        raise FileNotFoundError(
+            f"{type(dataset).__name__}: subset_file '{dataset.subset_file}' "
+            f"is neither a file nor one under data_root='{dataset.data_root}'")
+    lines = read_subset(path)
+    places = _find_lines(path, lines, records, dataset.look_up)
+    if dataset.LISTS_NAME_CLASSES:
+        _compare_labels(dataset, path, lines, [records[i] for i in places])
+    selected = [records[i] for i in sorted(set(places))]
+    dropped = Counter(r['expression'] for r in selected
+                      if r['expression'] not in dataset.CLASSES)
+    without = [
+        f"{n} of '{name}', which is none of the classes"
+        for name, n in dropped.items()
+    ]
+    if len(lines) > len(selected):
+        without.append(f'{len(lines) - len(selected)} repeated')
+    dataset.log(f"{len(lines)} lines of '{path}' select "
+                f'{len(selected) - sum(dropped.values())} samples' +
+                (f"; without one are {', '.join(without)}" if without else ''))
+    return selected
+
+
+def _find_lines(path: str, lines: Sequence[Tuple[int, str]],
+                records: Sequence[dict], look_up: Callable) -> List[int]:
+    """The place of the sample of each line: by name, or all by index."""
+    index = {record['name']: i for i, record in enumerate(records)}
+    found = [look_up(line, index) for _, line in lines]
+    numbers = [whole_number(line) for _, line in lines]
+    if None in found and None not in numbers:
+        found = numbers
+    for (number, line), i in zip(lines, found):
+        if i is None or i >= len(records):
+            raise ValueError(
+                f"{path}:{number}: '{line[:100]}' is not among the "
+                f'{len(records)} samples of this dataset. Expected a name '
+                f"such as '{records[0]['name']}', or an index in every line")
+    return found
+
+
+def _compare_labels(dataset, path: str, lines: Sequence[Tuple[int, str]],
+                    records: Sequence[dict]) -> None:
+    names = dict(enumerate(dataset.METAINFO['classes']))
+    other = [
+        (number, line, r['expression'])
+        for (number, line), r in zip(lines, records)
+        if listed_label(line) is not None and r['expression'] in
+        dataset.CLASSES and names.get(listed_label(line)) != r['expression']
+    ]
+    if other:
+        number, line, expression = other[0]
+        dataset.log(
+            f'{len(other)} of {len(lines)} lines of the list name another '
+            'class than this dataset, whose labels are used. The first: '
+            f"{path}:{number}: '{line[:100]}' is {expression} here (the "
+            f"list's indices are read as {list(names.values())})",
+            logging.WARNING)

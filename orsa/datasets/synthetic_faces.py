@@ -6,14 +6,12 @@ import numpy as np
 from orsa.registry import DATASETS
 from .drawing import EXPRESSIONS, OCCLUDERS
 from .fer_dataset import FERDataset
-
-# each split has a stream of seeds of its own
-_SPLITS = ('train', 'val', 'test')
+from .transforms.occlusion import check_occluders
 
 
 @DATASETS.register_module()
 class SyntheticFaces(FERDataset):
-    """Faces drawn by the program itself, with landmarks and masks.
+    """Synthetic faces with landmarks and masks.
 
     Nothing is read from disk: the records hold seeds, and
     :class:`DrawSyntheticFace`, the first transform of the pipeline, draws
@@ -32,8 +30,8 @@ class SyntheticFaces(FERDataset):
         class_probs (Sequence[float], optional): Probability of each class,
             in the order of ``classes``. Defaults to None: every block of as
             many samples as there are classes has each class once.
-        occlude_prob (float): Probability that something hides a part of the
-            face. Defaults to 0.
+        occlude_prob (float): Probability that a part of the face is
+            occluded. Defaults to 0.
         occluders (Sequence[str]): Kinds of occluders to draw. Defaults to
             all: 'sunglasses', 'mask', 'scarf', 'hand', 'block', 'object'.
         intensity (tuple[float, float]): Range of the strength of the
@@ -41,7 +39,6 @@ class SyntheticFaces(FERDataset):
         grey_prob (float): Probability of a grey photograph. Defaults to 0.6.
         degrade (bool): Whether to blur, add grain and compress as press
             photographs do. Defaults to True.
-        test_mode (bool, optional): Defaults to None: False for 'train'.
         **kwargs: Other arguments of :class:`FERDataset`, such as ``classes``
             (their order, or some of them alone).
 
@@ -58,6 +55,7 @@ class SyntheticFaces(FERDataset):
     """
 
     ANY_CLASSES = False
+    SPLITS = ('train', 'val', 'test')
 
     def __init__(self,
                  num_samples: int = 1000,
@@ -70,20 +68,12 @@ class SyntheticFaces(FERDataset):
                  intensity: Sequence[float] = (.55, 1.),
                  grey_prob: float = .6,
                  degrade: bool = True,
-                 test_mode: Optional[bool] = None,
                  **kwargs):
-        if split not in _SPLITS:
-            raise ValueError(f'SyntheticFaces: split must be one of {_SPLITS},'
-                             f" got '{split}'")
-        unknown = sorted(set(occluders) - set(OCCLUDERS))
-        if unknown or not occluders:
-            raise ValueError(f'SyntheticFaces: unknown occluders {unknown}, '
-                             f'expected some of {list(OCCLUDERS)}')
+        check_occluders(occluders, OCCLUDERS)
         if num_samples < 1:
             raise ValueError('SyntheticFaces: num_samples must be positive, '
                              f'got {num_samples}')
         self.num_samples = num_samples
-        self.split = split
         self.face_seed = kwargs.get('seed') if face_seed is None else face_seed
         self.face_seed = self.face_seed or 0
         self.class_probs = class_probs
@@ -94,9 +84,7 @@ class SyntheticFaces(FERDataset):
             intensity=tuple(intensity),
             grey_prob=grey_prob,
             degrade=degrade)
-        super().__init__(
-            test_mode=split != 'train' if test_mode is None else test_mode,
-            **kwargs)
+        super().__init__(split=split, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Choose expressions and seeds; nothing is drawn yet."""
@@ -105,7 +93,8 @@ class SyntheticFaces(FERDataset):
         if cannot:
             raise ValueError(f'SyntheticFaces: cannot draw {cannot}, expected '
                              f'some of {list(EXPRESSIONS)}')
-        key = self.face_seed, _SPLITS.index(self.split)
+        # each split has a stream of seeds of its own
+        key = self.face_seed, self.SPLITS.index(self.split)
         return [
             dict(
                 name=f'{self.split}_{i:06d}',

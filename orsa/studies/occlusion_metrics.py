@@ -4,7 +4,7 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from orsa.datasets.drawing.occluders import COMMON_SHARES, SHARES
+from orsa.datasets.drawing.occluders import COMMON_FRACTIONS, FRACTIONS
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import CLEAN
 from orsa.evaluation.statistics import accuracy_interval
@@ -22,7 +22,7 @@ def group_of(kind: str) -> str:
     Args:
         kind (str): One of ``orsa.datasets.OccludeFace.KINDS``.
     """
-    return COMMON if SHARES[kind] == COMMON_SHARES else WORN
+    return COMMON if FRACTIONS[kind] == COMMON_FRACTIONS else WORN
 
 
 def face_metrics(scores: np.ndarray, labels: np.ndarray,
@@ -175,7 +175,7 @@ def summarise(predictions: Dict[Tuple[str, int], dict], kinds: Sequence[str],
         for severity in severities:
             metrics = _condition(predictions[kind, severity], labels, classes,
                                  before)
-            metrics['share'] = SHARES[kind][severity - 1]
+            metrics['share'] = FRACTIONS[kind][severity - 1]
             metrics['drop'] = drop(clean, metrics)
             report[kind][str(severity)] = metrics
     groups = {

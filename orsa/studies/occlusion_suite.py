@@ -31,7 +31,7 @@ from orsa.apis.training import set_work_dir
 from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.drawing.landmarks import BASE
-from orsa.datasets.drawing.occluders import COMMON_SHARES, KINDS, SHARES
+from orsa.datasets.drawing.occluders import COMMON_FRACTIONS, FRACTIONS, KINDS
 from orsa.evaluation import FERMetric
 from orsa.utils.classes import class_names, common_classes
 from orsa.utils.configs import config_hash, scope_of
@@ -47,7 +47,7 @@ from .study import Study, log
 
 FORMAT = 1
 FACES, RUN = 'occlusion_suite_faces.npz', 'occlusion_suite_run.json'
-SEVERITIES = tuple(range(1, len(COMMON_SHARES) + 1))
+SEVERITIES = tuple(range(1, len(COMMON_FRACTIONS) + 1))
 
 
 class OcclusionSuite(Study):
@@ -375,7 +375,7 @@ class OcclusionSuite(Study):
             **mapping,
             seed=self.seed,
             kinds={
-                k: dict(group=group_of(k), shares=list(SHARES[k]))
+                k: dict(group=group_of(k), shares=list(FRACTIONS[k]))
                 for k in self.kinds
             },
             severities=list(self.severities),

@@ -63,7 +63,7 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         (_EDGES, 'tests/test_datasets/test_prior_data.py'),
         'orsa/datasets/transforms/draw_synthetic_face.py':
         (_EDGES, 'tests/test_datasets/test_synthetic_faces.py'),
-        'orsa/datasets/transforms/face_cover.py':
+        'orsa/datasets/transforms/occlusion.py':
         (_EDGES, 'tests/test_datasets/test_occluders.py'),
         'orsa/datasets/transforms/load_cached_priors.py':
         ('tests/test_apis/test_caching.py', ),

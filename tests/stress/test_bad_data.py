@@ -22,7 +22,7 @@ from list_kinds import kinds
 from orsa.apis import FERInferencer
 from orsa.apis.predicting import predict_to_files
 from orsa.datasets import FaceParsingDataset, FERDataset
-from orsa.datasets.fer_dataset import read_image
+from orsa.datasets.images import read_image
 from orsa.faces.images import ImageError
 from orsa.faces.images import read_image as read_photo
 from orsa.faces.video_files import VideoReader

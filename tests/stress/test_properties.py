@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from orsa.datasets import FERDataset
 from orsa.datasets.drawing.landmarks import BASE
-from orsa.datasets.drawing.occluders import HELD, SHARES
-from orsa.datasets.fer_dataset import assign_folds, check_inside, hold_out
-from orsa.datasets.subset_list import read_rows, whole_number
+from orsa.datasets.drawing.occluders import FRACTIONS, HELD
+from orsa.datasets.images import check_inside
+from orsa.datasets.splits import assign_folds, hold_out
+from orsa.datasets.text_files import read_rows, whole_number
 from orsa.datasets.transforms import (AsPoseSample, AsSegSample,
                                       DrawSyntheticFace, LoadFace, OccludeFace,
                                       PasteOccluder, RandomFaceAffine,
@@ -184,7 +185,7 @@ def test_occluders_cover_what_they_claim(seed, kind, severity):
     np.testing.assert_array_equal(again['img'], hidden['img'])
     if severity:
         assert abs(hidden['occlusion_ratio'] -
-                   SHARES[kind][severity - 1]) < .03
+                   FRACTIONS[kind][severity - 1]) < .03
     else:
         np.testing.assert_array_equal(hidden['img'], image)
         assert hidden['occlusion_ratio'] == 0

@@ -106,11 +106,12 @@ def test_pictures_at_any_depth_are_those_of_torchvision(tmp_path):
                   'a']  # yapf: disable
 
 
-def test_a_link_in_a_circle_ends(tmp_path, logged):
+def test_a_link_in_a_circle_ends(tmp_path):
     make(tmp_path, 'fear/a/c.png')
     (tmp_path / 'fear/a/up').symlink_to(tmp_path)
-    assert list(content(ImageFolder(str(tmp_path)))) == ['fear/a/c']
-    assert 'ImageFolder: passed over: 1 links in a circle' in logged
+    dataset = ImageFolder(str(tmp_path))
+    assert list(content(dataset)) == ['fear/a/c']
+    assert dataset.passed_over == {'links in a circle': 1}
 
 
 def test_every_suffix_that_opencv_opens(tmp_path):
@@ -145,8 +146,7 @@ def test_what_is_passed_over_is_counted(tmp_path, logged):
         'hidden folders': 1,
         'files beside the folders': 1
     }
-    line, = [s for s in logged if 'passed over' in s]
-    assert '2 .mp4' in line
+    assert len([s for s in logged if '2 .mp4' in s]) == 1
 
 
 def test_the_cases(cases_dir):
@@ -207,7 +207,7 @@ def test_persons_are_kept_apart(tmp_path, logged):
     # a share of every class, of people and of others
     assert np.bincount(val.get_gt_labels()).tolist() == [9, 9]
     assert people[1] and any('person' not in name for name in names[1])
-    assert any('persons of 40 samples known' in s for s in logged)
+    assert any('40 samples known' in s for s in logged)
     seen = set()
     for k in range(3):
         _, names, people = parts(num_folds=3, fold=k)
@@ -216,7 +216,7 @@ def test_persons_are_kept_apart(tmp_path, logged):
     assert len(seen) == 60
     with pytest.raises(ValueError, match='val_split=0.01 holds none'):
         ImageFolder(val_split=.01, **options)
-    with pytest.raises(ValueError, match="'val' with val_split > 0"):
+    with pytest.raises(ValueError, match='val_split > 0'):
         ImageFolder(split='val', **options)
 
 
@@ -277,7 +277,7 @@ def test_folders_of_rafdb(tmp_path, files, layout):
 def test_folders_of_rafdb_that_contradict_themselves(tmp_path):
     make(tmp_path, *NAMED)
     make(tmp_path, 'train/fear/test_0002_aligned.jpg')
-    with pytest.raises(ValueError, match='is in the train split, its name'):
+    with pytest.raises(ValueError, match='test_0002_aligned.*train split'):
         RAFDB(str(tmp_path))
     make(tmp_path, 'valid/anger/test_0002_aligned.jpg')
     with pytest.raises(ValueError, match='are both test_0002'):

@@ -9,10 +9,9 @@ from torch.utils.data import DataLoader
 
 from orsa.datasets import RAFDB, OccludeFace, SyntheticFaces
 from orsa.datasets.drawing.landmarks import BASE
-from orsa.datasets.drawing.occluders import (HELD, covered_share, held_cover,
-                                             landmark_hull, paint_held,
-                                             place_held, reach_share,
-                                             usual_amount)
+from orsa.datasets.drawing.occluders import (HELD, build_occluder,
+                                             landmark_hull, occluded_fraction,
+                                             paint_held, reach_fraction)
 from orsa.registry import TRANSFORMS
 
 
@@ -32,7 +31,7 @@ def real_faces(root, num=12):
 def test_the_share_is_that_of_the_severity(kind, faces_dir):
     for sample in real_faces(faces_dir):
         before = copy.deepcopy(sample)
-        for severity, share in enumerate(OccludeFace.SHARES[kind], 1):
+        for severity, share in enumerate(OccludeFace.FRACTIONS[kind], 1):
             out = OccludeFace(severity, kind)(dict(sample))
             assert abs(out['occlusion_ratio'] - share) <= .02
             # it is the share of the hull, and what is said to be covered is
@@ -139,10 +138,10 @@ def test_workers_and_epochs_make_no_difference(faces_dir, tmp_path):
     assert torch.equal(load(2), first)
 
 
-def test_severity_0_leaves_the_picture():
+def test_severity_0_leaves_the_image():
     sample = face(gt_keypoints=BASE[None] - .5, gt_label=3)
     out = OccludeFace(0)(dict(sample))
-    assert out['img'] is sample['img']
+    assert (out['img'] == sample['img']).all()
     assert out['occlusion_ratio'] == 0 and (out['visible_mask'] == 1).all()
     assert out['gt_label'] == 3
 
@@ -164,7 +163,7 @@ def test_bad_arguments(kwargs, message):
 
 def test_bad_samples():
     occlude = OccludeFace(1)
-    with pytest.raises(ValueError, match=r'OccludeFace needs.*\(128, 100\)'):
+    with pytest.raises(ValueError, match=r'square.*\(128, 100\)'):
         occlude(dict(face(), img=np.zeros((128, 100, 3), np.uint8)))
     with pytest.raises(ValueError, match=r'68 points.*\(1, 5, 2\)'):
         occlude(face(gt_keypoints=np.zeros((1, 5, 2))))
@@ -175,64 +174,78 @@ def test_bad_samples():
 
 
 @pytest.mark.parametrize('kind', HELD)
-def test_more_hides_more(kind):
-    hull = landmark_hull(BASE, 128)
+def test_larger_amounts_occlude_more(kind):
 
-    def share(amount, seed):
-        rng = np.random.Generator(np.random.PCG64(seed))
-        cover = held_cover(128, BASE, kind, rng, **place_held(kind, amount))
-        return (hull & (cover > 127)).sum() / hull.sum()
+    def fraction(amount, seed):
+        occluder = build_occluder(kind, 128, BASE - .5, seed)
+        return occluded_fraction(
+            occluder.mask(occluder.FIRST if amount == 'usual' else amount),
+            occluder.hull)
 
-    amounts = (-1, 0, usual_amount(kind), 1, 2, 3)
-    means = [np.mean([share(a, i) for i in range(12)]) for a in amounts]
+    means = [
+        np.mean([fraction(a, i) for i in range(12)])
+        for a in (-1, 0, 'usual', 1, 2, 3)
+    ]
     assert all(a <= b + .02 for a, b in zip(means, means[1:])), means
     assert means[-1] > .6 and (kind != 'hand' or means[0] < .02)
-    usual = place_held(kind, usual_amount(kind))
-    assert usual == pytest.approx(dict(grow=1., pull=0., back=0.))
-    # and what is tried is what is painted
-    cover = held_cover(128, BASE, kind,
-                       np.random.Generator(np.random.PCG64(4)), 1.3, .5, 7.)
-    painted = paint_held(
-        np.zeros((128, 128, 3), np.uint8), BASE, kind,
-        np.random.Generator(np.random.PCG64(4)), 1.3, .5, 7.)
-    assert (cover == painted).all()
 
 
 @pytest.mark.parametrize('kind', HELD)
-def test_held_things_are_what_they_were(kind):
+def test_what_is_tried_is_what_is_painted(kind):
+    """At the usual amount it is what synthetic faces have before them."""
+    image = np.zeros((128, 128, 3), np.uint8)
+    rng = np.random.Generator(np.random.PCG64(4))
+    painted = paint_held(image.copy(), BASE.astype(np.float64), kind, rng)
+    occluder = build_occluder(kind, 128, BASE.astype(np.float64) - .5, 4)
+    assert (occluder.mask(occluder.FIRST) == painted).mean() > .999
+    for amount in (.3, 1.5, 2.5):
+        assert (occluder.mask(amount) == occluder.paint(image, amount)).all()
+
+
+@pytest.mark.parametrize('kind, small, large', [('hand', .8, 1.5),
+                                                ('block', .3, 3.),
+                                                ('object', .5, 3.)])
+def test_held_occluders_do_not_change(kind, small, large):
     """Studies were run with them: not a pixel of them may change."""
     sample = face('test_7', gt_keypoints=BASE[None] * 1.02 - 3)
     points = sample['gt_keypoints'][0]
-    hull = landmark_hull(points, 128)
     occlude = OccludeFace(4, kind, seed=3)
     seed = occlude._hash('test_7', kind, 4)
 
-    def arguments(amount):
+    def paint(amount, image):
         rng = np.random.Generator(np.random.PCG64(seed))
-        return points + np.float32(.5), kind, rng, *place_held(
-            kind, amount).values()
+        grow = small * (large / small)**min(max(amount, 0.), 1.)
+        return paint_held(
+            image,
+            points + np.float32(.5),
+            kind,
+            rng,
+            grow=grow * 2**max(amount - 2, 0.),
+            pull=min(max(amount - 1, 0.), 1.),
+            back=140 * max(-amount, 0.))
 
-    amount = reach_share(
-        lambda a: covered_share(held_cover(128, *arguments(a)), hull),
+    hull = landmark_hull(points, 128)
+    amount = reach_fraction(
+        lambda a: occluded_fraction(paint(a, sample['img'].copy()), hull),
         .4,
-        start=usual_amount(kind),
+        start=np.log(1 / small) / np.log(large / small),
         low=-1. if kind == 'hand' else 0.,
         high=3.)
     image = sample['img'].copy()
-    cover = paint_held(image, *arguments(amount))
+    mask = paint(amount, image)
     out = occlude(sample)
     assert (out['img'] == image).all()
-    assert (out['visible_mask'] == (cover <= 127)).all()
+    assert (out['visible_mask'] == (mask <= 127)).all()
 
 
-def test_reaching_a_share():
+def test_reaching_a_fraction():
     tried = []
 
-    def share_at(amount):
+    def fraction_at(amount):
         tried.append(amount)
         return (amount / 4)**3
 
-    best = reach_share(share_at, .5, start=1., low=0., high=4.)
-    assert abs(share_at(best) - .5) <= .01 and len(tried) <= 12
+    best = reach_fraction(fraction_at, .5, start=1., low=0., high=4.)
+    assert abs(fraction_at(best) - .5) <= .01 and len(tried) <= 12
     # what cannot be reached is come as near to as can be
-    assert reach_share(lambda a: .2 * a, .5, 0., 0., 1.) > .9
+    assert reach_fraction(lambda a: .2 * a, .5, 0., 0., 1.) > .9

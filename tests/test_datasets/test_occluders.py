@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 from orsa.datasets import (RAFDB, AsPoseSample, AsSegSample, OccludeFace,
                            PasteOccluder, RandomOccluder)
 from orsa.datasets.drawing.landmarks import BASE
-from orsa.datasets.drawing.occluders import HELD, KINDS, SHARES, build_occluder
+from orsa.datasets.drawing.occluders import (FRACTIONS, HELD, KINDS,
+                                             build_occluder)
 from orsa.datasets.seeding import seeded
 from orsa.registry import TRANSFORMS
 
@@ -55,7 +56,7 @@ def ratios(samples, kind, **kwargs) -> np.ndarray:
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_shares_of_real_faces(kind, faces):
-    goals = np.array(SHARES[kind])
+    goals = np.array(FRACTIONS[kind])
     found = ratios(faces, kind)
     assert (abs(found - goals) <= (.02 if kind in HELD else .01)).all()
     assert (np.diff(found) > 0).all() and (np.diff(goals) > 0).all()
@@ -116,7 +117,8 @@ def test_what_is_worn_is_where_it_belongs(faces):
 def test_without_landmarks_and_of_other_sizes(kind, size):
     names = 'ab'
     found = ratios([noisy_face(size, name=n) for n in names], kind)
-    assert (abs(found - SHARES[kind]) <= (.025 if size == 64 else .02)).all()
+    assert (abs(found - FRACTIONS[kind])
+            <= (.025 if size == 64 else .02)).all()
     out = OccludeFace(3, kind)(noisy_face(size))
     assert 'keypoints_visible' not in out and 'gt_seg_map' not in out
     # the face is the usual one
@@ -252,24 +254,24 @@ def test_flat_colours_have_hard_edges_and_the_colour_asked_for():
 def test_squares_grids_patches_and_crops_are_what_they_are_called():
     points = BASE - .5
 
-    def cover(kind, amount, seed=0):
-        return build_occluder(kind, 128, points, seed).cover(amount) > 0
+    def occluded(kind, amount, seed=0):
+        return build_occluder(kind, 128, points, seed).mask(amount) > 0
 
-    rows, cols = np.nonzero(cover('square', 11.3))
+    rows, cols = np.nonzero(occluded('square', 11.3))
     assert abs(np.ptp(rows) + 1 - 22.6) < 1.5
     assert (np.ptp(rows) + 1) * (np.ptp(cols) + 1) == len(rows)
     for seed in range(5):
-        share = cover('grid', .6, seed).mean()
+        share = occluded('grid', .6, seed).mean()
         assert abs(share - .36) < .08
     size = 14 * 9
     patches = build_occluder('patches', size, BASE * size / 128 - .5, 0)
-    blocks = patches.cover(50).reshape(14, 9, 14, 9).swapaxes(1, 2)
+    blocks = (patches.mask(50) > 0).reshape(14, 9, 14, 9).swapaxes(1, 2)
     blocks = blocks.reshape(196, 81)
     assert (blocks.min(1) == blocks.max(1)).all()
     assert (blocks.max(1) > 0).sum() == 50
     sides = set()
     for seed in range(20):
-        shade = cover('crop', -30, seed)
+        shade = occluded('crop', -30, seed)
         edges = shade[0].all(), shade[-1].all(), shade[:, 0].all(
         ), shade[:, -1].all()
         assert sum(edges) == 1
@@ -294,7 +296,7 @@ def test_random_occluders_follow_their_mix():
     with seeded(1):
         again = [RandomOccluder(1.)(dict(sample)) for _ in range(30)]
     assert all((a['img'] == b['img']).all() for a, b in zip(outs, again))
-    levels = np.unique([s for shares in SHARES.values() for s in shares])
+    levels = np.unique([s for shares in FRACTIONS.values() for s in shares])
     for out in outs:
         assert abs(levels - out['occlusion_ratio']).min() <= .02
     assert len({out['img'].tobytes() for out in outs}) == 30

@@ -195,7 +195,7 @@ def test_bad_annotations(tmp_path, chosen):
         load_annotations(str(path))
 
     for change, message in [(dict(name='../train_1'), 'bad name'),
-                            (dict(source='../x.jpg'), 'bad name'),
+                            (dict(source='../x.jpg'), 'bad source'),
                             (dict(expression='joy'), "expression 'joy'")]:
         with gzip.open(path, 'wt') as f:
             json.dump([dict(chosen[0], **change)], f)

@@ -425,8 +425,8 @@ def test_lists_pairs_and_exclusion(tmp_path, monkeypatch):
     (tmp_path / 'out.txt').write_text('Ann_*\nmore/Cy_1\nDee_1\n')
     dataset = folder_of(tmp_path, ['skin', None], exclude_file='out.txt')
     assert [d['name'] for d in dataset] == ['Bob_1']
-    for text in ('4 faces', '1 pictures without a mask',
-                 '1 masks without a picture', '3 of them are left out by',
+    for text in ('4 faces', '1 images without a mask',
+                 '1 masks without an image', '3 of them are left out by',
                  '(3 entries)', '1 labels are ignored: [1]'):
         assert text in lines[0]
     (tmp_path / 'list.txt').write_text('more/Cy_1.jpg\nAnn_2\n')
@@ -436,7 +436,7 @@ def test_lists_pairs_and_exclusion(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="list.txt:3: 'bare'.*masks"):
         folder_of(tmp_path, ['skin'], ann_file='list.txt')
     (tmp_path / 'out.txt').write_text('*')
-    with pytest.raises(ValueError, match='no face is left'):
+    with pytest.raises(ValueError, match='(?i)no face is left'):
         folder_of(tmp_path, ['skin'], exclude_file='out.txt')
 
 
@@ -453,9 +453,9 @@ def test_bad_labels(tmp_path, labels, message):
 
 
 def test_folders_of_masks_that_are_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match='data_prefix=dict'):
+    with pytest.raises(FileNotFoundError, match='masks.*data_root'):
         MaskFolderDataset(['skin'], str(tmp_path))
     write_masks(tmp_path, {'a': [0, 0]})
     (tmp_path / 'images/a.png').write_bytes(b'')
-    with pytest.raises(ValueError, match="several pictures of the name 'a'"):
+    with pytest.raises(ValueError, match="several images of the name 'a'"):
         MaskFolderDataset(['skin'], str(tmp_path))

@@ -11,7 +11,7 @@ from mmengine.registry import (DATA_SAMPLERS, DATASETS, METRICS,
                                init_default_scope)
 
 from orsa.datasets import RAFDB
-from orsa.datasets.fer_dataset import assign_folds, hold_out
+from orsa.datasets.splits import assign_folds, hold_out
 
 LIST = 'basic/EmoLabel/list_patition_label.txt'
 ALIGNED = 'basic/Image/aligned'
@@ -99,7 +99,7 @@ def test_missing_image(tree):
 @pytest.mark.parametrize(
     'kwargs, message',
     [(dict(split='valid'), 'split must be'),
-     (dict(split='val'), 'no validation split'),
+     (dict(split='val'), 'val_split > 0'),
      (dict(val_split=1.), r'in \[0, 1\)'),
      (dict(num_folds=1), 'at least 2, got 1'),
      (dict(num_folds=-2), 'at least 2, got -2'),

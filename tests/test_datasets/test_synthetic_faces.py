@@ -11,8 +11,8 @@ import pytest
 from orsa.datasets import SyntheticFaces, drawing
 from orsa.datasets.drawing import (EXPRESSIONS, OCCLUDERS, ActionUnits, Pose,
                                    draw_face, sample_identity)
-from orsa.datasets.drawing.landmarks import MIRROR
 from orsa.registry import DATASETS, TRANSFORMS
+from orsa.utils.face_regions import FLIP_68
 
 DRAWING = Path(drawing.__file__).parent
 PIPELINE = [dict(type='orsa.DrawSyntheticFace')]
@@ -180,7 +180,7 @@ def test_landmarks_are_framed_like_aligned_photographs():
         assert np.abs(points[:, index].mean(0) - place).max() < 2.5
     # a mean face is its own mirror image
     mean = points.mean(0)
-    assert np.abs(128 - mean[MIRROR, 0] - mean[:, 0]).max() < 5
+    assert np.abs(128 - mean[FLIP_68, 0] - mean[:, 0]).max() < 5
 
 
 @pytest.mark.parametrize('occluder', OCCLUDERS)

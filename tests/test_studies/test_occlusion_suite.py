@@ -432,7 +432,7 @@ def test_unknown_arguments_are_refused(made):
 
 
 @pytest.mark.parametrize('width,named,message',
-                         [(40, True, 'needs a square picture.*(32, 40)'),
+                         [(40, True, 'square.*(32, 40)'),
                           (32, False, 'have none')])
 def test_faces_that_cannot_be_occluded(made, width, named, message):
 

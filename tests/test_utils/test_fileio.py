@@ -13,7 +13,7 @@ from subprocess import run
 import numpy as np
 import pytest
 
-from orsa.datasets.subset_list import read_lines, read_rows
+from orsa.datasets.text_files import read_lines, read_rows
 from orsa.utils.fileio import (atomic_path, check_writable, disk_errors,
                                dump_json, load_json, load_npy, load_npz,
                                register_atomic_backend, save_npz, write_text)

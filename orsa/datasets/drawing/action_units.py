@@ -11,7 +11,8 @@ from typing import Dict, Tuple
 
 import numpy as np
 
-from .landmarks import MIRROR, NUM_LANDMARKS
+from orsa.utils.face_regions import FLIP_68
+from .landmarks import NUM_LANDMARKS
 
 # {unit: {landmark: (dx, dy)}} in units of the 128 box, y down, for the half
 # of the face on the image's left; the other half is mirrored.
@@ -137,8 +138,11 @@ def sample_action_units(
     Args:
         expression (str): One of ``EXPRESSIONS``.
         rng (np.random.Generator): Source of the variation.
-        intensity (tuple[float, float]): Range of the strength all units of
-            the expression share.
+        intensity (tuple[float, float]): Range of the common strength of all
+            units of the expression. Defaults to (0.55, 1).
+
+    Returns:
+        ActionUnits: Intensities by unit number.
     """
     recipes = _RECIPES[expression]
     pick = rng.random() * sum(weight for weight, _ in recipes)
@@ -162,9 +166,9 @@ def _half_motions() -> np.ndarray:
     motions = np.zeros((2, len(UNITS), NUM_LANDMARKS, 2), np.float32)
     for i, unit in enumerate(UNITS):
         for point, (dx, dy) in MOTIONS[unit].items():
-            share = .5 if MIRROR[point] == point else 1.
-            motions[0, i, point] = dx * share, dy * share
-            motions[1, i, MIRROR[point]] = -dx * share, dy * share
+            half = .5 if FLIP_68[point] == point else 1.
+            motions[0, i, point] = dx * half, dy * half
+            motions[1, i, FLIP_68[point]] = -dx * half, dy * half
     return motions
 
 
@@ -180,7 +184,10 @@ def apply_action_units(landmarks: np.ndarray,
         landmarks (np.ndarray): (68, 2) points at rest, in units.
         units (dict[int, float]): Intensities by action unit.
         skew (float): Asymmetry in [-1, 1]: how much stronger the image's
-            left half moves than the right one.
+            left half moves than the right one. Defaults to 0.
+
+    Returns:
+        np.ndarray: (68, 2) in units.
     """
     strength = np.float32([units.get(unit, 0.) for unit in UNITS])
     halves = np.einsum('u,hupc->hpc', strength, _HALF_MOTIONS)

@@ -1,13 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The sheet a face is painted on, and the numbers all painters share.
+"""The canvas a face is painted on, and the numbers all painters share.
 
 Painters speak in *units*: a box of 128 by 128 in which an aligned, frontal
 face has its eyes at about (43, 52) and (85, 52) and its mouth at (64, 97).
-The sheet is wider than the box by ``PAD`` on each side, so that a turned head
+The canvas is wider than the box by ``PAD`` on each side, so that a turned head
 still finds hair and cheeks beyond the frame.
 """
 from functools import lru_cache
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -17,11 +17,11 @@ PAD = 20.
 SPAN = BOX + 2 * PAD
 _SHIFT = 4
 
-Colour = Tuple[float, float, float]
+Colour = Union[float, Tuple[float, float, float]]
 
 
 @lru_cache(maxsize=64)
-def spline_basis(num: int, per_span: int, closed: bool) -> np.ndarray:
+def _spline_basis(num: int, per_span: int, closed: bool) -> np.ndarray:
     """Matrix that turns ``num`` points into a dense Catmull-Rom curve."""
     spans = num if closed else num - 1
     t = np.arange(per_span, dtype=np.float32) / per_span
@@ -44,9 +44,29 @@ def spline_basis(num: int, per_span: int, closed: bool) -> np.ndarray:
 def curve(points: np.ndarray,
           per_span: int = 5,
           closed: bool = False) -> np.ndarray:
-    """Dense smooth curve through a few points."""
+    """Draw a dense smooth curve (Catmull-Rom) through a few points.
+
+    Args:
+        points (np.ndarray): (N, 2).
+        per_span (int): Points from one to the next. Defaults to 5.
+        closed (bool): Whether it returns to the first. Defaults to False.
+
+    Returns:
+        np.ndarray: (M, 2) float32.
+    """
     points = np.asarray(points, np.float32)
-    return spline_basis(len(points), per_span, closed) @ points
+    return _spline_basis(len(points), per_span, closed) @ points
+
+
+def rotation(angle: float, dtype: type = np.float32) -> np.ndarray:
+    """The matrix (2, 2) of a rotation by an angle in radians.
+
+    Args:
+        angle (float): Clockwise, as y points down.
+        dtype (type): Of the matrix. Defaults to ``np.float32``.
+    """
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]], dtype)
 
 
 def _scalar(colour: Colour):
@@ -55,11 +75,15 @@ def _scalar(colour: Colour):
 
 
 class Canvas:
-    """An oversampled sheet: colour, LaPa labels and what covers the face.
+    """An oversampled frontal face: colour, LaPa labels and what occludes it.
+
+    Its layers are square: ``colour`` (BGR), ``labels`` (LaPa classes),
+    ``alpha`` (the person against the background) and ``occlusion``, all uint8.
 
     Args:
         size (int): Side of the final image in pixels.
-        oversample (float): Sheet pixels per final pixel.
+        oversample (float): Pixels of the canvas per final pixel. Defaults to
+            2.
     """
 
     def __init__(self, size: int, oversample: float = 2.) -> None:
@@ -68,22 +92,40 @@ class Canvas:
         self._unit = np.float32(self.scale * (1 << _SHIFT))
         self._origin = np.float32((PAD * self.scale - .5) * (1 << _SHIFT) + .5)
         self.colour = np.zeros((self.side, self.side, 3), np.uint8)
-        self.labels = np.zeros((self.side, self.side), np.uint8)
-        self.alpha = np.zeros((self.side, self.side), np.uint8)
-        self.cover = np.zeros((self.side, self.side), np.uint8)
+        self.labels, self.alpha, self.occlusion = np.zeros(
+            (3, self.side, self.side), np.uint8)
 
     def to_fixed(self, points: np.ndarray) -> np.ndarray:
-        """Units to OpenCV's fixed point sheet pixels."""
+        """Convert units to OpenCV's fixed point pixels.
+
+        Args:
+            points (np.ndarray): (..., 2) in units.
+
+        Returns:
+            np.ndarray: (..., 2) int32, in 1/16 pixels of the canvas.
+        """
         points = np.asarray(points, np.float32)
-        # truncating after adding a half rounds, as the sheet starts at 0
+        # truncating after adding a half rounds, as the canvas starts at 0
         return (points * self._unit + self._origin).astype(np.int32)
 
     def width(self, units: float) -> int:
-        """A line width in sheet pixels, at least one."""
+        """A line width in pixels of the canvas, at least one.
+
+        Args:
+            units (float): The width in units.
+        """
         return max(1, int(round(units * self.scale)))
 
     def window(self, points: np.ndarray, margin: float) -> Tuple[slice, slice]:
-        """The part of the sheet around some points, as two slices."""
+        """The part of the canvas around some points.
+
+        Args:
+            points (np.ndarray): (N, 2) in units.
+            margin (float): In units.
+
+        Returns:
+            tuple[slice, slice]: Its rows and columns.
+        """
         scale, side = self.scale, self.side
         low, high = points.min(0).tolist(), points.max(0).tolist()
         x0, y0 = (max(0, int((v - margin + PAD) * scale)) for v in low)
@@ -93,14 +135,35 @@ class Canvas:
     def fill(self,
              points: np.ndarray,
              colour: Colour,
-             layer: np.ndarray = None) -> None:
-        """Fill a polygon (units), anti-aliased on the colour layer."""
+             layer: Optional[np.ndarray] = None) -> None:
+        """Fill a polygon, anti-aliased.
+
+        Args:
+            points (np.ndarray): (N, 2) in units.
+            colour (tuple | float): BGR, or one number, in [0, 255].
+            layer (np.ndarray, optional): Defaults to None, ``colour``.
+        """
         layer = self.colour if layer is None else layer
         cv2.fillPoly(layer, [self.to_fixed(points)], _scalar(colour),
                      cv2.LINE_AA, _SHIFT)
 
+    def occlude(self, points: np.ndarray, colour: Colour) -> None:
+        """Fill a polygon with what occludes the face.
+
+        Args:
+            points (np.ndarray): (N, 2) in units.
+            colour (tuple): BGR in [0, 255].
+        """
+        self.fill(points, colour)
+        self.fill(points, 255, self.occlusion)
+
     def label(self, points: np.ndarray, value: int) -> None:
-        """Fill a polygon (units) of the label layer, without blending."""
+        """Fill a polygon of the labels, without blending.
+
+        Args:
+            points (np.ndarray): (N, 2) in units.
+            value (int): The class.
+        """
         cv2.fillPoly(self.labels, [self.to_fixed(points)], value, cv2.LINE_8,
                      _SHIFT)
 
@@ -108,8 +171,15 @@ class Canvas:
               curves: Sequence[np.ndarray],
               colour: Colour,
               width: float,
-              layer: np.ndarray = None) -> None:
-        """Draw open polylines (units)."""
+              layer: Optional[np.ndarray] = None) -> None:
+        """Draw open polylines.
+
+        Args:
+            curves (Sequence[np.ndarray]): Each (N, 2) in units.
+            colour (tuple | float): BGR, or one number, in [0, 255].
+            width (float): In units.
+            layer (np.ndarray, optional): Defaults to None, ``colour``.
+        """
         layer = self.colour if layer is None else layer
         if isinstance(curves, np.ndarray):  # many of one length, at once
             fixed = list(self.to_fixed(curves))
@@ -123,8 +193,16 @@ class Canvas:
              axes: Sequence[float],
              colour: Colour,
              angle: float = 0.,
-             layer: np.ndarray = None) -> None:
-        """Fill an ellipse (units, degrees)."""
+             layer: Optional[np.ndarray] = None) -> None:
+        """Fill an ellipse.
+
+        Args:
+            centre (Sequence[float]): x and y in units.
+            axes (Sequence[float]): Its two radii in units.
+            colour (tuple | float): BGR, or one number, in [0, 255].
+            angle (float): Of its first axis, in degrees. Defaults to 0.
+            layer (np.ndarray, optional): Defaults to None, ``colour``.
+        """
         layer = self.colour if layer is None else layer
         unit, origin = float(self._unit), float(self._origin)
         centre = [int(c * unit + origin) for c in centre]
@@ -134,7 +212,16 @@ class Canvas:
 
     def mask(self, points: np.ndarray, window: Tuple[slice, slice],
              soft: float) -> np.ndarray:
-        """Soft cover of a polygon inside a window, (h, w, 1) in [0, 1]."""
+        """A soft mask of a polygon inside a window.
+
+        Args:
+            points (np.ndarray): (N, 2) in units.
+            window (tuple[slice, slice]): As of :meth:`window`.
+            soft (float): Deviation of the blur, in units.
+
+        Returns:
+            np.ndarray: (h, w, 1) float32 in [0, 1].
+        """
         rows, cols = window
         mask = np.zeros((rows.stop - rows.start, cols.stop - cols.start),
                         np.uint8)
@@ -146,13 +233,40 @@ class Canvas:
         return mask[..., None].astype(np.float32) * (1 / 255)
 
     def blend(self, window: Tuple[slice, slice], mask: np.ndarray,
-              colour) -> None:
-        """Lay a colour (or a patch of colours) over a window."""
+              colour: Union[Colour, np.ndarray]) -> None:
+        """Lay a colour, or a patch of colours, over a window.
+
+        Args:
+            window (tuple[slice, slice]): As of :meth:`window`.
+            mask (np.ndarray): (h, w, 1) in [0, 1], how much of it.
+            colour (tuple | np.ndarray): BGR in [0, 255], or (h, w, 3) of it.
+        """
         patch = self.colour[window].astype(np.float32)
         patch += (np.asarray(colour, np.float32) - patch) * mask
         self.colour[window] = patch + .5
 
+    def soften(self, window: Tuple[slice, slice], sigma: float) -> np.ndarray:
+        """Blur the colour inside a window.
+
+        Args:
+            window (tuple[slice, slice]): As of :meth:`window`.
+            sigma (float): Deviation in units.
+
+        Returns:
+            np.ndarray: The blurred colour, (h, w, 3) uint8.
+        """
+        self.colour[window] = soften(self.colour[window], sigma * self.scale)
+        return self.colour[window]
+
 
 def soften(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur that leaves an image alone when sigma is tiny."""
+    """Blur an image by a Gaussian, unless it is tiny.
+
+    Args:
+        image (np.ndarray): (H, W) or (H, W, C).
+        sigma (float): Deviation in pixels; up to 0.2 nothing is done.
+
+    Returns:
+        np.ndarray: Of the same shape.
+    """
     return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > .2 else image

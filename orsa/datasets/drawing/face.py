@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""One drawn face with everything that is known about it."""
+"""One synthetic face with everything that is known about it."""
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 import cv2
@@ -12,8 +12,7 @@ from .features import paint_brows, paint_eyes, paint_mouth, paint_nose
 from .hair import paint_beard, paint_hair
 from .identity import Identity, sample_identity
 from .landmarks import neutral_landmarks
-from .occluders import (OCCLUDERS, WORN, paint_glasses, paint_held, paint_worn,
-                        pick_occluder)
+from .occluders import OCCLUDERS, WORN, paint_glasses, paint_held, paint_worn
 from .photo import background, photograph
 from .pose import Camera, Pose, sample_pose
 from .relief import face_relief, sample_light, shade
@@ -35,7 +34,7 @@ def _streams(rng: np.random.Generator) -> Dict[str, np.random.Generator]:
 
 def _paint_person(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                   who: Identity, light, streams: dict) -> None:
-    """Paint the lit person on the frontal sheet."""
+    """Paint the lit person on the frontal canvas."""
     outline = face_outline(points)
     height = face_relief(outline, points, units, who)
     bright, gloss = shade(height, light)
@@ -75,30 +74,37 @@ def draw_face(expression: str,
     Args:
         expression (str): One of ``EXPRESSIONS``.
         rng (np.random.Generator): The only source of randomness.
-        size (int): Side of the image in pixels.
-        occlude_prob (float): Probability that something hides a part.
-        occluders (Sequence[str]): Kinds of occluders to choose from.
-        intensity (tuple[float, float]): Range of the expression's strength.
+        size (int): Side of the image in pixels. Defaults to 128.
+        occlude_prob (float): Probability that a part is occluded. Defaults to
+            0.
+        occluders (Sequence[str]): Kinds of occluders to choose from. Defaults
+            to all.
+        intensity (tuple[float, float]): Range of the expression's strength,
+            where 1 is the maximum. Defaults to (0.55, 1).
         identity (Identity, optional): The person. Random by default.
         action_units (ActionUnits, optional): Intensities by FACS number;
             chosen for the expression by default.
         pose (Pose, optional): Head pose. Random by default.
-        glasses_prob (float): Probability of clear glasses.
-        grey_prob (float): Probability of a grey photograph.
-        degrade (bool): Whether to blur, add grain and compress.
+        glasses_prob (float): Probability of clear glasses. Defaults to 0.12.
+        grey_prob (float): Probability of a grey photograph. Defaults to 0.6.
+        degrade (bool): Whether to blur, add grain and compress. Defaults to
+            True.
 
     Returns:
         dict: ``img`` (size, size, 3) uint8 BGR; ``landmarks`` (68, 2)
         float32 in pixels from the image's corner, as mmcv counts;
         ``landmarks_visible`` (68,) float32; ``parsing`` (size, size) uint8
-        LaPa classes, as if nothing hid the face; ``visible`` (size, size)
-        uint8, 1 where a face pixel is in sight; ``occlusion_ratio``, the
-        hidden share of the face;
-        ``occluder``, ``action_units`` and ``identity``.
+        LaPa classes, as if nothing were occluded; ``visible`` (size, size)
+        uint8, 1 where a pixel of the face is visible; ``occlusion_ratio``,
+        the occluded fraction of the face; ``occluder``, ``action_units`` and
+        ``identity``.
+
+    Raises:
+        ValueError: For an unknown expression.
     """
     if expression not in EXPRESSIONS:
-        raise ValueError(f'Unknown expression {expression!r}; '
-                         f'expected one of {EXPRESSIONS}.')
+        raise ValueError(f"unknown expression '{expression}', expected one of "
+                         f'{EXPRESSIONS}')
     streams = _streams(rng)
     who = identity or sample_identity(streams['identity'], glasses_prob)
     units = action_units
@@ -113,7 +119,7 @@ def draw_face(expression: str,
     _paint_person(canvas, points, ActionUnits(units), who, light, streams)
     occluder = None
     if streams['occluder'].random() < occlude_prob:
-        occluder = pick_occluder(streams['occluder'], occluders)
+        occluder = occluders[streams['occluder'].integers(len(occluders))]
         if occluder in WORN:
             paint_worn(canvas, points, occluder, streams['occluder'])
     sample = _photograph(canvas, Camera(pose, points), points, size, occluder,
@@ -126,8 +132,8 @@ def draw_face(expression: str,
 
 def _photograph(canvas: Canvas, camera: Camera, points: np.ndarray, size: int,
                 occluder: Optional[str], streams: dict) -> Dict[str, Any]:
-    """Turn the sheet into an image, and its labels and points with it."""
-    map_x, map_y = camera.sheet_maps(size, canvas.scale)
+    """Turn the canvas into an image, and its labels and points with it."""
+    map_x, map_y = camera.canvas_maps(size, canvas.scale)
 
     def turn(layer, mode=cv2.INTER_LINEAR):
         return cv2.remap(
@@ -138,28 +144,22 @@ def _photograph(canvas: Canvas, camera: Camera, points: np.ndarray, size: int,
     scene += (turn(canvas.colour) - scene) * alpha
     img = (scene + .5).clip(0, 255).astype(np.uint8)
     parsing = turn(canvas.labels, cv2.INTER_NEAREST)
-    cover = turn(canvas.cover)
+    mask = turn(canvas.occlusion)
     landmarks = camera.project(points)
     if occluder is not None and occluder not in WORN:
-        cover = paint_held(img, landmarks, occluder, streams['occluder'])
+        mask = paint_held(img, landmarks, occluder, streams['occluder'])
     pixels = landmarks * np.float32(size / BOX)
-    return dict(img=img, landmarks=pixels, **_sight(parsing, cover, pixels))
 
-
-def _sight(parsing: np.ndarray, cover: np.ndarray,
-           pixels: np.ndarray) -> Dict[str, Any]:
-    """What of the face is in sight."""
-    size = len(parsing)
-    hidden = cover > 127
     face = (parsing > 0) & (parsing < 10)
-    visible = (face & ~hidden).astype(np.uint8)
+    visible = (face & (mask <= 127)).astype(np.uint8)
     at = np.floor(pixels).astype(int)
     inside = ((at >= 0) & (at < size)).all(1)
     at = at.clip(0, size - 1)
-    seen = inside & ~hidden[at[:, 1], at[:, 0]]
-    total = max(int(face.sum()), 1)
+    seen = inside & (mask[at[:, 1], at[:, 0]] <= 127)
     return dict(
+        img=img,
+        landmarks=pixels,
         parsing=parsing,
         visible=visible,
         landmarks_visible=seen.astype(np.float32),
-        occlusion_ratio=1 - float(visible.sum()) / total)
+        occlusion_ratio=1 - float(visible.sum()) / max(int(face.sum()), 1))

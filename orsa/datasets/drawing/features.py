@@ -21,8 +21,16 @@ def paint_eyes(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                who: Identity, rng: np.random.Generator) -> list:
     """Paint both eyes.
 
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        units (ActionUnits): Intensities by unit number.
+        who (Identity): The person.
+        rng (np.random.Generator): Source of the variation.
+
     Returns:
-        list: Where the catch lights go, drawn after shading: (x, y, radius).
+        list[tuple]: x, y and radius in units of the highlights, which are
+        painted after shading.
     """
     gaze = rng.normal(0, (1.5, .5))
     lights = []
@@ -53,8 +61,7 @@ def _paint_eye(canvas: Canvas, eye: np.ndarray, units: ActionUnits,
     canvas.disc(centre + (0, -.8), (radius * .6, radius * .5),
                 tuple(who.iris * .7))
     canvas.disc(centre, (radius * .42, radius * .42), (12, 10, 10))
-    inside = soften(canvas.colour[window], .3 * canvas.scale)
-    canvas.colour[window] = inside
+    inside = canvas.soften(window, .3)
     # the upper lid's shadow
     shade = np.zeros(inside.shape[:2], np.uint8)
     shifted = canvas.to_fixed(upper + (0, .6))
@@ -89,14 +96,21 @@ def _paint_lids(canvas: Canvas, upper: np.ndarray, lower: np.ndarray,
         canvas.lines([upper + (0, -1.4)], tuple(skin * .5), 2.2)
     canvas.lines([lower + (0, .8)], tuple(skin * np.float32((.84, .84, .94))),
                  .9)
-    canvas.colour[window] = soften(canvas.colour[window], .35 * canvas.scale)
+    canvas.soften(window, .35)
     canvas.lines([upper], lash, .8 + .5 * who.female + .5 * who.makeup)
     canvas.lines([lower[3:-2]], tuple(skin * .5), .4 + .5 * who.makeup)
 
 
 def paint_brows(canvas: Canvas, points: np.ndarray, who: Identity,
                 rng: np.random.Generator) -> None:
-    """Paint both brows: a soft base and strokes of hair over it."""
+    """Paint both brows: a soft base and strokes of hair over it.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        who (Identity): The person.
+        rng (np.random.Generator): Source of the variation.
+    """
     for start, label, side in ((17, RIGHT_BROW, -1), (22, LEFT_BROW, 1)):
         brow = points[start:start + 5]
         if side > 0:
@@ -139,7 +153,14 @@ def _paint_brow_hair(canvas: Canvas, middle: np.ndarray, thick: np.ndarray,
 
 def paint_nose(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                who: Identity) -> None:
-    """Nostrils and the edges of the wings; the relief shades the rest."""
+    """Paint nostrils and the edges of the wings; the relief shades the rest.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        units (ActionUnits): Intensities by unit number.
+        who (Identity): The person.
+    """
     skin = who.skin
     window = canvas.window(points[31:36], 8)
     flare = 1 + .25 * max(units[9], units[10])
@@ -151,7 +172,7 @@ def paint_nose(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                     tuple(skin * .34), -side * 14)
     under = points[31:36] + (0, .9)
     canvas.lines([curve(under[1:4], 4)], tuple(skin * .74), .9)
-    canvas.colour[window] = soften(canvas.colour[window], .55 * canvas.scale)
+    canvas.soften(window, .55)
     bridge = points[27]
     shape = np.stack([
         bridge + (-2.5, -1), bridge + (2.5, -1), points[28] + (4.5, 1),
@@ -164,10 +185,16 @@ def paint_nose(canvas: Canvas, points: np.ndarray, units: ActionUnits,
 
 def paint_mouth(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                 who: Identity) -> None:
-    """Lips, teeth, tongue and the dark between them."""
-    outer_up, outer_low = curve(points[48:55],
-                                5), curve(points[[48, 59, 58, 57, 56, 55, 54]],
-                                          5)
+    """Paint lips, teeth, tongue and the dark between them.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        units (ActionUnits): Intensities by unit number.
+        who (Identity): The person.
+    """
+    outer_up = curve(points[48:55], 5)
+    outer_low = curve(points[[48, 59, 58, 57, 56, 55, 54]], 5)
     inner_up = curve(points[[60, 61, 62, 63, 64]], 7)
     inner_low = curve(points[[60, 67, 66, 65, 64]], 7)
     lips = np.concatenate([outer_up, outer_low[::-1]])
@@ -184,8 +211,7 @@ def paint_mouth(canvas: Canvas, points: np.ndarray, units: ActionUnits,
     canvas.lines([inner_up], tuple(tone * .32), rim)
     if gap > .9:
         canvas.lines([inner_low], tuple(tone * .6), .5)
-    corner = soften(canvas.colour[window], .28 * canvas.scale)
-    canvas.colour[window] = corner
+    canvas.soften(window, .28)
     canvas.label(lips, LOWER_LIP)
     canvas.label(upper, UPPER_LIP)
     if gap > .4:
@@ -219,12 +245,10 @@ def _paint_inside(canvas: Canvas, inner: np.ndarray, inner_up: np.ndarray,
         gums = np.stack([at, at - (0, tall)], 1)
         canvas.lines(gums, tuple(white * .8), .35)
         canvas.lines([rim], tuple(white * .72), .35)
-    inside = soften(canvas.colour[window], .35 * canvas.scale)
-    canvas.colour[window] = inside
+    canvas.soften(window, .35)
     # it gets darker towards the corners, where the cheeks close in
     for corner in (inner[0], inner_up[-1]):
         canvas.disc(corner, (4, 2.6), (30, 26, 52))
-    inside = soften(canvas.colour[window],
-                    .5 * canvas.scale).astype(np.float32)
+    inside = canvas.soften(window, .5).astype(np.float32)
     canvas.colour[window] = before
     canvas.blend(window, canvas.mask(inner, window, .25), inside)

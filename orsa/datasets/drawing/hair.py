@@ -20,7 +20,7 @@ _HANGING = ('long', 'bob', 'fringe')
 
 @lru_cache(maxsize=12)
 def _index_map(flow: str, variant: int, side: int) -> np.ndarray:
-    """Strand index of each sheet pixel, uint8 (wrapping)."""
+    """Strand index of each pixel of the canvas, uint8 (wrapping)."""
     axis = (np.arange(side, dtype=np.float32) + .5) / side * SPAN - PAD
     x, y = np.meshgrid(axis, axis)
     bank = noise_bank()
@@ -39,7 +39,19 @@ def _index_map(flow: str, variant: int, side: int) -> np.ndarray:
 
 def strands(flow: str, colour: np.ndarray, rng: np.random.Generator, side: int,
             contrast: float) -> np.ndarray:
-    """A sheet of hair, BGR uint8."""
+    """Texture of hair.
+
+    Args:
+        flow (str): How it runs: 'angle' around the crown (combed back),
+            'radius' from it (hanging), 'down' or 'curl'.
+        colour (np.ndarray): BGR in [0, 255].
+        rng (np.random.Generator): Source of the variation.
+        side (int): In pixels.
+        contrast (float): Between strands.
+
+    Returns:
+        np.ndarray: (side, side, 3) BGR uint8.
+    """
     noise = rng.standard_normal(256).astype(np.float32)
     wide = np.tile(noise, 3)[None]
     smooth = (cv2.GaussianBlur(wide, (0, 0), 1.2) * 1.4 +
@@ -127,7 +139,14 @@ def _opening(who: Identity, points: np.ndarray, wide: float,
 
 def paint_hair(canvas: Canvas, points: np.ndarray, who: Identity,
                rng: np.random.Generator) -> None:
-    """Paint the hair of the head and label it."""
+    """Paint the hair of the head and label it.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        who (Identity): The person.
+        rng (np.random.Generator): Source of the variation.
+    """
     if who.hair_style == 'bald':
         return
     wide = (points[16, 0] - points[0, 0]) / 92
@@ -147,9 +166,9 @@ def paint_hair(canvas: Canvas, points: np.ndarray, who: Identity,
         'curl' if who.hair_style == 'curly' else 'angle')
     contrast = .2 if who.hair_style == 'crop' else .34
     contrast *= 1 - .5 * float(who.hair.mean()) / 255
-    sheet = strands(flow, who.hair, rng, canvas.side, contrast)
+    texture = strands(flow, who.hair, rng, canvas.side, contrast)
     _drop_shadow(canvas, mask)
-    cv2.copyTo(sheet, cv2.compare(mask, 110, cv2.CMP_GT), canvas.colour)
+    cv2.copyTo(texture, cv2.compare(mask, 110, cv2.CMP_GT), canvas.colour)
     cv2.bitwise_or(canvas.alpha, mask, dst=canvas.alpha)
     canvas.labels[mask > 127] = HAIR
 
@@ -168,7 +187,14 @@ def _drop_shadow(canvas: Canvas, mask: np.ndarray) -> None:
 
 def paint_beard(canvas: Canvas, points: np.ndarray, who: Identity,
                 rng: np.random.Generator) -> None:
-    """Paint moustache, goatee or full beard around the mouth."""
+    """Paint moustache, goatee or full beard around the mouth.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        who (Identity): The person.
+        rng (np.random.Generator): Source of the variation.
+    """
     if who.beard in ('none', 'stubble'):
         return
     shapes = []
@@ -200,8 +226,8 @@ def paint_beard(canvas: Canvas, points: np.ndarray, who: Identity,
                  np.stack(inner), chin,
                  np.stack(other)]))
     window = canvas.window(np.concatenate(shapes), 4)
-    sheet = strands('down', who.brow * 1.05, rng, canvas.side, .3)[window]
+    texture = strands('down', who.brow * 1.05, rng, canvas.side, .3)[window]
     dense = rng.uniform(.6, .92)
     for shape in shapes:
         mask = canvas.mask(shape, window, 1.1)
-        canvas.blend(window, mask * dense, sheet)
+        canvas.blend(window, mask * dense, texture)

@@ -71,7 +71,15 @@ class Identity:
 
 
 def along(anchors: np.ndarray, t: float) -> np.ndarray:
-    """Colour at t in [0, 1] along a list of anchors."""
+    """Interpolate a colour along a list of anchors.
+
+    Args:
+        anchors (np.ndarray): (N, 3) colours.
+        t (float): In [0, 1].
+
+    Returns:
+        np.ndarray: (3, ).
+    """
     at = t * (len(anchors) - 1)
     low = min(int(at), len(anchors) - 2)
     return anchors[low] + (anchors[low + 1] - anchors[low]) * (at - low)
@@ -126,6 +134,10 @@ def sample_identity(rng: np.random.Generator,
     Args:
         rng (np.random.Generator): Source of the variation.
         glasses_prob (float): Probability that the person wears glasses.
+            Defaults to 0.12.
+
+    Returns:
+        Identity: The person.
     """
     female = float(
         np.clip(.5 + rng.choice((-.45, .45)) * rng.beta(4, 1), 0, 1))

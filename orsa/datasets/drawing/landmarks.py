@@ -2,6 +2,8 @@
 """The 68 landmarks (300-W order) of a face at rest, and how people differ."""
 import numpy as np
 
+from orsa.utils.face_regions import FLIP_68
+
 NUM_LANDMARKS = 68
 
 # the image's left half and the midline; proportions of aligned press photos
@@ -18,13 +20,6 @@ _HALF = {
     62: (64, 96.7), 66: (64, 96.8), 67: (59.2, 96.5)
 }  # yapf: disable
 
-# the landmark that a horizontal flip turns each landmark into
-MIRROR = np.array(
-    list(range(16, -1, -1)) + list(range(26, 16, -1)) +
-    [27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46] +
-    [39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55] +
-    [64, 63, 62, 61, 60, 67, 66, 65])
-
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 RIGHT_BROW, LEFT_BROW = slice(17, 22), slice(22, 27)
 
@@ -32,7 +27,7 @@ RIGHT_BROW, LEFT_BROW = slice(17, 22), slice(22, 27)
 def _base() -> np.ndarray:
     points = np.zeros((NUM_LANDMARKS, 2), np.float32)
     for i, (x, y) in _HALF.items():
-        points[MIRROR[i]] = 128 - x, y
+        points[FLIP_68[i]] = 128 - x, y
         points[i] = x, y
     return points
 
@@ -41,7 +36,14 @@ BASE = _base()
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """The points faces are aligned by: eyes, nose tip and mouth corners."""
+    """The points faces are aligned by: eyes, nose tip and mouth corners.
+
+    Args:
+        landmarks (np.ndarray): (68, 2).
+
+    Returns:
+        np.ndarray: (5, 2).
+    """
     return np.stack([
         landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0),
         landmarks[30], landmarks[48], landmarks[54]
@@ -49,7 +51,7 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
 
 
 def neutral_landmarks(shape) -> np.ndarray:
-    """Landmarks of one person's face at rest.
+    """Landmarks of a person's face at rest.
 
     Args:
         shape (FaceShape): The person's proportions.

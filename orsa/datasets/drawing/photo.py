@@ -1,14 +1,22 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What is behind the head, and what a camera and a file do to a picture."""
+"""What is behind the head, and what a camera and a file do to an image."""
 import cv2
 import numpy as np
 
-from .canvas import soften
+from .canvas import rotation, soften
 from .skin import noise_patch
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A blurred scene, (size, size, 3) float32 BGR."""
+    """Draw a blurred scene.
+
+    Args:
+        size (int): In pixels.
+        rng (np.random.Generator): Source of the variation.
+
+    Returns:
+        np.ndarray: (size, size, 3) float32 BGR in [0, 255].
+    """
     near, far = rng.uniform(10, 225, (2, 1)) + rng.normal(0, 22, (2, 3))
     turn = rng.uniform(0, 2 * np.pi)
     axis = np.linspace(-.5, .5, 32, dtype=np.float32)
@@ -28,13 +36,17 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def black_frame(image: np.ndarray, rng: np.random.Generator) -> None:
-    """Black corners, as alignment leaves where the photograph ends."""
+    """Paint black corners, as alignment leaves where the photograph ends.
+
+    Args:
+        image (np.ndarray): (size, size, 3) uint8, changed in place.
+        rng (np.random.Generator): Source of the variation.
+    """
     size = len(image)
     half = .5 * size * rng.uniform(.88, 1.12, 2)
     angle = rng.normal(0, .09)
-    turn = np.float64([[np.cos(angle), -np.sin(angle)],
-                       [np.sin(angle), np.cos(angle)]])
-    box = np.float64([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half @ turn.T
+    box = np.float64([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
+    box = box @ rotation(angle, np.float64).T
     box += size / 2 + rng.normal(0, .03 * size, 2)
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.rint(box * 16).astype(np.int32)], 255, cv2.LINE_AA,
@@ -64,12 +76,15 @@ def _tone(image: np.ndarray, rng: np.random.Generator,
 def photograph(image: np.ndarray,
                rng: np.random.Generator,
                grey_prob: float = .6) -> np.ndarray:
-    """Degrade a clean picture as press photographs are.
+    """Degrade a clean image as press photographs are.
 
     Args:
         image (np.ndarray): (size, size, 3) uint8 BGR.
         rng (np.random.Generator): Source of the variation.
-        grey_prob (float): Probability of a grey photograph.
+        grey_prob (float): Probability of a grey photograph. Defaults to 0.6.
+
+    Returns:
+        np.ndarray: (size, size, 3) uint8 BGR.
     """
     size = len(image)
     image = _tone(image, rng, grey_prob)

@@ -3,7 +3,7 @@
 
 The frontal drawing is taken for a relief. A turned head shows every point of
 it moved along by its depth; the result is aligned on eyes, nose and mouth as
-face crops are, so drawn faces are framed like RAF-DB's.
+face crops are, so synthetic faces are framed like RAF-DB's.
 """
 from dataclasses import dataclass
 from typing import Tuple
@@ -39,7 +39,11 @@ class Pose:
 
 
 def sample_pose(rng: np.random.Generator) -> Pose:
-    """Poses of press photographs: mostly near frontal, some well turned."""
+    """Draw a pose of press photographs: mostly near frontal.
+
+    Args:
+        rng (np.random.Generator): The source.
+    """
     n = rng.standard_normal(6).clip(-2.1, 2.1)
     return Pose(
         yaw=.25 * n[0],
@@ -55,6 +59,13 @@ def depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     A paraboloid head with a nose, that goes on as a cone: slopes stay near 1,
     so a turn of up to 30 degrees does not fold the drawing over itself.
+
+    Args:
+        x (np.ndarray): In units.
+        y (np.ndarray): In units, of the same shape.
+
+    Returns:
+        np.ndarray: Of the same shape.
     """
     u = np.abs(x - 64) * np.float32(1 / 51)
     bent = np.minimum(u, .75)
@@ -105,7 +116,14 @@ class Camera:
         return np.stack([x * near, y * near], 1) + _CENTRE
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Frontal points to image points, both (N, 2) in units."""
+        """Project frontal points to image points.
+
+        Args:
+            points (np.ndarray): (N, 2) in units.
+
+        Returns:
+            np.ndarray: (N, 2) float32 in units.
+        """
         turned = self._turn(points)
         return (turned @ self.similarity[:, :2].T +
                 self.similarity[:, 2]).astype(np.float32)
@@ -125,15 +143,19 @@ class Camera:
             frontal[:, 1] += (turned - at)[:, 1]
         return frontal
 
-    def sheet_maps(self, size: int,
-                   scale: float) -> Tuple[np.ndarray, np.ndarray]:
-        """Maps for ``cv2.remap`` from the sheet to the image.
+    def canvas_maps(self, size: int,
+                    scale: float) -> Tuple[np.ndarray, np.ndarray]:
+        """Maps for ``cv2.remap`` from the canvas to the image.
 
         The inverse is solved on a coarse grid and interpolated.
 
         Args:
             size (int): Side of the image in pixels.
-            scale (float): Sheet pixels per unit.
+            scale (float): Pixels of the canvas per unit.
+
+        Returns:
+            tuple[np.ndarray, np.ndarray]: x and y on the canvas of each pixel,
+            (size, size) float32.
         """
         # a margin, as cv2.resize cannot interpolate in the outer half cells
         margin = max(2, round(.04 * size))

@@ -24,7 +24,15 @@ Bump = Tuple[float, float, float, float, float]
 
 
 def gaussians(bumps: List[Bump]) -> np.ndarray:
-    """Sum of Gaussians (x, y, sigma x, sigma y, height) on the grid."""
+    """Sum of Gaussians on the grid.
+
+    Args:
+        bumps (list[tuple]): x, y, sigma x, sigma y and height of each, in
+            units.
+
+    Returns:
+        np.ndarray: (168, 168) float32, one cell per unit.
+    """
     x, y, sx, sy, height = np.float32(bumps).T[..., None]
     across = np.exp(-.5 * ((AXIS - x) / sx)**2)
     down = np.exp(-.5 * ((AXIS - y) / sy)**2) * height
@@ -37,7 +45,16 @@ def _taper(num: int) -> np.ndarray:
 
 
 def groove(points, sigma: float, height: float) -> List[Bump]:
-    """A chain of bumps along a curve: a fold (height < 0) or a ridge."""
+    """A chain of bumps along a curve: a fold (height < 0) or a ridge.
+
+    Args:
+        points (np.ndarray): (N, 2) points of the curve in units.
+        sigma (float): Half width in units.
+        height (float): In units.
+
+    Returns:
+        list: Bumps of :func:`gaussians`.
+    """
     line = curve(points, 4)
     chain = np.empty((len(line), 5), np.float32)
     chain[:, :2] = line
@@ -162,13 +179,16 @@ def _brow_bumps(p: np.ndarray, units: ActionUnits,
 
 def face_relief(outline: np.ndarray, points: np.ndarray, units: ActionUnits,
                 who: Identity) -> np.ndarray:
-    """Height of the face in units, one cell per unit.
+    """Height of the face.
 
     Args:
         outline (np.ndarray): (N, 2) outline of the face.
         points (np.ndarray): (68, 2) landmarks with the expression.
         units (ActionUnits): Intensities, for the folds.
         who (Identity): Age, sex and nose.
+
+    Returns:
+        np.ndarray: (168, 168) float32 in units, one cell per unit.
     """
     mask = np.zeros((CELLS, CELLS), np.uint8)
     cv2.fillPoly(mask, [np.rint((outline + PAD) * 16 - 8).astype(np.int32)],
@@ -189,7 +209,7 @@ class Light:
     Args:
         direction (np.ndarray): Unit vector to the light: x right, y down, z
             towards the viewer.
-        ambient (float): Share of the light that has no direction.
+        ambient (float): Fraction of the light that has no direction.
         tint (np.ndarray): BGR colour of the key light, around 1.
         exposure (float): Brightness of the face, around 1.
         gloss (float): Strength of the highlights on skin.
@@ -202,7 +222,11 @@ class Light:
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """Key lights from the front and above, sometimes from one side."""
+    """Draw a key light from the front and above, sometimes from one side.
+
+    Args:
+        rng (np.random.Generator): Source of the variation.
+    """
     across = rng.normal(0, .5)
     above = rng.normal(.5, .3)
     direction = np.float32([np.sin(across), -np.sin(above), 0])
@@ -217,7 +241,11 @@ def sample_light(rng: np.random.Generator) -> Light:
 
 
 def shade(height: np.ndarray, light: Light) -> Tuple[np.ndarray, np.ndarray]:
-    """Light on a relief.
+    """Light a relief (`Blinn 1977 <https://doi.org/10.1145/965141.563893>`_).
+
+    Args:
+        height (np.ndarray): As of :func:`face_relief`.
+        light (Light): The light.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Brightness around 1, and highlights

@@ -14,7 +14,11 @@ from .relief import CELLS, gaussians
 
 @lru_cache(maxsize=1)
 def noise_bank() -> np.ndarray:
-    """(4, 256, 256) smooth noise of growing grain, each of deviation 1."""
+    """Smooth noise of growing grain, each of deviation 1.
+
+    Returns:
+        np.ndarray: (4, 256, 256) float32, tileable.
+    """
     rng = np.random.Generator(np.random.PCG64(20240))
     bank = []
     for sigma in (.8, 2., 5., 14.):
@@ -26,13 +30,29 @@ def noise_bank() -> np.ndarray:
 
 
 def noise_patch(rng: np.random.Generator, grain: int, side: int) -> np.ndarray:
-    """A random (side, side) piece of the noise bank, side up to 256."""
+    """A random piece of the noise bank.
+
+    Args:
+        rng (np.random.Generator): Source of the variation.
+        grain (int): 0 (fine) to 3.
+        side (int): In pixels, up to 256.
+
+    Returns:
+        np.ndarray: (side, side) float32.
+    """
     y, x = rng.integers(0, 257 - side, 2)
     return noise_bank()[grain, y:y + side, x:x + side]
 
 
 def face_outline(points: np.ndarray) -> np.ndarray:
-    """Outline of the face from ear to ear over the skull, (N, 2)."""
+    """Outline of the face from ear to ear over the skull.
+
+    Args:
+        points (np.ndarray): (68, 2) landmarks in units.
+
+    Returns:
+        np.ndarray: (N, 2) float32 in units, closed.
+    """
     left, right = points[0], points[16]
     wide = (right[0] - left[0]) / 92
     top = [(64 + dx * wide, y)
@@ -43,7 +63,17 @@ def face_outline(points: np.ndarray) -> np.ndarray:
 
 def skin_colours(points: np.ndarray, units: ActionUnits, who: Identity,
                  rng: np.random.Generator) -> np.ndarray:
-    """Albedo of bare skin, BGR uint8 with one cell per unit."""
+    """Albedo of bare skin.
+
+    Args:
+        points (np.ndarray): (68, 2) landmarks in units.
+        units (ActionUnits): Intensities by unit number.
+        who (Identity): The person.
+        rng (np.random.Generator): Source of the variation.
+
+    Returns:
+        np.ndarray: (168, 168, 3) BGR uint8, one cell per unit.
+    """
     pale = 1 - who.darkness
     red = [(64 - 27, 78, 11, 9, .8), (64 + 27, 78, 11, 9, .8),
            (points[30, 0], points[30, 1], 5, 5, .7), (64, 116, 10, 6, .35)]
@@ -57,8 +87,8 @@ def skin_colours(points: np.ndarray, units: ActionUnits, who: Identity,
     for eye in (points[36:42], points[42:48]):
         dark.append((eye[:, 0].mean(), eye[:, 1].mean() + 7, 8, 2.4, bags))
     flush = gaussians(red) * (.45 + .5 * units[12] + .6 * units[4])
-    mottle = noise_patch(rng, 2, CELLS) * .25 + noise_patch(rng, 1,
-                                                            CELLS) * .22
+    mottle = noise_patch(rng, 2, CELLS) * .25
+    mottle = mottle + noise_patch(rng, 1, CELLS) * .22
     shadow = gaussians(dark) * .22 + mottle * .06
     if who.freckles:
         spots = np.maximum(noise_patch(rng, 0, CELLS) - 1.2, 0)
@@ -82,12 +112,21 @@ def skin_colours(points: np.ndarray, units: ActionUnits, who: Identity,
 def paint_body(canvas: Canvas, points: np.ndarray, outline: np.ndarray,
                albedo: np.ndarray, who: Identity,
                rng: np.random.Generator) -> None:
-    """Paint neck, clothes, ears and the bare face, and label the face."""
+    """Paint neck, clothes, ears and the bare face, and label the face.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        outline (np.ndarray): (N, 2) outline of the face in units.
+        albedo (np.ndarray): As of :func:`skin_colours`.
+        who (Identity): The person.
+        rng (np.random.Generator): Source of the variation.
+    """
     skin = who.skin
     chin = points[8, 1]
-    cloth = tuple(
-        rng.uniform(15, 235, 3) if rng.random() <
-        .5 else np.full(3, rng.uniform(15, 235)))
+    coloured = rng.random() < .5
+    cloth = tuple(np.broadcast_to(rng.uniform(15, 235, 3 if coloured else 1),
+                                  3))  # yapf: disable
     width = 37 - 7 * who.female
     neck = np.float32([(64 - width, 95), (64 - width - 1, 150), (64 - 48, 170),
                        (64 + 48, 170), (64 + width + 1, 150),
@@ -129,17 +168,30 @@ def expose(bright: np.ndarray, albedo: np.ndarray) -> np.ndarray:
 
     It goes most of the way to a medium tone only: fair skin stays lighter
     than dark skin.
+
+    Args:
+        bright (np.ndarray): (168, 168) brightness around 1.
+        albedo (np.ndarray): As of :func:`skin_colours`.
+
+    Returns:
+        np.ndarray: (168, 168) brightness around 1.
     """
-    face = slice(int(PAD) + 30,
-                 int(PAD) + 110, 2), slice(int(PAD) + 38,
-                                           int(PAD) + 90, 2)
+    pad = int(PAD)
+    face = slice(pad + 30, pad + 110, 2), slice(pad + 38, pad + 90, 2)
     level = (albedo[face].mean(2) * bright[face]).mean()
     return bright * (128 / level)**.75
 
 
 def apply_light(canvas: Canvas, bright: np.ndarray, gloss: np.ndarray,
                 tint: np.ndarray) -> None:
-    """Multiply the sheet by light given with one cell per unit."""
+    """Multiply the canvas by light, and add highlights.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        bright (np.ndarray): (168, 168) brightness around 1, one cell per unit.
+        gloss (np.ndarray): (168, 168) highlights in [0, 1].
+        tint (np.ndarray): (3, ) BGR of the light, around 1.
+    """
     shape: Tuple[int, int] = (canvas.side, canvas.side)
     level = np.clip(bright * 128, 0, 255).astype(np.uint8)
     level = cv2.cvtColor(cv2.resize(level, shape), cv2.COLOR_GRAY2BGR)

@@ -6,27 +6,26 @@ from typing import Sequence, Union
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from orsa.datasets.drawing.occluders import (COMMON_SHARES, HELD, KINDS,
-                                             SHARES, build_occluder,
-                                             landmark_hull)
+from orsa.datasets.drawing.occluders import (FRACTIONS, HELD, KINDS,
+                                             NUM_SEVERITIES, paint_occluder)
 from orsa.registry import TRANSFORMS
-from .face_cover import check_occluders, check_square, face_points, note_cover
+from .occlusion import check_occluders, occlude
 
 
 @TRANSFORMS.register_module()
 class OccludeFace(BaseTransform):
-    """Hide a stated share of a face, for tests of robustness.
+    """Occlude a stated fraction of a face, for tests of robustness.
 
-    Something is laid over a square picture, such that the covered share of
+    An occluder is laid over a square image, such that the occluded fraction of
     the face is that of a severity of its kind. The face is what the 68
     landmarks enclose (their convex hull). What a sample gets depends on its
     name, the kind, the severity and ``seed`` alone: it is the same in any
     order, with any number of workers, and in every epoch. Where a higher
-    severity is not another hand, block or object, it is the same thing
+    severity is not another hand, block or object, it is the same occluder
     larger.
 
     ============ ==================================== =====================
-    kind         what it is                           shares, severity 1-5
+    kind         what it is                           fractions, severity 1-5
     ============ ==================================== =====================
     hand         a hand with its arm                  .10 .20 .30 .40 .50
     block        a turned rectangle of cloth or paper .10 .20 .30 .40 .50
@@ -42,25 +41,25 @@ class OccludeFace(BaseTransform):
     hat          a hat, from the brows to the eyes    .02 .06 .11 .17 .24
     ============ ==================================== =====================
 
-    Comes before the picture is resized or cropped, which would leave the
-    landmarks behind. The share is met to within 0.02, unless the landmarks
-    lie so that it cannot be; ``occlusion_ratio`` says what it is.
+    Comes before the image is resized or cropped, which would leave the
+    landmarks behind. The fraction is met to within 0.02, unless the landmarks
+    lie so that it cannot be; ``occlusion_ratio`` is the measured one.
 
     **Required Keys:** img (side x side), name or img_path, and gt_keypoints,
     68 points in pixels (without them the face is taken to be where an aligned
-    picture has it)
+    image has it)
 
-    **Modified Keys:** img; gt_seg_map, where it is there (what is covered is
+    **Modified Keys:** img; gt_seg_map, where it is there (what is occluded is
     background)
 
-    **Added Keys:** visible_mask (1 where nothing covers), occlusion_ratio
-    (the covered share of the landmarks' hull), keypoints_visible (1, 68)
-    where there are landmarks (0 where one is covered or outside the picture)
+    **Added Keys:** visible_mask (1 where nothing occludes), occlusion_ratio
+    (the occluded fraction of the landmarks' hull), keypoints_visible (1, 68)
+    where there are landmarks (0 where one is occluded or outside the image)
 
     Args:
-        severity (int): 1 to 5, the share is one of ``SHARES[kind]``; 0 leaves
-            the picture as it is.
-        kinds (Sequence[str] | str): What to hide it by; of several, the
+        severity (int): 1 to 5, the fraction is one of ``FRACTIONS[kind]``; 0
+            leaves the image as it is.
+        kinds (Sequence[str] | str): Kinds of occluders; of several, the
             sample's name chooses one, for all severities the same. Defaults
             to 'hand', 'block' and 'object'.
         seed (int): Another seed, other occluders. Defaults to 0.
@@ -68,12 +67,12 @@ class OccludeFace(BaseTransform):
             Defaults to black.
 
     Raises:
-        ValueError: For another severity or kind, a picture that is not
-            square, or other than 68 points.
+        ValueError: For another severity or kind, an image that is not square,
+            or other than 68 points.
         KeyError: If a sample has no name.
     """
 
-    SHARES = SHARES
+    FRACTIONS = FRACTIONS
     KINDS = KINDS
 
     def __init__(self,
@@ -81,10 +80,9 @@ class OccludeFace(BaseTransform):
                  kinds: Union[Sequence[str], str] = HELD,
                  seed: int = 0,
                  fill: Sequence[float] = (0, 0, 0)):
-        if severity not in range(len(COMMON_SHARES) + 1):
-            raise ValueError(
-                f'severity should be 0 (none) or 1 to {len(COMMON_SHARES)}, '
-                f'but got {severity!r}')
+        if severity not in range(NUM_SEVERITIES + 1):
+            raise ValueError('severity should be 0 (none) or 1 to '
+                             f'{NUM_SEVERITIES}, but got {severity!r}')
         kinds = (kinds, ) if isinstance(kinds, str) else kinds
         self.severity = int(severity)
         self.kinds = check_occluders(kinds, self.KINDS)
@@ -98,19 +96,13 @@ class OccludeFace(BaseTransform):
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
     def transform(self, results: dict) -> dict:
-        """Hide a part of the face, and say how much."""
-        check_square(results, type(self).__name__)
-        image = np.array(results['img'], order='C')  # never the caller's
-        size = len(image)
-        points = face_points(results, size)
-        cover = np.zeros(image.shape[:2])
-        if self.severity:
-            cover = self._occlude(image, points, self._name(results))
-            results['img'] = image
-        note_cover(results, cover, landmark_hull(points, size))
-        return results
+        """Occlude a part of the face.
 
-    def _name(self, results: dict) -> str:
+        Args:
+            results (dict): The sample.
+        """
+        if not self.severity:
+            return occlude(results, lambda image, _: np.zeros(image.shape[:2]))
         name = results.get('name')
         if name is None and results.get('img_path'):
             # the same wherever the data lie
@@ -118,19 +110,14 @@ class OccludeFace(BaseTransform):
         if name is None:
             raise KeyError(
                 f"{type(self).__name__} needs the sample's 'name' (or "
-                f"'img_path') to choose what hides it, got {sorted(results)}")
-        return name
-
-    def _occlude(self, image: np.ndarray, points: np.ndarray,
-                 name: str) -> np.ndarray:
-        """Paint on the image and return the cover."""
+                f"'img_path') to choose an occluder, got {sorted(results)}")
         # by rank, so that it does not depend on the order of the kinds
         kind = max(self.kinds, key=lambda k: self._hash(name, k))
         own = (self.severity, ) if kind in HELD else ()
-        occluder = build_occluder(kind, len(image), points,
-                                  self._hash(name, kind, *own), self.fill)
-        share = SHARES[kind][self.severity - 1]
-        return occluder.paint(image, occluder.reach(share))
+        seed = self._hash(name, kind, *own)
+        return occlude(
+            results, lambda image, points: paint_occluder(
+                image, points, kind, self.severity, seed, self.fill))
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(severity={self.severity}, '

@@ -1,39 +1,39 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
-from orsa.datasets.drawing.occluders import (COMMON_SHARES, KINDS, SHARES,
-                                             build_occluder, landmark_hull)
+from orsa.datasets.drawing.occluders import (KINDS, NUM_SEVERITIES,
+                                             paint_occluder)
 from orsa.registry import TRANSFORMS
-from .face_cover import check_occluders, check_square, face_points, note_cover
+from .occlusion import check_occluders, check_prob, occlude
 
 
 @TRANSFORMS.register_module()
 class RandomOccluder(BaseTransform):
-    """Hide a part of a face by chance, for training.
+    """Occlude a part of a face by chance, for training.
 
-    The kinds and the shares that they hide are those of :class:`OccludeFace`,
-    which is for tests; here kind, severity and place are drawn from numpy's
-    generator, which a :class:`FERDataset` seeds per sample and epoch.
+    The kinds and the fractions that they occlude are those of
+    :class:`OccludeFace`, which is for tests; here kind, severity and place are
+    drawn from numpy's generator, which a :class:`FERDataset` seeds per sample
+    and epoch.
 
     **Required Keys:** img (side x side), and gt_keypoints, 68 points in
-    pixels (without them the face is taken to be where an aligned picture has
+    pixels (without them the face is taken to be where an aligned image has
     it)
 
-    **Modified Keys:** img; gt_seg_map, where it is there (what is covered is
+    **Modified Keys:** img; gt_seg_map, where it is there (what is occluded is
     background)
 
-    **Added Keys:** visible_mask (1 where nothing covers), occlusion_ratio
-    (the covered share of the landmarks' hull), keypoints_visible (1, 68)
-    where there are landmarks (0 where one is covered; ``AsPoseSample`` labels
+    **Added Keys:** visible_mask (1 where nothing occludes), occlusion_ratio
+    (the occluded fraction of the landmarks' hull), keypoints_visible (1, 68)
+    where there are landmarks (0 where one is occluded; ``AsPoseSample`` labels
     them all again)
 
     Args:
-        prob (float): Probability that something is laid over.
-            Defaults to 0.5.
+        prob (float): Probability of an occluder. Defaults to 0.5.
         kinds (dict[str, float], optional): Kinds with their weights, which
             need not sum to 1. Defaults to None, that is ``MIX``.
         severities (Sequence[int]): To choose from evenly, 1 to 5.
@@ -43,7 +43,7 @@ class RandomOccluder(BaseTransform):
 
     Raises:
         ValueError: For a probability, kind, weight or severity that makes no
-            sense, a picture that is not square, or other than 68 points.
+            sense, an image that is not square, or other than 68 points.
     """
 
     # what is in front of faces most often, and a little of all else
@@ -66,17 +66,15 @@ class RandomOccluder(BaseTransform):
                  kinds: Optional[Dict[str, float]] = None,
                  severities: Sequence[int] = (1, 2, 3, 4, 5),
                  fill: Sequence[float] = (104, 116, 124)):
-        if not 0 <= prob <= 1:
-            raise ValueError(f'prob should be in [0, 1], but got {prob}')
         kinds = self.MIX if kinds is None else kinds
-        self.prob = prob
+        self.prob = check_prob(prob)
         self.kinds = check_occluders(list(kinds), KINDS)
         weights = np.array([kinds[kind] for kind in self.kinds], float)
         if not (weights >= 0).all() or not weights.sum() > 0:
             raise ValueError('the weights of kinds should be 0 or more, and '
                              f'one above, but got {dict(kinds)}')
         self.weights = weights / weights.sum()
-        known = range(1, len(COMMON_SHARES) + 1)
+        known = range(1, NUM_SEVERITIES + 1)
         if not severities or not set(severities) <= set(known):
             raise ValueError(f'severities should be some of {list(known)}, '
                              f'but got {severities}')
@@ -86,7 +84,7 @@ class RandomOccluder(BaseTransform):
             raise ValueError(f'fill should be BGR, but got {fill}')
 
     @cache_randomness
-    def _draw(self):
+    def _draw(self) -> Optional[Tuple[str, int, int]]:
         if np.random.rand() >= self.prob:
             return None
         kind = np.random.choice(self.kinds, p=self.weights)
@@ -94,20 +92,17 @@ class RandomOccluder(BaseTransform):
         return str(kind), int(severity), np.random.randint(2**31)
 
     def transform(self, results: dict) -> dict:
-        """Lay something over, and say what is still to be seen."""
+        """Occlude a part of the face by chance.
+
+        Args:
+            results (dict): The sample.
+        """
         choice = self._draw()
         if choice is None:
             return results
-        check_square(results, type(self).__name__)
-        kind, severity, seed = choice
-        image = np.array(results['img'], order='C')
-        points = face_points(results, len(image))
-        occluder = build_occluder(kind, len(image), points, seed, self.fill)
-        share = SHARES[kind][severity - 1]
-        cover = occluder.paint(image, occluder.reach(share))
-        results['img'] = image
-        note_cover(results, cover, landmark_hull(points, len(image)))
-        return results
+        return occlude(
+            results, lambda image, points: paint_occluder(
+                image, points, *choice, self.fill))
 
     def __repr__(self) -> str:
         kinds = dict(zip(self.kinds, self.weights.round(4).tolist()))

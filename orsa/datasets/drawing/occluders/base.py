@@ -1,28 +1,103 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Sequence
+"""What the face is, and how a stated fraction of it is occluded.
 
+U is an image's unit, 1/128 of its side.
+"""
+import math
+from typing import Callable, Sequence
+
+import cv2
 import numpy as np
 
 from ..canvas import BOX
-from .measure import covered_share, landmark_hull, reach_share
+
+
+def landmark_hull(points: np.ndarray, size: int) -> np.ndarray:
+    """The convex hull of the landmarks, which counts as the face.
+
+    Args:
+        points (np.ndarray): (68, 2) landmarks in pixels.
+        size (int): Side of the image in pixels.
+
+    Returns:
+        np.ndarray: (size, size), bool.
+    """
+    hull = np.zeros((size, size), np.uint8)
+    outline = cv2.convexHull(np.rint(points).astype(np.int32))
+    cv2.fillConvexPoly(hull, outline, 1)
+    return hull == 1
+
+
+def occluded_fraction(mask: np.ndarray, hull: np.ndarray) -> float:
+    """The fraction of a face that is occluded.
+
+    Args:
+        mask (np.ndarray): (size, size) occlusion mask in [0, 255].
+        hull (np.ndarray): (size, size), bool, the face.
+
+    Returns:
+        float: In [0, 1]; 0 if the face is empty.
+    """
+    return float((hull & (mask > 127)).sum() / max(hull.sum(), 1))
+
+
+def reach_fraction(fraction_at: Callable[[float], float],
+                   goal: float,
+                   start: float,
+                   low: float,
+                   high: float,
+                   tolerance: float = .01,
+                   max_tries: int = 12) -> float:
+    """Find the amount that occludes a fraction of the face.
+
+    Bisection, at the place where a straight line would reach the goal.
+
+    Args:
+        fraction_at (Callable): The fraction that an amount occludes, on the
+            whole more for more.
+        goal (float): The fraction wanted.
+        start (float): The first amount to try.
+        low (float): The least amount, taken to occlude nothing.
+        high (float): The largest one, taken to occlude all.
+        tolerance (float): Good enough. Defaults to 0.01.
+        max_tries (int): Defaults to 12.
+
+    Returns:
+        float: The best amount that was tried.
+    """
+    below, above = (low, 0.), (high, 1.)
+    amount, best = start, (math.inf, start)
+    for _ in range(max_tries):
+        fraction = fraction_at(amount)
+        best = min(best, (abs(fraction - goal), amount))
+        if best[0] <= tolerance:
+            break
+        if fraction < goal:
+            below = amount, fraction
+        else:
+            above = amount, fraction
+        step = (goal - below[1]) / max(above[1] - below[1], 1e-6)
+        # neither end for ever, though the line may be far from straight
+        step = min(max(step, .15), .85)
+        amount = below[0] + step * (above[0] - below[0])
+    return best[1]
 
 
 class Occluder:
-    """Something laid over one face, that can hide less or more of it.
+    """Something laid over one face, that can occlude less or more of it.
 
     A subclass draws all that is random in :meth:`draw`, so that what is tried
     and what is painted are the same, and more of it is the same thing larger.
-    U is a picture's unit, 1/128 of its side.
 
     Args:
-        size (int): Side of the picture in pixels.
+        size (int): Side of the image in pixels.
         points (np.ndarray): (68, 2) landmarks in pixels.
         seed (int): Of all that is random.
-        fill (Sequence[float]): BGR of what is one flat colour.
+        fill (Sequence[float]): BGR in [0, 255] of what is one flat colour.
             Defaults to black.
     """
 
-    # amounts: what hides nothing or the least, what to try first, the most
+    # amounts: what occludes nothing or the least, what to try first, the most
     LEAST, FIRST, MOST = 0., .5, 1.
     TOLERANCE, MAX_TRIES = .004, 16
 
@@ -39,25 +114,44 @@ class Occluder:
         self.draw(np.random.Generator(np.random.PCG64(seed)))
 
     def draw(self, rng: np.random.Generator) -> None:
-        """Draw what is random."""
+        """Draw what is random.
 
-    def cover(self, amount: float) -> np.ndarray:
-        """(size, size) in [0, 255], what an amount hides."""
-        raise NotImplementedError
+        Args:
+            rng (np.random.Generator): The source, by ``seed``.
+        """
 
-    def paint(self, image: np.ndarray, amount: float) -> np.ndarray:
-        """Lay it over a picture (size, size, 3), in place.
+    def mask(self, amount: float) -> np.ndarray:
+        """What an amount occludes.
+
+        Args:
+            amount (float): From ``LEAST`` to ``MOST``.
 
         Returns:
-            np.ndarray: (size, size) in [0, 255], what is hidden.
+            np.ndarray: (size, size) occlusion mask, uint8 in [0, 255].
         """
         raise NotImplementedError
 
-    def reach(self, share: float) -> float:
-        """The amount that hides a share of the face."""
-        return reach_share(
-            lambda amount: covered_share(self.cover(amount), self.hull),
-            share,
+    def paint(self, image: np.ndarray, amount: float) -> np.ndarray:
+        """Lay it over an image.
+
+        Args:
+            image (np.ndarray): (size, size, 3) BGR, changed in place.
+            amount (float): From ``LEAST`` to ``MOST``.
+
+        Returns:
+            np.ndarray: As of :meth:`mask`.
+        """
+        raise NotImplementedError
+
+    def reach(self, fraction: float) -> float:
+        """The amount that occludes a fraction of the face.
+
+        Args:
+            fraction (float): Of the landmarks' hull, in [0, 1].
+        """
+        return reach_fraction(
+            lambda amount: occluded_fraction(self.mask(amount), self.hull),
+            fraction,
             start=self.FIRST,
             low=self.LEAST,
             high=self.MOST,
@@ -65,10 +159,17 @@ class Occluder:
             max_tries=self.MAX_TRIES)
 
     def place_on_face(self, rng: np.random.Generator) -> np.ndarray:
-        """A place (x, y) in units, all of the face equally likely."""
+        """A random place, all of the face equally likely.
+
+        Args:
+            rng (np.random.Generator): The source.
+
+        Returns:
+            np.ndarray: x and y in U.
+        """
         rows, cols = np.nonzero(self.hull)
         where, shift = rng.random(), rng.random(2)
-        if not len(rows):  # the landmarks are outside the picture
+        if not len(rows):  # the landmarks are outside the image
             return self.points[27:36].mean(0)
         pick = int(where * len(rows))
         return (np.array([cols[pick], rows[pick]]) + shift) * (BOX / self.size)

@@ -1,50 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What is held in front of a face: hands, blocks and objects."""
 import math
-from typing import Dict
+from typing import Tuple
 
 import cv2
 import numpy as np
 
-from ..canvas import PAD, Canvas, curve, soften
+from ..canvas import BOX, PAD, Canvas, curve, rotation, soften
 from ..identity import SKIN_TONES, along
 from .base import Occluder
-from .cloth import cloth, hide
-
-HELD = ('hand', 'block', 'object')
-
-# How large each kind is drawn, as multiples of its usual sizes, before other
-# means are taken to hide less or more.
-_SIZES = dict(hand=(.8, 1.5), block=(.3, 3.), object=(.5, 3.))
-
-
-def place_held(kind: str, amount: float) -> Dict[str, float]:
-    """Where and how large an occluder is held to hide less or more.
-
-    A hand is drawn back along its arm rather than shrunk to a doll's, and
-    what is large already moves to the middle of the face before it grows on.
-
-    Args:
-        kind (str): One of ``HELD``.
-        amount (float): From -1 to 0 a hand approaches, from 0 to 1 the size
-            goes from the smallest to the largest usual one, from 1 to 2 the
-            place moves to the middle, and from 2 to 3 the size doubles.
-
-    Returns:
-        dict[str, float]: ``grow``, ``pull``, ``back`` of ``paint_held``.
-    """
-    small, large = _SIZES[kind]
-    grow = small * (large / small)**min(max(amount, 0.), 1.)
-    return dict(
-        grow=grow * 2**max(amount - 2, 0.),
-        pull=min(max(amount - 1, 0.), 1.),
-        back=140 * max(-amount, 0.))
-
-
-def usual_amount(kind: str) -> float:
-    """The amount at which :func:`place_held` leaves the size as it is."""
-    small, large = _SIZES[kind]
-    return math.log(1 / small) / math.log(large / small)
+from .patterns import paint_cloth
 
 
 def _hand(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
@@ -53,8 +18,7 @@ def _hand(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
     skin = along(SKIN_TONES, rng.beta(1.1, 1.5))[::-1] * rng.uniform(.75, 1.05)
     angle = rng.uniform(-1.9, 1.9)  # 0: fingers up
     size = rng.uniform(.85, 1.2) * grow
-    turn = np.float32([[np.cos(angle), -np.sin(angle)],
-                       [np.sin(angle), np.cos(angle)]]) * size
+    turn = rotation(angle) * size
     flip = np.float32([rng.choice((-1, 1)), 1])
     spread = rng.uniform(.02, .16)
     bones = []
@@ -68,64 +32,67 @@ def _hand(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
     palm = curve(
         np.float32([(-18, 2), (0, -5), (18, 2), (17, 26), (11, 44), (11, arm),
                     (-11, arm), (-11, 44), (-17, 26)]), 4, True)
+    target = target + (0, 12)
     target = target + back * np.float32([-np.sin(angle), np.cos(angle)])
 
     def place(points):
         return (points * flip) @ turn.T + target
 
-    hide(canvas, place(palm), tuple(skin * .92))
+    canvas.occlude(place(palm), tuple(skin * .92))
     for bone, width in bones:
         line = place(bone)
         canvas.lines([line], tuple(skin * .6), width * size + 1.)
-        for share, tone in ((1., .84), (.66, .96), (.3, 1.04)):
-            canvas.lines([line], tuple(skin * tone), width * size * share)
-        canvas.lines([line], 255, width * size + 1., canvas.cover)
+        for part, tone in ((1., .84), (.66, .96), (.3, 1.04)):
+            canvas.lines([line], tuple(skin * tone), width * size * part)
+        canvas.lines([line], 255, width * size + 1., canvas.occlusion)
         if rng.random() < .7:
             nail = line[1] + (line[0] - line[1]) * .02
             canvas.disc(nail, (2.2 * size, 2.2 * size), tuple(skin * 1.1))
 
 
 def _block(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
-           grow: float) -> None:
+           grow: float, back: float) -> None:
     half = rng.uniform(10, 30, 2) * grow
     angle = rng.uniform(-.4, .4) * (rng.random() < .5)
-    turn = np.float32([[np.cos(angle), -np.sin(angle)],
-                       [np.sin(angle), np.cos(angle)]])
     shape = np.float32([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
-    shape = shape @ turn.T + target
+    shape = shape @ rotation(angle).T + target
     kind = rng.integers(3)
     colour = np.float32(rng.uniform(0, 255, 3))
     if kind == 0:
         colour = np.full(3, rng.uniform(0, 255), np.float32)
-    cloth(canvas, shape, colour, rng, rng.uniform(.4, 1.5) * (kind == 2))
+    paint_cloth(canvas, shape, colour, rng, rng.uniform(.4, 1.5) * (kind == 2))
 
 
 def _object(canvas: Canvas, target: np.ndarray, rng: np.random.Generator,
-            grow: float) -> None:
+            grow: float, back: float) -> None:
     """A microphone, phone or cup: a dark round head on a handle."""
     colour = np.float32(rng.uniform(15, 130, 3))
     lean = rng.uniform(-30, 30)
     radius = rng.uniform(9, 19) * grow
     handle = np.float32([(-.4, 0), (.4, 0), (.3, 9), (-.3, 9)]) * radius
-    hide(canvas, handle + target + (lean * .05, 0), tuple(colour * .7))
-    for share, tone in ((1., .8), (.8, 1.), (.45, 1.25), (.2, 1.6)):
-        centre = target - radius * .3 * (1 - share)
-        axes = radius * share, radius * share * rng.uniform(.9, 1.2)
+    canvas.occlude(handle + target + (lean * .05, 0), tuple(colour * .7))
+    for part, tone in ((1., .8), (.8, 1.), (.45, 1.25), (.2, 1.6)):
+        centre = target - radius * .3 * (1 - part)
+        axes = radius * part, radius * part * rng.uniform(.9, 1.2)
         canvas.disc(centre, axes, tuple(np.minimum(colour * tone, 255)))
-    canvas.disc(target, (radius, radius), 255, layer=canvas.cover)
+    canvas.disc(target, (radius, radius), 255, layer=canvas.occlusion)
 
 
-def paint_held(image: np.ndarray,
-               points: np.ndarray,
-               kind: str,
-               rng: np.random.Generator,
-               grow: float = 1.,
-               pull: float = 0.,
-               back: float = 0.) -> np.ndarray:
-    """Lay an occluder held in front of the face over a finished image.
+_PAINTERS = dict(hand=_hand, block=_block, object=_object)
+HELD = tuple(_PAINTERS)
+
+
+def draw_held(size: int,
+              points: np.ndarray,
+              kind: str,
+              rng: np.random.Generator,
+              grow: float = 1.,
+              pull: float = 0.,
+              back: float = 0.) -> Tuple[np.ndarray, np.ndarray]:
+    """Draw an occluder held in front of a face.
 
     Args:
-        image (np.ndarray): (size, size, 3) BGR, changed in place.
+        size (int): Side of the image in pixels.
         points (np.ndarray): (68, 2) landmarks in the image, in units.
         kind (str): One of ``HELD``.
         rng (np.random.Generator): Source of the variation.
@@ -136,33 +103,9 @@ def paint_held(image: np.ndarray,
             the other kinds stay. Defaults to 0.
 
     Returns:
-        np.ndarray: (size, size) uint8 cover in [0, 255].
+        tuple[np.ndarray, np.ndarray]: Its colours, (size, size, 3) BGR uint8,
+        and the occlusion mask, (size, size) uint8 in [0, 255].
     """
-    size = len(image)
-    canvas = _draw_held(size, points, kind, rng, grow, pull, back)
-    paint, cover = (
-        _frame_of(canvas, layer, size)
-        for layer in (canvas.colour, canvas.cover))
-    weight = soften(cover, .5)[..., None].astype(np.float32) / 255
-    image[:] = image + (paint - image.astype(np.float32)) * weight + .5
-    return cover
-
-
-def held_cover(size: int,
-               points: np.ndarray,
-               kind: str,
-               rng: np.random.Generator,
-               grow: float = 1.,
-               pull: float = 0.,
-               back: float = 0.) -> np.ndarray:
-    """The cover that :func:`paint_held` would return, nothing is painted."""
-    canvas = _draw_held(size, points, kind, rng, grow, pull, back)
-    return _frame_of(canvas, canvas.cover, size)
-
-
-def _draw_held(size: int, points: np.ndarray, kind: str,
-               rng: np.random.Generator, grow: float, pull: float,
-               back: float) -> Canvas:
     canvas = Canvas(size)
     anchors = np.stack([
         points[36:42].mean(0), points[42:48].mean(0), points[30],
@@ -171,42 +114,70 @@ def _draw_held(size: int, points: np.ndarray, kind: str,
     target = anchors[rng.integers(len(anchors))] + rng.normal(0, 6, 2)
     if pull:
         target = target + pull * (points[27:36].mean(0) - target)
-    if kind == 'hand':
-        _hand(canvas, target + (0, 12), rng, grow, back)
-    else:
-        {'block': _block, 'object': _object}[kind](canvas, target, rng, grow)
-    return canvas
-
-
-def _frame_of(canvas: Canvas, layer: np.ndarray, size: int) -> np.ndarray:
-    """The part of a layer that the image shows, at the image's size."""
+    _PAINTERS[kind](canvas, target, rng, grow, back)
     start = int(round(PAD * canvas.scale))
-    view = slice(start, start + int(round(128 * canvas.scale)))
-    return cv2.resize(
-        layer[view, view], (size, size), interpolation=cv2.INTER_AREA)
+    view = slice(start, start + int(round(BOX * canvas.scale)))
+    return tuple(
+        cv2.resize(
+            layer[view, view], (size, size), interpolation=cv2.INTER_AREA)
+        for layer in (canvas.colour, canvas.occlusion))
+
+
+def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
+               rng: np.random.Generator, **place) -> np.ndarray:
+    """Lay an occluder held in front of the face over a finished image.
+
+    Args:
+        image (np.ndarray): (size, size, 3) BGR, changed in place.
+        points (np.ndarray): (68, 2) landmarks in the image, in units.
+        kind (str): One of ``HELD``.
+        rng (np.random.Generator): Source of the variation.
+        **place: ``grow``, ``pull`` and ``back`` of :func:`draw_held`.
+
+    Returns:
+        np.ndarray: (size, size) uint8 occlusion mask in [0, 255].
+    """
+    paint, mask = draw_held(len(image), points, kind, rng, **place)
+    weight = soften(mask, .5)[..., None].astype(np.float32) / 255
+    image[:] = image + (paint - image.astype(np.float32)) * weight + .5
+    return mask
 
 
 class Held(Occluder):
-    """Held in front of the face. Amounts are those of :func:`place_held`."""
+    """Held in front of the face.
+
+    A hand is drawn back along its arm rather than shrunk to a doll's, and
+    what is large already moves to the middle of the face before it grows on.
+    Amount: from -1 to 0 a hand approaches, from 0 to 1 the size goes from the
+    smallest to the largest usual one, from 1 to 2 the place moves to the
+    middle, and from 2 to 3 the size doubles.
+    """
 
     KIND = ''
+    # the smallest and the largest usual size, as multiples of the drawn one
+    SIZES = (1., 2.)
     LEAST, MOST = 0., 3.
     TOLERANCE, MAX_TRIES = .01, 12
 
     def draw(self, rng):
-        self.FIRST = usual_amount(self.KIND)
+        small, large = self.SIZES
+        # that at which the size stays as it is drawn
+        self.FIRST = math.log(1 / small) / math.log(large / small)
 
-    def _arguments(self, amount):
-        # every try draws the same
-        rng = np.random.Generator(np.random.PCG64(self.seed))
+    def _arguments(self, amount: float) -> dict:
+        small, large = self.SIZES
+        grow = small * (large / small)**min(max(amount, 0.), 1.)
         return dict(
             points=self.points,
             kind=self.KIND,
-            rng=rng,
-            **place_held(self.KIND, amount))
+            # every try draws the same
+            rng=np.random.Generator(np.random.PCG64(self.seed)),
+            grow=grow * 2**max(amount - 2, 0.),
+            pull=min(max(amount - 1, 0.), 1.),
+            back=140 * max(-amount, 0.))
 
-    def cover(self, amount):
-        return held_cover(self.size, **self._arguments(amount))
+    def mask(self, amount):
+        return draw_held(self.size, **self._arguments(amount))[1]
 
     def paint(self, image, amount):
         return paint_held(image, **self._arguments(amount))
@@ -215,16 +186,16 @@ class Held(Occluder):
 class Hand(Held):
     """A hand with its arm; it approaches along the arm and then grows."""
 
-    KIND, LEAST = 'hand', -1.
+    KIND, SIZES, LEAST = 'hand', (.8, 1.5), -1.
 
 
 class Block(Held):
-    """A turned rectangle of cloth or paper, with soft edges."""
+    """A rotated rectangle of cloth or paper, with soft edges."""
 
-    KIND = 'block'
+    KIND, SIZES = 'block', (.3, 3.)
 
 
 class Object(Held):
     """A dark round thing on a handle, as a microphone or a spoon."""
 
-    KIND = 'object'
+    KIND, SIZES = 'object', (.5, 3.)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The kinds of occluders and the shares that their severities hide."""
+"""The kinds of occluders and the fractions that their severities occlude."""
 from typing import Dict, Sequence, Tuple, Type
 
 import numpy as np
@@ -10,19 +10,20 @@ from .plain import Crop, Grid, Patches, Square
 from .texture import Texture
 from .worn import Hat, Mask, Scarf, Sunglasses
 
-# Shares of the face, the landmarks' hull, for severities 1 to 5. Those that
+# Fractions of the face, the landmarks' hull, for severities 1 to 5. Those that
 # have an area of their own choosing share one scale. What is worn sits where
-# it is worn: its shares go from the smallest to the largest that people wear.
-COMMON_SHARES = (.1, .2, .3, .4, .5)
+# it is worn: its fractions go from the smallest to the largest that people
+# wear.
+COMMON_FRACTIONS = (.1, .2, .3, .4, .5)
 _KINDS: Dict[str, Tuple[Type[Occluder], Tuple[float, ...]]] = dict(
-    hand=(Hand, COMMON_SHARES),
-    block=(Block, COMMON_SHARES),
-    object=(Object, COMMON_SHARES),
-    square=(Square, COMMON_SHARES),
-    grid=(Grid, COMMON_SHARES),
-    patches=(Patches, COMMON_SHARES),
-    texture=(Texture, COMMON_SHARES),
-    crop=(Crop, COMMON_SHARES),
+    hand=(Hand, COMMON_FRACTIONS),
+    block=(Block, COMMON_FRACTIONS),
+    object=(Object, COMMON_FRACTIONS),
+    square=(Square, COMMON_FRACTIONS),
+    grid=(Grid, COMMON_FRACTIONS),
+    patches=(Patches, COMMON_FRACTIONS),
+    texture=(Texture, COMMON_FRACTIONS),
+    crop=(Crop, COMMON_FRACTIONS),
     sunglasses=(Sunglasses, (.08, .14, .2, .26, .32)),
     mask=(Mask, (.35, .42, .49, .56, .63)),
     scarf=(Scarf, (.12, .24, .36, .48, .6)),
@@ -30,8 +31,8 @@ _KINDS: Dict[str, Tuple[Type[Occluder], Tuple[float, ...]]] = dict(
 )  # yapf: disable
 
 KINDS = tuple(_KINDS)
-SHARES = {kind: shares for kind, (_, shares) in _KINDS.items()}
-NUM_SEVERITIES = len(COMMON_SHARES)
+FRACTIONS = {kind: fractions for kind, (_, fractions) in _KINDS.items()}
+NUM_SEVERITIES = len(COMMON_FRACTIONS)
 
 
 def build_occluder(kind: str,
@@ -39,5 +40,35 @@ def build_occluder(kind: str,
                    points: np.ndarray,
                    seed: int,
                    fill: Sequence[float] = (0, 0, 0)) -> Occluder:
-    """Something of a kind, for one face. See :class:`Occluder`."""
+    """Build an occluder of a kind, for one face.
+
+    Args:
+        kind (str): One of ``KINDS``.
+        size (int): Side of the image in pixels.
+        points (np.ndarray): (68, 2) landmarks in pixels.
+        seed (int): Of all that is random.
+        fill (Sequence[float]): BGR of what is one flat colour.
+            Defaults to black.
+    """
     return _KINDS[kind][0](size, points, seed, fill)
+
+
+def paint_occluder(image: np.ndarray, points: np.ndarray, kind: str,
+                   severity: int, seed: int,
+                   fill: Sequence[float]) -> np.ndarray:
+    """Lay an occluder of a kind and severity over a face.
+
+    Args:
+        image (np.ndarray): (size, size, 3) BGR uint8, changed in place.
+        points (np.ndarray): (68, 2) landmarks in pixels.
+        kind (str): One of ``KINDS``.
+        severity (int): 1 to 5.
+        seed (int): Of all that is random.
+        fill (Sequence[float]): BGR of what is one flat colour.
+
+    Returns:
+        np.ndarray: (size, size) occlusion mask in [0, 255].
+    """
+    occluder = build_occluder(kind, len(image), points, seed, fill)
+    amount = occluder.reach(FRACTIONS[kind][severity - 1])
+    return occluder.paint(image, amount)

@@ -1,20 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Glasses, and what drawn faces wear.
+"""Glasses, and what synthetic faces wear.
 
-They are painted on the frontal sheet and turn with the head. What is laid over
-finished pictures is in the other files.
+They are painted on the frontal canvas and turn with the head. What is laid
+over finished images is in the other files.
 """
-from typing import Sequence
-
 import numpy as np
 
 from ..canvas import Canvas, curve
 from ..identity import Identity
-from .cloth import cloth, hide
 from .held import HELD
-
-WORN = ('sunglasses', 'mask', 'scarf')
-OCCLUDERS = WORN + HELD
+from .patterns import paint_cloth
 
 
 def _lenses(points: np.ndarray, kind: str, grow: float) -> list:
@@ -52,7 +47,14 @@ def _frame(canvas: Canvas, points: np.ndarray, lenses: list, colour: tuple,
 
 def paint_glasses(canvas: Canvas, points: np.ndarray, who: Identity,
                   rng: np.random.Generator) -> None:
-    """Paint clear glasses; they hide next to nothing and stay visible."""
+    """Paint clear glasses, which do not count as occluders.
+
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        who (Identity): The person, with the kind of glasses.
+        rng (np.random.Generator): The source of the variation.
+    """
     lenses = _lenses(points, who.glasses, rng.uniform(-.5, 1.2))
     for lens in lenses:
         window = canvas.window(lens, 1)
@@ -70,7 +72,7 @@ def _sunglasses(canvas: Canvas, points: np.ndarray,
     lenses = _lenses(points, kind, rng.uniform(1., 3.))
     tint = rng.uniform(10, 45, 3)
     for lens in lenses:
-        hide(canvas, lens, tuple(tint))
+        canvas.occlude(lens, tuple(tint))
         window = canvas.window(lens, 0)
         glare = np.linspace(.35, 0, window[0].stop - window[0].start)
         mask = canvas.mask(lens, window, 0)
@@ -89,7 +91,7 @@ def _mask(canvas: Canvas, points: np.ndarray,
     shape = curve(np.concatenate([np.float32(upper), lower]), 3, True)
     colour = np.float32([(214, 196, 160), (236, 236, 236), (36, 34, 34),
                          (190, 205, 170)][rng.integers(4)])
-    cloth(canvas, shape, colour, rng, 0.)
+    paint_cloth(canvas, shape, colour, rng, 0.)
     pleats = [
         np.float32([(30, y), (64, y + 2.5), (98, y)])
         for y in (top + 16, top + 24, top + 32)
@@ -110,22 +112,24 @@ def _scarf(canvas: Canvas, points: np.ndarray,
     shape = np.concatenate(
         [curve(edge, 4), np.float32([(170, 170), (-40, 170)])])
     stripes = rng.uniform(.5, 1.2) if rng.random() < .5 else 0.
-    cloth(canvas, shape,
-          rng.uniform(20, 225, 3).astype(np.float32), rng, stripes)
+    colour = rng.uniform(20, 225, 3).astype(np.float32)
+    paint_cloth(canvas, shape, colour, rng, stripes)
     canvas.fill(shape, 255, canvas.alpha)
+
+
+_PAINTERS = dict(sunglasses=_sunglasses, mask=_mask, scarf=_scarf)
+WORN = tuple(_PAINTERS)
+OCCLUDERS = WORN + HELD
 
 
 def paint_worn(canvas: Canvas, points: np.ndarray, kind: str,
                rng: np.random.Generator) -> None:
-    """Paint an occluder that turns with the head."""
-    {
-        'sunglasses': _sunglasses,
-        'mask': _mask,
-        'scarf': _scarf
-    }[kind](canvas, points, rng)
+    """Paint an occluder that turns with the head.
 
-
-def pick_occluder(rng: np.random.Generator,
-                  kinds: Sequence[str] = OCCLUDERS) -> str:
-    """Name of a random occluder."""
-    return kinds[rng.integers(len(kinds))]
+    Args:
+        canvas (Canvas): The frontal face.
+        points (np.ndarray): (68, 2) landmarks in units.
+        kind (str): One of ``WORN``.
+        rng (np.random.Generator): The source of the variation.
+    """
+    _PAINTERS[kind](canvas, points, rng)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What hides a face in one flat colour, with hard edges."""
+"""What occludes a face in one flat colour, with hard edges."""
 import numpy as np
 
 from ..canvas import BOX
@@ -7,23 +7,23 @@ from .base import Occluder
 
 
 class _Plain(Occluder):
-    """One flat colour wherever :meth:`hides` says."""
+    """One flat colour wherever :meth:`occludes` is true."""
 
     def draw(self, rng):
         axis = (np.arange(self.size) + .5) * (BOX / self.size)
         self.x, self.y = axis[None], axis[:, None]
 
-    def hides(self, amount: float) -> np.ndarray:
-        """(size, size), bool; a pixel is hidden if its centre is."""
+    def occludes(self, amount: float) -> np.ndarray:
+        """(size, size), bool; a pixel is occluded if its centre is."""
         raise NotImplementedError
 
-    def cover(self, amount):
-        return self.hides(amount) * np.uint8(255)
+    def mask(self, amount):
+        return self.occludes(amount) * np.uint8(255)
 
     def paint(self, image, amount):
-        hidden = self.hides(amount)
-        image[hidden] = self.fill
-        return hidden * np.uint8(255)
+        occluded = self.occludes(amount)
+        image[occluded] = self.fill
+        return occluded * np.uint8(255)
 
 
 class Square(_Plain):
@@ -35,7 +35,7 @@ class Square(_Plain):
         super().draw(rng)
         self.centre = self.place_on_face(rng)
 
-    def hides(self, amount):
+    def occludes(self, amount):
         x, y = self.centre
         return (abs(self.x - x) < amount) & (abs(self.y - y) < amount)
 
@@ -43,8 +43,8 @@ class Square(_Plain):
 class Grid(_Plain):
     """A lattice of squares over the picture, as in GridMask.
 
-    <https://arxiv.org/abs/2001.04086>. Amount: the squares' side as a share of
-    the lattice's period, which is drawn from 16 to 28 U.
+    <https://arxiv.org/abs/2001.04086>. Amount: the squares' side as a fraction
+    of the lattice's period, which is drawn from 16 to 28 U.
     """
 
     def draw(self, rng):
@@ -52,7 +52,7 @@ class Grid(_Plain):
         self.period = rng.uniform(16, 28)
         self.start = rng.random(2)
 
-    def hides(self, amount):
+    def occludes(self, amount):
         x, y = (abs((axis / self.period + start) % 1 - .5) < amount / 2
                 for axis, start in zip((self.x, self.y), self.start))
         return x & y
@@ -61,7 +61,7 @@ class Grid(_Plain):
 class Patches(_Plain):
     """Random ones of 14 x 14 patches, those of a ViT/16 at 224 pixels.
 
-    Amount: how many; of all numbers the one whose share is nearest.
+    Amount: how many; of all numbers the one whose fraction is nearest.
     """
 
     NUM = 14
@@ -71,13 +71,13 @@ class Patches(_Plain):
         rank = rng.permutation(self.NUM**2).reshape(self.NUM, self.NUM)
         self.rank = rank[cells[:, None], cells[None]]
 
-    def hides(self, amount):
+    def occludes(self, amount):
         return self.rank < amount
 
-    def reach(self, share):
+    def reach(self, fraction):
         counts = np.bincount(self.rank[self.hull], minlength=self.NUM**2)
-        shares = np.concatenate([[0], counts.cumsum()]) / max(counts.sum(), 1)
-        return int(abs(shares - share).argmin())
+        reached = np.concatenate([[0], counts.cumsum()]) / max(counts.sum(), 1)
+        return int(abs(reached - fraction).argmin())
 
 
 class Crop(_Plain):
@@ -95,5 +95,5 @@ class Crop(_Plain):
         self.far = ((self.x - BOX / 2) * np.cos(angle) +
                     (self.y - BOX / 2) * np.sin(angle))
 
-    def hides(self, amount):
+    def occludes(self, amount):
         return self.far < amount

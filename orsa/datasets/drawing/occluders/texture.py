@@ -3,8 +3,8 @@ import numpy as np
 
 from ..canvas import BOX, curve
 from .base import Occluder
+from .layer import Layer, scene_light
 from .patterns import PATTERNS, pattern, two_tones
-from .sheet import Sheet, scene_light
 
 
 class Texture(Occluder):
@@ -29,23 +29,23 @@ class Texture(Occluder):
         self.tones = two_tones(rng)
         self.noise_at = rng.integers(128, size=2)
 
-    def _sheet(self, amount, ground=None):
-        sheet = Sheet(self.size, ground)
-        sheet.fill(self.centre + amount * self.shape)
-        return sheet
+    def _layer(self, amount, ground=None):
+        layer = Layer(self.size, ground)
+        layer.fill(self.centre + amount * self.shape)
+        return layer
 
-    def cover(self, amount):
-        return self._sheet(amount).cover()
+    def mask(self, amount):
+        return self._layer(amount).mask()
 
     def paint(self, image, amount):
-        sheet = self._sheet(amount, self.tones[0])
-        axis = np.arange(sheet.fine, dtype=np.float32) + .5
-        axis *= BOX / sheet.fine
+        layer = self._layer(amount, self.tones[0])
+        axis = np.arange(layer.fine, dtype=np.float32) + .5
+        axis *= BOX / layer.fine
         x, y = axis[None] - self.centre[0], axis[:, None] - self.centre[1]
         c, s = np.float32([np.cos(self.turn), np.sin(self.turn)])
-        sheet.tint(
+        layer.tint(
             pattern(self.name, c * x + s * y, c * y - s * x, self.period,
                     self.tones, self.noise_at))
-        sheet.grain(.05, 1, self.noise_at)
+        layer.grain(.05, 1, self.noise_at)
         light, grey = scene_light(image, self.hull)
-        return sheet.lay_over(image, light, grey, shadow=.25)
+        return layer.lay_over(image, light, grey, shadow=.25)

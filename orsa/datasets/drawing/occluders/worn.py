@@ -4,8 +4,9 @@ import numpy as np
 
 from ..canvas import BOX, curve
 from .base import Occluder
+from .face_warp import FaceWarp
+from .layer import Layer, scene_light
 from .patterns import pattern, two_tones
-from .sheet import FaceWarp, Sheet, scene_light
 
 
 def _mirror(half: np.ndarray) -> np.ndarray:
@@ -34,20 +35,20 @@ class Worn(Occluder):
         """Draw what is random; sets at least ``colour``."""
         raise NotImplementedError
 
-    def wear(self, sheet: Sheet, amount: float) -> None:
-        """Put it on a sheet."""
+    def wear(self, layer: Layer, amount: float) -> None:
+        """Put it on a layer."""
         raise NotImplementedError
 
-    def cover(self, amount):
-        sheet = Sheet(self.size)
-        self.wear(sheet, amount)
-        return sheet.cover()
+    def mask(self, amount):
+        layer = Layer(self.size)
+        self.wear(layer, amount)
+        return layer.mask()
 
     def paint(self, image, amount):
-        sheet = Sheet(self.size, self.colour)
-        self.wear(sheet, amount)
+        layer = Layer(self.size, self.colour)
+        self.wear(layer, amount)
         light, grey = scene_light(image, self.hull)
-        return sheet.lay_over(image, light, grey, self.SHADOW)
+        return layer.lay_over(image, light, grey, self.SHADOW)
 
 
 class Sunglasses(Worn):
@@ -84,7 +85,7 @@ class Sunglasses(Worn):
         nose = 61.5 - .22 * np.clip(y - 50, 0, None)
         return np.stack([np.minimum(x, nose), y], 1)
 
-    def wear(self, sheet, amount):
+    def wear(self, layer, amount):
         left = self._lens(amount)
         right = left * (-1, 1) + (128, 0)
         width = self.width * self.warp.scale * (.55 + .8 * amount)
@@ -98,17 +99,17 @@ class Sunglasses(Worn):
             arm[:] = outer
         left, right, bridge, *arms = self.warp.each(
             [left, right, bridge, arm, arm * (-1, 1) + (128, 0)])
-        sheet.fill(left, self.lens)
-        sheet.fill(right, self.lens)
-        if sheet.painted:
-            self._glare(sheet, left, right)
+        layer.fill(left, self.lens)
+        layer.fill(right, self.lens)
+        if layer.painted:
+            self._glare(layer, left, right)
         rims = [np.concatenate([lens, lens[:1]]) for lens in (left, right)]
-        sheet.lines(arms + rims, width, self.colour)
-        sheet.lines([bridge], width * 1.25, self.colour)
+        layer.lines(arms + rims, width, self.colour)
+        layer.lines([bridge], width * 1.25, self.colour)
 
-    def _glare(self, sheet, left, right):
-        axis = (np.arange(sheet.fine, dtype=np.float32) + .5)
-        axis *= BOX / sheet.fine
+    def _glare(self, layer, left, right):
+        axis = (np.arange(layer.fine, dtype=np.float32) + .5)
+        axis *= BOX / layer.fine
         x, y = axis[None], axis[:, None]
         for lens in (left, right):
             (x0, y0), tall = lens.min(0), np.ptp(lens[:, 1])
@@ -116,7 +117,7 @@ class Sunglasses(Worn):
             along = (x - x0) / max(tall, 1) - .3 + self.lean * (down - .5)
             shine = self.streak * np.exp(-(along / .16)**2) * (1 - down)
             light = 75 * self.fade * down * down + 200 * shine
-            sheet.tint(self.lens + light[..., None], lens)
+            layer.tint(self.lens + light[..., None], lens)
 
 
 class Mask(Worn):
@@ -138,7 +139,7 @@ class Mask(Worn):
         self.colour = self.colour * rng.uniform(.92, 1.04)
         self.lift = rng.uniform(-.04, .04, 3)
 
-    def wear(self, sheet, amount):
+    def wear(self, layer, amount):
         half = _between(self._SMALL, self._LARGE, amount)
         outline = _mirror(half)
         loops = [
@@ -147,12 +148,12 @@ class Mask(Worn):
         ]
         loops += [loop * (-1, 1) + (128, 0) for loop in loops]
         *loops, shape = self.warp.each([*loops, curve(outline, 4, True)])
-        sheet.lines(loops, .9 * self.warp.scale, self.colour * .93)
-        sheet.fill(shape, self.colour)
-        if sheet.painted:
-            self._fold(sheet, half)
+        layer.lines(loops, .9 * self.warp.scale, self.colour * .93)
+        layer.fill(shape, self.colour)
+        if layer.painted:
+            self._fold(layer, half)
 
-    def _fold(self, sheet, half):
+    def _fold(self, layer, half):
         top, bottom = half[0, 1], half[-1, 1]
         left = half[4:7, 0].mean()
         strokes = []
@@ -165,7 +166,7 @@ class Mask(Worn):
         strokes.append((low[low[:, 0].argsort()], 10, -.2))
         ridge = np.float32([(64, top + 4), (64, top + .45 * (bottom - top))])
         strokes.append((ridge, 11, .08))
-        sheet.relief(self.warp, strokes, 5 * self.warp.scale)
+        layer.relief(self.warp, strokes, 5 * self.warp.scale)
         strokes = []
         for i, part in enumerate((.36, .56, .76)):
             y = top + part * (bottom - top)
@@ -178,8 +179,8 @@ class Mask(Worn):
         rim = _mirror(half[:5])
         rim = rim[rim[:, 0].argsort()]
         strokes += [(rim + (0, 3.2), 1., -.14), (rim + (0, 1.2), 1.6, .06)]
-        sheet.relief(self.warp, strokes, .6)
-        sheet.grain(.025, 1, self.noise_at)
+        layer.relief(self.warp, strokes, .6)
+        layer.grain(.025, 1, self.noise_at)
 
 
 class Scarf(Worn):
@@ -210,17 +211,17 @@ class Scarf(Worn):
         line[:, 1] += self.slope * (line[:, 0] - 64) / 64
         return curve(line, 4)
 
-    def wear(self, sheet, amount):
+    def wear(self, layer, amount):
         edge = self._edge(amount)
         below = np.float32([(144, 200), (-16, 200)])
-        sheet.fill(self.warp(np.concatenate([edge, below])), self.colour)
-        if sheet.painted:
-            self._cloth(sheet, amount)
+        layer.fill(self.warp(np.concatenate([edge, below])), self.colour)
+        if layer.painted:
+            self._cloth(layer, amount)
 
-    def _cloth(self, sheet, amount):
-        x, y = self.warp.grid(sheet.fine)
+    def _cloth(self, layer, amount):
+        x, y = self.warp.grid(layer.fine)
         bend = 3 * np.cos(x / 17 + self.folds[0, 0]) - .0015 * (x - 64)**2
-        sheet.tint(
+        layer.tint(
             pattern(self.name, x + .25 * y, y + bend, self.period, self.tones,
                     self.noise_at))
         strokes = []
@@ -230,11 +231,11 @@ class Scarf(Worn):
             line[:, 1] += 3 * b * t + 3.5 * np.cos(2.2 * t + c)
             strokes += [(line, 3.6, -.44 - .1 * np.tanh(d)),
                         (line + (0, 4), 3.4, .2)]
-        sheet.relief(self.warp, strokes, 2.2)
+        layer.relief(self.warp, strokes, 2.2)
         rim = self._edge(amount, 1.2)
-        sheet.relief(self.warp, [(rim, 1.4, .14), (rim + (0, 3), 1.6, -.2)],
+        layer.relief(self.warp, [(rim, 1.4, .14), (rim + (0, 3), 1.6, -.2)],
                      .8)
-        sheet.grain(.05, 1, self.noise_at)
+        layer.grain(.05, 1, self.noise_at)
 
 
 class Hat(Worn):
@@ -261,9 +262,9 @@ class Hat(Worn):
         line = np.stack([64 + wide * x, y + bow + self.tilt * x], 1)
         return line.astype(np.float32)
 
-    def wear(self, sheet, amount):
+    def wear(self, layer, amount):
         y = 30 + 32 * amount
-        getattr(self, f'_{self.style}')(sheet, y)
+        getattr(self, f'_{self.style}')(layer, y)
 
     def _crown(self, y: float, sag: float, wide: float) -> np.ndarray:
         """A dome over a line around the head."""
@@ -273,20 +274,20 @@ class Hat(Worn):
         dome = dome[dome[:, 0].argsort()[::-1]]
         return np.concatenate([line, curve(dome, 4)])
 
-    def _round(self, sheet, y, wide):
+    def _round(self, layer, y, wide):
         """Shade a crown: darker at its sides."""
         strokes = []
         for side in (-1, 1):
             edge = [(64 + side * wide, y + 10), (64 + side * wide, y - 40)]
             strokes.append((edge, 26, -.4))
         strokes.append(([(54, y - 8), (56, y - 40)], 22, .12))
-        sheet.relief(self.warp, strokes, 8)
+        layer.relief(self.warp, strokes, 8)
 
-    def _knit(self, sheet, y):
-        sheet.fill(self.warp(self._crown(y, 6, 50)), self.colour)
-        if not sheet.painted:
+    def _knit(self, layer, y):
+        layer.fill(self.warp(self._crown(y, 6, 50)), self.colour)
+        if not layer.painted:
             return
-        u, v = self.warp.grid(sheet.fine)
+        u, v = self.warp.grid(layer.fine)
         # ribs run together at the top
         rib = (u - 64) / np.clip(1 - .0055 * (y - v), .3, 1.2)
         ribs = .22 * np.sin(rib * (2 * np.pi / self.rib))
@@ -296,52 +297,52 @@ class Hat(Worn):
             band = np.sin((v - y - 6 * ((u - 64) / 50)**2) * .28) > .35
             tone = np.where((band & (v < y - 22))[..., None], self.tones[1],
                             tone)
-        sheet.tint(tone * (1 + ribs + rows)[..., None])
-        self._round(sheet, y, 50)
+        layer.tint(tone * (1 + ribs + rows)[..., None])
+        self._round(layer, y, 50)
         cuff = self._line(y - 19, 6, 50)
-        sheet.relief(self.warp, [(cuff, 2.2, -.38), (cuff + (0, 3), 2.6, .14),
+        layer.relief(self.warp, [(cuff, 2.2, -.38), (cuff + (0, 3), 2.6, .14),
                                  (self._line(y - 1, 6, 50), 2.6, -.25)], 1.)
-        sheet.grain(.06, 1, self.noise_at)
+        layer.grain(.06, 1, self.noise_at)
 
-    def _cap(self, sheet, y):
+    def _cap(self, layer, y):
         crown = self._crown(y - 11, 4, 49)
-        sheet.fill(self.warp(crown), self.colour)
+        layer.fill(self.warp(crown), self.colour)
         low = self._line(y, -12, 47)
         peak = np.concatenate([low, self._line(y - 14, 4, 48)[::-1]])
         peak = self.warp(peak)
         tone = self.tones[1] if self.striped else self.tones[0] * .8
-        if sheet.painted:
-            self._round(sheet, y - 11, 49)
+        if layer.painted:
+            self._round(layer, y - 11, 49)
             seams = [
                 curve([(64 + dx, y - 14), (64 + .8 * dx, y - 50),
                        (64, y - 92)], 5) for dx in (-27, 0, 27)
             ]
-            sheet.relief(self.warp, [(s, 1., -.25) for s in seams], .5)
-        sheet.fill(peak, tone)
-        if sheet.painted:
-            sheet.relief(self.warp, [
+            layer.relief(self.warp, [(s, 1., -.25) for s in seams], .5)
+        layer.fill(peak, tone)
+        if layer.painted:
+            layer.relief(self.warp, [
                 (self._line(y - 15, 4, 48), 3., -.5),
                 (self._line(y - 7, -5, 36), 4., .22),
                 (self._line(y - .6, -12, 47), 1.6, -.35),
             ], 1.2)
-            sheet.grain(.04, 1, self.noise_at)
+            layer.grain(.04, 1, self.noise_at)
 
-    def _brim(self, sheet, y):
+    def _brim(self, layer, y):
         crown = self._crown(y - 8, 2, 49)
-        sheet.fill(self.warp(crown), self.colour)
+        layer.fill(self.warp(crown), self.colour)
         low, high = self._line(y, -13, 76), self._line(y - 13, -3, 76)
         band = np.concatenate(
             [self._line(y - 26, 2, 49),
              self._line(y - 8, 2, 49)[::-1]])
-        if sheet.painted:
-            self._round(sheet, y - 8, 49)
-            sheet.fill(self.warp(band), self.tones[0] * .45)
+        if layer.painted:
+            self._round(layer, y - 8, 49)
+            layer.fill(self.warp(band), self.tones[0] * .45)
         tone = self.tones[0] * .92
-        sheet.fill(self.warp(np.concatenate([low, high[::-1]])), tone)
-        if sheet.painted:
-            sheet.relief(self.warp, [
+        layer.fill(self.warp(np.concatenate([low, high[::-1]])), tone)
+        if layer.painted:
+            layer.relief(self.warp, [
                 (self._line(y - 11, -3, 60), 3., -.35),
                 (self._line(y - 5, -8, 60), 5., .14),
                 (self._line(y - .8, -13, 74), 1.6, -.3),
             ], 1.3)
-            sheet.grain(.045, 2, self.noise_at)
+            layer.grain(.045, 2, self.noise_at)

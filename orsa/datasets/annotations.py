@@ -1,19 +1,25 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""What datasets of landmarks and of masks share."""
 from typing import Any, List
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 
 from orsa.registry import DATASETS
-from .fer_dataset import read_image
+from .images import name_sample
 from .transforms.load_face import use_one_reader
 
 # In pixels; what lies further away is damage, and OpenCV counts to 32,767.
 _FARTHEST = 1e6
 
 
-class NamingDataset(BaseDataset):
-    """A data set whose errors say which sample they are about."""
+class AnnotatedDataset(BaseDataset):
+    """A dataset of images with landmarks or masks, read by ``LoadFace``.
+
+    Args:
+        *args: Of MMEngine's ``BaseDataset``.
+        **kwargs: Of MMEngine's ``BaseDataset``.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -22,38 +28,32 @@ class NamingDataset(BaseDataset):
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a sample.
 
+        Args:
+            idx (int): Its index.
+
+        Returns:
+            Any: What the pipeline returns.
+
         Raises:
-            OSError: If its picture or mask cannot be read.
+            OSError: If its image or mask cannot be read.
         """
-        try:
+        with name_sample(self, idx, self.get_data_info(idx)):
             return super().prepare_data(idx)
-        except Exception as error:
-            info = self.get_data_info(idx)
-            for key in ('img_path', 'seg_map_path'):
-                path = info.get(key)
-                reason = path and read_image(path)[1]
-                if reason:
-                    raise OSError(
-                        f"{type(self).__name__}: cannot read '{path}' "
-                        f'({key} of sample {idx}): {reason}. Restore it from '
-                        'the original archive') from error
-            error.add_note(f'{type(self).__name__}: at sample {idx}, '
-                           f"'{info.get('img_path') or info.get('name')}'")
-            raise
 
 
 def check_points(values: Any, where: str) -> np.ndarray:
     """Make an array of the 68 landmarks of a face.
 
     Args:
-        values (Any): What a file says, 68 pairs of x and y in pixels.
+        values (Any): 68 pairs of x and y in pixels.
         where (str): The file and the place in it, for the message.
 
     Returns:
         np.ndarray: (68, 2) float32.
 
     Raises:
-        ValueError: If they are not 68 pairs of numbers, or not of a picture.
+        ValueError: If they are not 68 pairs of numbers, or lie far outside of
+            any image.
     """
     try:
         points = np.array(values, np.float64)
@@ -66,7 +66,7 @@ def check_points(values: Any, where: str) -> np.ndarray:
     far = ~(np.abs(points) < _FARTHEST).all(1)
     if far.any():
         raise ValueError(f'{where}: point {far.argmax() + 1} is at '
-                         f'{points[far][0].tolist()}, in no picture')
+                         f'{points[far][0].tolist()}, in no image')
     return points.astype(np.float32)
 
 
@@ -76,8 +76,8 @@ def annotated_records(faces: dict, key: str, what: str,
 
     Args:
         faces (dict): Config of the dataset. Its own pipeline is not used.
-        key (str): What a record of a face on disk has to hold; drawn faces
-            bring everything with them.
+        key (str): What a record of a face on disk has to hold; synthetic
+            faces bring everything with them.
         what (str): The annotation, for the message.
         file (str): Where it is on disk, for the message.
 

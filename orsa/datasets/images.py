@@ -1,0 +1,127 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Reading images, and errors that name the sample they are about."""
+import contextlib
+import os.path as osp
+from typing import Callable, Iterator, Optional, Tuple
+
+import numpy as np
+
+from orsa.utils.image_files import file_fault
+from orsa.utils.image_reader import ImageError, decode_image, warn_notes
+
+# The image, BGR uint8 of shape (H, W, 3), and None; or None and the reason.
+ImageOrReason = Tuple[Optional[np.ndarray], Optional[str]]
+
+
+def read_image(path: str) -> ImageOrReason:
+    """Read an image, or find out why it cannot be read.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        tuple: The image, BGR uint8 of shape (H, W, 3), and None; or None and
+        the reason, :data:`orsa.utils.image_files.MISSING` where there is no
+        file.
+    """
+    fault = file_fault(path)
+    if fault:
+        return None, fault
+    try:
+        with open(path, 'rb') as file:
+            data = file.read()
+    except OSError as error:
+        return None, f'it cannot be read ({error.strerror})'
+    return decode(data, path)
+
+
+def decode(data: bytes, path: str) -> ImageOrReason:
+    """Decode an image, or find out why it cannot be decoded.
+
+    Args:
+        data (bytes): The content of the file.
+        path (str): Its name, for warnings.
+
+    Returns:
+        tuple: As of :func:`read_image`.
+    """
+    try:
+        image, notes = decode_image(data)
+    except ImageError as error:
+        return None, str(error)
+    warn_notes(path, notes)
+    return image, None
+
+
+def check_inside(path: str, root: str, where: str) -> None:
+    """Refuse a listed path that leads out of a folder.
+
+    Links are not followed: what lies in the folder was put there by its
+    owner.
+
+    Args:
+        path (str): As it is listed. Absolute ones are taken where ``root`` is
+            empty.
+        root (str): The folder.
+        where (str): File and line, for the message.
+
+    Raises:
+        ValueError: If it does, or cannot be a path.
+    """
+    first = osp.normpath(path).split(osp.sep, 1)[0]
+    outside = root and (osp.isabs(path) or first == osp.pardir)
+    if outside or len(path) > 4096 or '\0' in path:
+        raise ValueError(
+            f"{where}: '{path[:100]}' is no path below '{root}', where the "
+            'images are')
+
+
+def unreadable_file(info: dict) -> Optional[str]:
+    """Find the image or mask of a record that cannot be read.
+
+    Args:
+        info (dict): A record with ``img_path`` or ``seg_map_path``.
+
+    Returns:
+        str | None: The file and the reason; None if all can be read.
+    """
+    for key in ('img_path', 'seg_map_path'):
+        reason = info.get(key) and read_image(info[key])[1]
+        if reason:
+            return f"'{info[key]}' ({key}): {reason}"
+    return None
+
+
+@contextlib.contextmanager
+def name_sample(
+    dataset: object,
+    idx: int,
+    info: dict,
+    fault: Callable[[dict],
+                    Optional[str]] = unreadable_file) -> Iterator[None]:
+    """Let an error of a pipeline name the sample at which it occurred.
+
+    Args:
+        dataset (object): The dataset, whose type is named.
+        idx (int): Index of the sample.
+        info (dict): Its record.
+        fault (Callable): Returns which file of the record cannot be read and
+            why, None if all can be. Defaults to :func:`unreadable_file`.
+
+    Raises:
+        OSError: In place of the pipeline's error, if a file of the sample
+            cannot be read.
+    """
+    before, name = dict(info), type(dataset).__name__
+    try:
+        yield
+    except Exception as error:
+        found = fault(before)
+        if found:
+            raise OSError(
+                f'{name}: cannot read {found} (sample {idx}). Restore it from '
+                'the original archive, or set skip_unreadable=True if the '
+                'dataset has it') from error
+        error.add_note(f'{name}: at sample {idx}, '
+                       f"'{before.get('img_path') or before.get('name')}'")
+        raise
