@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Fit how a model's scores are to be read, on faces held out of training."""
+"""Calibrate a model's scores on faces held out of training."""
 import argparse
 
 from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate,
@@ -9,8 +9,8 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Fit a temperature, and what the parser says of free '
-        'faces, on held-out faces')
+        description='Fit a temperature, and the occluded fraction that the '
+        'parser measures of free faces, on held-out faces')
     add_calibrate_arguments(parser)
     print(describe(calibrate(parser.parse_args())))
 

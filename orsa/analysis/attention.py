@@ -66,7 +66,7 @@ def cross_attention(model: nn.Module,
         CrossAttentionMap: By image, landmark token and place.
 
     Raises:
-        ValueError: If the model has no such part, or its tokens are no
+        ValueError: If the model has no such module, or its tokens are no
             places.
     """
     name, module, (height, width) = find_cross_attention(model)
@@ -94,6 +94,9 @@ def cross_attention(model: nn.Module,
 def find_cross_attention(
         model: nn.Module) -> Tuple[str, nn.Module, Tuple[int, int]]:
     """The cross-interaction of a model, and the grid of its image tokens.
+
+    Args:
+        model (nn.Module): As for :func:`cross_attention`.
 
     Returns:
         tuple: The name of the module, itself, and rows and columns.

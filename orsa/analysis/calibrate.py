@@ -29,7 +29,11 @@ _EDGES = (0., .1, .2, .3, .4, .5)
 
 
 def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``tools/calibrate.py``."""
+    """Arguments of ``tools/calibrate.py``.
+
+    Args:
+        parser (argparse.ArgumentParser): Is given them.
+    """
     parser.add_argument(
         'config',
         help='its test_dataloader has the held-out faces, see '
@@ -272,10 +276,13 @@ def calibrate(args: argparse.Namespace) -> dict:
 
 
 def describe(found: dict) -> str:
-    """The results as lines of text.
+    """The results as text.
 
     Args:
         found (dict): As of :func:`measure`.
+
+    Returns:
+        str: Some lines.
     """
     lines = []
     for name in ('clean', 'occluded'):

@@ -25,6 +25,9 @@ def analysis_parser(description: str,
         out (str, optional): Default of ``--out``; None for no such option.
         images (int, optional): How many test faces are drawn by a model where
             no ``--images`` are given; None for neither. Defaults to None.
+
+    Returns:
+        argparse.ArgumentParser: Which takes more.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -50,7 +53,14 @@ def analysis_parser(description: str,
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """The config of parsed arguments, with its options merged."""
+    """The config of parsed arguments, with its options merged.
+
+    Args:
+        args (argparse.Namespace): Of :func:`analysis_parser`.
+
+    Returns:
+        Config: The experiment.
+    """
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     return cfg
@@ -64,6 +74,9 @@ def build_dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
         split (str): 'train', 'val' or 'test'.
         dataset (dict, optional): Another one than the config's.
             Defaults to None.
+
+    Returns:
+        Dataset: With all its records.
 
     Raises:
         ValueError: If the config has no such split.
@@ -87,6 +100,9 @@ def packed_samples(cfg: Config, images: Optional[Sequence[str]],
         images (Sequence[str], optional): Files of aligned faces; None or
             nothing takes the test split.
         count (int): Of the test split, equally many of each class.
+
+    Returns:
+        list[dict]: Packed samples.
     """
     if images:
         with scope_of(cfg):
@@ -100,7 +116,14 @@ def packed_samples(cfg: Config, images: Optional[Sequence[str]],
 
 
 def image_of(sample: dict) -> np.ndarray:
-    """The image of a packed sample, (H, W, 3), BGR uint8."""
+    """The image of a sample.
+
+    Args:
+        sample (dict): Packed.
+
+    Returns:
+        np.ndarray: (H, W, 3), BGR uint8.
+    """
     return np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
 
 

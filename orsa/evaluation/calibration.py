@@ -46,7 +46,16 @@ def apply_temperature(scores: np.ndarray,
 def mean_nll(scores: np.ndarray,
              labels: np.ndarray,
              temperature: Union[float, np.ndarray] = 1.) -> float:
-    """The mean negative log-likelihood of labels (N, ), at a temperature."""
+    """The mean negative log-likelihood of labels, at a temperature.
+
+    Args:
+        scores (np.ndarray): (N, C), probabilities.
+        labels (np.ndarray): (N, ).
+        temperature (float | np.ndarray): Of all, or (N, ). Defaults to 1.
+
+    Returns:
+        float: The mean.
+    """
     likely = apply_temperature(scores, temperature)[np.arange(len(labels)),
                                                     labels]
     return float(-np.log(np.clip(likely, 1e-12, None)).mean())
@@ -177,6 +186,9 @@ class Calibration:
 
         Args:
             covered (float | np.ndarray, optional): As of :meth:`covered`.
+
+        Returns:
+            float | np.ndarray: One, or one for each face.
         """
         if covered is None:
             return self.temperature
@@ -190,6 +202,9 @@ class Calibration:
         Args:
             scores (dict[str, float]): As the model gives them.
             covered (float, optional): As of :meth:`covered`.
+
+        Returns:
+            dict[str, float]: In [0, 1], together 1.
         """
         values = apply_temperature(
             np.array(list(scores.values())), self.temperature_at(covered))
@@ -200,6 +215,9 @@ class Calibration:
 
         Args:
             measured (float, optional): In [0, 1].
+
+        Returns:
+            float | None: In [0, 1].
         """
         if measured is None:
             return None
@@ -226,12 +244,22 @@ class Calibration:
 
 
 def calibration_file(weights: str) -> str:
-    """The path of a calibration: beside its weights, as JSON."""
+    """The path of a calibration: beside its weights, as JSON.
+
+    Args:
+        weights (str): A path or ``orsa://NAME``.
+
+    Returns:
+        str: The path.
+    """
     return osp.splitext(osp.expanduser(zoo_path(str(weights))))[0] + '.json'
 
 
 def read_calibration(path: str) -> Tuple[Calibration, Optional[str]]:
     """Read a file of ``tools/calibrate.py``.
+
+    Args:
+        path (str): The JSON file.
 
     Returns:
         tuple[Calibration, str | None]: And the SHA-256 of the weights that it

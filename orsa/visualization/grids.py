@@ -12,13 +12,13 @@ from .palettes import BLUE, FAINT, INK, ORANGE
 Face = Tuple[np.ndarray, str, str, float]
 
 
-def save_image(image: np.ndarray, out: str) -> None:
+def _save(image: np.ndarray, out: str) -> None:
     """Write an image (H, W, 3), BGR uint8, as a PNG."""
     with atomic_path(out) as temporary:
         cv2.imwrite(temporary, image)
 
 
-def blank(height: int, width: int) -> np.ndarray:
+def _blank(height: int, width: int) -> np.ndarray:
     """A white image (height, width, 3), uint8."""
     return np.full((height, width, 3), 255, np.uint8)
 
@@ -49,7 +49,7 @@ def put_text(image: np.ndarray,
     cv2.putText(image, text, tuple(place), font, scale, colour, 1, cv2.LINE_AA)
 
 
-def in_rows(images: List[np.ndarray], columns: int) -> np.ndarray:
+def _in_rows(images: List[np.ndarray], columns: int) -> np.ndarray:
     """Images of one size (h, w, 3) in rows, (H, columns * w, 3).
 
     What the last row lacks is white.
@@ -61,7 +61,7 @@ def in_rows(images: List[np.ndarray], columns: int) -> np.ndarray:
     ])
 
 
-def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """An image resized, by area if it becomes smaller."""
     smaller = max(image.shape[:2]) > max(width, height)
     return cv2.resize(
@@ -81,34 +81,25 @@ def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
     """
     scale = size / max(image.shape[:2])
     height, width = (max(1, round(scale * n)) for n in image.shape[:2])
-    square = blank(size, size)
+    square = _blank(size, size)
     top, left = (size - height) // 2, (size - width) // 2
-    square[top:top + height, left:left + width] = fit(image, width, height)
+    square[top:top + height, left:left + width] = _resize(image, width, height)
     return square
 
 
-def captioned(image: np.ndarray,
-              lines: Sequence[str],
-              size: int,
-              colour: Optional[Sequence[int]] = None,
-              max_lines: int = 2) -> np.ndarray:
-    """An image with lines of text below it.
+def _captioned(image: np.ndarray,
+               lines: Sequence[str],
+               size: int,
+               colour: Optional[Sequence[int]] = None,
+               max_lines: int = 2) -> np.ndarray:
+    """An image with room for lines of text below it.
 
-    Args:
-        image (np.ndarray): (H, W, 3), BGR uint8.
-        lines (Sequence[str]): The text.
-        size (int): Side of the image, in pixels.
-        colour (Sequence[int], optional): BGR of a frame and the first line.
-            Defaults to None, no frame.
-        max_lines (int): Room for so many lines. Defaults to 2.
-
-    Returns:
-        np.ndarray: (size + 14 + 15 * max_lines, size + 12, 3).
+    A colour is that of a frame and the first line.
     """
-    cell = blank(size + 14 + 15 * max_lines, size + 12)
+    cell = _blank(size + 14 + 15 * max_lines, size + 12)
     if colour:
         cell[2:size + 10, 2:size + 10] = colour
-    cell[6:6 + size, 6:6 + size] = fit(image, size, size)
+    cell[6:6 + size, 6:6 + size] = _resize(image, size, size)
     for index, line in enumerate(lines):
         put_text(cell, line, (6, size + 23 + 15 * index),
                  INK if index else colour or INK, size)
@@ -127,8 +118,8 @@ def spread(labels: Sequence[int], count: int) -> np.ndarray:
     """
     labels = np.asarray(labels)
     values = np.unique(labels)
-    share = -(-count // max(len(values), 1))
-    chosen = [np.flatnonzero(labels == v)[:share] for v in values]
+    each = -(-count // max(len(values), 1))
+    chosen = [np.flatnonzero(labels == v)[:each] for v in values]
     return np.concatenate(chosen)[:count] if chosen else np.zeros(0, int)
 
 
@@ -153,8 +144,8 @@ def draw_class_grid(samples: Dict[str, Sequence[np.ndarray]],
         size (int): Side of a sample, in pixels. Defaults to 96.
     """
     margin, head, left, pitch = 12, 40, 128, size + 4
-    grid = blank(head + pitch * len(samples) + margin,
-                 left + pitch * columns + margin)
+    grid = _blank(head + pitch * len(samples) + margin,
+                  left + pitch * columns + margin)
     put_text(grid, title, (margin, 26), scale=.55)
     for i, (name, images) in enumerate(samples.items()):
         top = head + i * pitch
@@ -170,7 +161,7 @@ def draw_class_grid(samples: Dict[str, Sequence[np.ndarray]],
             grid[top:top + size, x:x + size] = thumbnail(image, size)
         if not images:
             put_text(grid, 'no image', (left + 6, middle + 5), FAINT, scale=.5)
-    save_image(grid, out)
+    _save(grid, out)
 
 
 # --------------------------------------------------------------- predictions
@@ -193,13 +184,13 @@ def prediction_cell(image: np.ndarray,
         size (int): Side of the face, in pixels. Defaults to 128.
 
     Returns:
-        np.ndarray: See :func:`captioned`.
+        np.ndarray: (size + 44, size + 12, 3), 15 more rows for each note.
     """
     right = truth == predicted
     lines = [f'{predicted} {100 * score:.0f}%']
     lines += [] if right else [f'is {truth}']
-    return captioned(image, [*lines, *notes], size, BLUE if right else ORANGE,
-                     2 + len(notes))
+    return _captioned(image, [*lines, *notes], size, BLUE if right else ORANGE,
+                      2 + len(notes))
 
 
 def prediction_grid(faces: Iterable[Face],
@@ -225,7 +216,7 @@ def prediction_grid(faces: Iterable[Face],
     cells = [prediction_cell(*face, size=size) for face in faces]
     if not cells:
         raise ValueError('there is no face to draw')
-    return in_rows(cells, min(columns, len(cells)))
+    return _in_rows(cells, min(columns, len(cells)))
 
 
 def draw_prediction_grid(faces: Iterable[Face], out: str, **kwargs) -> None:
@@ -236,7 +227,7 @@ def draw_prediction_grid(faces: Iterable[Face], out: str, **kwargs) -> None:
         out (str): The PNG to write.
         **kwargs: As there.
     """
-    save_image(prediction_grid(faces, **kwargs), out)
+    _save(prediction_grid(faces, **kwargs), out)
 
 
 def draw_mistake_grid(rows: Dict[str, Sequence[tuple]],
@@ -263,11 +254,11 @@ def draw_mistake_grid(rows: Dict[str, Sequence[tuple]],
     columns = max(min(columns, widest), 3)
     strips = []
     for heading, faces in rows.items():
-        strips.append(blank(30, columns * (size + 12)))
+        strips.append(_blank(30, columns * (size + 12)))
         put_text(strips[-1], heading, (6, 21), scale=.55)
         cells = [prediction_cell(*face, size=size) for face in faces]
-        strips += [in_rows(cells, columns)] if cells else []
-    save_image(np.vstack(strips), out)
+        strips += [_in_rows(cells, columns)] if cells else []
+    _save(np.vstack(strips), out)
 
 
 # ----------------------------------------------------------------- occlusion
@@ -295,14 +286,14 @@ def draw_occluder_grid(rows: Iterable[Tuple[str, Sequence[tuple]]],
     strips = []
     for title, faces in rows:
         cells = [
-            captioned(image, [f'{100 * ratio:.0f}%'], size, max_lines=1)
+            _captioned(image, [f'{100 * ratio:.0f}%'], size, max_lines=1)
             for image, ratio in faces
         ]
-        heading = blank(len(cells[0]), 96)
+        heading = _blank(len(cells[0]), 96)
         for i, line in enumerate(title.split()):
             put_text(heading, line, (4, size // 2 + 16 * i))
         strips.append(np.hstack([heading, *cells]))
-    save_image(np.vstack(strips), out)
+    _save(np.vstack(strips), out)
 
 
 # ----------------------------------------------------------------- attention
@@ -346,12 +337,12 @@ def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
             heat = ((values - lowest) / max(span, 1e-12)).astype(np.float32)
             heat = cv2.resize(heat, (size, size))
             cells.append(
-                captioned(
-                    overlay_heat(fit(face[0], size, size), heat), [
+                _captioned(
+                    overlay_heat(_resize(face[0], size, size), heat), [
                         name, f'{100 * values.min():.1f} to '
                         f'{100 * values.max():.1f}% a place'
                     ], size))
-        strips.append(np.hstack([*cells, blank(len(cells[0]), 16)]))
+        strips.append(np.hstack([*cells, _blank(len(cells[0]), 16)]))
     if not strips:
         raise ValueError('there is no face to draw')
-    save_image(in_rows(strips, min(columns, len(strips))), out)
+    _save(_in_rows(strips, min(columns, len(strips))), out)

@@ -18,6 +18,9 @@ def series_style(index: int, colours: tuple = COLOURS) -> dict:
     Args:
         index (int): Its number.
         colours (tuple[str]): A palette. Defaults to :data:`COLOURS`.
+
+    Returns:
+        dict: ``color`` and ``marker``.
     """
     return dict(
         color=colours[index % len(colours)],

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""The metric's numbers are scikit-learn's, and undefined ones are left out."""
 import json
 import math
 import warnings

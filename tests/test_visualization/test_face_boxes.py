@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Boxes and labels are at their faces, and no label hides another."""
 from types import SimpleNamespace
 
 import numpy as np

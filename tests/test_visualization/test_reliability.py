@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Bins and errors of a reliability diagram are those of scikit-learn."""
 import cv2
 import numpy as np
 import pytest

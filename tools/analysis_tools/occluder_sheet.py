@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw a sheet of every kind of occluder at every severity.
+"""Draw a grid of every kind of occluder at every severity.
 
 Real faces are those of a folder in RAF-DB's layout with landmarks68.json.
 """

@@ -16,13 +16,13 @@ from orsa.utils.configs import OptionsAction
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Draw curves, confusion matrix and a sheet of test faces')
+        description='Draw curves, confusion matrix and a grid of test faces')
     parser.add_argument('config', help='config file of the training')
     parser.add_argument('work_dir', help='its work dir')
     parser.add_argument(
         '--predictions', help='default: WORK_DIR/predictions.json')
     parser.add_argument(
-        '--faces', type=int, default=56, help='faces on the sheet')
+        '--faces', type=int, default=56, help='faces in the grid')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw a contact sheet of synthetic faces, one row per expression."""
+"""Draw a grid of synthetic faces, one row per expression."""
 import argparse
 
 import cv2
@@ -31,7 +31,7 @@ def parse_args():
 
 def main():
     args = parse_args()
-    sheet = []
+    grid = []
     for i, expression in enumerate(args.rows):
         row = []
         for column in range(args.columns):
@@ -44,9 +44,9 @@ def main():
                 occluders=args.occluders,
                 degrade=not args.clean)
             row.append(face['img'])
-        sheet.append(np.hstack(row))
-    if not cv2.imwrite(args.out, np.vstack(sheet)):
-        raise OSError(f'Could not write the sheet to {args.out}')
+        grid.append(np.hstack(row))
+    if not cv2.imwrite(args.out, np.vstack(grid)):
+        raise OSError(f'cannot write {args.out}')
     print(f'{args.out}: rows {", ".join(args.rows)}')
 
 

@@ -35,14 +35,14 @@ def main():
         '--by',
         choices=('class', 'occlusion'),
         default='class',
-        help='what colours say (default: %(default)s); by occlusion there '
+        help='what colours show (default: %(default)s); by occlusion there '
         'are two panels, of both')
     parser.add_argument(
         '--occluders',
         nargs='+',
         choices=KINDS,
         default=['hand'],
-        help='by occlusion: what each face is drawn behind once more '
+        help='by occlusion: what each face is occluded by once more '
         '(default: hand)')
     parser.add_argument(
         '--severity',
@@ -56,7 +56,7 @@ def main():
         help='by occlusion: a list of really occluded faces instead')
     args = parser.parse_args()
     if args.list and args.by != 'occlusion':
-        parser.error('--list says what covers a face: add --by occlusion')
+        parser.error('--list is of occluded faces: add --by occlusion')
     draw_features(
         read_config(args), args.checkpoint, args.out, args.n, args.perplexity,
         args.seed, args.by, args.occluders, args.severity, args.list,

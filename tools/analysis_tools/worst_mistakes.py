@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw the wrong answers that a model is surest of, by true expression.
+"""Draw the most confident wrong predictions, by true expression.
 
   python tools/analysis_tools/worst_mistakes.py CONFIG DIR/predictions.json
 
@@ -13,7 +13,7 @@ from orsa.utils.command import run_script
 
 def main():
     parser = analysis_parser(__doc__, 'worst_mistakes.png')
-    parser.add_argument('predictions', help='what the model said')
+    parser.add_argument('predictions', help='file of predictions')
     parser.add_argument(
         '-n',
         type=int,

@@ -9,7 +9,14 @@ ArrayLike = Union[torch.Tensor, np.ndarray, Sequence]
 
 
 def to_array(values: ArrayLike) -> np.ndarray:
-    """A tensor, an array or a list as an array."""
+    """Values as an array.
+
+    Args:
+        values (Tensor | np.ndarray | Sequence): Of any device and type.
+
+    Returns:
+        np.ndarray: bfloat16 as float32.
+    """
     if isinstance(values, torch.Tensor):
         # numpy has no bfloat16
         values = values.detach().cpu()
@@ -26,6 +33,9 @@ def confidence_bins(confidence: np.ndarray, num_bins: int) -> np.ndarray:
     Args:
         confidence (np.ndarray): (N, ), in [0, 1].
         num_bins (int): How many bins.
+
+    Returns:
+        np.ndarray: (N, ), int.
     """
     return np.ceil(confidence * num_bins).astype(int).clip(1, num_bins) - 1
 

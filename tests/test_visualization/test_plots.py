@@ -1,29 +1,11 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Plots of a training are drawn from all records that it left."""
 import json
 
 import cv2
-import numpy as np
 import pytest
 
-from orsa.visualization import (draw_prediction_grid, plot_confusion_matrix,
-                                plot_curves, read_scalars, spread)
-
-
-def test_spread_takes_every_class():
-    labels = [0] * 50 + [1] * 50 + [2] * 50
-    chosen = spread(labels, 6)
-    assert sorted(np.array(labels)[chosen]) == [0, 0, 1, 1, 2, 2]
-    assert len(spread([], 5)) == 0
-
-
-def test_sheet_marks_right_and_wrong(tmp_path):
-    face = np.full((40, 40, 3), 128, np.uint8)
-    path = str(tmp_path / 'sheet.png')
-    draw_prediction_grid([(face, 'anger', 'anger', 0.9),
-                          (face, 'anger', 'fear', 0.4)], path)
-    sheet = cv2.imread(path)
-    left, right = sheet[4, 4], sheet[4, sheet.shape[1] // 2 + 4]
-    assert left[0] > left[2] and right[2] > right[0]  # blue and orange
+from orsa.visualization import plot_confusion_matrix, plot_curves, read_scalars
 
 
 def test_scalars_of_a_resumed_training(tmp_path):
