@@ -93,6 +93,9 @@ def light_of(image: np.ndarray, points: Optional[np.ndarray]) -> float:
         image (np.ndarray): (H, W, 3) BGR uint8.
         points (np.ndarray, optional): (68, 2) pixels, what they enclose is
             the face. None takes the complete image.
+
+    Returns:
+        float: The mean.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     if points is None:
@@ -201,10 +204,10 @@ def _sources(dataset, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
 
 def divide(predictions: Predictions,
            groups: Dict[str, Dict[str, str]]) -> List[Group]:
-    """The figures of every group of faces.
+    """The accuracy on every group of faces.
 
     Args:
-        predictions (Predictions): What a model said of every face.
+        predictions (Predictions): Of which clean faces are used.
         groups (dict[str, dict[str, str]]): As :func:`attributes` gives them.
 
     Returns:
@@ -212,28 +215,25 @@ def divide(predictions: Predictions,
         attribute.
 
     Raises:
-        ValueError: If a face of the answers is in none of the groups.
+        ValueError: If a face of the predictions is in none of the groups.
     """
-    labels = np.array(predictions.labels)
-    predicted = np.array(
-        predictions.classes)[predictions.scores[CLEAN].argmax(1)]
-    right = predicted == labels
-    recall = {name: right[labels == name].mean() for name in set(labels)}
-    expected = np.array([recall[name] for name in labels])
-    every = {
-        'all': dict.fromkeys(predictions.names, 'all'),
-        'expression (label)': dict(zip(predictions.names, predictions.labels)),
-        **groups
-    }
+    names, labels = predictions.names, predictions.label_indices()
+    right = predictions.scores[CLEAN].argmax(1) == labels
+    recall = {label: right[labels == label].mean() for label in set(labels)}
+    expected = np.array([recall[label] for label in labels])
     found = []
-    for attribute, by_name in every.items():
-        lacking = [name for name in predictions.names if name not in by_name]
-        if lacking:
+    for attribute, group_of in {
+            'all': dict.fromkeys(names, 'all'),
+            'expression (label)': dict(zip(names, predictions.labels)),
+            **groups
+    }.items():
+        missing = [name for name in names if name not in group_of]
+        if missing:
             raise ValueError(
-                f"'{predictions.path}' has {len(lacking)} faces that are not "
-                f"in the config's test split, the first is '{lacking[0]}': "
+                f"'{predictions.path}' has {len(missing)} faces that are not "
+                f"in the config's test split, the first is '{missing[0]}': "
                 'give the config and data that were tested')
-        values = np.array([by_name[name] for name in predictions.names])
+        values = np.array([group_of[name] for name in names])
         for name in sorted(set(values), key=lambda n: _rank(n, values)):
             here = values == name
             total, hits = int(here.sum()), int(right[here].sum())
@@ -251,7 +251,7 @@ def _rank(name: str, values: np.ndarray) -> tuple:
 
 def subgroups(cfg: Config, results: str,
               types: Sequence[str] = ()) -> List[Group]:
-    """Divide the answers of a test by what is known of the faces.
+    """Divide the predictions of a test by what is known of the faces.
 
     Args:
         cfg (Config): The experiment that was tested.
@@ -272,7 +272,14 @@ def subgroups(cfg: Config, results: str,
 
 
 def table(groups: Sequence[Group]) -> str:
-    """The groups as a table in Markdown."""
+    """The groups as a table in Markdown.
+
+    Args:
+        groups (Sequence[Group]): The rows.
+
+    Returns:
+        str: The table.
+    """
     return Table(
         ('by', 'group', 'faces', 'accuracy', '95% interval', 'by its labels'),
         [(g.attribute, g.name, g.faces, g.accuracy,
@@ -281,7 +288,14 @@ def table(groups: Sequence[Group]) -> str:
 
 
 def add_subgroup_arguments(description: str) -> argparse.ArgumentParser:
-    """The parser of ``subgroups.py``."""
+    """The parser of ``subgroups.py``.
+
+    Args:
+        description (str): Of ``--help``, with its example.
+
+    Returns:
+        argparse.ArgumentParser: With all arguments.
+    """
     parser = analysis_parser(description)
     parser.add_argument(
         'results',
@@ -297,7 +311,17 @@ def add_subgroup_arguments(description: str) -> argparse.ArgumentParser:
 
 
 def run_subgroups(args: argparse.Namespace) -> List[Group]:
-    """Print the table, and write it where ``--out`` says."""
+    """Print the table, and write it to ``--out``.
+
+    Args:
+        args (argparse.Namespace): Of :func:`add_subgroup_arguments`.
+
+    Returns:
+        list[Group]: The rows.
+
+    Raises:
+        ValueError: If ``--out`` is neither .md nor .json.
+    """
     if args.out and not args.out.endswith(('.md', '.json')):
         raise ValueError(f"--out should end in .md or .json, got '{args.out}'")
     groups = subgroups(read_config(args), args.results, args.types)

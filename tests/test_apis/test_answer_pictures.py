@@ -160,7 +160,7 @@ def test_other_faces_are_refused(faces, tmp_path):
         record['pred_score'] = np.eye(7)[i % 7].tolist()
     path.write_text(json.dumps(content))
     assert read_predictions(str(path)).scores['clean'].shape == (NUM, 7)
-    with pytest.raises(ValueError, match='no wrong answer'):
+    with pytest.raises(ValueError, match='no wrong prediction'):
         draw_worst_mistakes(cfg, str(path), out)
     with pytest.raises(ValueError, match='positive, but is 0'):
         draw_worst_mistakes(cfg, str(path), out, 0)
