@@ -1,5 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A model of a config, with the weights and class names of its checkpoint."""
 import copy
+import os
 from typing import Optional, Tuple, Union
 
 import torch
@@ -17,12 +19,12 @@ from orsa.utils.configs import scope_of
 from .zoo import looks_like_name, resolve_model
 
 
-def load_config(config: Union[str, Config]) -> Config:
+def load_config(config: Union[str, os.PathLike, Config]) -> Config:
     """Read a config file, or copy a Config.
 
     Args:
-        config (str | Config): A path, a name inside a package such as
-            'orsa::orsanet_rafdb.py', or a Config.
+        config (str | os.PathLike | Config): A path, a name inside a package
+            such as 'orsa::orsanet_rafdb.py', or a Config.
 
     Returns:
         Config: One that may be changed freely.
@@ -34,8 +36,7 @@ def load_config(config: Union[str, Config]) -> Config:
     setup_stack()
     if isinstance(config, Config):
         return copy.deepcopy(config)
-    if not isinstance(config,
-                      (str, bytes)) and not hasattr(config, '__fspath__'):
+    if not isinstance(config, (str, os.PathLike)):
         raise TypeError('config should be a path or a Config, but got '
                         f'{type(config)}')
     config = str(config)
@@ -50,15 +51,15 @@ def build_model(cfg: Config, pretrained: bool = True) -> nn.Module:
     Args:
         cfg (Config): The experiment.
         pretrained (bool): Whether ``init_weights`` shall later load the
-            pretrained parts; False where a whole checkpoint follows, so that
-            their files need not be there. Defaults to True.
+            pretrained parts; False where a complete checkpoint follows, so
+            that their files need not be there. Defaults to True.
 
     Returns:
         nn.Module: The model.
     """
     model_cfg = copy.deepcopy(cfg.model)
     if not pretrained:
-        from orsa.models.priors import skip_pretrained
+        from orsa.models.priors import skip_pretrained  # imports all models
         skip_pretrained(model_cfg)
     with scope_of(cfg):
         return MODELS.build(model_cfg)
@@ -72,22 +73,21 @@ def _load(model: nn.Module, checkpoint: dict, name: str, strict: bool) -> None:
             f"'{name}' does not fit the model of this config: "
             f'{"; ".join(problems)}')
     own = model.state_dict()
-    model.load_state_dict(
-        {
-            k: v
-            for k, v in state.items() if k in own and v.shape == own[k].shape
-        },
-        strict=False)
+    fitting = {
+        k: v
+        for k, v in state.items() if k in own and v.shape == own[k].shape
+    }
+    model.load_state_dict(fitting, strict=False)
 
 
 def dataset_classes(dataset: dict,
                     scope: str = 'mmpretrain',
                     defaults: bool = True) -> Optional[Tuple[str, ...]]:
-    """The class names that the config of a dataset says.
+    """The class names in the config of a dataset.
 
     Args:
-        dataset (dict): The config; of a wrapper, its dataset is asked.
-        scope (str): Where its type is looked for. Defaults to 'mmpretrain'.
+        dataset (dict): The config; of a wrapper, that of its dataset.
+        scope (str): Where its type is registered. Defaults to 'mmpretrain'.
         defaults (bool): Whether ``METAINFO`` of the type counts.
             Defaults to True.
 
@@ -107,34 +107,33 @@ def dataset_classes(dataset: dict,
         if not getattr(kind, 'ANY_CLASSES', False):
             names = getattr(kind, 'METAINFO', {}).get('classes')
     if isinstance(names, str):
-        from orsa.datasets.text_files import read_classes
+        from orsa.datasets.text_files import read_classes  # all datasets
         names = read_classes(names)
     return tuple(names) if names else None
 
 
 def config_classes(cfg: Config,
                    defaults: bool = True) -> Optional[Tuple[str, ...]]:
-    """The class names that a config says of its model.
+    """The class names of a config's model.
 
     Args:
         cfg (Config): The experiment. ``model_classes`` of its test metric,
-            which ``--data-from`` sets, are asked first, then the data it is
+            which ``--data-from`` sets, come first, then the data it is
             tested, validated and trained on, see :func:`dataset_classes`.
         defaults (bool): Whether ``METAINFO`` of a dataset's type counts,
             after all others. Defaults to True.
 
     Returns:
-        tuple[str] | None: Names by index, None if it says none.
+        tuple[str] | None: Names by index, None if there are none.
     """
     metrics = cfg.get('test_evaluator') or []
     for metric in metrics if isinstance(metrics, list) else [metrics]:
         if metric.get('model_classes'):
             return tuple(metric['model_classes'])
     scope = cfg.get('default_scope', 'mmpretrain')
-    datasets = [(cfg.get(f'{split}_dataloader') or {}).get('dataset')
-                for split in ('test', 'val', 'train')]
     for use_defaults in (False, True) if defaults else (False, ):
-        for dataset in datasets:
+        for split in ('test', 'val', 'train'):
+            dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
             names = dataset and dataset_classes(dataset, scope, use_defaults)
             if names:
                 return names
@@ -144,24 +143,24 @@ def config_classes(cfg: Config,
 def _names(content: dict, cfg: Config, num_classes: Optional[int],
            source: str) -> Tuple[str, ...]:
     """The names of a model's classes, for a classifier as many as it has."""
-    said, saved = config_classes(
-        cfg, defaults=False), checkpoint_classes(content)
+    saved = checkpoint_classes(content)
+    named = config_classes(cfg, defaults=False)
     if saved is not None and num_classes not in (None, len(saved)):
         raise CheckpointError(
             f"'{source}' has {len(saved)} classes ({', '.join(saved)}), but "
             f'model.head.num_classes={num_classes}')
-    if said is None and saved is None:
-        said = config_classes(cfg)
-        if said is None and num_classes is None:
+    if named is None and saved is None:
+        named = config_classes(cfg)
+        if named is None and num_classes is None:
             return ()  # a segmentor or pose estimator needs none
-    names = class_names(content, said, source)
+    names = class_names(content, named, source)
     if num_classes not in (None, len(names)):
         raise ValueError(
             f'the config names {len(names)} classes ({", ".join(names)}), but '
             f'model.head.num_classes={num_classes}: set dataset=dict('
             'classes=[...]) in its test_dataloader')
-    if said:
-        check_classes(names, said)
+    if named:
+        check_classes(names, named)
     return names
 
 
@@ -169,7 +168,7 @@ def init_model(config: Union[str, Config],
                checkpoint: Optional[str] = None,
                device: Union[str, torch.device] = 'cpu',
                strict: bool = True) -> nn.Module:
-    """Build a model from a config and load a whole checkpoint into it.
+    """Build a model from a config and load a complete checkpoint into it.
 
     Args:
         config (str | Config): The name of a model that ships with its
@@ -178,11 +177,10 @@ def init_model(config: Union[str, Config],
             have been changed.
         checkpoint (str, optional): A path or URL. It is read without running
             what a pickle may carry; weights in float16 are loaded into
-            float32 ones, exactly. With None a model by name has the weights
-            that ship; another has those of construction, that is random, and
-            ``model.init_weights()`` then loads the pretrained parts that the
-            config names. Defaults to None.
-        device (str | torch.device): Where the model shall be.
+            float32 ones, exactly. Defaults to None: a model by name has the
+            weights that ship; another has random ones until
+            ``model.init_weights()`` loads the pretrained parts of its config.
+        device (str | torch.device): Of the model.
             Defaults to 'cpu'.
         strict (bool): Whether a key that is missing, unknown or of another
             shape is an error. Defaults to True.

@@ -250,7 +250,7 @@ def draw_card(result: ImageResult, k: int, path: str) -> None:
     if face.abstain:
         text = f"abstains ({', '.join(face.reasons)}); {text}"
     if face.covered is not None:
-        text += f', {face.covered:.0%} covered'
+        text += f', {face.covered:.0%} occluded'
     draw_face_card(
         face.crop,
         face.scores,

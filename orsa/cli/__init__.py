@@ -40,19 +40,14 @@ class Command(NamedTuple):
 
 
 def _add_web(parser: Parser) -> None:
-    add = parser.add_argument
-    add('--host',
-        default='127.0.0.1',
-        help='the address to listen at (default: %(default)s, this machine '
-        'alone; 0.0.0.0 is everybody who reaches it)')
-    add('--port',
-        type=int,
-        default=7860,
-        help='0 for any that is free (default: %(default)s)')
-    add('--second', metavar='MODEL', help='a model to compare with')
-    add('--second-weights',
-        metavar='FILE',
-        help='its weights; needed with a config')
+    media.add_flags(
+        parser,
+        (('--host ADDRESS', '127.0.0.1', str, 'where to listen; the default '
+          'is this machine alone, 0.0.0.0 is everybody who reaches it'),
+         ('--port N', 7860, int, '0 for any that is free'),
+         ('--second MODEL', None, str, 'a model to compare with'),
+         ('--second-weights FILE', None, str,
+          'its weights; needed with a config')))  # yapf: disable
     media.add_model_flags(parser)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os.path as osp
 from argparse import ArgumentParser as Parser
+from typing import Dict, Optional, Sequence
 
 from orsa.utils.command import (ENVIRONMENT, INTERRUPTED, OK, SOME_FAILED,
                                 USAGE, RenamedFlag, fail)
@@ -24,61 +25,119 @@ def _number(kind: type, lowest: float, highest: float = float('inf')):
 
 
 _fraction, _seconds = _number(float, 0, 1), _number(float, 0)
-_positive, _camera = _number(int, 1), _number(int, 0, 99)
+_positive = _number(int, 1)
+
+# names with the value's, default, type, help
+_MODEL = (
+    ('--model NAME', 'orsanet_lite', str,
+     "a model that ships ('orsa models'), a config file or orsa::NAME.py"),
+    ('--weights --checkpoint FILE', None, str,
+     'its weights; needed with a config'),
+    ('--device NAME', None, str,
+     "'cpu', 'cuda:0', ... (default: a GPU if there is)"),
+    ('--detector SPEC', 'cascade', str,
+     "the face detector: 'cascade', 'yunet:FILE.onnx', "
+     "'mmdet:CONFIG,CHECKPOINT' or 'mmpose:CONFIG,CHECKPOINT'"),
+    ('--min-confidence P', None, _fraction,
+     'abstain below this confidence (default: as calibrated)'),
+    ('--max-occluded P', None, _fraction,
+     'abstain above this occluded fraction of the face (default: as '
+     'calibrated)'))  # yapf: disable
+_DRAWING = {
+    '--no-landmarks': 'do not draw the landmarks',
+    '--parsing': 'colour the face regions'
+}
+_STREAM = (
+    ('--smoothing S', 0.5, _seconds,
+     'time constant of the scores in seconds, 0 for none'),
+    ('--seconds S', None, _seconds, 'stop after S seconds'))  # yapf: disable
+_PREDICT = (
+    ('--out DIR', 'orsa_predictions', str,
+     'folder of predictions.jsonl, summary.json and the drawings'),
+    ('--max-pixels N', None, _positive,
+     'refuse larger images (default: 89 million)'),
+    ('--batch-size N', 32, _positive, 'faces at a time'))  # yapf: disable
+_PREDICT_SWITCHES = {
+    '--aligned': 'each image is an aligned face: detect none',
+    '--cards': 'draw each face with its landmarks, parsing map and scores too',
+    '--masks': 'write the parsing map of each face too',
+    '--no-images': 'do not draw the images',
+    '--quiet': 'print errors only'
+}
+_VIDEO = (
+    ('--out DIR', 'orsa_videos', str,
+     'folder of NAME_faces.mp4, .csv and .jsonl'),
+    ('--every N', 1, _positive,
+     'predict for every Nth frame only'))  # yapf: disable
+_WEBCAM = (
+    # OpenCV takes other numbers, and crashes
+    ('--camera N', 0, _number(int, 0, 99), 'its number'),
+    ('--out DIR', None, str, 'write video, CSV and JSON lines as orsa video '
+     'does (default: nothing is written)'))  # yapf: disable
+
+
+def add_flags(parser: Parser,
+              flags: Sequence[tuple] = (),
+              switches: Optional[Dict[str, str]] = None) -> None:
+    """Add flags to a parser.
+
+    Args:
+        parser (argparse.ArgumentParser): Of a subcommand.
+        flags (Sequence[tuple]): Names with the name of the value, default,
+            type and help of each. Defaults to none.
+        switches (dict[str, str], optional): Help by name. Defaults to None.
+    """
+    for names, default, kind, text in flags:
+        *names, metavar = names.split()
+        if default is not None:
+            text += ' (default: %(default)s)'
+        parser.add_argument(
+            *names, metavar=metavar, default=default, type=kind, help=text)
+    for name, text in (switches or {}).items():
+        parser.add_argument(name, action='store_true', help=text)
 
 
 def add_model_flags(parser: Parser) -> None:
     """Add the flags of model and detector."""
-    add = parser.add_argument
-    add('--model',
-        default='orsanet_lite',
-        help="a model that ships ('orsa models'), a config file or "
-        'orsa::NAME.py (default: %(default)s)')
-    add('--weights',
-        '--checkpoint',
-        metavar='FILE',
-        help='its weights; needed with a config')
-    add('--device', help="'cpu', 'cuda:0', ... (default: a GPU if there is)")
-    add('--detector',
-        default='cascade',
-        metavar='SPEC',
-        help="the face detector: 'cascade', 'yunet:FILE.onnx', "
-        "'mmdet:CONFIG,CHECKPOINT' or 'mmpose:CONFIG,CHECKPOINT' "
-        '(default: %(default)s)')
-    add('--min-confidence',
-        type=_fraction,
-        metavar='P',
-        help='abstain below this confidence (default: as calibrated)')
-    add('--max-occluded',
-        type=_fraction,
-        metavar='P',
-        help='abstain above this occluded fraction of the face (default: as '
-        'calibrated)')
-    add('--max-covered',
+    add_flags(parser, _MODEL)
+    parser.add_argument(
+        '--max-covered',
         dest='max_occluded',
         type=_fraction,
         action=RenamedFlag)
 
 
-def _add_drawing(parser: Parser) -> None:
-    add = parser.add_argument
-    add('--no-landmarks',
-        action='store_true',
-        help='do not draw the landmarks')
-    add('--parsing', action='store_true', help='colour the face regions')
-
-
-def _add_stream(parser: Parser) -> None:
-    add = parser.add_argument
-    add('--smoothing',
-        type=_seconds,
-        default=0.5,
-        metavar='S',
-        help='time constant of the scores in seconds, 0 for none '
-        '(default: %(default)s)')
-    add('--seconds', type=_seconds, metavar='S', help='stop after S seconds')
+def add_predict_flags(parser: Parser) -> None:
+    """Add the flags of ``orsa predict``."""
+    parser.add_argument(
+        'paths',
+        nargs='+',
+        metavar='PATH',
+        help="images, folders, or patterns in quotes such as '*/*.jpg'")
+    add_flags(parser, _PREDICT, _PREDICT_SWITCHES)
+    parser.add_argument(
+        '--no-pictures',
+        dest='no_images',
+        action=RenamedFlag,
+        nargs=0,
+        const=True)
     add_model_flags(parser)
-    _add_drawing(parser)
+    add_flags(parser, switches=_DRAWING)
+
+
+def add_video_flags(parser: Parser) -> None:
+    """Add the flags of ``orsa video``."""
+    parser.add_argument('videos', nargs='+', metavar='VIDEO')
+    add_flags(parser, _VIDEO, {'--quiet': 'print errors only'})
+    add_flags(parser, _STREAM, _DRAWING)
+    add_model_flags(parser)
+
+
+def add_webcam_flags(parser: Parser) -> None:
+    """Add the flags of ``orsa webcam``."""
+    add_flags(parser, _WEBCAM, {'--no-window': 'show no window'})
+    add_flags(parser, _STREAM, _DRAWING)
+    add_model_flags(parser)
 
 
 def build_inferencer(args: argparse.Namespace, **kwargs):
@@ -109,43 +168,6 @@ def build_inferencer(args: argparse.Namespace, **kwargs):
 
 def _drawing(args: argparse.Namespace) -> dict:
     return dict(landmarks=not args.no_landmarks, parsing=args.parsing)
-
-
-def add_predict_flags(parser: Parser) -> None:
-    """Add the flags of ``orsa predict``."""
-    add = parser.add_argument
-    add('paths',
-        nargs='+',
-        metavar='PATH',
-        help="images, folders, or patterns in quotes such as '*/*.jpg'")
-    add('--out',
-        default='orsa_predictions',
-        metavar='DIR',
-        help='folder of predictions.jsonl, summary.json and the drawings '
-        '(default: %(default)s)')
-    add('--aligned',
-        action='store_true',
-        help='each image is an aligned face: detect none')
-    add('--cards',
-        action='store_true',
-        help='draw each face with its landmarks, parsing map and scores too')
-    add('--masks',
-        action='store_true',
-        help='write the parsing map of each face too')
-    add('--no-images', action='store_true', help='do not draw the images')
-    add('--no-pictures',
-        dest='no_images',
-        action=RenamedFlag,
-        nargs=0,
-        const=True)
-    add('--max-pixels',
-        type=_positive,
-        metavar='N',
-        help='refuse larger images (default: 89 million)')
-    add('--batch-size', type=_positive, default=32)
-    add('--quiet', action='store_true', help='print errors only')
-    add_model_flags(parser)
-    _add_drawing(parser)
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -201,24 +223,6 @@ def _describe(result) -> str:
     return f'{name}: {", ".join(faces)}'
 
 
-def add_video_flags(parser: Parser) -> None:
-    """Add the flags of ``orsa video``."""
-    add = parser.add_argument
-    add('videos', nargs='+', metavar='VIDEO')
-    add('--out',
-        default='orsa_videos',
-        metavar='DIR',
-        help='folder of NAME_faces.mp4, .csv and .jsonl '
-        '(default: %(default)s)')
-    add('--every',
-        type=_positive,
-        default=1,
-        metavar='N',
-        help='predict for every Nth frame only (default: 1)')
-    add('--quiet', action='store_true', help='print errors only')
-    _add_stream(parser)
-
-
 def _annotate(args: argparse.Namespace, inferencer, source, name: str,
               **kwargs):
     """The summary of a video; None, with its error reported, if it fails."""
@@ -269,23 +273,6 @@ def video(args: argparse.Namespace) -> int:
             fail(f'{path}: {summary.error}; what was read is kept')
             failed += 1
     return SOME_FAILED if failed else OK
-
-
-def add_webcam_flags(parser: Parser) -> None:
-    """Add the flags of ``orsa webcam``."""
-    add = parser.add_argument
-    add(
-        '--camera',
-        type=_camera,  # OpenCV takes others, and crashes
-        default=0,
-        metavar='N',
-        help='its number (default: 0)')
-    add('--out',
-        metavar='DIR',
-        help='write video, CSV and JSON lines as orsa video does '
-        '(default: nothing is written)')
-    add('--no-window', action='store_true', help='show no window')
-    _add_stream(parser)
 
 
 def webcam(args: argparse.Namespace) -> int:

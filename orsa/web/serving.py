@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from typing import Callable, Iterator, Optional
@@ -67,26 +68,6 @@ def _environment() -> Iterator[None]:
             prefix='orsa_web_', ignore_cleanup_errors=True) as folder:
         with mock.patch.dict(os.environ, _QUIET, GRADIO_TEMP_DIR=folder):
             yield
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM unwind, so that the uploads are removed.
-
-    uvicorn sends a signal again when it has closed, to whom it was for.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number, frame):
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _with_policy(app: Callable) -> Callable:
@@ -200,8 +181,12 @@ def serve(viewer: Viewer,
         OSError: If the port is taken or not allowed.
     """
     require_gradio()
+    if threading.current_thread() is threading.main_thread():
+        # SIGTERM, which uvicorn sends again at the end, unwinds: the uploads
+        # are removed
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with contextlib.closing(open_socket(host, port)) as listener, \
-            _sigterm_raises(), _environment():
+            _environment():
         import uvicorn
         from gradio import processing_utils
         with mock.patch.object(processing_utils, 'async_ssrf_protected_get',
