@@ -1,8 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Options need a value, and configs of the package a name that exists."""
 import argparse
 
 import pytest
 
+from orsa.utils.config_scope import config_path
 from orsa.utils.configs import OptionsAction
 
 
@@ -14,3 +16,9 @@ def test_options_are_mmengines_and_need_a_value(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['--cfg-options', 'a=1', 'b'])
     assert "'b' should be key=value" in capsys.readouterr().err
+
+
+def test_configs_of_the_package_are_found_by_name():
+    assert config_path('orsanet_demo.py').endswith('orsanet_demo.py')
+    with pytest.raises(FileNotFoundError, match="no config 'orsanet_x.py'"):
+        config_path('orsanet_x.py')

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Figures by kinds of faces."""
+"""Faces are in the groups where they belong, with their accuracy."""
 import json
 
 import cv2
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from orsa.analysis.subgroups import (attributes, divide, is_grey, light_of,
+from orsa.analysis.subgroups import (add_subgroup_arguments, attributes,
+                                     divide, is_grey, light_of, run_subgroups,
                                      subgroups, turn_of)
 from orsa.datasets import RAFDB
 from orsa.datasets.drawing.landmarks import BASE
@@ -94,7 +95,7 @@ def test_light_is_that_of_the_face_alone():
     assert 50 < light_of(image, None) < 200
 
 
-def test_figures_of_groups():
+def test_accuracy_of_groups():
     # happiness is right 3 times of 4, anger once of 2
     labels = ['happiness'] * 4 + ['anger'] * 2
     right = [1, 1, 1, 0, 1, 0]
@@ -104,8 +105,9 @@ def test_figures_of_groups():
         for label, ok in zip(labels, right)
     ])
     names = list('abcdef')
-    answers = Predictions('x', names, labels, classes, {'clean': scores}, {})
-    found = divide(answers,
+    predictions = Predictions('x', names, labels, classes, {'clean': scores},
+                              {})
+    found = divide(predictions,
                    {'side': dict(zip(names, ['left'] * 3 + ['right'] * 3))})
     by_name = {g.name: g for g in found}
     assert by_name['all'][2:4] == (6, 4)
@@ -121,10 +123,10 @@ def test_figures_of_groups():
 
 
 def test_faces_of_another_test_are_refused():
-    answers = Predictions('run.json', ['a'], ['anger'], ['anger'],
-                          {'clean': np.ones((1, 1))}, {})
+    predictions = Predictions('run.json', ['a'], ['anger'], ['anger'],
+                              {'clean': np.ones((1, 1))}, {})
     with pytest.raises(ValueError, match="run.json.*test split.*'a'"):
-        divide(answers, {'side': {'b': 'left'}})
+        divide(predictions, {'side': {'b': 'left'}})
 
 
 def test_from_a_config_and_predictions(root):
@@ -166,3 +168,51 @@ def test_sources_may_name_the_persons_alone(root):
     found = _groups(root)
     assert set(found['pictures of the person'].values()) == {'2 to 4'}
     assert 'source' not in found
+
+
+@pytest.fixture
+def call(faces_dir, tmp_path):
+    """Subgroups of a model that predicts 'neutral' for every second face."""
+    faces = RAFDB(str(faces_dir), split='test', indices=42)
+    classes = list(faces.metainfo['classes'])
+    samples = []
+    for i in range(len(faces)):
+        info = faces.get_data_info(i)
+        label = int(info['gt_label'])
+        pred = label if i % 2 else classes.index('neutral')
+        samples.append(
+            dict(
+                name=info['name'],
+                label=label,
+                scores=[float(pred == c) for c in range(len(classes))]))
+    results = tmp_path / 'predictions.json'
+    results.write_text(json.dumps(dict(classes=classes, samples=samples)))
+    right = sum(s['scores'][s['label']] == 1 for s in samples)
+
+    def run(*arguments):
+        parser = add_subgroup_arguments('Subgroups.')
+        run_subgroups(
+            parser.parse_args([
+                'orsa::orsanet_lite_rafdb.py',
+                str(results), *arguments, '--cfg-options',
+                f'test_dataloader.dataset.data_root={faces_dir}',
+                'test_dataloader.dataset.indices=42'
+            ]))
+        return len(samples), right
+
+    return run
+
+
+def test_the_table_is_printed_and_written(call, tmp_path, capsys):
+    out = tmp_path / 'groups.md'
+    number, right = call('--out', str(out))
+    printed = capsys.readouterr().out
+    assert out.read_text() == printed
+    line = next(row for row in printed.splitlines() if row.startswith('| all'))
+    assert f' {number} ' in line and f'{100 * right / number:.1f}' in line
+    call('--out', str(tmp_path / 'groups.json'))
+    groups = json.loads((tmp_path / 'groups.json').read_text())
+    assert groups[0]['faces'] == number and groups[0]['right'] == right
+    assert groups[0]['accuracy'] == pytest.approx(100 * right / number)
+    with pytest.raises(ValueError, match='.md or .json'):
+        call('--out', 'groups.txt')
