@@ -133,68 +133,54 @@ def to_plane(values: np.ndarray,
     if method != 'umap':
         raise ValueError(f"method should be 'tsne' or 'umap', got '{method}'")
     # one thread, which a seed needs
-    return _umap()(
+    return import_umap()(
         n_neighbors=max(2, min(round(neighbours), total - 1)),
         random_state=seed,
         n_jobs=1).fit_transform(values)
 
 
-def _umap() -> type:
+def import_umap() -> type:
+    """UMAP's class.
+
+    Raises:
+        ImportError: If umap-learn is not installed.
+    """
     try:
-        from umap import UMAP
+        from umap import UMAP  # optional, and takes seconds
     except ImportError as error:
         raise ImportError('UMAP needs umap-learn, which is not installed: '
                           'pip install umap-learn') from error
     return UMAP
 
 
-def draw_features(cfg: Config,
-                  checkpoint: str,
+def draw_features(found: Features,
                   out: str,
-                  count: int = 1000,
-                  neighbours: float = 30.,
-                  seed: int = 0,
                   by: str = 'class',
-                  occluders: Sequence[str] = ('hand', ),
-                  severity: int = 3,
-                  listed: Optional[str] = None,
-                  method: str = 'tsne') -> np.ndarray:
-    """Draw the features of test faces in the plane.
+                  method: str = 'tsne',
+                  neighbours: float = 30.,
+                  seed: int = 0) -> np.ndarray:
+    """Draw features in the plane.
 
     Args:
-        cfg (Config): The experiment.
-        checkpoint (str): Of the complete model.
+        found (Features): Of :func:`features`.
         out (str): The PNG to write.
-        count (int): Faces at most. Defaults to 1000.
+        by (str): 'class', or 'occlusion', where the same places are drawn
+            twice, by class and by occluder. Defaults to 'class'.
+        method (str): See :func:`to_plane`. Defaults to 'tsne'.
         neighbours (float): See :func:`to_plane`. Defaults to 30.
         seed (int): Defaults to 0.
-        by (str): 'class', or 'occlusion', where the same places are drawn
-            twice, by class and by what is in front of the face.
-            Defaults to 'class'.
-        occluders (Sequence[str]): By occlusion, see :func:`features`; not
-            with a list. Defaults to ('hand', ).
-        severity (int): Of these. Defaults to 3.
-        listed (str, optional): By occlusion, see :func:`features`.
-            Defaults to None.
-        method (str): See :func:`to_plane`. Defaults to 'tsne'.
 
     Returns:
         np.ndarray: The places (N, 2).
 
     Raises:
-        ValueError: If ``by`` or ``method`` is another, or there are fewer
-            than 4 faces.
-        ImportError: As :func:`to_plane`.
+        ValueError: If ``by`` is another, and as of :func:`to_plane`.
+        ImportError: As of :func:`to_plane`.
     """
     if by not in ('class', 'occlusion'):
         raise ValueError(f"by should be 'class' or 'occlusion', got '{by}'")
-    if method == 'umap':
-        _umap()  # an error comes before the long part
-    if by == 'class':
-        occluders = listed = None
-    found = features(cfg, checkpoint, count, () if listed else occluders or (),
-                     severity, listed)
-    neighbours = min(neighbours, (len(found.values) - 1) / 3)
+    total = len(found.values)
+    neighbours = min(neighbours, (total - 1) / 3)
     places = to_plane(found.values, method, neighbours, seed)
     panels: Dict[str, Tuple] = {'': (found.labels, found.classes)}
     if by == 'occlusion':
@@ -205,7 +191,6 @@ def draw_features(cfg: Config,
     name = dict(
         tsne=f't-SNE, perplexity {neighbours:g}',
         umap=f'UMAP of {neighbours:.0f} neighbours')[method]
-    total = len(found.values)
     faces = f'{found.faces} test faces'
     if total > found.faces:
         faces += f', each {total // found.faces} times,'

@@ -167,25 +167,12 @@ def draw_class_grid(samples: Dict[str, Sequence[np.ndarray]],
 # --------------------------------------------------------------- predictions
 
 
-def prediction_cell(image: np.ndarray,
-                    truth: str,
-                    predicted: str,
-                    score: float,
-                    *notes: str,
-                    size: int = 128) -> np.ndarray:
-    """One face of :func:`prediction_grid`.
-
-    Args:
-        image (np.ndarray): (H, W, 3), BGR uint8.
-        truth (str): The true expression.
-        predicted (str): The predicted one.
-        score (float): Its score, in [0, 1].
-        *notes (str): More lines below.
-        size (int): Side of the face, in pixels. Defaults to 128.
-
-    Returns:
-        np.ndarray: (size + 44, size + 12, 3), 15 more rows for each note.
-    """
+def _prediction_cell(image: np.ndarray,
+                     truth: str,
+                     predicted: str,
+                     score: float,
+                     *notes: str,
+                     size: int = 128) -> np.ndarray:
     right = truth == predicted
     lines = [f'{predicted} {100 * score:.0f}%']
     lines += [] if right else [f'is {truth}']
@@ -213,7 +200,7 @@ def prediction_grid(faces: Iterable[Face],
     Raises:
         ValueError: If there is no face.
     """
-    cells = [prediction_cell(*face, size=size) for face in faces]
+    cells = [_prediction_cell(*face, size=size) for face in faces]
     if not cells:
         raise ValueError('there is no face to draw')
     return _in_rows(cells, min(columns, len(cells)))
@@ -243,20 +230,14 @@ def draw_mistake_grid(rows: Dict[str, Sequence[tuple]],
         out (str): The PNG to write.
         columns (int): Faces in a row. Defaults to 8.
         size (int): Side of a face, in pixels. Defaults to 128.
-
-    Raises:
-        ValueError: If there is no face.
     """
-    widest = max(map(len, rows.values()), default=0)
-    if not widest:
-        raise ValueError('there is no face to draw')
     # room for a heading even above a single column
-    columns = max(min(columns, widest), 3)
+    columns = max(min(columns, max(map(len, rows.values()))), 3)
     strips = []
     for heading, faces in rows.items():
         strips.append(_blank(30, columns * (size + 12)))
         put_text(strips[-1], heading, (6, 21), scale=.55)
-        cells = [prediction_cell(*face, size=size) for face in faces]
+        cells = [_prediction_cell(*face, size=size) for face in faces]
         strips += [_in_rows(cells, columns)] if cells else []
     _save(np.vstack(strips), out)
 
@@ -332,7 +313,7 @@ def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
         }
         lowest = min(m.min() for m in maps.values())
         span = max(m.max() for m in maps.values()) - lowest
-        cells = [prediction_cell(*face, size=size)]
+        cells = [_prediction_cell(*face, size=size)]
         for name, values in maps.items():
             heat = ((values - lowest) / max(span, 1e-12)).astype(np.float32)
             heat = cv2.resize(heat, (size, size))

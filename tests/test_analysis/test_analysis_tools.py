@@ -218,7 +218,7 @@ def test_features_by_a_list(folder):
     with pytest.raises(ValueError, match='is 0, expected 1 or more'):
         features(cfg, weights, 0)
     with pytest.raises(ValueError, match="'class' or 'occlusion', got 'x'"):
-        draw_features(cfg, weights, 'none.png', by='x')
+        draw_features(found, 'none.png', by='x')
 
 
 def test_vis_tsne_by_occlusion(call, folder, tmp_path, capsys):

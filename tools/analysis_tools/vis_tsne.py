@@ -8,7 +8,7 @@
       --list occlusion_test.txt
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --method umap
 """
-from orsa.analysis.embedding import draw_features
+from orsa.analysis.embedding import draw_features, features, import_umap
 from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.utils.command import run_script
@@ -57,10 +57,14 @@ def main():
     args = parser.parse_args()
     if args.list and args.by != 'occlusion':
         parser.error('--list is of occluded faces: add --by occlusion')
-    draw_features(
-        read_config(args), args.checkpoint, args.out, args.n, args.perplexity,
-        args.seed, args.by, args.occluders, args.severity, args.list,
-        args.method)
+    if args.method == 'umap':
+        import_umap()  # an error comes before the long part
+    occluders = args.occluders if args.by == 'occlusion' else []
+    found = features(
+        read_config(args), args.checkpoint, args.n,
+        [] if args.list else occluders, args.severity, args.list)
+    draw_features(found, args.out, args.by, args.method, args.perplexity,
+                  args.seed)
     print(f'wrote {args.out}')
 
 
