@@ -114,7 +114,7 @@ class Face300WDataset(_LandmarkDataset):
         super().__init__(data_root=osp.expanduser(data_root), **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """One record for each picture that has points."""
+        """One record for each image that has points."""
         records, alone = [], Counter()
         for folder in self.folders:
             path = osp.join(self.data_root, folder)
@@ -124,25 +124,23 @@ class Face300WDataset(_LandmarkDataset):
                     'ibug.doc.ic.ac.uk/resources/300-W, or name the folders '
                     'that you have by folders=[...]')
             files = [osp.splitext(name) for name in sorted(os.listdir(path))]
-            pictures = {
-                stem: stem + suffix
+            images = {
+                stem: osp.join(path, stem + suffix)
                 for stem, suffix in files if suffix.lower() in IMAGE_SUFFIXES
             }
             points = {
-                stem: stem + suffix
+                stem: osp.join(path, stem + suffix)
                 for stem, suffix in files if suffix.lower() == '.pts'
             }
             records += [
-                self._record(
-                    osp.join(path, pictures[stem]), osp.join(path, name))
-                for stem, name in points.items() if stem in pictures
+                self._record(images[stem], points[stem]) for stem in points
+                if stem in images
             ]
-            alone['pictures without points'] += len(pictures.keys() - points)
-            alone['.pts files without a picture'] += len(points.keys() -
-                                                         pictures)
+            alone['images without points'] += len(images.keys() - points)
+            alone['.pts files without an image'] += len(points.keys() - images)
         if not records:
-            raise ValueError(f'300-W: no picture with a .pts file beside it '
-                             f"is in {list(self.folders)} below "
+            raise ValueError(f'300-W: no image with a .pts file beside it is '
+                             f"in {list(self.folders)} below "
                              f"'{self.data_root}'")
         left_out = ''.join(f', left out are {n} {what}'
                            for what, n in alone.items() if n)

@@ -17,7 +17,7 @@ Labels = Union[Sequence[Classes], Mapping[Union[int, str], Classes]]
 
 
 def read_labels(labels: Labels) -> Dict[str, Any]:
-    """Number the labels of a data set's masks, and what each stands for.
+    """Number the labels of a dataset's masks, and what each stands for.
 
     Args:
         labels (Sequence | Mapping): For each value of the masks, by its place
@@ -139,7 +139,7 @@ class MaskFolderDataset(_ParsingDataset):
     the order of ``labels``, and 255 where they are ignored; ``label_sets``
     says which classes each label stands for, by their indices. It is in every
     sample (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the
-    metainfo, so that a batch may hold samples of several data sets, for a loss
+    metainfo, so that a batch may hold samples of several datasets, for a loss
     that sums the probabilities over a set. ``orsa.RandomFaceAffine`` knows
     which labels a flip exchanges.
 

@@ -5,15 +5,12 @@ import os.path as osp
 from collections import Counter
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
-from mmcv.transforms import LoadImageFromFile
-
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.image_files import IMAGE_SUFFIXES, read_bytes
+from orsa.utils.image_files import IMAGE_SUFFIXES
 from .duplicates import find_duplicates
-from .images import ImageOrReason, check_inside, decode, read_image
-from .packed_files import BACKEND, PackedFiles
-from .seeded_dataset import SeededDataset
+from .image_dataset import ImageDataset
+from .images import check_inside
 from .subset_list import select_samples
 from .text_files import read_classes, read_lines
 
@@ -21,7 +18,7 @@ EXPRESSIONS = (*RAFDB_CLASSES, 'contempt')
 
 
 @DATASETS.register_module()
-class FERDataset(SeededDataset):
+class FERDataset(ImageDataset):
     """Base of the datasets of facial expressions, with labels by name.
 
     The conventions of the field number the classes differently, so a record
@@ -62,11 +59,8 @@ class FERDataset(SeededDataset):
             images: what differs from this dataset's type and
             ``data_root``, such as ``dict(split='train')``. ``tools/test.py``
             then gives every metric without them too. Defaults to None.
-        pack (str, optional): A file of packed images, written by
-            ``tools/dataset_converters/pack_images.py``: the pipeline reads
-            them from it, and they need not be on the disk; lists of samples
-            are still read there. Defaults to None.
-        seed (int, optional): See :class:`SeededDataset`. Defaults to None.
+        pack (str, optional): See :class:`ImageDataset`. Defaults to None.
+        seed (int, optional): See :class:`ImageDataset`. Defaults to None.
         test_mode (bool, optional): Defaults to None: False, True for a
             ``split`` other than 'train'.
         lazy_init (bool): Whether to put off reading. Defaults to False.
@@ -125,6 +119,7 @@ class FERDataset(SeededDataset):
             metainfo=metainfo,
             data_root=osp.expanduser(data_root),
             data_prefix=data_prefix,
+            pack=pack,
             seed=seed,
             test_mode=test_mode,
             lazy_init=True,
@@ -133,17 +128,7 @@ class FERDataset(SeededDataset):
         self.subset_file = subset_file
         self.skip_unreadable = skip_unreadable
         self.duplicates_of = duplicates_of
-        self.pack = pack and PackedFiles(pack, self.data_root)
-        if self.pack:
-            for transform in self.pipeline.transforms:
-                if isinstance(transform, LoadImageFromFile):
-                    transform.file_client_args = None
-                    transform.backend_args = dict(
-                        backend=BACKEND,
-                        db_path=self.pack.db_path,
-                        root=self.pack.root)
         self.num_dropped: Dict[str, int] = {}
-        self.skipped: List[str] = []
         self.passed_over: Dict[str, int] = {}
         # how the data lay on the disk, once they are read
         self.layout = ''
@@ -282,48 +267,6 @@ class FERDataset(SeededDataset):
                 f'{what}. Unpack the archive again, or set '
                 'skip_unreadable=True to go on without them')
 
-    def read_image(self, info: dict) -> ImageOrReason:
-        """Read the image of a record, or find out why it cannot be read.
-
-        Args:
-            info (dict): As :meth:`load_data_list` returns them.
-
-        Returns:
-            tuple: As of :func:`orsa.datasets.images.read_image`.
-        """
-        path = info['img_path']
-        if not self.pack:
-            return read_image(path)
-        data = self.pack.find(path)
-        if data is None:
-            return None, f"it is not in '{self.pack.db_path}'"
-        image, reason = decode(data, path)
-        return image, reason and f"in '{self.pack.db_path}' {reason}"
-
-    def unreadable_file(self, info: dict) -> Optional[str]:
-        """The image of a record and why it cannot be read, None if it can.
-
-        Args:
-            info (dict): As of :meth:`get_data_info`.
-
-        Raises:
-            FileNotFoundError: If it is missing in ``pack``.
-        """
-        path = info.get('img_path')
-        if path and self.pack:
-            self.pack.check(path)
-        reason = path and self.read_image(info)[1]
-        return f"'{path}': {reason}" if reason else None
-
-    def image_bytes(self, info: dict) -> bytes:
-        """The stored image of a sample, as :meth:`duplicates` compares it.
-
-        Args:
-            info (dict): As of :meth:`get_data_info`.
-        """
-        path = info['img_path']
-        return self.pack.get(path) if self.pack else read_bytes(path)
-
     def duplicates(self) -> List[str]:
         """The samples whose image is in ``duplicates_of``, byte for byte.
 
@@ -349,7 +292,7 @@ class FERDataset(SeededDataset):
             data_list = select_samples(self, data_list)
         data_list = self._number_classes(data_list)
         if self.skip_unreadable:
-            data_list = self._drop_unreadable(data_list)
+            data_list = self.drop_unreadable(data_list)
         if not data_list:
             raise ValueError(
                 f'{type(self).__name__}: no sample is left of '
@@ -402,23 +345,6 @@ class FERDataset(SeededDataset):
                      'are left out, their classes were not requested: '
                      f'{self.num_dropped}')
         return kept
-
-    def _drop_unreadable(self, data_list: List[dict]) -> List[dict]:
-        readable = []
-        for info in data_list:
-            reason = self.read_image(info)[1]
-            if reason is None:
-                readable.append(info)
-                continue
-            self.skipped.append(info['name'])
-            self.log(
-                f"'{info.get('img_path', info['name'])}' is skipped: {reason}",
-                logging.WARNING)
-        if self.skipped:
-            self.log(
-                f'{len(self.skipped)} of {len(data_list)} images cannot be '
-                'read and are skipped', logging.WARNING)
-        return readable
 
     def extra_repr(self) -> List[str]:
         """The extra repr information of the dataset."""

@@ -15,7 +15,7 @@ from .text_files import whole_number
 def find_classes(root: str,
                  convention: Optional[str] = None,
                  classes: Optional[Sequence[str]] = None) -> Dict[str, str]:
-    """Tell which class each folder below ``root`` holds.
+    """Find the class of each folder below ``root``.
 
     Args:
         root (str): The folder of the classes' folders.
@@ -62,14 +62,13 @@ def find_classes(root: str,
         found[folder] = name or folder
     if classes and not set(classes) & set(found.values()):
         by_index = any(whole_number(folder) is not None for folder in folders)
-        remedy = (
-            'An index means another class in every data set: say which by '
-            f'convention, one of {list(CONVENTIONS)}' if by_index else
-            'Name them in classes, or set data_prefix to the folder that '
-            "holds the classes' folders")
+        hint = ('An index means another class in every dataset: set '
+                f'convention to one of {list(CONVENTIONS)}' if by_index else
+                'Name them in classes, or set data_prefix to the folder that '
+                "holds the classes' folders")
         raise ValueError(f"'{osp.normpath(root)}' has folders "
                          f'{str(folders)[:500]} and none of the classes '
-                         f'{list(classes)}. {remedy}')
+                         f'{list(classes)}. {hint}')
     return found
 
 
@@ -138,9 +137,9 @@ class ImageFolder(SplitDataset):
             └── ...
 
     or by index; then ``convention`` has to say whose. A sample's name is
-    'anger/0001' or 'anger/person1/0001'. Files that are no pictures by their
+    'anger/0001' or 'anger/person1/0001'. Files that are no images by their
     suffix (``orsa.utils.image_files.IMAGE_SUFFIXES``, in any case), and
-    hidden ones, are passed over, which is logged and counted in
+    hidden ones, are skipped, which is logged and counted in
     ``passed_over``.
 
     Classes need not be expressions: ``classes=['no pain', 'pain']`` takes the

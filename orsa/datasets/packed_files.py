@@ -46,7 +46,7 @@ def file_key(path: str, root: str) -> Optional[str]:
 
     Args:
         path (str): Of the file.
-        root (str): The data set's ``data_root``.
+        root (str): The dataset's ``data_root``.
 
     Returns:
         str | None: With '/' between folders; None if it is not below.

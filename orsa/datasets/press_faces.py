@@ -101,7 +101,7 @@ def decode_mask(runs: Sequence, size: int = SIZE) -> np.ndarray:
     # one by one too: a sum can come round
     within = ((0 <= lengths) & (lengths <= size * size)).all()
     if not within or lengths.sum() != size * size:
-        raise ValueError(f'the runs cover {lengths.sum()} pixels, not {size} x'
+        raise ValueError(f'the runs are {lengths.sum()} pixels, not {size} x'
                          f' {size}, or some of them less than none')
     if not ((0 <= values) & (values < len(LAPA_CLASSES))).all():
         raise ValueError(f'the classes of the runs are {values.min()} to '
@@ -123,7 +123,7 @@ def align(image: np.ndarray, affine: Sequence, size: int = SIZE) -> np.ndarray:
     """
     affine = np.array(affine, dtype=np.float64)
     shrinks = abs(np.linalg.det(affine[:, :2])) < 1
-    # OpenCV takes bilinear for area in a warp; asked for as it was made
+    # OpenCV takes bilinear for area in a warp; requested as it was made
     flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.warpAffine(
         image, affine, (size, size), flags=flags, borderValue=(0, 0, 0))

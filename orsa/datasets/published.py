@@ -1,15 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""How many images the data sets have, by those who published them."""
+"""How many images the datasets have, by those who published them."""
 from typing import Dict, NamedTuple, Tuple, Union
 
 from orsa.utils.classes import AFFECTNET_CLASSES, RAFDB_CLASSES
 
 
 class Published(NamedTuple):
-    """The size of a data set.
+    """The size of a dataset.
 
     Args:
-        name (str): The data set, and its release if there are several.
+        name (str): The dataset, and its release if there are several.
         source (str): Where the numbers stand.
         counts (dict): By split the number of images, or a dict of it by
             class.

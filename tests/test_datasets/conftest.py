@@ -18,6 +18,6 @@ def _freeze():
 def logged(monkeypatch):
     """What the data sets log."""
     lines = []
-    monkeypatch.setattr('orsa.datasets.seeded_dataset.print_log',
+    monkeypatch.setattr('orsa.datasets.image_dataset.print_log',
                         lambda message, **kwargs: lines.append(message))
     return lines

@@ -148,7 +148,7 @@ def test_align_maps_source_to_aligned_pixels():
 def test_decode_mask_is_row_major():
     mask = decode_mask([[0, 3], [5, 2], [1, 4]], size=3)
     assert mask.tolist() == [[0, 0, 0], [5, 5, 1], [1, 1, 1]]
-    with pytest.raises(ValueError, match='cover 8 pixels'):
+    with pytest.raises(ValueError, match='8 pixels'):
         decode_mask([[0, 8]], size=3)
 
 

@@ -5,7 +5,7 @@ from typing import Tuple
 
 import numpy as np
 
-# From light to dark, RGB: anchors through the whole human range.
+# From light to dark, RGB: anchors through the complete human range.
 SKIN_TONES = np.float32([(232, 196, 172), (226, 182, 154), (215, 168, 138),
                          (194, 144, 110), (164, 116, 84), (128, 86, 60),
                          (94, 62, 44), (66, 44, 34)])

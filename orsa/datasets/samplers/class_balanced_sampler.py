@@ -13,18 +13,18 @@ from orsa.registry import DATA_SAMPLERS
 
 
 def _labels(dataset: Sized) -> np.ndarray:
-    """The class of every sample of a data set or of a wrapper of some."""
+    """The class of every sample of a dataset or of a wrapper of some."""
     if hasattr(dataset, 'get_gt_labels'):
         return np.asarray(dataset.get_gt_labels(), dtype=np.int64)
     if hasattr(dataset, 'get_data_info'):
-        # MMEngine's wrappers of data sets all have this one
+        # MMEngine's wrappers of datasets all have this one
         labels = [dataset.get_data_info(i) for i in range(len(dataset))]
         labels = [info['gt_label'] for info in labels]
     elif hasattr(dataset, 'get_cat_ids'):
         labels = [dataset.get_cat_ids(i) for i in range(len(dataset))]
     else:
         raise TypeError(
-            'ClassBalancedSampler needs the labels of its data set: expected '
+            'ClassBalancedSampler needs the labels of its dataset: expected '
             'get_gt_labels(), get_data_info(i) or get_cat_ids(i) of '
             f'{type(dataset).__name__}')
     labels = np.array([np.ravel(label) for label in labels])
@@ -40,23 +40,22 @@ class ClassBalancedSampler(Sampler):
     A sample of a class with :math:`n_c` samples has the weight
     :math:`(1/n_c)^p`. With :math:`p=1`, as ORSANet is trained, every class
     that is present is drawn equally often on average; :math:`p=0` draws by
-    the frequencies of the data set.
+    the frequencies of the dataset.
 
     All ranks draw the same numbers and each takes every ``world_size``-th of
     them: together they draw what one process would. If the numbers do not
     divide, the first draws are repeated at the end, as MMEngine's
     ``DefaultSampler`` does.
 
-    What it yields are :class:`RepeatedIndex`: integers that tell a
-    :class:`FERDataset` which draw of a sample it is, so that each is
-    augmented anew. :meth:`set_epoch` passes the epoch on to the data set.
+    What it yields are :class:`RepeatedIndex`: integers with the number of the
+    draw of a sample, so that a :class:`FERDataset` augments each anew.
+    :meth:`set_epoch` passes the epoch on to the dataset.
 
     Args:
-        dataset (Sized): A data set that tells its labels, or a wrapper of
-            some.
+        dataset (Sized): A dataset with labels, or a wrapper of some.
         power (float): :math:`p`. Defaults to 1.
         num_samples (int, optional): Draws per epoch, over all ranks. Defaults
-            to None, the length of the data set.
+            to None, the length of the dataset.
         seed (int, optional): The same on all ranks. Defaults to None, one
             that the ranks agree on.
         round_up (bool): Whether to repeat draws so that every rank has the
@@ -78,7 +77,7 @@ class ClassBalancedSampler(Sampler):
 
         labels = _labels(dataset)
         if not len(labels):
-            raise ValueError('ClassBalancedSampler: the data set is empty')
+            raise ValueError('ClassBalancedSampler: the dataset is empty')
         counts = np.bincount(labels)
         self.weights = torch.from_numpy((1. / counts[labels])**power)
         self.num_draws = len(labels) if num_samples is None else num_samples
@@ -113,7 +112,7 @@ class ClassBalancedSampler(Sampler):
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, of this sampler and of its data set.
+        """Set the epoch, of this sampler and of its dataset.
 
         Args:
             epoch (int): From 0. Every epoch draws other samples.

@@ -9,16 +9,20 @@ from orsa.registry import TRANSFORMS
 class AsPoseSample(BaseTransform):
     """Make a face with landmarks a sample of mmpose.
 
-    Covered points stay labelled: a landmark model shall guess them calmly.
+    Occluded points stay labelled: a landmark model has to estimate them too.
 
     **Required Keys:** img, gt_keypoints
 
-    **Added Keys:** keypoints, keypoints_visible, bbox (the whole picture,
+    **Added Keys:** keypoints, keypoints_visible, bbox (the complete image,
     where there is none), bbox_score
     """
 
     def transform(self, results: dict) -> dict:
-        """Add mmpose's keys."""
+        """Add mmpose's keys.
+
+        Args:
+            results (dict): The sample.
+        """
         height, width = results['img'].shape[:2]
         points = np.asarray(results['gt_keypoints'], np.float32)
         points = points.reshape(1, -1, 2)

@@ -13,15 +13,15 @@ _HAIR, _OCCLUDER = FACE_CLASSES.index('hair'), FACE_CLASSES.index('occluder')
 
 @TRANSFORMS.register_module()
 class AsSegSample(BaseTransform):
-    """Make a face with a mask a sample of mmseg: what is covered is not there.
+    """Make a face with a mask a sample of mmseg, occluded pixels background.
 
-    A face parser shall learn what is *visible*. Pixels of the face that
-    ``visible_mask`` says are covered become background.
+    A face parser shall learn what is *visible*. Pixels of the face that are
+    occluded by ``visible_mask`` become background.
 
-    Masks of a data set with labels of its own (``mask_labels``, see
-    :class:`orsa.datasets.MaskFolderDataset`) are numbered as ``label_sets``
-    says. A covered pixel then becomes one of a new label, which stands for an
-    occluder, and for background as well where its own label did.
+    Masks of a dataset with labels of its own (``mask_labels``, see
+    :class:`orsa.datasets.MaskFolderDataset`) are numbered as in
+    ``label_sets``. An occluded pixel then becomes one of a new label, which
+    stands for an occluder, and for background as well where its own label did.
 
     **Required Keys:** gt_seg_map, visible_mask (optional), mask_labels
     (optional)
@@ -45,7 +45,11 @@ class AsSegSample(BaseTransform):
         self.merge = dict(merge or {})
 
     def transform(self, results: dict) -> dict:
-        """Apply the visible mask and register the map as a seg field."""
+        """Apply the visible mask and register the map as a seg field.
+
+        Args:
+            results (dict): The sample.
+        """
         if 'mask_labels' in results:
             parsing = self._of_own_labels(results)
         else:
@@ -85,7 +89,7 @@ class AsSegSample(BaseTransform):
         if image is not None and image.shape[:2] != parsing.shape:
             raise ValueError(
                 f'{where} is of {parsing.shape[1]}x{parsing.shape[0]} pixels, '
-                f'and its picture of {image.shape[1]}x{image.shape[0]}: they '
+                f'and its image of {image.shape[1]}x{image.shape[0]}: they '
                 'have to be of one size')
         table = np.full(256, -1)
         table[list(values)] = list(values.values())

@@ -11,15 +11,15 @@ from orsa.utils.prior_cache import (PRIOR_KEYS, CacheError, PriorCache,
 
 @TRANSFORMS.register_module()
 class LoadCachedPriors(BaseTransform):
-    """Take what frozen priors say of an image from the disk.
+    """Load the outputs of frozen priors for an image from the disk.
 
     The rows come from ``tools/cache_priors.py``. After a horizontal flip it is
-    the row of the mirrored picture; any other transform that moves or changes
-    the picture is not followed. ``PackInputs`` needs the added keys among its
-    ``algorithm_keys``, and :class:`orsa.CompanionDataPreprocessor` brings
-    them to the priors; the config variable ``prior_cache`` sets all of this
-    up and checks that the cache belongs to the config, which this transform
-    cannot do.
+    the row of the mirrored image; any other transform that moves or changes
+    the image is not followed. ``PackInputs`` needs the added keys among its
+    ``algorithm_keys``, and :class:`orsa.CompanionDataPreprocessor` brings them
+    to the priors; the config variable ``prior_cache`` sets all of this up and
+    checks that the cache belongs to the config, which this transform cannot
+    do.
 
     Required Keys:
 
@@ -28,9 +28,9 @@ class LoadCachedPriors(BaseTransform):
 
     Added Keys:
 
-    - prior_parsing (np.float32): (C, h, w), what the parsing prior gives
-    - prior_landmarks (np.float32): (C, h, w) or (K, 3), what the landmark
-      prior gives
+    - prior_parsing (np.float32): (C, h, w), output of the parsing prior
+    - prior_landmarks (np.float32): (C, h, w) or (K, 3), output of the
+      landmark prior
 
     Args:
         cache (str): The folder of one split's cache.
@@ -69,7 +69,11 @@ class LoadCachedPriors(BaseTransform):
         return self._state
 
     def transform(self, results: dict) -> dict:
-        """Add the rows of the image."""
+        """Add the rows of the image.
+
+        Args:
+            results (dict): The sample.
+        """
         index, arrays = self._opened()
         key = sample_key(results)
         if key not in index:

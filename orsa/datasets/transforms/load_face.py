@@ -10,19 +10,19 @@ from orsa.registry import TRANSFORMS
 from orsa.utils.image_files import jpeg_header
 from orsa.utils.image_reader import ImageError, decode_image, warn_notes
 
-# What is said in pixels of the file
+# What counts the pixels of the file
 _IN_PIXELS = ('gt_keypoints', 'keypoints', 'seg_map_path', 'gt_seg_map',
               'visible_mask', 'gt_bboxes', 'bbox')
 
 
 @TRANSFORMS.register_module()
 class LoadFace(LoadImageFromFile):
-    """Load a picture as predictions read it, if asked at reduced size.
+    """Load an image as predictions read it, at reduced size if requested.
 
-    Transparent pictures are laid on white, and all else is as of
+    Transparent images are laid on white, and all else is as of
     :func:`orsa.utils.image_reader.decode_image`. Datasets of orsa put it
     in the place of mmcv's ``LoadImageFromFile``, which lays nothing on white
-    and does not turn an AVIF; JPEG and PNG without transparency are the same
+    and does not rotate an AVIF; JPEG and PNG without transparency are the same
     by both.
 
     A JPEG that will be made smaller can be decoded at 1/2, 1/4 or 1/8 of its
@@ -40,7 +40,7 @@ class LoadFace(LoadImageFromFile):
         min_size (int, optional): The shorter side that is needed, in pixels.
             The side of the network's input suits an antialiased ``Resize``,
             twice of it suits ``RandomFaceAffine``, which may enlarge the
-            face. Defaults to None, the whole picture.
+            face. Defaults to None, the complete image.
         **kwargs: ``backend_args``, ``to_float32`` and ``ignore_empty`` of
             mmcv's ``LoadImageFromFile``.
 
@@ -64,12 +64,16 @@ class LoadFace(LoadImageFromFile):
         self.min_size = min_size
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Load the picture."""
+        """Load the image.
+
+        Args:
+            results (dict): The sample.
+        """
         try:
             content = fileio.get(
                 results['img_path'], backend_args=self.backend_args)
-            whole = any(key in results for key in _IN_PIXELS)
-            factor, shape = (1, None) if whole else self._look(content)
+            full = any(key in results for key in _IN_PIXELS)
+            factor, shape = (1, None) if full else self._reduction(content)
             img, notes = decode_image(content, reduce=factor)
         except Exception as error:
             if self.ignore_empty:
@@ -82,12 +86,12 @@ class LoadFace(LoadImageFromFile):
         results['img'] = img.astype(np.float32) if self.to_float32 else img
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         if factor > 1:
-            # a picture that lies on its side is turned
+            # an image that lies on its side is rotated
             lies = (shape[0] - shape[1]) * (img.shape[0] - img.shape[1]) < 0
             results['ori_shape'] = shape[::-1] if lies else shape
         return results
 
-    def _look(self, content: bytes) -> Tuple[int, Tuple[int, int]]:
+    def _reduction(self, content: bytes) -> Tuple[int, Tuple[int, int]]:
         """By how much to reduce a file, and its (H, W), from its header."""
         header = jpeg_header(content) if self.min_size else None
         if header is None or header.components == 4:
@@ -102,11 +106,11 @@ class LoadFace(LoadImageFromFile):
 
 
 def use_one_reader(pipeline: Compose) -> None:
-    """Let a pipeline read pictures as predictions do, by :class:`LoadFace`.
+    """Let a pipeline read images as predictions do, by :class:`LoadFace`.
 
     Args:
         pipeline (Compose): mmcv's ``LoadImageFromFile`` in it is replaced,
-            unless it was asked to decode by another library or in grey.
+            unless it is configured to decode by another library or in grey.
     """
     for i, one in enumerate(pipeline.transforms):
         if type(one) is LoadImageFromFile and not one.file_client_args and (

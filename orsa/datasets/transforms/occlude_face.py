@@ -24,9 +24,9 @@ class OccludeFace(BaseTransform):
     severity is not another hand, block or object, it is the same occluder
     larger.
 
-    ============ ==================================== =====================
+    ============ ==================================== =======================
     kind         what it is                           fractions, severity 1-5
-    ============ ==================================== =====================
+    ============ ==================================== =======================
     hand         a hand with its arm                  .10 .20 .30 .40 .50
     block        a turned rectangle of cloth or paper .10 .20 .30 .40 .50
     object       a dark round thing on a handle       .10 .20 .30 .40 .50
@@ -34,12 +34,12 @@ class OccludeFace(BaseTransform):
     grid         a lattice of such squares            .10 .20 .30 .40 .50
     patches      random ones of 14 x 14 patches       .10 .20 .30 .40 .50
     texture      a random round shape with a texture  .10 .20 .30 .40 .50
-    crop         the picture's end, at one side       .10 .20 .30 .40 .50
+    crop         the image's end, at one side         .10 .20 .30 .40 .50
     sunglasses   small lenses to goggles              .08 .14 .20 .26 .32
     mask         a surgical mask, small to large      .35 .42 .49 .56 .63
     scarf        a scarf, from the chin to the eyes   .12 .24 .36 .48 .60
     hat          a hat, from the brows to the eyes    .02 .06 .11 .17 .24
-    ============ ==================================== =====================
+    ============ ==================================== =======================
 
     Comes before the image is resized or cropped, which would leave the
     landmarks behind. The fraction is met to within 0.02, unless the landmarks

@@ -20,11 +20,11 @@ _LAPA = range(len(LAPA_CLASSES))
 class RandomFaceAffine(BaseTransform):
     """Flip, rotate, scale, shift and resize an aligned face, in one warp.
 
-    A chain of single transforms samples the picture anew in each, which blurs
-    a small face and costs as often. Here the picture, its landmarks and its
+    A chain of single transforms samples the image anew in each, which blurs
+    a small face and costs as often. Here the image, its landmarks and its
     masks are moved together and sampled once. With all ranges at their
     neutral values it is a plain resize, which tests want. Symbols: H x W the
-    picture, h x w the output, K landmarks.
+    image, h x w the output, K landmarks.
 
     **Required Keys:** img (H, W, 3)
 
@@ -45,7 +45,7 @@ class RandomFaceAffine(BaseTransform):
             evenly in the logarithm; 1 as it is. Defaults to (0.9, 1.15).
         stretch (float): Largest factor of width against height, in the
             logarithm. Defaults to 0.08.
-        shift (float): Largest shift, as a share of the picture's side.
+        shift (float): Largest shift, as a fraction of the image's side.
             Defaults to 0.06.
         prob (float): Of anything but the flip. Defaults to 0.9.
         fill (Sequence[float]): Colour of what comes in from outside, BGR.
@@ -54,8 +54,7 @@ class RandomFaceAffine(BaseTransform):
     Raises:
         ValueError: For a probability or range that makes no sense, or
             landmarks whose sides are unknown (another number than 68) when
-            they should be flipped, or a mask of another size than the
-            picture.
+            they should be flipped, or a mask of another size than the image.
     """
 
     def __init__(self,
@@ -97,10 +96,19 @@ class RandomFaceAffine(BaseTransform):
 
     def matrix(self, shape: Tuple[int, int], flip: bool,
                numbers: Optional[np.ndarray]) -> np.ndarray:
-        """The 2 x 3 map from the picture's pixels to the output's.
+        """The map from the image's pixels to the output's.
 
         Pixels are counted by their centres, as OpenCV does; the centre of
-        the picture stays the centre but for the shift.
+        the image stays the centre but for the shift.
+
+        Args:
+            shape (tuple[int, int]): H and W.
+            flip (bool): Whether to flip.
+            numbers (np.ndarray, optional): Five in [-1, 1]: angle, scale,
+                stretch and shift in x and y; None for none of them.
+
+        Returns:
+            np.ndarray: (2, 3).
         """
         height, width = shape
         angle, scale, stretch, dx, dy = (
@@ -112,8 +120,8 @@ class RandomFaceAffine(BaseTransform):
         wide = math.exp(scale + self.stretch * stretch / 2)
         tall = math.exp(scale - self.stretch * stretch / 2)
         cos, sin = math.cos(angle), math.sin(angle)
-        turn = np.array([[cos, -sin], [sin, cos]])
-        linear = turn @ np.diag([-wide if flip else wide, tall])
+        rotation = np.array([[cos, -sin], [sin, cos]])
+        linear = rotation @ np.diag([-wide if flip else wide, tall])
         fit = np.diag([self.size[1] / width, self.size[0] / height])
         linear = fit @ linear
         centre = np.array([width / 2, height / 2])
@@ -126,12 +134,15 @@ class RandomFaceAffine(BaseTransform):
         return np.hstack([linear, offset[:, None]])
 
     def transform(self, results: dict) -> dict:
-        """Warp the picture and what belongs to it."""
+        """Warp the image and what belongs to it.
+
+        Args:
+            results (dict): The sample.
+        """
         flip, numbers = self._draw()
-        image = results['img']
-        shape = image.shape[:2]
+        shape = results['img'].shape[:2]
         matrix = self.matrix(shape, flip, numbers)
-        results['img'] = self._warp_image(image, matrix)
+        results['img'] = self._warp_image(results['img'], matrix)
         results['img_shape'] = self.size
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None
@@ -144,62 +155,42 @@ class RandomFaceAffine(BaseTransform):
                         'RandomFaceAffine knows the sides of 68 landmarks, '
                         f'but got {points.shape[-2]}: set flip_prob=0')
                 points = points[..., FLIP_68, :]
-                self._flip_visibility(results)
+                for key in ('gt_keypoints_visible', 'keypoints_visible'):
+                    if key in results:
+                        # mmpose also has (1, 68, 2): visibility and a weight
+                        results[key] = np.asarray(results[key])[:, FLIP_68]
             results['gt_keypoints'] = points.astype(np.float32)
         for key in ('gt_seg_map', 'visible_mask'):
             if key in results:
                 if results[key].shape != shape:
                     raise ValueError(
-                        f"'{key}' is {results[key].shape} and the picture "
-                        f'{shape}: they belong to different pictures')
-                border = key == 'gt_seg_map' and 'label_sets' in results
-                results[key] = self._warp_mask(results[key], matrix,
-                                               IGNORED if border else 0)
+                        f"'{key}' is {results[key].shape} and the image "
+                        f'{shape}: they belong to different images')
+                outside = key == 'gt_seg_map' and 'label_sets' in results
+                results[key] = cv2.warpAffine(
+                    results[key],
+                    matrix,
+                    self.size[::-1],
+                    flags=cv2.INTER_NEAREST,
+                    borderValue=IGNORED if outside else 0)
         if 'bbox' in results:
-            results['bbox'] = self._warp_box(results['bbox'], matrix)
+            x, y = results['bbox'][0].reshape(2, 2).T
+            corners = np.stack([x[[0, 1, 0, 1]], y[[0, 0, 1, 1]]], 1)
+            corners = corners @ matrix[:, :2].T + matrix[:, 2]
+            box = np.hstack([corners.min(0), corners.max(0)])
+            results['bbox'] = box[None].astype(np.float32)
         if flip and 'gt_seg_map' in results:
             results['gt_seg_map'] = self._swap(results)
         return results
 
-    @staticmethod
-    def _warp_box(box: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        left, top, right, bottom = box[0]
-        corners = np.array([[left, top], [right, top], [left, bottom],
-                            [right, bottom]])
-        corners = corners @ matrix[:, :2].T + matrix[:, 2]
-        return np.hstack([corners.min(0),
-                          corners.max(0)])[None].astype(np.float32)
-
-    @staticmethod
-    def _flip_visibility(results: dict) -> None:
-        for key in ('gt_keypoints_visible', 'keypoints_visible'):
-            if key in results:
-                # mmpose also has (1, 68, 2): visibility and a weight
-                results[key] = np.asarray(results[key])[:, FLIP_68]
-
     def _warp_image(self, image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        # Bilinear sampling looks at two pixels: a picture of more than twice
+        # Bilinear sampling looks at two pixels: an image of more than twice
         # the output's size is averaged down first, or it would alias.
         height, width = image.shape[:2]
         shrink = min(height // (2 * self.size[0]), width // (2 * self.size[1]))
         image, matrix = shrink_first(image, matrix, shrink)
         return cv2.warpAffine(
-            image,
-            matrix,
-            self.size[::-1],
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=self.fill)
-
-    def _warp_mask(self, mask: np.ndarray, matrix: np.ndarray,
-                   border: int) -> np.ndarray:
-        return cv2.warpAffine(
-            mask,
-            matrix,
-            self.size[::-1],
-            flags=cv2.INTER_NEAREST,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=border)
+            image, matrix, self.size[::-1], borderValue=self.fill)
 
     @staticmethod
     def _swap(results: dict) -> np.ndarray:

@@ -41,7 +41,7 @@ class Square(_Plain):
 
 
 class Grid(_Plain):
-    """A lattice of squares over the picture, as in GridMask.
+    """A lattice of squares over the image, as in GridMask.
 
     <https://arxiv.org/abs/2001.04086>. Amount: the squares' side as a fraction
     of the lattice's period, which is drawn from 16 to 28 U.
@@ -84,7 +84,7 @@ class Crop(_Plain):
     """The photograph ends before the face does, at one of its four sides.
 
     The edge is tilted by up to 10 degrees, as alignment leaves it. Amount:
-    how far it has come, in U from the picture's middle.
+    how far it has come, in U from the image's middle.
     """
 
     LEAST, FIRST, MOST = -BOX, -20., BOX
