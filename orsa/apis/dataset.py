@@ -2,11 +2,9 @@
 """The one loop that runs a model over the faces of a dataset."""
 from typing import Any, Callable, Iterable, Iterator, Optional, Tuple
 
-import cv2
 import torch
 import torch.nn as nn
 from mmengine.dataset import default_collate
-from mmengine.utils import ProgressBar
 from torch.utils.data import DataLoader
 
 
@@ -14,9 +12,7 @@ def predict_dataset(model: nn.Module,
                     data: Iterable,
                     forward: Optional[Callable[[dict], Any]] = None,
                     indices: Optional[Iterable] = None,
-                    batch_size: int = 32,
-                    num_workers: int = 0,
-                    progress: bool = False) -> Iterator[Tuple[dict, Any]]:
+                    batch_size: int = 32) -> Iterator[Tuple[dict, Any]]:
     """Run a model over the faces of a dataset, batch by batch.
 
     Random generators are left alone, and so is a caller's gradient mode
@@ -26,7 +22,7 @@ def predict_dataset(model: nn.Module,
         model (nn.Module): As :func:`orsa.apis.init_model` gives it; is put
             into evaluation mode.
         data (Dataset | Sequence | Iterable): Packed samples, by index; or
-            collated batches, e.g. a ``DataLoader``.
+            collated batches, e.g. a ``DataLoader`` with workers.
         forward (Callable, optional): What is called, without gradients, on
             a batch behind the data preprocessor: a dict of ``inputs``
             (B, 3, H, W) and, if there are any, ``data_samples``. Defaults to
@@ -35,13 +31,13 @@ def predict_dataset(model: nn.Module,
         indices (Iterable, optional): Of the samples, in their order. Defaults
             to None, all of them.
         batch_size (int): Samples at a time. Defaults to 32.
-        num_workers (int): Processes that load samples; 0 loads them in this
-            one. Defaults to 0.
-        progress (bool): Whether to print a bar. Defaults to False.
 
     Yields:
         tuple[dict, Any]: A collated batch as the dataset gives it, and what
         the model gives for it.
+
+    Raises:
+        ValueError: If there are indices of batches.
 
     Examples:
         >>> from orsa.apis.dataset import predict_dataset
@@ -51,19 +47,15 @@ def predict_dataset(model: nn.Module,
         ...     for sample in samples]  # doctest: +SKIP
     """
     if hasattr(data, '__getitem__'):
-        if num_workers:
-            cv2.setNumThreads(0)  # its threads do not survive a fork
         data = DataLoader(
             data,
             batch_size,
             sampler=indices,
-            num_workers=num_workers,
             collate_fn=default_collate,
             # a loader draws a seed, by default from the global generator
             generator=torch.Generator())
     elif indices is not None:
         raise ValueError('indices are of samples, but data are batches')
-    bar = ProgressBar(len(data)) if progress else None
     model.eval()
     for batch in data:
         with torch.no_grad():
@@ -72,7 +64,3 @@ def predict_dataset(model: nn.Module,
             else:
                 outputs = forward(model.data_preprocessor(batch, False))
         yield batch, outputs
-        if bar:
-            bar.update()
-    if bar:
-        print()

@@ -6,6 +6,7 @@ import torch
 from mmengine.dataset import default_collate
 from mmpretrain.structures import DataSample
 from plain_models import plain_model
+from torch.utils.data import DataLoader
 
 from orsa.apis.dataset import predict_dataset
 
@@ -44,9 +45,8 @@ def test_scores_are_those_of_the_model_face_by_face(model, faces):
 
 def test_workers_and_batches_change_nothing(model, faces):
     expected = scores(predict_dataset(model, faces, batch_size=2))
-    assert torch.equal(
-        scores(predict_dataset(model, faces, batch_size=2, num_workers=1)),
-        expected)
+    loader = DataLoader(faces, 2, num_workers=1, collate_fn=default_collate)
+    assert torch.equal(scores(predict_dataset(model, loader)), expected)
     batches = [default_collate(faces[i:i + 2]) for i in (0, 2, 4)]
     assert torch.equal(scores(predict_dataset(model, iter(batches))), expected)
     with pytest.raises(ValueError, match='indices'):
