@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Name the expression of the faces in photographs, and draw what was seen.
+"""Predict the expressions of the faces in photographs, and draw them.
 
 ``python demo/image_demo.py PHOTO.jpg`` prints a line for each face and writes
 ``PHOTO_face0.png``: the face with its landmarks, its parsing map and the
@@ -15,7 +15,7 @@ from orsa.utils.command import run_script
 
 
 def show(result: ImageResult, name: str, out_dir: str) -> None:
-    """Print what the faces of a picture express, and draw them."""
+    """Print the expressions of the faces in an image, and draw them."""
     for k, face in enumerate(result.faces):
         scores = sorted(face.scores.items(), key=lambda item: -item[1])
         text = ', '.join(f'{n} {score:.2f}' for n, score in scores[:3])
@@ -30,7 +30,7 @@ def show(result: ImageResult, name: str, out_dir: str) -> None:
 def parse_args(argv=None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Name the expression of the faces in photographs')
+        description='Predict the expressions in photographs')
     parser.add_argument('images', nargs='+', metavar='IMAGE')
     parser.add_argument(
         '--model',
@@ -42,7 +42,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--aligned',
         action='store_true',
-        help='each picture is an aligned face: look for none')
+        help='each image is an aligned face: detect none')
     parser.add_argument('--device', default='cpu')
     parser.add_argument(
         '--out-dir',
@@ -64,8 +64,8 @@ def main(argv=None) -> int:
     for result in inferencer.stream(args.images, aligned=args.aligned):
         error = result.error
         if not error and not result.faces:
-            error = ('no face was found; if the picture is one, cut out as '
-                     'the training data are, add --aligned')
+            error = ('no face was found; if the image is one, cropped as the '
+                     'training data are, add --aligned')
         if error:
             print(f'{result.name}: {error}', file=sys.stderr)
             failed += 1

@@ -158,6 +158,13 @@ def test_numbers_out_of_range(capsys):
         assert end.value.code == command.USAGE
 
 
+def test_old_flags_work_with_a_warning(capsys):
+    args = cli.build_parser('predict').parse_args(
+        ['predict', 'a.jpg', '--max-covered', '.3', '--no-pictures'])
+    assert args.max_occluded == .3 and args.no_images
+    assert capsys.readouterr().err.count(' is now --') == 2
+
+
 def test_video(photo, one_model, tmp_path, capsys):
     clip = tmp_path / 'clip.avi'
     writer = cv2.VideoWriter(
@@ -271,7 +278,7 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
     folder.mkdir()
     cv2.imwrite(str(folder / 'a.png'), photo)
     cv2.imwrite(str(folder / 'family_faces.jpg'), photo)  # is nobody's drawing
-    arguments = ['--out', str(folder), '--cards', '--masks']
+    arguments = ['--out', str(folder), '--masks']
     before, told = {}, []
     monkeypatch.setattr(images, 'print_log',
                         lambda text, **_: told.append(text))
@@ -286,9 +293,9 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
             path: path.read_bytes()
             for path in folder.iterdir() if path.suffix in ('.jpg', '.png')
         }
-    assert '10 drawings and results of orsa are skipped' in told[0]
-    # two photographs, and for each face in every run its card and its mask
-    assert len(before) == 2 + 2 * (2 + 4 * 2)
+    assert '6 drawings and results of orsa are skipped' in told[0]
+    # two photographs, and their drawings and the masks of each run
+    assert len(before) == 2 + 2 * (2 + 4)
     with open(folder / 'predictions.jsonl') as file:
         rows = [json.loads(line) for line in file]
     assert len(rows) == 8 and len({r['picture'] for r in rows}) == 2

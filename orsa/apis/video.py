@@ -4,7 +4,6 @@ import contextlib
 import csv
 import dataclasses
 import json
-import math
 import os
 import os.path as osp
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
@@ -171,7 +170,9 @@ def annotate_video(inferencer,
         results = stream_video(inferencer, frames, tracker, every, batch_frames
                                or (1 if frames.is_camera else 8), max_seconds)
         if show_progress:
-            results = _with_bar(results, frames, max_seconds)
+            from rich.progress import track  # imports slowly
+            results = track(
+                results, osp.basename(frames.name), total=frames.total or None)
         if out_dir is not None:
             check_writable(out_dir)
             stem = osp.join(out_dir, f'{name or file_stem(frames.name)}_faces')
@@ -241,13 +242,3 @@ def _tables(paths: Dict[str, str], classes) -> Iterator[Callable]:
                 ])  # yapf: disable
 
         yield write
-
-
-def _with_bar(results: Iterator[ImageResult], frames: VideoReader,
-              max_seconds: Optional[float]) -> Iterator[ImageResult]:
-    from rich.progress import track  # imports slowly
-    total = frames.total or None
-    if max_seconds is not None:
-        limit = math.ceil(max_seconds * frames.fps)
-        total = min(total or limit, limit)
-    return track(results, osp.basename(frames.name), total=total)

@@ -73,18 +73,7 @@ class YuNetDetector:
 
 
 class _WrappedDetector:
-    """A model of another OpenMMLab library as a detector.
-
-    Args:
-        config (str): Its config, a file or ``LIBRARY::FOLDER/NAME.py``.
-        checkpoint (str, optional): Its weights. Defaults to None, random
-            ones.
-        device (str): Defaults to 'cpu'.
-        score_threshold (float): Defaults to 0.5.
-
-    Raises:
-        ImportError: If the library is not installed.
-    """
+    """A model of another OpenMMLab library as a detector."""
     library = requirement = init = inference = ''
 
     def __init__(self,

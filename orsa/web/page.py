@@ -140,17 +140,17 @@ class Steps:
             return None, '', '', ''
         try:
             face = found.faces[index or 0]
-            occluded = self.viewer.occlude(face, kind, severity, variant)
+            image, fraction = self.viewer.occlude(face, kind, severity,
+                                                  variant)
             bars, predicted = ['', ''], None
             for i, name in enumerate((self.viewer.name, second)):
                 if name == _NONE:
                     continue
-                before, after = self.viewer.predict(
-                    name, [face.crop, occluded.image])
+                before, after = self.viewer.predict(name, [face.crop, image])
                 bars[i] = render('change', name, before, after)
                 predicted = after.covered if i == 0 else predicted
-            message = render('occluded', occluded.fraction, predicted)
-            return _rgb(occluded.image, _SIDE), message, *bars
+            message = render('occluded', fraction, predicted)
+            return _rgb(image, _SIDE), message, *bars
         except Exception as error:
             return None, _failure(error), '', ''
 

@@ -49,17 +49,6 @@ class Found(NamedTuple):
         return min(around)[1] if around else None
 
 
-class Occluded(NamedTuple):
-    """An occluded face.
-
-    Attributes:
-        image (np.ndarray): (S, S, 3), BGR uint8.
-        fraction (float): The occluded fraction of what the landmarks enclose.
-    """
-    image: np.ndarray
-    fraction: float
-
-
 class Attention(NamedTuple):
     """A map of what a prediction depends on.
 
@@ -139,7 +128,7 @@ class Viewer:
                 face: FaceResult,
                 kind: str,
                 severity: int,
-                variant: int = 1) -> Occluded:
+                variant: int = 1) -> Tuple[np.ndarray, float]:
         """Occlude a face, placed by its landmarks.
 
         Args:
@@ -150,7 +139,8 @@ class Viewer:
                 Defaults to 1.
 
         Returns:
-            Occluded: The face.
+            tuple[np.ndarray, float]: The face, (S, S, 3), BGR uint8, and the
+            occluded fraction of what its landmarks enclose.
 
         Raises:
             ValueError: If there is no such kind or severity.
@@ -161,7 +151,7 @@ class Viewer:
             sample['gt_keypoints'] = points[None, :, :2]
         occluder = OccludeFace(int(severity), kind, seed=int(variant))
         sample = occluder.transform(sample)
-        return Occluded(sample['img'], float(sample['occlusion_ratio']))
+        return sample['img'], float(sample['occlusion_ratio'])
 
     def predict(self, name: str,
                 crops: Sequence[np.ndarray]) -> List[FaceResult]:

@@ -135,14 +135,13 @@ def test_a_picture_is_named_covered_and_compared(visitor, served, people):
     page.click('[role=option]:has-text("mask")')
     page.fill('#orsa-severity input[type=number]', '5')
     page.keyboard.press('Tab')
-    covered = viewer.occlude(face, 'mask', 5)
-    visitor.wait(f'{covered.fraction:.0%} of the face is occluded',
-                 '#orsa-change')
+    image, fraction = viewer.occlude(face, 'mask', 5)
+    visitor.wait(f'{fraction:.0%} of the face is occluded', '#orsa-change')
     for name, where in (('orsa'
                          'net_lite', '#orsa-first'), ('baseline',
                                                       '#orsa-second-bars')):
         visitor.wait(name, where)
-        said = viewer.predict(name, [face.crop, covered.image])
+        said = viewer.predict(name, [face.crop, image])
         assert visitor.shown(where) == _percents(said)
     assert visitor.shown('#orsa-first') != before
     # moved to where it covers nothing
