@@ -14,8 +14,8 @@ from orsa.evaluation.predictions import CLEAN, Predictions, read_predictions
 from orsa.evaluation.statistics import accuracy_interval
 from orsa.studies.occlusion_conditions import name_of
 from orsa.studies.occlusion_metrics import group_of
+from orsa.utils.checkpoint import local_file
 from orsa.utils.fileio import load_json
-from orsa.utils.pretrained import local_file
 from orsa.visualization import draw_mistake_grid
 from orsa.visualization.reliability import Reliability, plot_reliability
 from .inputs import build_dataset, image_of

@@ -22,8 +22,8 @@ from orsa.faces.detectors import Detector, build_detector, detect
 from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
                                is_video, iterate_inputs, list_images,
                                load_image)
+from orsa.faces.points import map_points
 from orsa.faces.results import FaceResult, ImageResult
-from orsa.utils.warp import map_points
 from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
 from .model import build_model, init_model, load_config

@@ -22,11 +22,11 @@ from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.engine.ranks.dist import guard_ranks, prepare_cpu_distribution
 from orsa.engine.ranks.rank_faults import rank_from_environment
 from orsa.engine.ranks.rank_guard import guarded
-from orsa.utils.checkpoint import check_finite, load_checkpoint_file
+from orsa.utils.checkpoint import (check_finite, load_checkpoint_file,
+                                   take_pretrained)
 from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.configs import OptionsAction, scope_of
 from orsa.utils.fileio import check_writable, disk_errors
-from orsa.utils.pretrained import take_pretrained
 from .model import load_config
 
 

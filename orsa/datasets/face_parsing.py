@@ -5,10 +5,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 
+from orsa.datasets.images import find_images
 from orsa.registry import DATASETS
 from orsa.utils.face_regions import (FACE_CLASSES, FACE_PALETTE, IGNORED,
                                      LAPA_CLASSES, LAPA_PALETTE)
-from orsa.utils.image_files import IMAGE_SUFFIXES, find_images
+from orsa.utils.image_files import IMAGE_SUFFIXES
 from .annotations import AnnotatedDataset, annotated_records
 from .text_files import read_lines
 

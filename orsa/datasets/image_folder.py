@@ -5,11 +5,43 @@ from collections import Counter
 from typing import Dict, List, Optional, Sequence
 
 from orsa.registry import DATASETS
-from orsa.utils.classes import CONVENTIONS, RAFDB_CLASSES, expression_of
-from orsa.utils.image_files import find_images
+from orsa.utils.classes import (AFFECTNET_CLASSES, FERPLUS_CLASSES,
+                                OCCLUFER_CLASSES, RAFDB_CLASSES)
 from .fer_dataset import FERDataset
+from .images import find_images
 from .splits import SplitDataset
 from .text_files import whole_number
+
+# What an index means, by who wrote it. RAF-DB's own files count from 1.
+CONVENTIONS: Dict[str, Dict[int, str]] = dict(
+    rafdb=dict(enumerate(RAFDB_CLASSES)),
+    rafdb_file=dict(enumerate(RAFDB_CLASSES, 1)),
+    affectnet=dict(enumerate(AFFECTNET_CLASSES)),
+    ferplus=dict(enumerate(FERPLUS_CLASSES)),
+    occlufer=dict(enumerate(OCCLUFER_CLASSES)))
+
+_ALIASES = dict(
+    angry='anger',
+    contemptuous='contempt',
+    disgusted='disgust',
+    fearful='fear',
+    happy='happiness',
+    sad='sadness',
+    surprised='surprise')
+
+
+def expression_of(name: str) -> Optional[str]:
+    """The expression that a folder's name means, in any case.
+
+    Args:
+        name (str): E.g. 'Happy' or 'happiness'.
+
+    Returns:
+        str | None: One of the names in this module, None for anything else.
+    """
+    name = name.strip().casefold()
+    name = _ALIASES.get(name, name)
+    return name if name in AFFECTNET_CLASSES else None
 
 
 def find_classes(root: str,
@@ -20,8 +52,8 @@ def find_classes(root: str,
     Args:
         root (str): The folder of the classes' folders.
         convention (str, optional): What an index means, a key of
-            :data:`orsa.utils.classes.CONVENTIONS`. Defaults to None: folders
-            have to be named by class.
+            :data:`orsa.datasets.image_folder.CONVENTIONS`. Defaults to None:
+            folders have to be named by class.
         classes (Sequence[str], optional): Names of any kind that folders may
             have, in any case. A folder of another name holds an expression,
             or a class of its own name. Defaults to None: it is an error

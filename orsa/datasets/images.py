@@ -1,14 +1,17 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Reading images, and errors that name the sample they are about."""
+"""Finding and reading images, and errors that name the sample."""
 import contextlib
+import os
 import os.path as osp
-from typing import Callable, Iterator, Optional, Tuple
+from collections import Counter
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from orsa.utils.image_files import file_fault
+from orsa.utils.image_files import IMAGE_SUFFIXES, file_fault
 from orsa.utils.image_reader import ImageError, decode_image, warn_notes
 
+_HIDDEN = ('.', '__')
 # The image, BGR uint8 of shape (H, W, 3), and None; or None and the reason.
 ImageOrReason = Tuple[Optional[np.ndarray], Optional[str]]
 
@@ -125,3 +128,38 @@ def name_sample(
         error.add_note(f'{name}: at sample {idx}, '
                        f"'{before.get('img_path') or before.get('name')}'")
         raise
+
+
+def find_images(folder: str) -> Tuple[List[str], Dict[str, int]]:
+    """List the images in a folder by their suffix, at any depth.
+
+    Links are followed, but for those that lead back to where they are. What
+    is hidden, by a dot or two underscores before its name, is skipped.
+
+    Args:
+        folder (str): The folder.
+
+    Returns:
+        tuple: Paths below ``folder``, by folder and name, and how many files
+        (and hidden folders) were skipped, by kind.
+    """
+    found, skipped = [], Counter()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        here = osp.realpath(parent)
+        for name in list(folders):
+            path = osp.realpath(osp.join(parent, name))
+            if name.startswith(_HIDDEN):
+                skipped['hidden folders'] += 1
+                folders.remove(name)
+            elif here == path or here.startswith(path + osp.sep):
+                skipped['links in a circle'] += 1
+                folders.remove(name)
+        for name in files:
+            suffix = osp.splitext(name)[1].lower()
+            if name.startswith(_HIDDEN):
+                skipped['hidden files'] += 1
+            elif suffix in IMAGE_SUFFIXES:
+                found.append(osp.relpath(osp.join(parent, name), folder))
+            else:
+                skipped[suffix or 'files without a suffix'] += 1
+    return sorted(found, key=osp.split), dict(sorted(skipped.items()))

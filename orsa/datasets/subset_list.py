@@ -22,7 +22,7 @@ import re
 from collections import Counter
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from orsa.utils.image_files import find_images
+from orsa.datasets.images import find_images
 from .text_files import read_lines, whole_number
 
 

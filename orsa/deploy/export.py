@@ -16,11 +16,10 @@ import torch.nn as nn
 from scipy.special import softmax
 
 from orsa.evaluation.calibration import calibration_file, load_calibration
-from orsa.utils.checkpoint import zoo_path
+from orsa.utils.checkpoint import local_file, zoo_path
 from orsa.utils.classes import model_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import atomic_path, file_hash
-from orsa.utils.pretrained import local_file
 from orsa.version import __version__
 from .export_info import LOGITS, ExportInfo, file_format
 from .exported import ExportedModel, import_onnxruntime, load_exported

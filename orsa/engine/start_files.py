@@ -6,7 +6,7 @@ import torch.nn as nn
 
 from orsa.models.backbones.image_stream import ImageStream
 from orsa.models.priors import FrozenPrior
-from orsa.utils.pretrained import is_local, local_file
+from orsa.utils.checkpoint import is_local, local_file
 
 
 class StartFile(NamedTuple):

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import torch.nn as nn
 
-from orsa.utils.warp import fit_similarity, map_points, shrink_first
+from orsa.faces.points import fit_similarity, map_points
+from orsa.utils.warp import shrink_first
 
 Box = Sequence[float]
 # an aligned face (S, S, 3) and its 2 x 3 matrix

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from mmengine.utils import deprecated_api_warning
 
-from orsa.utils.warp import map_points
+from orsa.faces.points import map_points
 from .align import check_image
 from .detections import Detections, check_detections
 

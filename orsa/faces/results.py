@@ -5,8 +5,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from orsa.faces.points import map_points
 from orsa.utils.face_regions import LAPA_CLASSES
-from orsa.utils.warp import map_points
 
 
 @dataclasses.dataclass

@@ -11,8 +11,9 @@ import cv2
 from orsa.datasets import RAFDB, AffectNet, FERPlus, ImageFolder, OccluFER
 from orsa.datasets.fer_dataset import FERDataset
 from orsa.datasets.ferplus import VOTE_RULES
+from orsa.datasets.image_folder import CONVENTIONS
 from orsa.datasets.published import PUBLISHED, Published
-from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS
+from orsa.utils.classes import AFFECTNET_CLASSES
 from orsa.utils.image_files import file_fault
 from .image_scan import ImageScan
 from .verify_report import Report, SplitReport

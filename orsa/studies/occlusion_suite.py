@@ -33,10 +33,10 @@ from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import COMMON_FRACTIONS, FRACTIONS, KINDS
 from orsa.evaluation import FERMetric
+from orsa.utils.checkpoint import local_file
 from orsa.utils.classes import class_names, common_classes
 from orsa.utils.configs import config_hash, scope_of
 from orsa.utils.fileio import dump_json, file_hash, save_npz
-from orsa.utils.pretrained import local_file
 from orsa.version import __version__
 from .occlusion_conditions import (LIST_NAMES, Condition, ConditionFaces,
                                    name_of, read_list, set_condition,

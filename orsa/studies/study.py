@@ -14,9 +14,26 @@ from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 
 from orsa.apis.dataset import predict_dataset
-from orsa.utils.configs import config_hash, named_checkpoints
+from orsa.utils.checkpoint import local_file
+from orsa.utils.configs import config_hash
 from orsa.utils.fileio import dump_json, file_hash, load_json
-from orsa.utils.pretrained import local_file
+
+
+def named_checkpoints(cfg) -> List[str]:
+    """Files of weights that a model's config names."""
+    found = []
+    if isinstance(cfg, dict):
+        for key, value in cfg.items():
+            if key == 'checkpoint' and isinstance(value, str):
+                found.append(value)
+            elif key == 'fold_checkpoints':
+                found.extend(value)
+            else:
+                found.extend(named_checkpoints(value))
+    elif isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            found.extend(named_checkpoints(value))
+    return found
 
 
 class Run(NamedTuple):

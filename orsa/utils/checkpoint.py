@@ -241,6 +241,49 @@ def cached_path(address: str, folder: Optional[str] = None) -> str:
     return osp.join(folder, f'{stem}.{own}{suffix}')
 
 
+def take_pretrained(cfg: dict) -> Optional[dict]:
+    """Take the 'Pretrained' item out of the ``init_cfg`` of a config.
+
+    Args:
+        cfg (dict): Config of a part, changed in place. What else its
+            ``init_cfg`` has stays; nothing else leaves the part its default.
+
+    Returns:
+        dict: The item, with its 'checkpoint'; None if there is none.
+    """
+    init_cfg = cfg.get('init_cfg')
+    items = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+    taken = [i for i in items if i.get('type') == 'Pretrained']
+    if not taken:
+        return None
+    del cfg['init_cfg']
+    rest = [i for i in items if i.get('type') != 'Pretrained']
+    if rest:
+        cfg['init_cfg'] = rest
+    return dict(taken[0])
+
+
+def is_local(checkpoint: str) -> bool:
+    """Whether a checkpoint is a path, not an address to download from."""
+    return '://' not in checkpoint
+
+
+def local_file(checkpoint: str) -> Optional[str]:
+    """Where the file of a checkpoint lies on this machine.
+
+    Args:
+        checkpoint (str): A path, ``orsa://NAME``, or an address, whose file
+            torch hub keeps once it was downloaded.
+
+    Returns:
+        str: A path, None if there is no such file.
+    """
+    path = osp.expanduser(zoo_path(checkpoint))
+    if not is_local(path):
+        path = cached_path(path)
+    return path if osp.isfile(path) else None
+
+
 def _load_from_http(filename: str,
                     map_location: Optional[str] = None,
                     model_dir: Optional[str] = None,

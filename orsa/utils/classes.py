@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Class names: the orders that the field uses, and their comparison."""
 import warnings
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from .checkpoint_records import CheckpointError
 
@@ -13,23 +13,6 @@ FERPLUS_CLASSES = ('neutral', 'happiness', 'surprise', 'sadness', 'anger',
                    'disgust', 'fear', 'contempt')
 OCCLUFER_CLASSES = ('anger', 'disgust', 'fear', 'happiness', 'neutral',
                     'sadness', 'surprise')
-
-# What an index means, by who wrote it. RAF-DB's own files count from 1.
-CONVENTIONS: Dict[str, Dict[int, str]] = dict(
-    rafdb=dict(enumerate(RAFDB_CLASSES)),
-    rafdb_file=dict(enumerate(RAFDB_CLASSES, 1)),
-    affectnet=dict(enumerate(AFFECTNET_CLASSES)),
-    ferplus=dict(enumerate(FERPLUS_CLASSES)),
-    occlufer=dict(enumerate(OCCLUFER_CLASSES)))
-
-_ALIASES = dict(
-    angry='anger',
-    contemptuous='contempt',
-    disgusted='disgust',
-    fearful='fear',
-    happy='happiness',
-    sad='sadness',
-    surprised='surprise')
 
 
 def model_classes(model) -> Sequence[str]:
@@ -50,20 +33,6 @@ def model_classes(model) -> Sequence[str]:
                          "model.dataset_meta['classes']: init_model gives "
                          'them, if the checkpoint or the config knows them')
     return classes
-
-
-def expression_of(name: str) -> Optional[str]:
-    """The expression that a folder's name means, in any case.
-
-    Args:
-        name (str): E.g. 'Happy' or 'happiness'.
-
-    Returns:
-        str | None: One of the names in this module, None for anything else.
-    """
-    name = name.strip().casefold()
-    name = _ALIASES.get(name, name)
-    return name if name in AFFECTNET_CLASSES else None
 
 
 def common_classes(model: Sequence[str], data: Sequence[str]) -> List[str]:

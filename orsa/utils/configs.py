@@ -96,20 +96,3 @@ def config_hash(obj) -> str:
     obj = obj.to_dict() if hasattr(obj, 'to_dict') else obj
     text = json.dumps(obj, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def named_checkpoints(cfg) -> List[str]:
-    """Files of weights that a model's config names."""
-    found = []
-    if isinstance(cfg, dict):
-        for key, value in cfg.items():
-            if key == 'checkpoint' and isinstance(value, str):
-                found.append(value)
-            elif key == 'fold_checkpoints':
-                found.extend(value)
-            else:
-                found.extend(named_checkpoints(value))
-    elif isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            found.extend(named_checkpoints(value))
-    return found

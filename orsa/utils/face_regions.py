@@ -3,8 +3,6 @@
 
 Left and right are the subject's, as LaPa and 300-W have them.
 """
-from typing import List, Sequence
-
 import numpy as np
 
 LAPA_CLASSES = ('background', 'skin', 'left brow', 'right brow', 'left eye',
@@ -43,33 +41,3 @@ def _flip_indices() -> np.ndarray:
 
 
 FLIP_68 = _flip_indices()
-
-
-def mirror_labels(label_sets: Sequence[Sequence[int]]) -> List[int]:
-    """Which label each label of a mask becomes under a horizontal flip.
-
-    Args:
-        label_sets (Sequence[Sequence[int]]): The classes, by their index in
-            :data:`FACE_CLASSES`, that each label stands for.
-
-    Returns:
-        list[int]: The label whose set is the mirror image, itself where the
-        set is its own.
-
-    Raises:
-        ValueError: If no label stands for the mirror image of a set.
-    """
-    swap = dict(LAPA_FLIP_PAIRS)
-    swap.update((b, a) for a, b in LAPA_FLIP_PAIRS)
-    sets = [frozenset(classes) for classes in label_sets]
-    mirrored = []
-    for label, classes in enumerate(sets):
-        image = frozenset(swap.get(c, c) for c in classes)
-        if image not in sets:
-            raise ValueError(
-                f'label {label} stands for '
-                f'{[FACE_CLASSES[c] for c in sorted(classes)]} and none for '
-                f'{[FACE_CLASSES[c] for c in sorted(image)]}: it cannot be '
-                'flipped, set flip_prob=0')
-        mirrored.append(label if image == classes else sets.index(image))
-    return mirrored

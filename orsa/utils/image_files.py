@@ -1,56 +1,19 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Image files: finding them, and what they claim, held against their bytes."""
+"""Image files: what they claim, held against their bytes."""
 import os
 import os.path as osp
 import stat
 import struct
-from collections import Counter
-from typing import IO, Dict, List, NamedTuple, Optional, Tuple
+from typing import IO, NamedTuple, Optional
 
 MISSING = 'there is no such file'
 PNG = b'\x89PNG\r\n\x1a\n'
-_HIDDEN = ('.', '__')
 
 # In lower case; what Pillow opens, but for formats of floating-point pixels.
 # HEIC needs a package.
 IMAGE_SUFFIXES = ('.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.jfif',
                   '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png',
                   '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
-
-
-def find_images(folder: str) -> Tuple[List[str], Dict[str, int]]:
-    """List the images in a folder by their suffix, at any depth.
-
-    Links are followed, but for those that lead back to where they are. What
-    is hidden, by a dot or two underscores before its name, is skipped.
-
-    Args:
-        folder (str): The folder.
-
-    Returns:
-        tuple: Paths below ``folder``, by folder and name, and how many files
-        (and hidden folders) were skipped, by kind.
-    """
-    found, skipped = [], Counter()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        here = osp.realpath(parent)
-        for name in list(folders):
-            path = osp.realpath(osp.join(parent, name))
-            if name.startswith(_HIDDEN):
-                skipped['hidden folders'] += 1
-                folders.remove(name)
-            elif here == path or here.startswith(path + osp.sep):
-                skipped['links in a circle'] += 1
-                folders.remove(name)
-        for name in files:
-            suffix = osp.splitext(name)[1].lower()
-            if name.startswith(_HIDDEN):
-                skipped['hidden files'] += 1
-            elif suffix in IMAGE_SUFFIXES:
-                found.append(osp.relpath(osp.join(parent, name), folder))
-            else:
-                skipped[suffix or 'files without a suffix'] += 1
-    return sorted(found, key=osp.split), dict(sorted(skipped.items()))
 
 
 def image_fault(data: bytes) -> Optional[str]:

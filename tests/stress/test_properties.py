@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from orsa.datasets import FERDataset
 from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import FRACTIONS, HELD
+from orsa.datasets.image_folder import CONVENTIONS, expression_of
 from orsa.datasets.images import check_inside
 from orsa.datasets.splits import assign_folds, hold_out
 from orsa.datasets.text_files import read_rows, whole_number
@@ -19,9 +20,8 @@ from orsa.datasets.transforms import (AsPoseSample, AsSegSample,
                                       DrawSyntheticFace, LoadFace, OccludeFace,
                                       PasteOccluder, RandomFaceAffine,
                                       RandomOccluder)
-from orsa.utils.classes import (AFFECTNET_CLASSES, CONVENTIONS,
-                                FERPLUS_CLASSES, OCCLUFER_CLASSES,
-                                RAFDB_CLASSES, expression_of)
+from orsa.utils.classes import (AFFECTNET_CLASSES, FERPLUS_CLASSES,
+                                OCCLUFER_CLASSES, RAFDB_CLASSES)
 from orsa.utils.face_regions import FLIP_68, LAPA_FLIP_PAIRS
 from orsa.utils.image_files import image_fault
 

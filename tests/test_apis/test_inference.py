@@ -10,10 +10,10 @@ from plain_models import plain_model
 from orsa.apis import (align_face, init_model, landmark_locator, load_config,
                        predict_faces)
 from orsa.datasets.transforms import RandomFaceAffine
+from orsa.faces.points import map_points
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.face_regions import LAPA_CLASSES
-from orsa.utils.warp import map_points
 
 LITE = 'orsa::orsanet_lite_rafdb.py'
 

@@ -13,8 +13,8 @@ from orsa.apis import (Calibration, FERInferencer, align_face, init_model,
 from orsa.datasets.transforms import OccludeFace
 from orsa.evaluation.calibration import LOW_CONFIDENCE, OCCLUDED
 from orsa.faces.align import crop_face
+from orsa.faces.points import map_points
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.warp import map_points
 
 NAMES = ('test_00060', 'test_00130', 'test_00033', 'test_00250')
 PLAIN = Calibration(min_confidence=0., max_covered=1.)

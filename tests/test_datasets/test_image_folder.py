@@ -7,7 +7,8 @@ from torchvision.datasets import DatasetFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from orsa.datasets import RAFDB, ImageFolder, OccluFER
-from orsa.utils.classes import AFFECTNET_CLASSES, CONVENTIONS, common_classes
+from orsa.datasets.image_folder import CONVENTIONS
+from orsa.utils.classes import AFFECTNET_CLASSES, common_classes
 from orsa.utils.image_files import IMAGE_SUFFIXES
 
 IMAGE = np.full((8, 8, 3), 128, np.uint8)

@@ -21,9 +21,9 @@ from orsa.datasets import (AsPoseSample, AsSegSample, Face300WDataset,
 from orsa.datasets.face_landmarks import read_pts
 from orsa.datasets.face_parsing import read_labels
 from orsa.datasets.seeding import seeded
+from orsa.datasets.transforms.random_face_affine import mirror_labels
 from orsa.registry import DATASETS
-from orsa.utils.face_regions import (FACE_CLASSES, FLIP_68, LAPA_CLASSES,
-                                     mirror_labels)
+from orsa.utils.face_regions import FACE_CLASSES, FLIP_68, LAPA_CLASSES
 
 
 def test_flip_of_the_points_is_an_involution_of_mirrored_faces(faces_dir):

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Checkpoints are read, by us and by MMEngine, and run no code."""
 import os
 import re
 import subprocess

@@ -19,12 +19,12 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 
 from orsa.apis import init_model
+from orsa.models.utils.pretrained import load_pretrained
 from orsa.prepare.cache_priors import build_priors
 from orsa.prepare.convert import convert_ir50, convert_official
 from orsa.prepare.weights import publish
 from orsa.utils.checkpoint import cached_path, load_checkpoint_file
 from orsa.utils.checkpoint_records import CheckpointError
-from orsa.utils.pretrained import load_pretrained
 
 MODEL = dict(
     type='ImageClassifier',

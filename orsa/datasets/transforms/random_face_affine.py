@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import math
-from typing import Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -9,11 +9,41 @@ from mmcv.transforms.utils import cache_randomness
 from mmengine.utils import to_2tuple
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_regions import (FLIP_68, IGNORED, LAPA_CLASSES,
-                                     mirror_labels)
+from orsa.utils.face_regions import (FACE_CLASSES, FLIP_68, IGNORED,
+                                     LAPA_CLASSES, LAPA_FLIP_PAIRS)
 from orsa.utils.warp import shrink_first
 
 _LAPA = range(len(LAPA_CLASSES))
+
+
+def mirror_labels(label_sets: Sequence[Sequence[int]]) -> List[int]:
+    """Which label each label of a mask becomes under a horizontal flip.
+
+    Args:
+        label_sets (Sequence[Sequence[int]]): The classes, by their index in
+            :data:`FACE_CLASSES`, that each label stands for.
+
+    Returns:
+        list[int]: The label whose set is the mirror image, itself where the
+        set is its own.
+
+    Raises:
+        ValueError: If no label stands for the mirror image of a set.
+    """
+    swap = dict(LAPA_FLIP_PAIRS)
+    swap.update((b, a) for a, b in LAPA_FLIP_PAIRS)
+    sets = [frozenset(classes) for classes in label_sets]
+    mirrored = []
+    for label, classes in enumerate(sets):
+        image = frozenset(swap.get(c, c) for c in classes)
+        if image not in sets:
+            raise ValueError(
+                f'label {label} stands for '
+                f'{[FACE_CLASSES[c] for c in sorted(classes)]} and none for '
+                f'{[FACE_CLASSES[c] for c in sorted(image)]}: it cannot be '
+                'flipped, set flip_prob=0')
+        mirrored.append(label if image == classes else sets.index(image))
+    return mirrored
 
 
 @TRANSFORMS.register_module()

@@ -11,9 +11,9 @@ from mmengine.registry import DATASETS
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import to_2tuple
 
+from orsa.utils.checkpoint import local_file, take_pretrained
 from orsa.utils.configs import config_hash, scope_of, type_name
 from orsa.utils.fileio import file_hash
-from orsa.utils.pretrained import local_file, take_pretrained
 from orsa.utils.prior_cache import CacheError, PriorCache, sample_key
 
 # name of an image: the size of its file in bytes, and its fold, -1 for none

@@ -7,11 +7,12 @@ import torch.nn as nn
 from mmengine.model import BaseModule, initialize
 from mmengine.utils import to_2tuple
 
+from orsa.models.utils.pretrained import (AllowUntrained,
+                                          check_allow_untrained,
+                                          check_pretrained, load_pretrained)
 from orsa.models.utils.resize import resize_images
 from orsa.registry import MODELS
-from orsa.utils.pretrained import (AllowUntrained, check_allow_untrained,
-                                   check_pretrained, load_pretrained,
-                                   take_pretrained)
+from orsa.utils.checkpoint import take_pretrained
 
 
 class ImageStream(BaseModule):

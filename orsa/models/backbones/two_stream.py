@@ -3,8 +3,8 @@ from typing import Optional, Tuple, Union
 
 import torch
 
+from orsa.models.utils.pretrained import AllowUntrained
 from orsa.registry import MODELS
-from orsa.utils.pretrained import AllowUntrained
 from .image_stream import ImageStream
 
 

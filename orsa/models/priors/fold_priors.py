@@ -6,8 +6,8 @@ from typing import List, Optional, Sequence
 import torch
 import torch.nn as nn
 
-from orsa.utils.checkpoint import zoo_path
-from orsa.utils.pretrained import is_local, load_pretrained
+from orsa.models.utils.pretrained import load_pretrained
+from orsa.utils.checkpoint import is_local, zoo_path
 
 
 class FoldPriors:

@@ -8,11 +8,12 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 
+from orsa.models.utils.pretrained import (AllowUntrained,
+                                          check_allow_untrained,
+                                          check_pretrained, load_pretrained)
 from orsa.models.utils.resize import resize_images
 from orsa.registry import MODELS
-from orsa.utils.pretrained import (AllowUntrained, check_allow_untrained,
-                                   check_pretrained, load_pretrained,
-                                   take_pretrained)
+from orsa.utils.checkpoint import take_pretrained
 from .fold_priors import FoldPriors
 from .prior_outputs import prior_output
 from .prior_speed import PriorSpeed

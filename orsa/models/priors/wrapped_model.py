@@ -8,8 +8,8 @@ import torch.nn as nn
 from mmengine.registry import DefaultScope
 
 from orsa.registry import MODELS
+from orsa.utils.checkpoint import take_pretrained
 from orsa.utils.compat import provide_mmcv_ops
-from orsa.utils.pretrained import take_pretrained
 
 
 def build_wrapped(cfg: dict) -> nn.Module:

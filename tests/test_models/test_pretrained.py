@@ -12,8 +12,8 @@ import torch
 import torch.nn as nn
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from orsa.utils.checkpoint import load_checkpoint
-from orsa.utils.pretrained import check_pretrained, load_pretrained, local_file
+from orsa.models.utils.pretrained import check_pretrained, load_pretrained
+from orsa.utils.checkpoint import load_checkpoint, local_file
 
 URL = 'https://example.invalid/models/part-12345678.pth?download=1'
 

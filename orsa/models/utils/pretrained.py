@@ -1,7 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Pretrained weights of parts: loaded completely, or refused clearly."""
 import logging
-import os.path as osp
 import warnings
 from http.client import HTTPException
 from typing import Optional, Union
@@ -9,35 +8,13 @@ from typing import Optional, Union
 import torch.nn as nn
 from mmengine.logging import print_log
 
-from .checkpoint import (cached_path, load_checkpoint, load_checkpoint_file,
-                         zoo_path)
-from .checkpoint_records import CheckpointError
+from orsa.utils.checkpoint import (cached_path, is_local, load_checkpoint,
+                                   load_checkpoint_file, local_file, zoo_path)
+from orsa.utils.checkpoint_records import CheckpointError
 
 # What a part does without its pretrained file: an error (False), a loud
-# warning (True), or nothing, as a whole checkpoint is loaded later ('quiet').
+# warning (True), or nothing, as a complete checkpoint follows ('quiet').
 AllowUntrained = Union[bool, str]
-
-
-def take_pretrained(cfg: dict) -> Optional[dict]:
-    """Take the 'Pretrained' item out of the ``init_cfg`` of a config.
-
-    Args:
-        cfg (dict): Config of a part, changed in place. What else its
-            ``init_cfg`` has stays; nothing else leaves the part its default.
-
-    Returns:
-        dict: The item, with its 'checkpoint'; None if there is none.
-    """
-    init_cfg = cfg.get('init_cfg')
-    items = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-    taken = [i for i in items if i.get('type') == 'Pretrained']
-    if not taken:
-        return None
-    del cfg['init_cfg']
-    rest = [i for i in items if i.get('type') != 'Pretrained']
-    if rest:
-        cfg['init_cfg'] = rest
-    return dict(taken[0])
 
 
 def check_allow_untrained(value: AllowUntrained) -> AllowUntrained:
@@ -50,27 +27,6 @@ def check_allow_untrained(value: AllowUntrained) -> AllowUntrained:
         raise ValueError("allow_untrained should be True, False or 'quiet', "
                          f'but got {value!r}')
     return value
-
-
-def is_local(checkpoint: str) -> bool:
-    """Whether a checkpoint is a path, not an address to download from."""
-    return '://' not in checkpoint
-
-
-def local_file(checkpoint: str) -> Optional[str]:
-    """Where the file of a checkpoint lies on this machine.
-
-    Args:
-        checkpoint (str): A path, ``orsa://NAME``, or an address, whose file
-            torch hub keeps once it was downloaded.
-
-    Returns:
-        str: A path, None if there is no such file.
-    """
-    path = osp.expanduser(zoo_path(checkpoint))
-    if not is_local(path):
-        path = cached_path(path)
-    return path if osp.isfile(path) else None
 
 
 def check_pretrained(checkpoint: Optional[str],
