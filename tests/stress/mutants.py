@@ -401,7 +401,7 @@ def summary(rows: Sequence[dict]) -> str:
         if kind != 'killed':
             survivors.append(f"{kind}: {row['module']}:{row['place'][0]} "
                              f"{row['before']} -> {row['after']}")
-    lines = ['| part | mutants | killed | share | explained | not explained |',
+    lines = ['| part | mutants | killed | ratio | explained | not explained |',
              '| --- | --: | --: | --: | --: | --: |']  # yapf: disable
     for name in (*TESTS, 'all'):
         parts = [counts[name, k] for k in ('killed', 'explained', 'survived')]
