@@ -3,7 +3,6 @@ import copy
 from typing import Optional, Tuple, Union
 
 import torch
-import torch.nn as nn
 from mmengine.model import BaseModule, initialize
 from mmengine.utils import to_2tuple
 
@@ -16,18 +15,37 @@ from orsa.utils.checkpoint import take_pretrained
 
 
 class ImageStream(BaseModule):
-    """An image encoder beside which frozen priors are asked.
+    """A trained image encoder, beside which subclasses have frozen priors.
 
-    What :class:`orsa.ORSANet` and :class:`orsa.TwoStream` share, see there
-    for the arguments.
+    Args:
+        image_encoder (dict): Config of any backbone. Its ``init_cfg`` of type
+            'Pretrained' is loaded completely or refused.
+        image_size (int | tuple[int, int]): Height and width of the image
+            encoder's input, in pixels. Defaults to 112.
+        resize_mode (str): How images of another size are resized for the
+            encoder, 'nearest' as the published implementations do, or
+            'bilinear' (antialiased). Defaults to 'nearest'.
+        image_source (str, optional): Where to get the pretrained file of
+            the image encoder, for the message when it is missing.
+        allow_untrained (bool | str): Let the image encoder and the priors
+            do without their pretrained files: True warns loudly, 'quiet'
+            does not (the checkpoint of the model is loaded later).
+            Defaults to False.
+        channels_last (bool): Whether to store the weights in that memory
+            format, in which convolutions on a CPU, and in lower precision on
+            a GPU, are faster. Results differ by rounding only.
+            Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialisation.
+            Defaults to None.
     """
 
     def __init__(self,
                  image_encoder: dict,
-                 image_size: Union[int, Tuple[int, int]],
-                 resize_mode: str,
-                 image_source: Optional[str],
-                 allow_untrained: AllowUntrained,
+                 image_size: Union[int, Tuple[int, int]] = 112,
+                 resize_mode: str = 'nearest',
+                 image_source: Optional[str] = None,
+                 allow_untrained: AllowUntrained = False,
+                 channels_last: bool = False,
                  init_cfg: Optional[dict] = None):
         cfg = dict(init_cfg=init_cfg)
         self.pretrained = take_pretrained(cfg)
@@ -36,29 +54,38 @@ class ImageStream(BaseModule):
         self.image_source = image_source
         self.image_size = to_2tuple(image_size)
         self.resize_mode = resize_mode
+        self.channels_last = channels_last
 
         image_encoder = copy.deepcopy(image_encoder)
         self.image_pretrained = take_pretrained(image_encoder)
         self.image_encoder = MODELS.build(image_encoder)
 
-    def _build_prior(self, cfg: Optional[dict]) -> Optional[nn.Module]:
-        if cfg is None:
-            return None
-        cfg = copy.deepcopy(cfg)
-        if self.allow_untrained:
-            cfg['allow_untrained'] = self.allow_untrained
-        return MODELS.build(cfg)
+    def _add_priors(self, **cfgs: Optional[dict]) -> None:
+        """Build priors, each a module of its own name, or None."""
+        for name, cfg in cfgs.items():
+            if cfg is not None:
+                cfg = copy.deepcopy(cfg)
+                if self.allow_untrained:
+                    cfg['allow_untrained'] = self.allow_untrained
+                cfg = MODELS.build(cfg)
+            setattr(self, name, cfg)
+        if self.channels_last:
+            # A convolution follows its weights' format: the images need not
+            # be copied, and priors still know them by identity.
+            self.to(memory_format=torch.channels_last)
 
     def init_weights(self) -> None:
         """Initialise, load the encoder's file, let the priors load theirs.
 
         A Pretrained ``init_cfg`` of this backbone comes last: as everywhere in
-        MMEngine, what is named for the whole wins over what its parts begin
-        with.
+        MMEngine, it wins over the files of its modules.
+
+        Raises:
+            FileNotFoundError: If a pretrained file is missing.
         """
         name = f'image encoder ({type(self.image_encoder).__name__})'
         encoder = self.image_pretrained
-        # asked for first: a missing file need not wait for the rest
+        # checked first: a missing file need not wait for the rest
         found = encoder is not None and check_pretrained(
             encoder['checkpoint'], name, self.image_source,
             self.allow_untrained)
@@ -86,7 +113,7 @@ class ImageStream(BaseModule):
                 Defaults to an empty string.
 
         Returns:
-            Tuple[int, int]: The depth and the number of layers. What is not
+            tuple[int, int]: The depth and the number of layers. What is not
             in the image encoder counts as the last layer.
         """
         return self.image_encoder.get_layer_depth(param_name,

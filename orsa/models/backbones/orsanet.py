@@ -72,22 +72,16 @@ class ORSANet(ImageStream):
 
     The backbone of `Rethinking Occlusion in FER: A Semantic-Aware Perspective
     and Go Beyond <https://arxiv.org/abs/2507.15401>`_. The image encoder is
-    trained; the priors (see :class:`orsa.models.priors.FrozenPrior`) are
-    given the same images and never change.
+    trained; the priors (see :class:`orsa.models.priors.FrozenPrior`) get the
+    same images and never change.
 
     Args:
         image_encoder (dict): Config of any backbone whose last output is a
-            map. Its ``init_cfg`` of type 'Pretrained' is loaded completely
-            or refused.
+            map.
         parsing_prior (dict, optional): Config of the parsing prior.
             Defaults to None.
         landmark_prior (dict, optional): Config of the landmark prior.
             Defaults to None.
-        image_size (int | tuple[int, int]): Height and width that the image
-            encoder works at, in pixels. Defaults to 112.
-        resize_mode (str): How images of another size are resized for the
-            encoder, 'nearest' as the published implementation does, or
-            'bilinear' (antialiased). Defaults to 'nearest'.
         embed_dims (int): Channels of the image map. Defaults to 512.
         grid (int | tuple[int, int]): Height and width of the image map.
             Defaults to 7.
@@ -95,18 +89,7 @@ class ORSANet(ImageStream):
             a pixel-unshuffle and a linear layer, or 'memory', the published
             implementation's, which cuts the memory of the map into tokens
             that are no places. Defaults to 'space'.
-        image_source (str, optional): Where to get the pretrained file of
-            the image encoder; part of the message when it is missing.
-        allow_untrained (bool | str): Let the image encoder and both priors
-            do without their pretrained files: True warns loudly, 'quiet'
-            does not (a whole checkpoint is loaded later).
-            Defaults to False.
-        channels_last (bool): Whether to keep the weights of encoder and
-            priors in that memory format, in which convolutions on a CPU, and
-            in lower precision on a GPU, are faster. Results differ by
-            rounding only. Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialisation.
-            Defaults to None.
+        **kwargs: See :class:`ImageStream`.
 
     Returns:
         tuple[Tensor]: The image map (B, embed_dims, *grid), then the parsing
@@ -114,33 +97,21 @@ class ORSANet(ImageStream):
 
     Raises:
         ValueError: If the encoder's map does not fit the grid.
-        FileNotFoundError: From :meth:`init_weights`, if a pretrained file is
-            missing.
     """
 
     def __init__(self,
                  image_encoder: dict,
                  parsing_prior: Optional[dict] = None,
                  landmark_prior: Optional[dict] = None,
-                 image_size: Union[int, Tuple[int, int]] = 112,
-                 resize_mode: str = 'nearest',
                  embed_dims: int = 512,
                  grid: Union[int, Tuple[int, int]] = 7,
                  token_layout: str = 'space',
-                 image_source: Optional[str] = None,
-                 allow_untrained: AllowUntrained = False,
-                 channels_last: bool = False,
-                 init_cfg: Optional[dict] = None):
-        super().__init__(image_encoder, image_size, resize_mode, image_source,
-                         allow_untrained, init_cfg)
+                 **kwargs):
+        super().__init__(image_encoder, **kwargs)
         self.adapter = TokenAdapter(self._encoder_shape(), embed_dims,
                                     to_2tuple(grid), token_layout)
-        self.parsing_prior = self._build_prior(parsing_prior)
-        self.landmark_prior = self._build_prior(landmark_prior)
-        if channels_last:
-            # A convolution follows its weights' format: the images need not
-            # be copied, and the priors still know them by identity.
-            self.to(memory_format=torch.channels_last)
+        self._add_priors(
+            parsing_prior=parsing_prior, landmark_prior=landmark_prior)
 
     @torch.no_grad()
     def _encoder_shape(self) -> Tuple[int, int, int]:
@@ -161,7 +132,7 @@ class ORSANet(ImageStream):
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
         outs = [self.adapter(self.encode(x)[-1])]
-        # The priors are handed x itself: they remember by it.
+        # The priors are given x itself, by which a batch is recognised.
         for prior in (self.parsing_prior, self.landmark_prior):
             if prior is not None:
                 outs.append(prior(x))

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Optional, Tuple, Union
+from typing import Tuple
 
 import torch
 
@@ -12,58 +12,29 @@ from .image_stream import ImageStream
 class TwoStream(ImageStream):
     """An image encoder and a frozen landmark network, all maps as they are.
 
-    :class:`orsa.ORSANet` hands on one map of each as tokens of one grid; a
+    :class:`orsa.ORSANet` gives one map of each as tokens of one grid; a
     fusion at several scales, as that of `POSTER++
-    <https://arxiv.org/abs/2301.12149>`_, wants every map of both.
+    <https://arxiv.org/abs/2301.12149>`_, needs every map of both.
 
     Args:
-        image_encoder (dict): Config of any backbone; its ``out_indices`` say
-            which maps. Its ``init_cfg`` of type 'Pretrained' is loaded
-            completely or refused.
+        image_encoder (dict): Config of any backbone; its ``out_indices`` are
+            the maps.
         landmark_prior (dict): Config of the landmark network,
             :class:`orsa.LandmarkPyramid` for several maps, or any other
             prior for one.
-        image_size (int | tuple[int, int]): Height and width that the image
-            encoder works at, in pixels. Defaults to 112.
-        resize_mode (str): How images of another size are resized for the
-            encoder, 'nearest' as the published implementation does, or
-            'bilinear' (antialiased). Defaults to 'nearest'.
-        image_source (str, optional): Where to get the pretrained file of
-            the image encoder; part of the message when it is missing.
-        allow_untrained (bool | str): Let both streams do without their
-            pretrained files: True warns loudly, 'quiet' does not (a whole
-            checkpoint is loaded later). Defaults to False.
-        channels_last (bool): Whether to keep the weights in that memory
-            format. Results differ by rounding only. Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialisation.
-            Defaults to None.
+        **kwargs: See :class:`ImageStream`.
 
     Returns:
         tuple[Tensor]: The maps of the image encoder, then those of the
         landmark network.
-
-    Raises:
-        FileNotFoundError: From :meth:`init_weights`, if a pretrained file is
-            missing.
     """
 
-    def __init__(self,
-                 image_encoder: dict,
-                 landmark_prior: dict,
-                 image_size: Union[int, Tuple[int, int]] = 112,
-                 resize_mode: str = 'nearest',
-                 image_source: Optional[str] = None,
-                 allow_untrained: AllowUntrained = False,
-                 channels_last: bool = False,
-                 init_cfg: Optional[dict] = None):
-        super().__init__(image_encoder, image_size, resize_mode, image_source,
-                         allow_untrained, init_cfg)
-        self.landmark_prior = self._build_prior(landmark_prior)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+    def __init__(self, image_encoder: dict, landmark_prior: dict, **kwargs):
+        super().__init__(image_encoder, **kwargs)
+        self._add_priors(landmark_prior=landmark_prior)
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-        # The prior is handed x itself: it remembers by it.
+        # The prior is given x itself, by which a batch is recognised.
         landmark = self.landmark_prior(x)
         if not isinstance(landmark, (tuple, list)):
             landmark = (landmark, )

@@ -10,7 +10,7 @@ from .cross_interaction import MultiScaleCrossInteraction
 
 
 class CrossEncoder(BaseModule):
-    """A transformer encoder of one stream, asked by the other.
+    """A transformer encoder of one stream, queried by the other.
 
     Args:
         dims (int): Width d of the tokens.
@@ -38,7 +38,7 @@ class CrossEncoder(BaseModule):
 
 
 class TwoWayFusion(BaseModule):
-    """Each stream is asked by the other, then both are mixed.
+    """Each stream is queried by the other, then both are mixed.
 
     Args:
         num_tokens (int): Tokens N of each stream.
@@ -69,33 +69,9 @@ class PosterNeck(MultiScaleCrossInteraction):
 
     From `POSTER: A Pyramid Cross-Fusion Transformer Network for Facial
     Expression Recognition <https://arxiv.org/abs/2204.04083>`_.
-    :class:`orsa.MultiScaleCrossInteraction` descends from it and shares its
-    pyramid; here landmark tokens do not only ask, they are asked by the image
-    tokens too, and have an encoder of their own at every scale. Symbols: B
-    images, E ``embed_dims``, N tokens of each stream.
-
-    Args:
-        embed_dims (int): E. Defaults to 512.
-        num_tokens (int): N, the same for both streams. Defaults to 49.
-        depth (int): Levels; 4, 6 and 8 are the paper's small, base and
-            large. Defaults to 8.
-        num_scales (int): Scales; scale i has ``embed_dims / 2**i`` features.
-            Defaults to 3.
-        num_heads (int): Heads, at every scale. Defaults to 8.
-        mlp_ratio (float): Hidden width of the MLPs. Defaults to 2.
-        drop_path_rate (float): Stochastic depth at the last level; it grows
-            linearly from 0 at the first. Defaults to 0.1.
-        in_index (tuple[int, int]): Which inputs are the image map and the
-            landmark tokens. Defaults to (0, 1).
-        init_cfg (dict, optional): Initialisation. Defaults to None.
-
-    Returns:
-        tuple[Tensor]: The mean token of the image stream after fusion,
-        (B, E), alone in a tuple.
-
-    Raises:
-        ValueError: If widths, heads and scales do not divide, or the inputs
-            have other shapes; both numbers are named.
+    :class:`orsa.MultiScaleCrossInteraction` is derived from it and shares its
+    pyramid, arguments and output; here image tokens attend to landmark tokens
+    too, which have an encoder of their own at every scale.
     """
 
     fusion = TwoWayFusion

@@ -59,13 +59,19 @@ def test_what_nobody_has_is_passed_over():
     inputs = build()(batch(fold=[0, 1, 1], mood=[1, 2, 3]))['inputs']
     assert provided(inputs, 'prior_parsing') is None
     assert provided(inputs, 'mood') is None
-    inputs = build(companions=['mood'])(batch(fold=[0, 1, 1],
-                                              mood=[1, 2, 3]))['inputs']
+    inputs = build(auxiliary_inputs=['mood'])(batch(
+        fold=[0, 1, 1], mood=[1, 2, 3]))['inputs']
     assert provided(inputs, 'mood').tolist() == [1, 2, 3]
     assert provided(inputs, 'fold') is None
     # an inferencer's batch has no samples at all
     images = dict(inputs=batch()['inputs'])
     assert provided(build()(images)['inputs'], 'fold') is None
+
+
+def test_the_old_name_of_the_key_goes_on_working():
+    with pytest.warns(DeprecationWarning, match='auxiliary_inputs'):
+        preprocessor = build(companions=['mood'])
+    assert preprocessor.auxiliary_inputs == ('mood', )
 
 
 def test_what_only_some_have_is_refused():
