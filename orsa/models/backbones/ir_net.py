@@ -153,14 +153,12 @@ class IRNet(BaseModule):
                 raise ValueError(f"unavailable arch '{arch}', choose from "
                                  f'{list(self.arch_settings)} or pass a dict')
             return self.arch_settings[arch]
-        unknown = set(arch) - {
-            'depths', 'channels', 'stem_channels', 'stem_stride'
-        }
-        if 'depths' not in arch or 'channels' not in arch or unknown:
-            raise ValueError(
-                "the arch dict must have 'depths' and 'channels', and may "
-                "have 'stem_channels' and 'stem_stride', but got "
-                f'{list(arch)}')
+        required = {'depths', 'channels'}
+        allowed = required | {'stem_channels', 'stem_stride'}
+        if not required <= set(arch) <= allowed:
+            raise ValueError(f'arch should be a dict of {sorted(allowed)}, of '
+                             f"which 'depths' and 'channels' are required, "
+                             f'but has {list(arch)}')
         if len(arch['depths']) != len(arch['channels']):
             raise ValueError(
                 f"'depths' {arch['depths']} and 'channels' "

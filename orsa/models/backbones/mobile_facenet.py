@@ -160,7 +160,7 @@ class MobileFaceNet(BaseModule):
             x (Tensor): Faces of shape (B, 3, 112, 112).
 
         Returns:
-            Tensor: x and y as a share of width and height, (B, K, 2).
+            Tensor: x and y as fractions of width and height, (B, K, 2).
 
         Raises:
             RuntimeError: If the network was built without its head.

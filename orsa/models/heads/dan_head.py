@@ -91,7 +91,7 @@ class CrossAttentionHead(BaseModule):
 
 @MODELS.register_module()
 class DANHead(ClsHead):
-    r"""Heads of cross attention that are kept apart, fused and classified.
+    r"""Heads of cross attention, pushed apart, fused and classified.
 
     All that `Distract Your Attention: Multi-head Cross Attention Network for
     Facial Expression Recognition <https://arxiv.org/abs/2109.07270>`_ (DAN)

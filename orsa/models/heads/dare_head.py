@@ -81,8 +81,8 @@ class DAREHead(ClsHead):
         self.num_classes = num_classes
         self.in_channels = in_channels
         for module in self.loss_module.modules():
-            # A loss that is not told takes the head's, so that a config
-            # says it once.
+            # A loss without a number takes the head's, so that a config
+            # states it once.
             if getattr(module, 'num_classes', num_classes) is None:
                 module.num_classes = num_classes
         self.gate = nn.Sequential(

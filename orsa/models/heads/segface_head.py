@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The mask decoder of SegFace. Needs mmseg, and is therefore imported by
-:mod:`orsa.registry` when ``orsa.SegFaceHead`` is asked for, not before."""
+:mod:`orsa.registry` when ``orsa.SegFaceHead`` is requested, not before."""
 import math
 from typing import List, Optional, Sequence, Tuple
 
@@ -22,7 +22,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead  # noqa: E402
 class NarrowAttention(BaseModule):
     """Attention between two sets of rows, narrower inside than outside.
 
-    Symbols: B images, N rows that ask, M rows that answer, C their width.
+    Symbols: B images, N queries, M keys, C their width.
 
     Args:
         dims (int): C.
@@ -47,7 +47,7 @@ class NarrowAttention(BaseModule):
 
 
 class TwoWayLayer(BaseModule):
-    """Tokens ask the map, then the map asks the tokens.
+    """Tokens attend to the map, then the map to the tokens.
 
     Symbols: B images, K tokens, N places of the map, C their width.
 
@@ -79,8 +79,8 @@ class TwoWayLayer(BaseModule):
     def forward(self, tokens: torch.Tensor, places: torch.Tensor,
                 token_code: torch.Tensor,
                 place_code: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """(B, K, C) and (B, N, C), with what tells their rows apart, to
-        the same."""
+        """(B, K, C) and (B, N, C), with their positional codes, to the
+        same."""
         if self.is_first:
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
@@ -107,7 +107,7 @@ class SegFaceHead(BaseDecodeHead):
     token per class and the fused map then exchange what they know in a
     two-way transformer; the map, four times as large, times what became of a
     token is the mask of its class. The defaults are the published decoder
-    behind a Swin-B, which hands on its stages without a last norm. Symbols: B
+    behind a Swin-B, which gives its stages without a last norm. Symbols: B
     images, K classes, C ``channels``, h x w the first stage's map.
 
     Args:
@@ -261,7 +261,7 @@ class SegFaceHead(BaseDecodeHead):
         batch, _, height, width = fused.shape
         places = fused.flatten(2).transpose(1, 2)
         place_code = self._place_code(height, width)
-        # a token tells itself apart by what it was at the start
+        # the code of a token is what it was at the start
         tokens = token_code = self.class_tokens.expand(batch, -1, -1)
         for layer in self.layers:
             tokens, places = layer(tokens, places, token_code, place_code)

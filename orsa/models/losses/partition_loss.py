@@ -24,7 +24,7 @@ class PartitionLoss(nn.Module):
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.
-        eps (float): The smallest variance that is told from none, for heads
+        eps (float): The smallest variance, for heads
             that agree everywhere. Defaults to 1e-12.
 
     Examples:

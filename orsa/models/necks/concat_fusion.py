@@ -6,6 +6,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 
+from orsa.models.utils.inputs import check_map, pick_inputs
 from orsa.registry import MODELS
 
 
@@ -13,7 +14,7 @@ from orsa.registry import MODELS
 class ConcatFusion(BaseModule):
     """Maps side by side, mixed by a 1x1 convolution: the plain fusion.
 
-    What a fusion with a design has to be compared with. Every input is
+    The baseline of every other fusion. Every input is
     normalised over the batch and projected to the same width, resized to the
     first one's size, concatenated, mixed and averaged over places. Symbols: B
     images, C channels of an input, E the width.
@@ -59,18 +60,12 @@ class ConcatFusion(BaseModule):
     def forward(self, inputs: Tuple[torch.Tensor,
                                     ...]) -> Tuple[torch.Tensor, ...]:
         """Fuse maps (B, C, h, w)."""
-        if max(self.in_index) >= len(inputs):
-            raise ValueError(
-                f'ConcatFusion takes inputs {self.in_index}, but the '
-                f'backbone gives {len(inputs)}')
         maps = []
-        for index, channels, project in zip(self.in_index, self.in_channels,
-                                            self.projections):
-            x = inputs[index]
-            if x.ndim != 4 or x.size(1) != channels:
-                raise ValueError(
-                    f'ConcatFusion expects input {index} to be a map of '
-                    f'{channels} channels, but it has shape {tuple(x.shape)}')
+        for index, x, channels, project in zip(
+                self.in_index,
+                pick_inputs('ConcatFusion', inputs, self.in_index),
+                self.in_channels, self.projections):
+            check_map(f'input {index} of ConcatFusion', x, channels)
             x = project(x)
             if maps and x.shape[2:] != maps[0].shape[2:]:
                 x = F.adaptive_avg_pool2d(x, maps[0].shape[2:])

@@ -9,12 +9,12 @@ from orsa.models.utils.linear import Linear
 
 
 class CrossAttention(BaseModule):
-    """Multi-head attention in which one stream asks another.
+    """Multi-head attention of one stream over another.
 
     The queries are taken as they are: as in the published implementations of
     `POSTER <https://arxiv.org/abs/2204.04083>`_ and `POSTER++
     <https://arxiv.org/abs/2301.12149>`_, keys and values are projected, and
-    queries are not. Symbols: B images, M tokens that ask and N that answer, d
+    queries are not. Symbols: B images, M query tokens, N key tokens, d
     their width, H heads.
 
     Args:
@@ -38,7 +38,7 @@ class CrossAttention(BaseModule):
                 query: torch.Tensor,
                 x: torch.Tensor,
                 bias: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Let ``query`` (B, M, d) ask ``x`` (B, N, d), giving (B, M, d).
+        """Let ``query`` (B, M, d) attend to ``x`` (B, N, d): (B, M, d).
 
         ``bias`` (H, M, N) is added to the scores before their softmax.
         """

@@ -8,12 +8,13 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
 from orsa.models.utils.attention import multi_head_attention
+from orsa.models.utils.inputs import pick_inputs
 from orsa.models.utils.linear import Linear
 from orsa.registry import MODELS
 
 
 class CrossFusion(BaseModule):
-    """Landmark tokens ask, image tokens answer, and both are mixed.
+    """Landmark tokens attend to image tokens, and both are mixed.
 
     Symbols: B images, N tokens of each stream, d their width. Only the
     attention sees the normalised rows; the residual and the landmark rows go
@@ -189,11 +190,8 @@ class MultiScaleCrossInteraction(BaseModule):
     def forward(self, inputs: Tuple[torch.Tensor,
                                     ...]) -> Tuple[torch.Tensor, ...]:
         """Fuse the two streams."""
-        if len(inputs) <= max(self.in_index):
-            raise ValueError(
-                f'MultiScaleCrossInteraction takes inputs {self.in_index}, '
-                f'but there are {len(inputs)}')
-        image, landmark = (inputs[i] for i in self.in_index)
+        image, landmark = pick_inputs('MultiScaleCrossInteraction', inputs,
+                                      self.in_index)
         image = self._tokens(image, 'image map') + self.pos_embed
         landmark = self._tokens(landmark, 'landmark prior')
         x = torch.cat([image, landmark], dim=1)

@@ -22,10 +22,10 @@ class ORSANetNeck(BaseModule):
     without those that are absent.
 
     Args:
-        semantic_guidance (dict, optional): Config of the part that lets the
-            parsing prior steer the image map; None where there is no parsing
-            prior. Defaults to None.
-        cross_interaction (dict, optional): Config of the part that fuses the
+        semantic_guidance (dict, optional): Config of the module that guides
+            the image map by the parsing prior; None where there is none.
+            Defaults to None.
+        cross_interaction (dict, optional): Config of the module that fuses the
             image map with the landmark prior; None where there is no
             landmark prior, and the image map is then averaged.
             Defaults to None.
@@ -35,7 +35,7 @@ class ORSANetNeck(BaseModule):
             Defaults to None.
         in_index (Sequence[int], optional): Which of the backbone's outputs
             are the image map, the parsing prior and the landmark prior, as
-            many as the parts need; negative numbers count from the end.
+            many as the modules need; negative numbers count from the end.
             Defaults to None: the backbone gives these and nothing else.
         residual (int, optional): Channels E of the image map, whose mean is
             then added to the fused feature. The latter is weighted channel by
@@ -49,7 +49,7 @@ class ORSANetNeck(BaseModule):
         tuple[Tensor]: The fused feature (B, E), alone in a tuple.
 
     Raises:
-        ValueError: If the parts do not fit one another, the number of inputs
+        ValueError: If the modules do not fit one another, the number of inputs
             or of ``in_index`` is another than they need, or an index is out
             of range.
     """
@@ -89,7 +89,7 @@ class ORSANetNeck(BaseModule):
         return f'{part}.{field}', getattr(getattr(self, part), field, None)
 
     def _check_parts(self, residual: Optional[int]) -> None:
-        """Compare the widths and numbers of tokens that the parts state."""
+        """Compare the widths and numbers of tokens that the modules have."""
         width = self._stated('cross_interaction', 'embed_dims')
         guided = self._stated('semantic_guidance', 'in_channels')
         for (name, value), (other, expected) in (
@@ -102,7 +102,7 @@ class ORSANetNeck(BaseModule):
             (('residual', residual), width),
             (('residual', residual), guided),
         ):
-            # other people's parts need not state theirs
+            # other people's modules need not have them
             if None not in (value, expected) and value != expected:
                 raise ValueError(f'ORSANetNeck: {name}={value} and '
                                  f'{other}={expected} should be equal')
@@ -117,19 +117,14 @@ class ORSANetNeck(BaseModule):
 
     def _pick(self, inputs: Tuple[torch.Tensor, ...]) -> List[torch.Tensor]:
         names, given = self._expected(), len(inputs)
-        if self.in_index is None:
-            if given != len(names):
-                raise ValueError(
-                    f'ORSANetNeck was built for {len(names)} inputs '
-                    f'({", ".join(names)}), but the backbone gives {given}; '
-                    'in_index picks some of them')
-            return list(inputs)
-        for name, index in zip(names, self.in_index):
-            if not -given <= index < given:
-                raise ValueError(
-                    f'ORSANetNeck.in_index={self.in_index} takes the {name} '
-                    f'from output {index}, but the backbone gives {given}')
-        return [inputs[index] for index in self.in_index]
+        index = range(len(names)) if self.in_index is None else self.in_index
+        if self.in_index is None and given != len(names) or any(
+                not -given <= i < given for i in index):
+            raise ValueError(
+                f'ORSANetNeck was built for {len(names)} inputs '
+                f'({", ".join(names)}) with in_index={self.in_index}, but the '
+                f'backbone gives {given}')
+        return [inputs[i] for i in index]
 
     def forward(self, inputs: Tuple[torch.Tensor,
                                     ...]) -> Tuple[torch.Tensor, ...]:

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -14,17 +14,17 @@ from mmpretrain.models.backbones.vision_transformer import \
     TransformerEncoderLayer
 from mmpretrain.models.utils import ShiftWindowMSA
 
+from orsa.models.utils.inputs import check_map, pick_inputs
 from orsa.registry import MODELS
 from .cross_attention import CrossAttention
 
 
 class WindowCrossAttention(BaseModule):
-    """Landmarks ask every window of an image map.
+    """Landmarks attend to every window of an image map.
 
-    The landmark map is averaged to the size of a window, and all windows are
-    asked by that same summary of the face. What a window answers depends on
-    nothing in the others. Symbols: B images, C channels, h x w the map, M a
-    window's side.
+    The landmark map is averaged to the size of a window, and is the query of
+    all windows. The output of a window depends on nothing in the others.
+    Symbols: B images, C channels, h x w the map, M a window's side.
 
     Args:
         dims (int): C.
@@ -67,7 +67,7 @@ class WindowCrossAttention(BaseModule):
             windows.size(0) // image.size(0), dim=0)
         out = self.attn(query, windows.flatten(1, 2),
                         self.position_bias[:, self.offsets])
-        # back, without asking how many images there are: an exported graph
+        # back, whatever the number of images: an exported graph
         # takes any number, and mmpretrain's window_reverse fixes it
         out = out.unflatten(0, (-1, height // size, width // size))
         out = out.unflatten(3, (size, size)).transpose(2, 3)
@@ -75,7 +75,7 @@ class WindowCrossAttention(BaseModule):
 
 
 class WindowCrossFusion(BaseModule):
-    """A transformer encoder of an image map, asked by landmarks in windows.
+    """A transformer encoder of an image map, queried by landmarks.
 
     As in the published implementation, the residual starts from the
     normalised map, and both steps begin small (LayerScale).
@@ -130,9 +130,10 @@ class PosterV2Neck(BaseModule):
     From `POSTER++: A simpler and stronger facial expression recognition
     network <https://arxiv.org/abs/2301.12149>`_. Takes the maps of an image
     encoder and of a landmark network (see :class:`orsa.TwoStream`), the
-    largest first. The landmark maps ask the image maps, never the other way
-    round; the answers of all scales become tokens of one grid each, which a
-    ViT of a few layers joins. Symbols: B images, S scales, gh x gw the grid.
+    largest first. The landmark maps attend to the image maps, never the other
+    way round; the outputs of all scales become tokens of one grid each,
+    which a ViT of a few layers joins. Symbols: B images, S scales, gh x gw
+    the grid.
 
     Args:
         image_channels (Sequence[int]): Channels of the S image maps.
@@ -147,8 +148,8 @@ class PosterV2Neck(BaseModule):
             convolution at each scale reduces them. Defaults to 2: IR-50's
             maps of 56, 28 and 14 become 28, 14 and 7.
         window_sizes (Sequence[int]): Side of the windows of each scale.
-            Defaults to (28, 14, 7), as published: each window is the whole
-            map.
+            Defaults to (28, 14, 7), as published: each window is the
+            complete map.
         num_heads (Sequence[int]): Heads at each scale. Defaults to
             (2, 4, 8).
         mlp_ratio (float): Hidden width of all MLPs. Defaults to 4.
@@ -193,11 +194,6 @@ class PosterV2Neck(BaseModule):
         self.landmark_channels = tuple(landmark_channels)
         self.stride = stride
         scales = len(self.image_channels)
-        for name, value in (('the number of scales', scales),
-                            ('stride', stride), ('depth', depth), ('vit_heads',
-                                                                   vit_heads)):
-            if value < 1:
-                raise ValueError(f'{name} should be positive, but is {value}')
         # the first scale is the largest
         self.sizes = [
             tuple(side * 2**(scales - 1 - i) for side in to_2tuple(grid))
@@ -205,7 +201,14 @@ class PosterV2Neck(BaseModule):
         ]
         self.in_index = tuple(
             range(2 * scales) if in_index is None else in_index)
-        self._check_scales(num_heads, window_sizes)
+        self._check_scales(
+            dict(
+                image_channels=image_channels,
+                stride=[stride],
+                depth=[depth],
+                vit_heads=[vit_heads],
+                num_heads=num_heads,
+                window_sizes=window_sizes))
         if embed_dims % vit_heads:
             raise ValueError(f'embed_dims={embed_dims} features do not divide '
                              f'into vit_heads={vit_heads}')
@@ -234,13 +237,17 @@ class PosterV2Neck(BaseModule):
             norm_cfg=dict(type='LN', eps=1e-6)) for _ in range(depth)))
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
 
-    def _check_scales(self, num_heads: Sequence[int],
-                      window_sizes: Sequence[int]) -> None:
+    def _check_scales(self, given: Dict[str, Sequence[int]]) -> None:
+        for name, values in given.items():
+            if not values or min(values) < 1:
+                raise ValueError(f'{name} of PosterV2Neck should be positive, '
+                                 f'but got {tuple(values)}')
         scales = len(self.image_channels)
+        heads, windows = given['num_heads'], given['window_sizes']
         for name, values, expected in (('landmark_channels',
                                         self.landmark_channels, scales),
-                                       ('num_heads', num_heads, scales),
-                                       ('window_sizes', window_sizes,
+                                       ('num_heads', heads, scales),
+                                       ('window_sizes', windows,
                                         scales), ('in_index', self.in_index,
                                                   2 * scales)):
             if len(values) != expected:
@@ -248,22 +255,16 @@ class PosterV2Neck(BaseModule):
                     f'PosterV2Neck has {scales} image_channels, so that '
                     f'{name} should be {expected} numbers, but are '
                     f'{len(values)}: {tuple(values)}')
-        for name, value in (('num_heads', min(num_heads)),
-                            ('window_sizes', min(window_sizes))):
-            if value < 1:
-                raise ValueError(f'{name} should be positive, but have a '
-                                 f'{value}')
-        for i, (dims, heads, window, size) in enumerate(
-                zip(self.image_channels, num_heads, window_sizes, self.sizes)):
-            if dims % heads:
+        for i, size in enumerate(self.sizes):
+            if self.image_channels[i] % heads[i]:
                 raise ValueError(
-                    f'scale {i} of PosterV2Neck has {dims} channels, which do '
-                    f'not divide into num_heads={heads}')
-            if size[0] % window or size[1] % window:
+                    f'scale {i} of PosterV2Neck has {self.image_channels[i]} '
+                    f'channels, which do not divide into num_heads={heads[i]}')
+            if size[0] % windows[i] or size[1] % windows[i]:
                 raise ValueError(
                     f'scale {i} of PosterV2Neck is fused at {size[0]}x'
                     f'{size[1]}, which does not divide into windows of '
-                    f'{window}x{window}')
+                    f'{windows[i]}x{windows[i]}')
 
     def init_weights(self) -> None:
         """Truncated normal (0.02) for linear layers, token and positions."""
@@ -280,25 +281,14 @@ class PosterV2Neck(BaseModule):
     ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
         """The image maps and the landmark maps, checked."""
         scales = len(self.image_channels)
-        if max(self.in_index) >= len(inputs):
-            raise ValueError(
-                f'PosterV2Neck takes inputs {self.in_index}, but the backbone '
-                f'gives {len(inputs)}')
-        maps = [inputs[i] for i in self.in_index]
+        maps = pick_inputs('PosterV2Neck', inputs, self.in_index)
         for i, (channels,
                 size) in enumerate(zip(self.image_channels, self.sizes)):
-            shape = (channels, *(side * self.stride for side in size))
-            if tuple(maps[i].shape[1:]) != shape:
-                raise ValueError(
-                    f'PosterV2Neck expects image map {i} to have shape '
-                    f'{shape} for each image, but it has '
-                    f'{tuple(maps[i].shape[1:])}')
+            check_map(f'image map {i} of PosterV2Neck', maps[i], channels,
+                      tuple(side * self.stride for side in size))
         for i, channels in enumerate(self.landmark_channels):
-            x = maps[scales + i]
-            if x.ndim != 4 or x.size(1) != channels:
-                raise ValueError(
-                    f'PosterV2Neck expects landmark map {i} to have '
-                    f'{channels} channels, but it has shape {tuple(x.shape)}')
+            check_map(f'landmark map {i} of PosterV2Neck', maps[scales + i],
+                      channels)
         return maps[:scales], maps[scales:]
 
     def forward(self, inputs: Tuple[torch.Tensor,

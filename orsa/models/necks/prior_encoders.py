@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 
+from orsa.models.utils.inputs import check_map
 from orsa.registry import MODELS
 
 
@@ -36,7 +37,7 @@ class MapEncoder(BaseModule):
     """Turns maps of meaning into a grid of features.
 
     For parsing probabilities and landmark heatmaps, and for the inner
-    features of a network that was trained to tell them. Symbols: B images, K
+    features of a network that was trained for them. Symbols: B images, K
     maps, C features, gh x gw the grid.
 
     Args:
@@ -75,9 +76,7 @@ class MapEncoder(BaseModule):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """(B, K, H, W) of any size to (B, C, gh, gw)."""
-        if maps.ndim != 4 or maps.size(1) != self.in_channels:
-            raise ValueError(f'MapEncoder expects {self.in_channels} maps, '
-                             f'but got shape {tuple(maps.shape)}')
+        check_map('the input of MapEncoder', maps, self.in_channels)
         if maps.shape[2:] != self.size:
             maps = F.adaptive_avg_pool2d(maps, self.size)
         if self.norm is not None:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch.nn.utils.parametrizations import spectral_norm
 
+from orsa.models.utils.inputs import check_map, pick_inputs
 from orsa.registry import MODELS
 
 
@@ -113,19 +114,11 @@ class SemanticGuidance(BaseModule):
                                     ...]) -> Tuple[torch.Tensor, ...]:
         """Return the inputs with the map replaced by the guided one."""
         outs = list(inputs)
-        last = max(self.in_index, self.condition_index)
-        if len(outs) <= last:
-            raise ValueError(
-                f'SemanticGuidance takes inputs {self.in_index} and '
-                f'{self.condition_index}, but there are {len(outs)}')
-        x, condition = outs[self.in_index], outs[self.condition_index]
-        for name, tensor, channels in (('the map', x, self.in_channels),
-                                       ('the condition', condition,
-                                        self.condition_channels)):
-            if tensor.ndim != 4 or tensor.size(1) != channels:
-                raise ValueError(
-                    f'SemanticGuidance expects {name} to have {channels} '
-                    f'channels, but it has shape {tuple(tensor.shape)}')
+        x, condition = pick_inputs('SemanticGuidance', outs,
+                                   (self.in_index, self.condition_index))
+        check_map('the map of SemanticGuidance', x, self.in_channels)
+        check_map('the condition of SemanticGuidance', condition,
+                  self.condition_channels)
         outs[self.in_index] = self.guide(x, condition)
         if not self.keep_condition:
             outs.pop(self.condition_index)

@@ -2,8 +2,8 @@
 """Linear layers by the faster of torch's two libraries.
 
 On a CPU torch multiplies float32 matrices by MKL, and convolves by oneDNN.
-MKL uses the widest registers of some makers' processors only; oneDNN asks the
-processor what it has, and is twice as fast where MKL holds back (measured in
+MKL uses the widest registers of some makers' processors only; oneDNN finds out
+what the processor has, and is twice as fast where MKL holds back (measured in
 docs/performance.md). The result is the same up to rounding.
 """
 from typing import Optional
@@ -66,7 +66,7 @@ def is_observed() -> bool:
 
 def takes(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether oneDNN shall multiply these, eagerly and in float32."""
-    # what is traced first: it must not be asked for its size
+    # what is traced first: its size must not be read
     return (enabled and not is_observed()
             and x.device.type == 'cpu' == weight.device.type
             and x.dtype == weight.dtype == torch.float32 and x.ndim > 1

@@ -152,5 +152,5 @@ def test_refuses_what_does_not_divide_or_fit():
     image = torch.randn(1, 16, 2, 2)
     with pytest.raises(ValueError, match='landmark prior gives 9'):
         model((image, torch.randn(1, 16, 3, 3)))
-    with pytest.raises(ValueError, match='there are 1'):
+    with pytest.raises(ValueError, match='gives 1'):
         model((image, ))

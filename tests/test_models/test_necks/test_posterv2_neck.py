@@ -166,8 +166,8 @@ def test_drop_path_grows_from_zero_over_scales():
     (dict(window_sizes=(3, 2)), 'scale 0.*4x4.*windows of 3x3'),
     (dict(grid=(2, 3)), 'scale 1.*2x3.*windows of 2x2'),
     (dict(vit_heads=3), 'embed_dims=16.*vit_heads=3'),
-    (dict(stride=0), 'stride should be positive, but is 0'),
-    (dict(window_sizes=(0, 2)), 'window_sizes should be positive'),
+    (dict(stride=0), 'stride .* positive'),
+    (dict(window_sizes=(0, 2)), 'window_sizes .* positive'),
 ])
 def test_what_does_not_fit_is_refused_when_built(kwargs, message):
     with pytest.raises(ValueError, match=message):
@@ -180,7 +180,7 @@ def test_refuses_other_maps():
     with pytest.raises(ValueError, match='backbone gives 3'):
         neck(inputs[:3])
     smaller = (inputs[0][..., :4], *inputs[1:])
-    with pytest.raises(ValueError, match=r'map 0.*\(6, 8, 8\).*\(6, 8, 4\)'):
+    with pytest.raises(ValueError, match=r'map 0.*8x8.*\(2, 6, 8, 4\)'):
         neck(smaller)
     with pytest.raises(ValueError, match='landmark map 1.*20 channels.*6'):
         neck((*inputs[:3], inputs[2]))

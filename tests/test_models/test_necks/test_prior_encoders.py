@@ -9,7 +9,7 @@ def test_maps_of_any_size_become_a_grid():
     model = MapEncoder(5, 12, grid=(3, 4), halvings=1).train()
     for size in ((24, 32), (6, 8), (5, 5)):
         assert model(torch.rand(1, 5, *size)).shape == (1, 12, 3, 4)
-    with pytest.raises(ValueError, match=r'5 maps.*\(1, 4, 6, 8\)'):
+    with pytest.raises(ValueError, match=r'5 channels.*\(1, 4, 6, 8\)'):
         model(torch.rand(1, 4, 6, 8))
 
 

@@ -77,7 +77,7 @@ def test_condition_of_another_size_and_other_places():
 
 
 @pytest.mark.parametrize('inputs, message', [
-    ((torch.randn(1, 6, 4, 4), ), 'there are 1'),
+    ((torch.randn(1, 6, 4, 4), ), 'gives 1'),
     ((torch.randn(1, 7, 4, 4), torch.randn(1, 5, 4, 4)), '6 channels.*7'),
     ((torch.randn(1, 6, 4, 4), torch.randn(1, 4, 4, 4)), '5 channels.*4'),
 ])
