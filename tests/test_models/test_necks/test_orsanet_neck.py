@@ -140,8 +140,7 @@ def test_a_wrong_in_index_is_refused(inputs):
             ValueError, match=r'2 inputs .*parsing.*\(0,\) picks 1'):
         build(semantic_guidance=GUIDANCE, in_index=(0, ))
     neck = build(semantic_guidance=GUIDANCE, in_index=(0, 3))
-    with pytest.raises(
-            ValueError, match='parsing prior.*3.* gives 3'):
+    with pytest.raises(ValueError, match='parsing prior.*3.* gives 3'):
         neck(inputs)
     with pytest.raises(ValueError, match='image map.*-4'):
         build(in_index=(-4, ))(inputs)
