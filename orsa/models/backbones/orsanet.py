@@ -6,7 +6,6 @@ from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 
 from orsa.models.utils.linear import Linear
-from orsa.models.utils.pretrained import AllowUntrained
 from orsa.registry import MODELS
 from .image_stream import ImageStream
 

@@ -3,7 +3,6 @@ from typing import Tuple
 
 import torch
 
-from orsa.models.utils.pretrained import AllowUntrained
 from orsa.registry import MODELS
 from .image_stream import ImageStream
 
