@@ -3,7 +3,7 @@
 import argparse
 
 from orsa.apis.testing import add_test_arguments, test
-from orsa.studies.occlusion_suite import add_suite_arguments, run_suite
+from orsa.studies.suite_command import add_suite_arguments, run_suite
 from orsa.utils.command import run_script
 
 

@@ -1,7 +1,7 @@
 # What both studies compare.
 variants = dict(
     resnet18=dict(config='./resnet18.py', title='ResNet-18'),
-    scratch=dict(config='./scratch.py', title='image, from nothing'),
+    scratch=dict(config='./scratch.py', title='image, from scratch'),
     plain=dict(config='./plain.py', title='image'),
     landmarks=dict(config='./landmarks.py', title='+ landmarks'),
     parsing=dict(config='./parsing.py', title='+ parsing'),

@@ -1,4 +1,4 @@
-# ResNet-18 of mmpretrain, the outside baseline, from nothing as no ImageNet
+# ResNet-18 of mmpretrain, the outside baseline, from scratch as no ImageNet
 # weights ship with the package. Half the epochs and no second pass: it has the
 # time of the others, in which SAM would leave it a quarter of their epochs.
 _base_ = './plain.py'

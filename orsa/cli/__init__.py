@@ -88,14 +88,14 @@ def _train(args: argparse.Namespace) -> int:
 
 def _add_test(parser: Parser) -> None:
     from orsa.apis.testing import add_test_arguments
-    from orsa.studies.occlusion_suite import add_suite_arguments
+    from orsa.studies.suite_command import add_suite_arguments
     add_test_arguments(parser)
     add_suite_arguments(parser)
 
 
 def _test(args: argparse.Namespace) -> int:
     from orsa.apis.testing import test
-    from orsa.studies.occlusion_suite import run_suite
+    from orsa.studies.suite_command import run_suite
     run_suite(args) if args.occlusion_suite else test(args)
     return OK
 

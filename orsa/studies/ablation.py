@@ -66,24 +66,14 @@ def execute(study: AblationStudy, run: Run) -> dict:
         model = init_model(cfg, checkpoint)
         result['parameters'] = dict(
             zip(('all', 'trained'), count_parameters(model)))
-        result['metrics'] = test_conditions(study, run, cfg, model)
+        result['metrics'] = _test_conditions(study, run, cfg, model)
     dump_json(result, study.result_file(run))
     return result
 
 
-def test_conditions(study: AblationStudy, run: Run, cfg: Config,
-                    model: torch.nn.Module) -> Dict[str, dict]:
-    """Test a model under every condition, and store its predictions.
-
-    Args:
-        study (AblationStudy): The study.
-        run (Run): One of its runs.
-        cfg (Config): Of the run.
-        model (nn.Module): What was trained.
-
-    Returns:
-        dict[str, dict]: Metrics by condition.
-    """
+def _test_conditions(study: AblationStudy, run: Run, cfg: Config,
+                     model: torch.nn.Module) -> Dict[str, dict]:
+    """Test a model under every condition, and store its predictions."""
     metrics, predictions = {}, {}
     for name, condition in study.conditions(run).items():
         faces = study.faces(cfg, **condition)
@@ -103,20 +93,12 @@ def test_conditions(study: AblationStudy, run: Run, cfg: Config,
     return metrics
 
 
-def read_results(study: AblationStudy,
-                 runs: Sequence[Run]) -> Dict[str, List[dict]]:
+def _read_results(study: AblationStudy,
+                  runs: Sequence[Run]) -> Dict[str, List[dict]]:
     """The stored results of each variant, with predictions for every face.
 
     Under cross-validation the folds of a seed are put together: their faces
     are the training split's, each once.
-
-    Args:
-        study (AblationStudy): The study.
-        runs (Sequence[Run]): Of which those are read that are done.
-
-    Returns:
-        dict: variant -> one dict per seed with ``metrics``, ``correct`` and
-        ``labels`` (by condition), ``parameters``, ``seconds``, ``num_runs``.
     """
     found: Dict[str, Dict[int, List[dict]]] = {}
     for run in runs:
@@ -156,19 +138,10 @@ def _merge(study: AblationStudy, results: List[dict]) -> dict:
         num_runs=len(results))
 
 
-def time_per_face(study: AblationStudy,
-                  variants: Sequence[str],
-                  rounds: int = 9) -> Dict[str, float]:
-    """Milliseconds a face takes, in batches of ``BATCH`` on one thread.
-
-    Args:
-        study (AblationStudy): The study.
-        variants (Sequence[str]): Its variants to time, in turn.
-        rounds (int): Batches of each, whose median counts. Defaults to 9.
-
-    Returns:
-        dict[str, float]: Milliseconds by variant.
-    """
+def _time_per_face(study: AblationStudy,
+                   variants: Sequence[str],
+                   rounds: int = 9) -> Dict[str, float]:
+    """Milliseconds a face takes, in batches of ``BATCH`` on one thread."""
     calls, sizes = {}, {}
     for variant in variants:
         cfg = study.config(Run(variant))
@@ -246,12 +219,12 @@ def report(study: AblationStudy,
         out (str): The folder.
         cv (bool): Whether they are of cross-validation. Defaults to False.
     """
-    results = read_results(study, runs)
+    results = _read_results(study, runs)
     if not results:
         print('there is no result to report yet')
         return
     write_report(study.cfg, study.path, results,
-                 time_per_face(study, list(results)), out, cv)
+                 _time_per_face(study, list(results)), out, cv)
 
 
 def _main() -> None:

@@ -20,20 +20,9 @@ Results = Dict[str, List[dict]]
 Differences = Dict[str, Dict[str, Tuple[float, float, float]]]
 
 
-def compare(cfg: Config, results: Results,
-            conditions: Dict[str, List[str]]) -> Differences:
-    """The differences in UAR to the reference, with their intervals.
-
-    Args:
-        cfg (Config): Of the study.
-        results (dict[str, list[dict]]): As :func:`.ablation.read_results`
-            gives them.
-        conditions (dict[str, list[str]]): Name -> conditions that are
-            averaged.
-
-    Returns:
-        dict[str, dict]: By variant and name the difference and its limits.
-    """
+def _compare(cfg: Config, results: Results,
+             conditions: Dict[str, List[str]]) -> Differences:
+    """The differences in UAR to the reference, with their intervals."""
     reference = results.get(cfg.reference)
     if reference is None:
         return {}
@@ -53,19 +42,10 @@ def compare(cfg: Config, results: Results,
     }
 
 
-def sections(cfg: Config, command: str, results: Results,
-             differences: Differences, ms_per_face: Dict[str, float],
-             cv: bool) -> List[Section]:
-    """The report.
-
-    Args:
-        cfg (Config): Of the study.
-        command (str): What it was made by.
-        results (dict[str, list[dict]]): Of the variants.
-        differences (dict[str, dict]): As :func:`compare` gives them.
-        ms_per_face (dict[str, float]): By variant.
-        cv (bool): Whether it is of cross-validation.
-    """
+def _sections(cfg: Config, command: str, results: Results,
+              differences: Differences, ms_per_face: Dict[str, float],
+              cv: bool) -> List[Section]:
+    """The report."""
     subsets = [] if cv else list(cfg.subsets)
     levels = [f'severity {s}' for s in cfg.severities]
 
@@ -136,8 +116,9 @@ def write_report(cfg: Config,
     Args:
         cfg (Config): Of the study.
         path (str): Its file.
-        results (dict[str, list[dict]]): As :func:`.ablation.read_results`
-            gives them.
+        results (dict[str, list[dict]]): By variant and seed ``metrics``,
+            ``correct`` and ``labels`` (by condition), ``parameters``,
+            ``seconds``, ``num_runs``.
         ms_per_face (dict[str, float]): By variant.
         out (str): The folder.
         cv (bool): Whether they are of cross-validation. Defaults to False.
@@ -146,7 +127,7 @@ def write_report(cfg: Config,
     conditions = {CLEAN: [CLEAN], OCCLUDED: levels}
     conditions.update({} if cv else {s: [s] for s in cfg.subsets})
     conditions = {k: names for k, names in conditions.items() if names}
-    differences = compare(cfg, results, conditions)
+    differences = _compare(cfg, results, conditions)
     name = osp.splitext(osp.basename(path))[0] + ('_cv' if cv else '')
     command = f"python tools/ablate.py {path}{' --cv' if cv else ''}"
     content = dict(
@@ -166,7 +147,7 @@ def write_report(cfg: Config,
             for number, seed in enumerate(seeds)
             for condition, found in seed['metrics'].items()]
     base = osp.join(out, name)
-    parts = sections(cfg, command, results, differences, ms_per_face, cv)
+    parts = _sections(cfg, command, results, differences, ms_per_face, cv)
     files = report.write_report(
         base, content, Table(['variant', 'seed', 'condition', *METRICS], rows),
         cfg.title, parts)

@@ -135,7 +135,8 @@ def collect(bench: Benchmark, last: int) -> dict:
         done = {s: r for s, r in stored.items() if r and 'test' in r}
         seeds = {s: flat_metrics(r, last) for s, r in done.items()}
         mean, spread = mean_of_seeds(list(seeds.values()))
-        by_kind = mean_of_seeds([uar_by_kind(bench, r) for r in done.values()])
+        by_kind = mean_of_seeds(
+            [_uar_by_kind(bench, r) for r in done.values()])
         models[model] = dict(
             title=bench.titles[model],
             config=config,
@@ -155,7 +156,7 @@ def collect(bench: Benchmark, last: int) -> dict:
             uar_by_kind=dict(zip(('mean', 'spread'), by_kind)),
             cost=None)
     done = [m for m, info in models.items() if info['seeds']]
-    for model, cost in costs(bench, done).items():
+    for model, cost in _costs(bench, done).items():
         models[model]['cost'] = cost
     return dict(
         models=models,
@@ -182,7 +183,9 @@ def flat_metrics(result: dict, last: int) -> Dict[str, float]:
         occluded faces, ``NAME_accuracy``.
     """
     found = dict(result['test'])
-    summary = summarise_validations(result['validation'], last)
+    hook = ValidationRecordHook(last)
+    hook.records = result['validation']
+    summary = hook.summary()
     for metric in METRICS:
         if metric in summary:
             found[f'best_{metric}'] = summary[metric]['best']
@@ -193,31 +196,8 @@ def flat_metrics(result: dict, last: int) -> Dict[str, float]:
     return found
 
 
-def summarise_validations(epochs: Dict[str, dict], last: int) -> dict:
-    """Best, last and mean of the last validations, by metric.
-
-    Args:
-        epochs (dict): Metrics by epoch, as ``validation.json`` has them.
-        last (int): How many of the last ones are averaged.
-
-    Returns:
-        dict: By metric ``best``, ``last`` and ``mean_last``.
-    """
-    hook = ValidationRecordHook(last)
-    hook.records = epochs
-    return hook.summary()
-
-
-def uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:
-    """UAR under each kind of occluder, the mean over its severities.
-
-    Args:
-        bench (Benchmark): The benchmark.
-        result (dict): As :func:`execute` stores it.
-
-    Returns:
-        dict: By kind.
-    """
+def _uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:
+    """UAR under each kind of occluder, the mean over its severities."""
     suite = load_json(bench.file(result['suite']))['cells']
     return {
         kind: float(np.mean([c['uar'] for c in suite[kind].values()]))
@@ -260,25 +240,13 @@ def _validated_on_test(cfg: Config) -> Optional[bool]:
     return val == test
 
 
-def costs(bench: Benchmark,
-          models: Sequence[str],
-          rounds: int = 9) -> Dict[str, dict]:
-    """Parameters, multiplications and time of models.
-
-    Args:
-        bench (Benchmark): The benchmark.
-        models (Sequence[str]): Some of its models.
-        rounds (int): Batches of each to time. Defaults to 9.
-
-    Returns:
-        dict[str, dict]: By model ``parameters``, ``trained``, ``macs`` and
-        ``uncounted`` (see
-        :func:`orsa.studies.complexity.count_complexity`), and ``ms_batchN``,
-        milliseconds of a batch of N on one thread.
-    """
+def _costs(bench: Benchmark,
+           models: Sequence[str],
+           rounds: int = 9) -> Dict[str, dict]:
+    """Parameters, multiplications and time of models."""
     found, calls = {}, {}
     for model in models:
-        dataset = bench.suite(model, work_dir=bench.work_dir).clean
+        dataset = bench.suite(model, work_dir=bench.work_dir).faces.clean
         net = build_model(bench.cfg(model), pretrained=False).eval()
         image = default_collate([dataset[0]])['inputs']
         count = count_complexity(

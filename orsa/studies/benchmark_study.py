@@ -120,9 +120,9 @@ class Benchmark(Study):
         """
         seen = {}
         for model in self.configs:
-            suite = self.suite(model, work_dir=self.work_dir)
-            labels = [suite.data_classes[i] for i in suite.labels]
-            seen[model] = (suite.data_classes, dict(zip(suite.names, labels)))
+            found = self.suite(model, work_dir=self.work_dir).faces
+            labels = [found.classes[i] for i in found.labels]
+            seen[model] = (found.classes, dict(zip(found.names, labels)))
         first, (classes, faces) = next(iter(seen.items()))
         problems = []
         for model, (other_classes, other_faces) in seen.items():

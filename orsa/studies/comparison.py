@@ -222,12 +222,8 @@ def verdict(difference: dict) -> str:
     return 'worse' if difference['high'] < 0 else 'no difference shown'
 
 
-def sections(result: dict) -> List[Section]:
-    """The report.
-
-    Args:
-        result (dict): As of :func:`compare`.
-    """
+def _sections(result: dict) -> List[Section]:
+    """The report."""
     titles, reference = list(result['runs']), result['reference']
     metrics = [[name, c['num_faces'], title, *c['figures'][title].values()]
                for name, c in result['conditions'].items()
@@ -308,7 +304,7 @@ def compare_results(args: argparse.Namespace) -> dict:
         dict: As of :func:`compare`.
     """
     result = compare(args.results, args.names, args.repeats)
-    parts = sections(result)
+    parts = _sections(result)
     print(report.markdown('', parts))
     if args.out:
         files = report.write_report(

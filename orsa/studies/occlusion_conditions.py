@@ -1,13 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The faces of a test under occlusion."""
+"""Conditions of a test under occlusion, and lists of really occluded faces."""
 import copy
 import os.path as osp
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 from mmengine.registry import DATASETS
-from torch.utils.data import Dataset
 
-from orsa.datasets import FERDataset, OccludeFace
+from orsa.datasets import FERDataset
 from orsa.datasets.subset_list import read_subset
 from orsa.evaluation.predictions import CLEAN
 from orsa.utils.configs import split_pipeline, type_name
@@ -28,75 +27,6 @@ class Condition(NamedTuple):
 
     def __str__(self) -> str:
         return f'{self.kind} {self.severity}' if self.severity else self.kind
-
-
-class ConditionFaces(Dataset):
-    """The faces of several conditions.
-
-    An index is (number of the condition, number of the face).
-
-    Args:
-        clean (Dataset): The faces as they are.
-        occluded (Dataset, optional): The same with ``OccludeFace`` in their
-            pipeline; None if there is no condition with an occluder.
-        conditions (Sequence[Condition]): The conditions.
-    """
-
-    def __init__(self, clean: Dataset, occluded: Optional[Dataset],
-                 conditions: Sequence[Condition]):
-        self.clean, self.occluded = clean, occluded
-        self.conditions = conditions
-
-    def __getitem__(self, index: Tuple[int, int]) -> dict:
-        number, face = index
-        condition = self.conditions[number]
-        if not condition.severity:
-            return self.clean[face]
-        set_condition(self.occluded, condition)
-        return self.occluded[face]
-
-
-def set_condition(dataset: Dataset, condition: Condition) -> None:
-    """Set the occluder of the ``OccludeFace`` in a dataset's pipeline.
-
-    Args:
-        dataset (Dataset): As of :func:`with_occluder`.
-        condition (Condition): With an occluder.
-    """
-    for transform in dataset.pipeline.transforms:
-        if isinstance(transform, OccludeFace):
-            transform.severity = condition.severity
-            transform.kinds = (condition.kind, )
-
-
-def with_ratio(dataset: dict) -> dict:
-    """A dataset's config whose samples keep their ``occlusion_ratio``.
-
-    Args:
-        dataset (dict): Of the test split.
-
-    Returns:
-        dict: A copy.
-
-    Raises:
-        ValueError: If its pipeline does not end by PackInputs, or loads
-            cached priors, which are of faces without an occluder.
-    """
-    cfg = copy.deepcopy(dataset)
-    pipeline = cfg.get('pipeline') or []
-    kinds = [type_name(t) for t in pipeline]
-    if not kinds or kinds[-1] != 'PackInputs':
-        raise ValueError(
-            'OcclusionSuite needs a test pipeline that loads the image first '
-            'and ends by PackInputs, but test_dataloader.dataset '
-            f'({cfg.get("type")}) has {kinds}')
-    if 'LoadCachedPriors' in kinds:
-        raise ValueError('OcclusionSuite: cached priors are of the faces '
-                         'without an occluder, remove LoadCachedPriors')
-    keys = pipeline[-1].get('meta_keys', ('sample_idx', 'img_path'))
-    pipeline[-1]['meta_keys'] = tuple(
-        dict.fromkeys((*keys, 'occlusion_ratio')))
-    return cfg
 
 
 def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:

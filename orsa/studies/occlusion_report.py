@@ -48,10 +48,11 @@ def write_report(report: dict, folder: str, rows: Sequence = ()) -> List[str]:
     if rows:
         images['sheet'] = base + '_sheet.png'
         draw_occluder_grid(rows, images['sheet'], size=96)
-    title, parts = f'{_model_name(report)} under occlusion', sections(
+    title, parts = f'{_model_name(report)} under occlusion', _sections(
         report, images)
-    files = reports.write_report(base, report, csv_table(report), title, parts)
-    write_text(base + '.html', reports.html(title, headline(report), parts))
+    files = reports.write_report(base, report, _csv_table(report), title,
+                                 parts)
+    write_text(base + '.html', reports.html(title, _headline(report), parts))
     return [*files, *images.values(), base + '.html']
 
 
@@ -69,13 +70,8 @@ def _model_name(report: dict) -> str:
 # ------------------------------------------------------------------ tables
 
 
-def metric_table(report: dict, metric: str) -> Table:
-    """A metric of every kind and severity, with means and areas.
-
-    Args:
-        report (dict): The report.
-        metric (str): One of ``COLUMNS``.
-    """
+def _metric_table(report: dict, metric: str) -> Table:
+    """A metric of every kind and severity, with means and areas."""
     severities = [str(s) for s in report['severities']]
     clean, rows = report['clean'][metric], []
 
@@ -106,12 +102,8 @@ def _shade(metric: str, clean: Optional[float], num: int,
                             (clean - v) / worst)
 
 
-def summary_table(report: dict) -> Table:
-    """Clean, the means by severity and over all, with what is lost.
-
-    Args:
-        report (dict): The report.
-    """
+def _summary_table(report: dict) -> Table:
+    """Clean, the means by severity and over all, with what is lost."""
     clean = report['clean']
     head = [
         '', *(TITLES[m] for m in METRICS), 'UAR lost', '% of it', 'ECE',
@@ -140,13 +132,8 @@ def summary_table(report: dict) -> Table:
     return Table(head, rows, 'right')
 
 
-def list_table(report: dict, name: str) -> Table:
-    """Really occluded faces, all and by type, beside the others.
-
-    Args:
-        report (dict): The report.
-        name (str): Of the list.
-    """
+def _list_table(report: dict, name: str) -> Table:
+    """Really occluded faces, all and by type, beside the others."""
     found = report['lists'][name]
     rows = []
     for title, part in _list_rows(found, 'all of the list', 'the other faces'):
@@ -169,12 +156,8 @@ def _list_rows(found: dict, everything: str, rest: str) -> List[tuple]:
             (rest, found['rest'])]
 
 
-def frequent_table(report: dict) -> Table:
-    """By kind and group the most frequently changed predictions.
-
-    Args:
-        report (dict): The report.
-    """
+def _frequent_table(report: dict) -> Table:
+    """By kind and group the most frequently changed predictions."""
     rows = [[
         GROUP_TITLES.get(name, name).replace('mean, ', 'all, '),
         '; '.join(f"{t['before']} → {t['after']} {t['count']} "
@@ -184,13 +167,8 @@ def frequent_table(report: dict) -> Table:
     return Table(['', 'changed predictions, all severities'], rows)
 
 
-def change_table(report: dict, group: str) -> Table:
-    """Of each clean prediction how often it becomes which one, in percent.
-
-    Args:
-        report (dict): The report.
-        group (str): 'common' or 'worn'.
-    """
+def _change_table(report: dict, group: str) -> Table:
+    """Of each clean prediction how often it becomes which one, in percent."""
     classes = report['classes']
     rows = [[name, *(100 * n / sum(row) for n in row),
              sum(row)]
@@ -200,12 +178,8 @@ def change_table(report: dict, group: str) -> Table:
                  lambda v, i, j: v / 100 if 0 < j <= len(classes) else 0)
 
 
-def csv_table(report: dict) -> Table:
-    """All numbers, a row for each condition.
-
-    Args:
-        report (dict): The report.
-    """
+def _csv_table(report: dict) -> Table:
+    """All numbers, a row for each condition."""
     rows = []
 
     def add(group: str, kind: str, severity, metrics: dict) -> None:
@@ -279,12 +253,8 @@ def _draw_heatmap(report: dict, out: str) -> None:
 # ---------------------------------------------------------------- sections
 
 
-def headline(report: dict) -> List[tuple]:
-    """Name and value of the results that stand first.
-
-    Args:
-        report (dict): The report.
-    """
+def _headline(report: dict) -> List[tuple]:
+    """Name and value of the results that stand first."""
     found = [('accuracy, clean', report['clean']['accuracy']),
              ('UAR, clean', report['clean']['uar'])]
     found += [(f'UAR, {GROUP_TITLES[group]}', means['overall']['uar'])
@@ -297,13 +267,8 @@ def headline(report: dict) -> List[tuple]:
     return [(name, number(value)) for name, value in found]
 
 
-def sections(report: dict, images: dict) -> List[Section]:
-    """The report.
-
-    Args:
-        report (dict): The report.
-        images (dict[str, str]): PNG files by name.
-    """
+def _sections(report: dict, images: dict) -> List[Section]:
+    """The report."""
     found = [Section('', _describe(report) + '. All in percent.')]
     if 'curves' in images:
         found.append(
@@ -317,7 +282,7 @@ def sections(report: dict, images: dict) -> List[Section]:
         'landmarks. Area: under the curve over severity from clean, divided '
         'by its length, so that a model that loses nothing has its clean '
         'value.' if report['cells'] else '')
-    found.append(Section('Summary', text, summary_table(report)))
+    found.append(Section('Summary', text, _summary_table(report)))
     if 'heatmap' in images:
         found.append(Section('UAR lost', '', images['heatmap']))
     found += [
@@ -325,11 +290,11 @@ def sections(report: dict, images: dict) -> List[Section]:
             f'Really occluded faces: {name}',
             'UAR and macro-F1 are over the classes present, whose number is '
             'in the last column: rows of few faces are not to be compared by '
-            'them.', list_table(report, name)) for name in report['lists']
+            'them.', _list_table(report, name)) for name in report['lists']
     ]
     if report['cells']:
         found += [
-            Section(TITLES[m], '', metric_table(report, m)) for m in COLUMNS
+            Section(TITLES[m], '', _metric_table(report, m)) for m in COLUMNS
             if m != 'confidence'
         ]
         found += [
@@ -337,11 +302,11 @@ def sections(report: dict, images: dict) -> List[Section]:
                 f'Changed predictions: {group}',
                 'Of the faces with the clean prediction on the left, the '
                 'percentage that has each prediction when occluded; all kinds '
-                'and severities.', change_table(report, group))
+                'and severities.', _change_table(report, group))
             for group in report['means']
         ]
         found.append(
-            Section('The most frequent changes', '', frequent_table(report)))
+            Section('The most frequent changes', '', _frequent_table(report)))
     if 'sheet' in images:
         found.append(
             Section(

@@ -1,17 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Test a model on faces with every kind of occluder.
 
-``tools/test.py CONFIG CHECKPOINT --occlusion-suite`` calls :func:`run_suite`;
 ``docs/occlusion_benchmark.md`` is the protocol.
 """
-import argparse
 import copy
 import hashlib
 import json
 import os
 import os.path as osp
 import time
-from functools import lru_cache
 from itertools import islice
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -20,27 +17,22 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmengine.registry import DATASETS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch.utils.data import DataLoader
 
 from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import config_classes, init_model, load_config
-from orsa.apis.testing import check_checkpoint, merge_test_arguments
 from orsa.apis.training import set_work_dir
 from orsa.apis.zoo import looks_like_name, resolve_model
-from orsa.datasets import FERDataset, OccludeFace
-from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import COMMON_FRACTIONS, FRACTIONS, KINDS
 from orsa.evaluation import FERMetric
 from orsa.utils.checkpoint import local_file
 from orsa.utils.classes import class_names, common_classes
-from orsa.utils.configs import config_hash, scope_of
+from orsa.utils.configs import config_hash
 from orsa.utils.fileio import dump_json, file_hash, save_npz
 from orsa.version import __version__
-from .occlusion_conditions import (LIST_NAMES, Condition, ConditionFaces,
-                                   name_of, read_list, set_condition,
-                                   with_occluder, with_ratio)
+from .occlusion_conditions import Condition
+from .occlusion_faces import SuiteFaces, example_hash
 from .occlusion_metrics import group_of, list_metrics, summarise
 from .occlusion_report import write_report
 from .study import Study, log
@@ -126,77 +118,8 @@ class OcclusionSuite(Study):
                                  if torch.cuda.is_available() else 'cpu')
         set_work_dir(self.cfg, work_dir, str(self.config))
         super().__init__(self.cfg.work_dir)
-        self._open_data(loader.dataset)
-        self.lists = self._find_lists(lists)
+        self.faces = SuiteFaces(self.cfg, self.conditions(), self.seed, lists)
         self._model = self._common = None
-
-    # ---------------------------------------------------------------- data
-
-    def _open_data(self, dataset: dict) -> None:
-        self._data_cfg = with_ratio(dataset)
-        with scope_of(self.cfg):
-            self.clean = DATASETS.build(copy.deepcopy(self._data_cfg))
-        infos = [self.clean.get_data_info(i) for i in range(len(self.clean))]
-        self.names = [name_of(info) for info in infos]
-        self.labels = np.array([int(i['gt_label']) for i in infos], np.int64)
-        self.data_classes = list(self.clean.metainfo['classes'])
-        self.occluded = None
-        if not (self.kinds and self.severities):
-            return
-        cfg = with_occluder(self._data_cfg, self.seed)
-        with scope_of(self.cfg):
-            self.occluded = DATASETS.build(cfg)
-        # what would fail in the middle of the long part fails here
-        set_condition(self.occluded,
-                      Condition(self.kinds[0], self.severities[0]))
-        try:
-            self.occluded[0]
-        except KeyError as error:
-            raise ValueError(
-                'OcclusionSuite draws an occluder by the name of the face, '
-                f'but the samples of {type(self.clean).__name__} have none: '
-                f'{error}') from error
-
-    def _find_lists(self, lists) -> Dict[str, str]:
-        if lists is None:
-            lists = self.cfg.get('occlusion_lists')
-        if lists is None:
-            lists = []
-            root = getattr(self.clean, 'data_root', '')
-            # lists select test samples, folds and training samples they lack
-            if root and getattr(self.clean, 'split', 'test') == 'test':
-                lists = [osp.join(root, name) for name in LIST_NAMES]
-                lists = [path for path in lists if osp.isfile(path)]
-        if not hasattr(lists, 'items'):
-            lists = {
-                osp.splitext(osp.basename(osp.normpath(path)))[0]: path
-                for path in lists
-            }
-        if lists and not isinstance(self.clean, FERDataset):
-            raise ValueError('lists of faces are read by orsa.FERDataset, '
-                             f'{type(self.clean).__name__} is none')
-        return dict(lists)
-
-    def sample(self, condition: Condition,
-               face: int) -> Tuple[np.ndarray, float]:
-        """A face as the data have it, with its occluder; before its resizing.
-
-        Args:
-            condition (Condition): With an occluder.
-            face (int): Which one.
-
-        Returns:
-            tuple[np.ndarray, float]: BGR of (H, W, 3), the occluded fraction.
-        """
-        set_condition(self.occluded, condition)
-        results = self.occluded.get_data_info(face)
-        for transform in self.occluded.pipeline.transforms:
-            results = transform(results)
-            if isinstance(transform, OccludeFace):
-                break
-        return results['img'], results['occlusion_ratio']
-
-    # ---------------------------------------------------------- conditions
 
     def conditions(self) -> List[Condition]:
         """The faces as they are, then every kind at every severity."""
@@ -214,18 +137,21 @@ class OcclusionSuite(Study):
         """All that a condition depends on, hashed, by what it is."""
         if self._common is None:
             path = local_file(self.checkpoint)
-            faces = [self.names, self.labels.tolist(), self.data_classes]
+            faces = self.faces
             self._common = dict(
                 format=str(FORMAT),
                 checkpoint=file_hash(path) if path else self.checkpoint,
                 model=_hash(self.cfg.model),
-                data=_hash(self._data_cfg),
-                faces=_hash(faces))
+                data=_hash(faces.data_cfg),
+                faces=_hash(
+                    [faces.names,
+                     faces.labels.tolist(), faces.classes]))
         seed = self.seed if condition.severity else None
         return dict(
             self._common,
-            occluder=_hash([*condition, seed,
-                            _example(condition, self.seed)]))
+            occluder=_hash(
+                [*condition, seed,
+                 example_hash(condition, self.seed)]))
 
     def read(self, path: str) -> Tuple[dict, dict]:
         """The key and the predictions in a file."""
@@ -245,18 +171,20 @@ class OcclusionSuite(Study):
         """
         if not conditions:
             return
-        model, labels = self._load_model(), self._labels_of_model()
-        starts = range(0, len(self.names), self.batch_size)
+        model = self._load_model()
+        index = {name: i for i, name in enumerate(self.model_classes)}
+        labels = np.array([index.get(name, -1)
+                           for name in self.faces.classes])[self.faces.labels]
+        starts = range(0, len(self.faces), self.batch_size)
         batches = [[
-            (number, i)
-            for i in range(start, min(start +
-                                      self.batch_size, len(self.names)))
-        ] for number in range(len(conditions)) for start in starts]
+            (condition, i)
+            for i in range(len(self.faces))[start:start + self.batch_size]
+        ] for condition in conditions for start in starts]
         if self.workers:
             cv2.setNumThreads(0)  # its threads do not survive a fork
         # one for all conditions: workers go on while the model is busy
         loader = DataLoader(
-            ConditionFaces(self.clean, self.occluded, conditions),
+            self.faces,
             batch_sampler=batches,
             num_workers=self.workers,
             collate_fn=default_collate)
@@ -290,8 +218,8 @@ class OcclusionSuite(Study):
         save_npz(
             self.result_file(condition),
             fingerprint=json.dumps(self.key(condition)),
-            names=self.names,
-            labels=self.labels,
+            names=self.faces.names,
+            labels=self.faces.labels,
             classes=list(self.model_classes),
             **found)
 
@@ -303,19 +231,12 @@ class OcclusionSuite(Study):
                 class_names(content, config_classes(self.cfg),
                             self.checkpoint))
             del content
-            common_classes(self.model_classes, self.data_classes)
+            common_classes(self.model_classes, self.faces.classes)
             cfg = copy.deepcopy(self.cfg)
             cfg.test_evaluator = []  # which may have classes too
             cfg.test_dataloader.dataset.classes = self.model_classes
             self._model = init_model(cfg, self.checkpoint, self.device)
         return self._model
-
-    def _labels_of_model(self) -> np.ndarray:
-        index = {name: i for i, name in enumerate(self.model_classes)}
-        return np.array([index.get(name, -1)
-                         for name in self.data_classes])[self.labels]
-
-    # -------------------------------------------------------------- report
 
     def run(self) -> dict:
         """Compute what is not stored yet, and write the report.
@@ -328,11 +249,12 @@ class OcclusionSuite(Study):
         conditions = self.conditions()
         todo = self.missing(conditions)
         log(f'{len(conditions) - len(todo)} of {len(conditions)} conditions '
-            f'of {len(self.names)} faces are stored')
+            f'of {len(self.faces.names)} faces are stored')
         self.compute(todo)
         report, faces = self.collect()
         save_npz(self.file(FACES), **faces)
-        files = write_report(report, self.work_dir, self.rows())
+        files = write_report(report, self.work_dir,
+                             self.faces.grid(self.kinds, self.severities))
         dump_json(
             # what the report does not depend on
             dict(
@@ -370,7 +292,7 @@ class OcclusionSuite(Study):
             config=str(self.config),
             checkpoint=self.checkpoint,
             checkpoint_sha256=self.key(Condition())['checkpoint'],
-            dataset=self._describe_data(len(names)),
+            dataset=self.faces.describe(len(names)),
             classes=classes,
             **mapping,
             seed=self.seed,
@@ -383,9 +305,8 @@ class OcclusionSuite(Study):
             **summarise(found, self.kinds, self.severities, labels, classes),
             lists={})
         members = {}
-        for title, path in self.lists.items():
-            with scope_of(self.cfg):
-                listed, types = read_list(self.clean, self._data_cfg, path)
+        for title, path in self.faces.lists.items():
+            listed, types = self.faces.read_list(title)
             members[f'list/{title}'] = np.isin(names, listed)
             report['lists'][title] = dict(
                 file=osp.basename(osp.normpath(path)),
@@ -402,53 +323,26 @@ class OcclusionSuite(Study):
 
     def _matched(self) -> tuple:
         """The stored predictions, matched to the data's classes."""
-        found, labels, names = {}, self.labels, self.names
-        classes, mapping = self.data_classes, {}
+        found, labels, names = {}, self.faces.labels, self.faces.names
+        classes, mapping = self.faces.classes, {}
         for condition in self.conditions():
             stored = self.stored(condition)
             if stored is None:
                 raise RuntimeError(f'{condition} has not been computed')
-            if stored['classes'] != self.data_classes:
+            if stored['classes'] != self.faces.classes:
                 scores, labels, chosen, mapping = FERMetric.match_classes(
-                    stored['scores'], self.labels.tolist(), stored['classes'],
-                    self.data_classes)
+                    stored['scores'], self.faces.labels.tolist(),
+                    stored['classes'], self.faces.classes)
                 labels = np.array(labels)
-                names = [self.names[i] for i in chosen]
+                names = [self.faces.names[i] for i in chosen]
                 stored.update(
                     scores=np.stack(scores), ratio=stored['ratio'][chosen])
-                classes = common_classes(stored['classes'], self.data_classes)
+                classes = common_classes(stored['classes'], self.faces.classes)
             found[condition] = stored
         # a head may have more outputs than there are classes
         outputs = found[Condition()]['scores'].shape[1]
         classes = [*classes, *map(str, range(len(classes), outputs))]
         return found, labels, names, classes, mapping
-
-    def _describe_data(self, num_faces: int) -> dict:
-        root = getattr(self.clean, 'data_root', None)
-        return dict(
-            type=type(self.clean).__name__,
-            data_root=root,
-            split=getattr(self.clean, 'split', None),
-            num_faces=num_faces,
-            num_skipped=len(getattr(self.clean, 'skipped', [])))
-
-    def rows(self, faces: int = 2) -> list:
-        """The grid of occluders: the first faces of some classes.
-
-        Args:
-            faces (int): How many. Defaults to 2.
-
-        Returns:
-            list[tuple]: As ``draw_occluder_grid`` takes them.
-        """
-        if self.occluded is None:
-            return []
-        _, first = np.unique(self.labels, return_index=True)
-        chosen = sorted(first.tolist())[:faces]
-        return [(kind, [
-            self.sample(Condition(kind, severity), face) for face in chosen
-            for severity in self.severities
-        ]) for kind in self.kinds]
 
 
 def _some_of(values: Optional[Sequence], known: Sequence, what: str) -> tuple:
@@ -464,89 +358,3 @@ def _some_of(values: Optional[Sequence], known: Sequence, what: str) -> tuple:
 
 def _hash(obj) -> str:
     return config_hash(obj)[:16]
-
-
-@lru_cache(maxsize=None)
-def _example(condition: Condition, seed: int) -> str:
-    """A hash of an occluder on the mean face: its drawing may change."""
-    if not condition.severity:
-        return ''
-    grey = np.full((64, 64, 3), 128, np.uint8)
-    results = OccludeFace(condition.severity, condition.kind, seed)(
-        dict(img=grey, name='usual', gt_keypoints=BASE / 2 - .5))
-    return hashlib.sha256(results['img'].tobytes()).hexdigest()
-
-
-def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``tools/test.py`` for the suite.
-
-    Args:
-        parser (ArgumentParser): Of the command.
-    """
-    group = parser.add_argument_group('test under occlusion')
-    group.add_argument(
-        '--occlusion-suite',
-        action='store_true',
-        help='test with every kind of occluder at every severity, and on '
-        'lists of really occluded faces, see docs/occlusion_benchmark.md')
-    group.add_argument(
-        '--kinds', nargs='+', choices=KINDS, help='default: all')
-    group.add_argument(
-        '--severities',
-        nargs='+',
-        type=int,
-        choices=SEVERITIES,
-        default=SEVERITIES,
-        help='default: all')
-    group.add_argument(
-        '--lists',
-        nargs='*',
-        metavar='FILE',
-        help='lists of really occluded faces (default: those of the config, '
-        "or of the data's folder)")
-    group.add_argument(
-        '--workers',
-        type=int,
-        help="processes that make the images (default: the config's)")
-    group.add_argument(
-        '--occlusion-seed',
-        type=int,
-        default=0,
-        help='another seed, other occluders (default: 0)')
-
-
-def run_suite(args: argparse.Namespace) -> dict:
-    """Run the suite by parsed arguments of a test and of the suite.
-
-    Args:
-        args (Namespace): See :func:`add_suite_arguments`.
-
-    Returns:
-        dict: The report.
-
-    Raises:
-        ValueError: For arguments that it does not support.
-    """
-    refused = [
-        name for name, value in (('--amp', args.amp), ('--out', args.out),
-                                 ('--launcher', args.launcher != 'none'))
-        if value
-    ]
-    if refused:
-        raise ValueError(f'--occlusion-suite does not go with {refused}')
-    check_checkpoint(args.checkpoint)
-    cfg = merge_test_arguments(load_config(args.config), args)
-    workers = args.workers
-    if workers is None:
-        workers = cfg.test_dataloader.get('num_workers', 0)
-    suite = OcclusionSuite(
-        cfg,
-        args.checkpoint,
-        kinds=args.kinds,
-        severities=args.severities,
-        lists=args.lists,
-        work_dir=cfg.work_dir,
-        seed=args.occlusion_seed,
-        workers=workers)
-    suite.config = args.config
-    return suite.run()

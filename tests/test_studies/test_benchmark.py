@@ -14,8 +14,7 @@ from mmengine.analysis import get_model_complexity_info
 from orsa.apis import build_model, load_config
 from orsa.datasets.drawing import draw_face
 from orsa.studies.benchmark import (add_benchmark_arguments, benchmark,
-                                    execute, flat_metrics, mean_of_seeds,
-                                    summarise_validations)
+                                    execute, flat_metrics, mean_of_seeds)
 from orsa.studies.benchmark_report import sections
 from orsa.studies.benchmark_study import Benchmark
 from orsa.studies.complexity import count_complexity, time_in_turn
@@ -239,9 +238,9 @@ def test_summary_of_validations():
         '6': dict(accuracy=60., uar=20.),
         '12': dict(accuracy=65., uar=60.)
     }
-    found = summarise_validations(epochs, 2)['accuracy']
-    assert (found['best'], found['last']) == (70, 65)
-    assert found['mean_last'] == 62.5  # of 60 and 65
+    found = flat_metrics(dict(result(60.), validation=epochs), last=2)
+    assert found['accuracy'] == 60 and found['best_accuracy'] == 70
+    assert found['mean_accuracy'] == 62.5  # of 60 and 65
 
 
 def test_mean_of_seeds_by_hand():

@@ -18,7 +18,7 @@ import orsa
 from orsa.apis import build_model, load_config, testing
 from orsa.datasets import OccludeFace
 from orsa.evaluation.metrics import expected_calibration_error
-from orsa.studies import occlusion_suite, study
+from orsa.studies import occlusion_suite, study, suite_command
 from orsa.studies.occlusion_conditions import Condition
 from orsa.studies.occlusion_metrics import (area_under, changed_predictions,
                                             drop, most_frequent_changes)
@@ -93,7 +93,7 @@ def test_workers_and_order_change_nothing(made, complete):
 
 
 def test_pictures_are_those_of_occlude_face(made, complete):
-    image, share = complete.sample(Condition('mask', 3), 4)
+    image, share = complete.faces.sample(Condition('mask', 3), 4)
     points = json.loads((made / 'landmarks68.json').read_text())['test_0004']
     path = made / 'basic' / 'Image' / 'aligned' / 'test_0004_aligned.jpg'
     expected = OccludeFace(3, 'mask')(
@@ -352,8 +352,8 @@ def test_command_and_clean_metrics(made, complete, tmp_path):
     def run(*argv):
         parser = argparse.ArgumentParser()
         testing.add_test_arguments(parser)
-        occlusion_suite.add_suite_arguments(parser)
-        do = occlusion_suite.run_suite if argv else testing.test
+        suite_command.add_suite_arguments(parser)
+        do = suite_command.run_suite if argv else testing.test
         return do(
             parser.parse_args([
                 str(made / 'tiny.py'),
