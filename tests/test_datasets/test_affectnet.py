@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""AffectNet: names and labels of both releases, errors in their lists."""
 import csv
 
 import cv2

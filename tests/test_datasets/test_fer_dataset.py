@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Labels by name, subsets, unreadable images and seeds of a FERDataset."""
 import copy
 import pickle
 import random

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""FER+: votes to labels, both layouts, released counts, duplicates."""
 import csv
 from collections import Counter
 
@@ -309,13 +310,14 @@ LISTS = dict(
 
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_counts_of_the_release(ferplus_dir, split):
-    dataset = FERPlus(str(ferplus_dir), split=split, targets='votes')
+    dataset = FERPlus(
+        str(ferplus_dir), split=split, targets='votes', serialize_data=False)
     assert len(dataset) == SIZES['filtered'][split]
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     assert len({info['name'] for info in infos}) == len(infos)
     scores = np.stack([info['gt_score'] for info in infos])
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-6)
-    # more than half of the votes, so the largest share whatever the order
+    # more than half of the votes, so the largest fraction whatever the order
     assert (scores.argmax(1) == dataset.get_gt_labels()).all()
     records = FERPlus(
         str(ferplus_dir), split=split, vote_rule='majority',

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Folders of classes: names, conventions, subjects, what is skipped."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""OccludeFace occludes what its severity states, in every run."""
 import copy
 
 import cv2

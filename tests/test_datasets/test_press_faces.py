@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""press_faces are rebuilt as they were measured, or not at all."""
 import csv
 import gzip
 import json

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""RAF-DB: names, labels, splits and folds of its trees, subjects apart."""
 import csv
 import shutil
 from collections import Counter
@@ -286,9 +287,9 @@ def test_annotations_that_are_not_there(tree):
         RAFDB(str(tree), with_annotations=True)
 
 
-@pytest.mark.parametrize('slash', ['', '/'])
-@pytest.mark.parametrize('name, size, batch', [('rafdb_224', 224, 20),
-                                               ('rafdb_64', 64, 32)])
+@pytest.mark.parametrize('name, size, batch, slash',
+                         [('rafdb_224', 224, 20, ''),
+                          ('rafdb_64', 64, 32, '/')])
 def test_configs(repo_root, faces_dir, monkeypatch, name, size, batch, slash):
     monkeypatch.setenv('ORSA_RAFDB', str(faces_dir) + slash)
     cfg = Config.fromfile(repo_root / f'configs/_base_/datasets/{name}.py')

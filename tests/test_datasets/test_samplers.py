@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Which samples a class-balanced sampler draws, by rank and after a resume."""
 import numpy as np
 import pytest
 import torch

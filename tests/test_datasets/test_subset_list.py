@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Which samples and labels the lines of RAN's lists mean."""
 import pytest
 
 from orsa.datasets import RAFDB

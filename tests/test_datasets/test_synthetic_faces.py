@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Synthetic faces: the same pixels everywhere, landmarks and masks fit."""
 import subprocess
 import sys
 import zlib
@@ -74,8 +75,8 @@ def test_splits_and_seeds_are_disjoint():
     sums = set()
     for kwargs in (dict(split='train'), dict(split='val'), dict(split='test'),
                    dict(face_seed=1), dict(seed=2)):
-        sums.update(checksums(dataset(7, **kwargs), range(7)).values())
-    assert len(sums) == 35
+        sums.update(checksums(dataset(4, **kwargs), range(4)).values())
+    assert len(sums) == 20
     assert dataset(split='val').test_mode and not dataset().test_mode
 
 

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""LoadFace reads the same pixels as predictions do."""
 import cv2
 import numpy as np
 import pytest

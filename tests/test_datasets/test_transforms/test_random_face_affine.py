@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Landmarks and masks follow the image through RandomFaceAffine."""
 import cv2
 import numpy as np
 import pytest
