@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A fast copy predicts the same, and the original stays as it is."""
 import copy
 
 import pytest

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Linear layers by oneDNN: torch's results and gradients."""
 import pytest
 import torch
 import torch.nn.functional as F

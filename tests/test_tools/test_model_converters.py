@@ -2,7 +2,7 @@
 """Published files through the converters, against the published outputs."""
 import importlib.util
 import json
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -244,19 +244,15 @@ def test_files_of_another_kind_and_wrong_classes(tmp_path):
 
 
 @pytest.mark.parametrize('content', [None, b'not a checkpoint'])
-def test_command_fails_with_one_line(repo_root, tmp_path, content):
+def test_command_fails_with_one_line(repo_root, tmp_path, monkeypatch, capsys,
+                                     content):
     src, dst = tmp_path / 'in.pth', tmp_path / 'out.pth'
     if content:
         src.write_bytes(content)
-    done = subprocess.run([
-        sys.executable,
-        str(repo_root / 'tools/model_converters/ir50.py'),
-        str(src),
-        str(dst)
-    ],
-                          capture_output=True,
-                          text=True)
-    assert done.returncode == 2
-    line, = done.stderr.strip().splitlines()
+    tool = str(repo_root / 'tools/model_converters/ir50.py')
+    monkeypatch.setattr(sys, 'argv', [tool, str(src), str(dst)])
+    with pytest.raises(SystemExit, match='2'):
+        runpy.run_path(tool, run_name='__main__')
+    line, = capsys.readouterr().err.strip().splitlines()
     assert str(src) in line
     assert not dst.exists()

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Shapes, parameters, freezing and depth of IR-Net, and what it refuses."""
 import pytest
 import torch
 import torch.nn as nn

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Maps and landmarks of MobileFaceNet."""
 import pytest
 import torch
 

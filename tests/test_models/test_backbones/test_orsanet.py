@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""ORSANet's image map, its priors, and the files that it starts from."""
 import pytest
 import torch
 import torch.nn as nn

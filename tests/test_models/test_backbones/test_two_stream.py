@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""TwoStream gives every map of its encoder and of its landmark network."""
 import pytest
 import torch
 

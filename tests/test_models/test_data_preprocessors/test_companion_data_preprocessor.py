@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Auxiliary inputs reach the model with their images, or are refused."""
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""DAN's head against a second implementation, its losses, its errors."""
 import math
 
 import pytest

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Gate, loss terms and soft targets of the DARE head."""
 from types import SimpleNamespace
 
 import pytest

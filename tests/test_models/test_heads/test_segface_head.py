@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""SegFace's decoder: parity with the published outputs, training, errors."""
 import importlib.util
 import json
 import subprocess

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Every term of a composite loss is computed and named."""
 import pytest
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""The DARE loss against its formula, its gradients and its errors."""
 import math
 
 import pytest

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""The plain fusion: shapes, learning, errors."""
 import pytest
 import torch
 

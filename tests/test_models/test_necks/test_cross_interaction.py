@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""The cross-interaction against its description, and its errors."""
 import math
 
 import pytest

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""ORSANet's fusion: which inputs its modules get, and what is refused."""
 import pytest
 import torch
 

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""POSTER++'s fusion against its description, and its errors."""
 import pytest
 import torch
 import torch.nn as nn

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Maps and keypoints become a grid of features."""
 import pytest
 import torch
 

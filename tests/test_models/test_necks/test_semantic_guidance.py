@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""SPADE guidance: spectral norm, parameters, errors."""
 import copy
 
 import pytest

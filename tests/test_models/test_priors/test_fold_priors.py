@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""With folds each row is predicted by the model that has not seen it."""
 import copy
 
 import pytest

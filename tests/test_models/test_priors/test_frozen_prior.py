@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A prior never changes, re-normalises, and loads its file or refuses."""
 import copy
 from types import SimpleNamespace
 

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Landmarks of every kind of head, against mmpose's own decoding."""
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Several maps of a frozen landmark network."""
 import pytest
 import torch
 

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Probabilities of a segmentor, against mmseg's own."""
 import pytest
 import torch
 import torch.nn.functional as F

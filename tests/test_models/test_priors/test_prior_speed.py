@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A prepared prior predicts the same, at its precision, with new weights."""
 import copy
 
 import pytest
