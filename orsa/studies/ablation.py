@@ -1,96 +1,18 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/ablate.py`` does: an ablation study, run by run."""
+"""What ``tools/ablate.py`` does: run an ablation study and report it."""
 import argparse
-import copy
-import os.path as osp
-import time
 from functools import partial
 from typing import Dict, List, Sequence
 
 import numpy as np
-import torch
-from mmengine.config import Config
 
-from orsa.apis.model import build_model, init_model
-from orsa.apis.training import build_runner, latest_checkpoint, resume_latest
+from orsa.apis.model import build_model
 from orsa.evaluation import FERMetric
-from orsa.prepare.weights import publish
-from orsa.utils.configs import scope_of
-from orsa.utils.fileio import dump_json, save_npz, write_text
 from .ablation_report import BATCH, OCCLUDED, write_report
 from .ablation_study import AblationStudy
-from .complexity import count_parameters, time_in_turn
+from .complexity import time_in_turn
 from .occlusion_metrics import METRICS
 from .study import Run, add_study_arguments, predict_images
-
-
-def execute(study: AblationStudy, run: Run) -> dict:
-    """Do one run, in this process, and store its result.
-
-    A training that was stopped continues from its last checkpoint.
-
-    Args:
-        study (AblationStudy): The study.
-        run (Run): One of its runs.
-
-    Returns:
-        dict: The result, as stored.
-    """
-    fingerprint, cfg = study.fingerprint(run), study.config(run)
-    marker = osp.join(cfg.work_dir, 'fingerprint')
-    if osp.isfile(marker):
-        with open(marker, encoding='utf-8') as f:
-            if f.read() == fingerprint:
-                resume_latest(cfg)
-    write_text(marker, fingerprint)
-
-    start = time.time()
-    with scope_of(cfg):
-        runner = build_runner(copy.deepcopy(cfg))
-        runner.train()
-    result = dict(
-        **run._asdict(),
-        fingerprint=fingerprint,
-        epochs=runner.max_epochs,
-        seconds=round(time.time() - start),
-        threads=torch.get_num_threads())
-    checkpoint = latest_checkpoint(cfg.work_dir)
-    if run.variant in study.cfg.priors:
-        publish(checkpoint, study.prior_file(run.variant, run.fold))
-        result['metrics'] = {
-            k.removeprefix('val/'): v.current()
-            for k, v in runner.message_hub.log_scalars.items()
-            if k.startswith('val/') and not k.endswith('time')
-        }
-    else:
-        model = init_model(cfg, checkpoint)
-        result['parameters'] = dict(
-            zip(('all', 'trained'), count_parameters(model)))
-        result['metrics'] = _test_conditions(study, run, cfg, model)
-    dump_json(result, study.result_file(run))
-    return result
-
-
-def _test_conditions(study: AblationStudy, run: Run, cfg: Config,
-                     model: torch.nn.Module) -> Dict[str, dict]:
-    """Test a model under every condition, and store its predictions."""
-    metrics, predictions = {}, {}
-    for name, condition in study.conditions(run).items():
-        faces = study.faces(cfg, **condition)
-        scores = predict_images(model, faces['inputs'])
-        report = FERMetric.calculate(
-            pred=scores,
-            target=faces['labels'],
-            classes=model.dataset_meta['classes'])
-        metrics[name] = {
-            k: report[k]
-            for k in (*METRICS, 'ece', 'confusion_matrix')
-        }
-        metrics[name]['num_samples'] = len(scores)
-        predictions[f'{name}/scores'] = scores.astype(np.float16)
-        predictions[f'{name}/labels'] = faces['labels']
-    save_npz(study.predictions_file(run), **predictions)
-    return metrics
 
 
 def _read_results(study: AblationStudy,
@@ -225,19 +147,3 @@ def report(study: AblationStudy,
         return
     write_report(study.cfg, study.path, results,
                  _time_per_face(study, list(results)), out, cv)
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description='One run of a study')
-    parser.add_argument('study')
-    parser.add_argument('--work-dir', required=True)
-    parser.add_argument('--run', nargs=3, required=True)
-    args = parser.parse_args()
-    variant, seed, fold = args.run
-    execute(
-        AblationStudy(args.study, args.work_dir),
-        Run(variant, int(seed), None if fold == 'none' else int(fold)))
-
-
-if __name__ == '__main__':
-    _main()

@@ -1,21 +1,27 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""An ablation study: its config, the configs of its runs, its conditions."""
+"""An ablation study: its config, its runs, its conditions."""
 import copy
 import hashlib
 import os.path as osp
-import sys
+import time
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from orsa.apis.model import load_config
+from orsa.apis.model import init_model, load_config
+from orsa.apis.training import build_runner, latest_checkpoint, resume_latest
+from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import CLEAN
+from orsa.prepare.weights import publish
 from orsa.utils.configs import scope_of
-from orsa.utils.fileio import save_npz
+from orsa.utils.fileio import dump_json, save_npz, write_text
+from .complexity import count_parameters
 from .occlusion_conditions import with_occluder
-from .study import Run, Study
+from .occlusion_metrics import METRICS
+from .study import Run, Study, predict_images
 
 _FIELDS = ('title', 'variants', 'reference', 'seeds', 'num_folds', 'priors',
            'severities', 'subsets', 'time_limit')
@@ -70,7 +76,9 @@ class AblationStudy(Study):
                              f"'{self.cfg.reference}' is none of the variants "
                              f'{list(self.cfg.variants)}')
         name = osp.splitext(osp.basename(config))[0]
-        super().__init__(work_dir or osp.join('work_dirs', f'ablation_{name}'))
+        super().__init__(
+            work_dir or osp.join('work_dirs', f'ablation_{name}'),
+            config=config)
 
     def result_file(self, run: Run) -> str:
         """Where a run's result is stored."""
@@ -186,15 +194,6 @@ class AblationStudy(Study):
             parts.append(repr(list(self.cfg.severities)))
         return hashlib.sha256(''.join(parts).encode()).hexdigest()
 
-    def command(self, run: Run) -> List[str]:
-        """What does a run, in a process of its own."""
-        fold = 'none' if run.fold is None else str(run.fold)
-        return [
-            sys.executable, '-m', 'orsa.studies.ablation', self.path,
-            '--work-dir', self.work_dir, '--run', run.variant,
-            str(run.seed), fold
-        ]
-
     @property
     def levels(self) -> List[str]:
         """The conditions with occluders."""
@@ -249,6 +248,72 @@ class AblationStudy(Study):
                 labels=np.array(labels))
         with np.load(path) as faces:
             return dict(faces)
+
+    def execute(self, run: Run) -> dict:
+        """Do one run, in this process, and store its result.
+
+        A training that was stopped continues from its last checkpoint.
+
+        Args:
+            run (Run): One of its runs.
+
+        Returns:
+            dict: The result, as stored.
+        """
+        fingerprint, cfg = self.fingerprint(run), self.config(run)
+        marker = osp.join(cfg.work_dir, 'fingerprint')
+        if osp.isfile(marker):
+            with open(marker, encoding='utf-8') as f:
+                if f.read() == fingerprint:
+                    resume_latest(cfg)
+        write_text(marker, fingerprint)
+
+        start = time.time()
+        with scope_of(cfg):
+            runner = build_runner(copy.deepcopy(cfg))
+            runner.train()
+        result = dict(
+            **run._asdict(),
+            fingerprint=fingerprint,
+            epochs=runner.max_epochs,
+            seconds=round(time.time() - start),
+            threads=torch.get_num_threads())
+        checkpoint = latest_checkpoint(cfg.work_dir)
+        if run.variant in self.cfg.priors:
+            publish(checkpoint, self.prior_file(run.variant, run.fold))
+            result['metrics'] = {
+                k.removeprefix('val/'): v.current()
+                for k, v in runner.message_hub.log_scalars.items()
+                if k.startswith('val/') and not k.endswith('time')
+            }
+        else:
+            model = init_model(cfg, checkpoint)
+            result['parameters'] = dict(
+                zip(('all', 'trained'), count_parameters(model)))
+            result['metrics'] = self._test_conditions(run, cfg, model)
+        dump_json(result, self.result_file(run))
+        return result
+
+    def _test_conditions(self, run: Run, cfg: Config,
+                         model: torch.nn.Module) -> Dict[str, dict]:
+        """Test a model under every condition, and store its predictions."""
+        metrics, predictions = {}, {}
+        for name, condition in self.conditions(run).items():
+            faces = self.faces(cfg, **condition)
+            scores = predict_images(model, faces['inputs'])
+            report = FERMetric.calculate(
+                pred=scores,
+                target=faces['labels'],
+                classes=model.dataset_meta['classes'])
+            metrics[name] = {
+                k: report[k]
+                for k in (*METRICS, 'ece', 'confusion_matrix')
+            }
+            metrics[name]['num_samples'] = len(scores)
+            predictions[f'{name}/scores'] = scores.astype(np.float16)
+            predictions[f'{name}/labels'] = faces['labels']
+        save_npz(self.predictions_file(run), **predictions)
+        return metrics
 
 
 def _replace_checkpoint(cfg: Any, old: str, new: str) -> None:

@@ -1,13 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/benchmark.py`` does: several models on the same faces.
-
-Every run trains as ``tools/train.py`` does, and tests the last epoch under
-occlusion.
-"""
+"""What ``tools/benchmark.py`` does: run a benchmark and report it."""
 import argparse
-import os.path as osp
 import platform
-import time
 from functools import partial
 from typing import Dict, Optional, Sequence, Tuple
 
@@ -17,96 +11,18 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 
 from orsa.apis.model import build_model
-from orsa.apis.training import add_train_arguments, latest_checkpoint, train
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
 from orsa.evaluation.statistics import mean_and_spread
-from orsa.utils.fileio import dump_json, load_json
+from orsa.utils.fileio import load_json
 from .benchmark_report import BATCHES, write_report
 from .benchmark_study import Benchmark
 from .complexity import count_complexity, time_in_turn
 from .occlusion_metrics import COMMON, METRICS, WORN
 from .occlusion_suite import SEVERITIES
-from .study import Run, add_study_arguments, predict_images
+from .study import add_study_arguments, predict_images
 
 _GROUPS = {COMMON: 'occluded', WORN: 'worn'}
-
-
-def execute(bench: Benchmark, run: Run) -> dict:
-    """Do one run, in this process, and store its result.
-
-    A training that was stopped continues from its last checkpoint, and one
-    that is complete is not repeated for other occluders.
-
-    Args:
-        bench (Benchmark): The benchmark.
-        run (Run): One of its runs.
-
-    Returns:
-        dict: The result, as stored.
-    """
-    folder = bench.train_dir(run)
-    trained = osp.join(folder, 'trained.json')
-    if not osp.isfile(trained):
-        dump_json(
-            _train(bench.configs[run.variant], run.seed, folder), trained)
-    training = load_json(trained)
-    suite = bench.suite(
-        run.variant,
-        osp.join(folder, training['checkpoint']),
-        work_dir=osp.join(folder, 'occlusion'))
-    suite.config = bench.configs[run.variant]
-    report = suite.run()
-    result = dict(
-        key=bench.key(run),
-        training=training,
-        validation=_validations(folder),
-        test={k: report['clean'][k]
-              for k in (*METRICS, 'ece')},
-        occluded={
-            group: {
-                k: means['overall'][k]
-                for k in (*METRICS, 'ece')
-            }
-            for group, means in report['means'].items()
-        },
-        lists={
-            name: {
-                k: found[k]
-                for k in (*METRICS, 'num_samples')
-            }
-            for name, found in report['lists'].items()
-        },
-        suite=osp.relpath(
-            osp.join(suite.work_dir, 'occlusion_suite.json'), bench.work_dir))
-    dump_json(result, bench.result_file(run))
-    return result
-
-
-def _train(config: str, seed: int, folder: str) -> dict:
-    """Train as ``tools/train.py`` does."""
-    parser = argparse.ArgumentParser()
-    add_train_arguments(parser)
-    args = parser.parse_args([config, '--work-dir', folder])
-    args.cfg_options = {'randomness.seed': seed}
-    args.resume = 'auto'  # where there is a checkpoint
-    start = time.time()
-    runner = train(args)
-    return dict(
-        checkpoint=osp.basename(latest_checkpoint(folder)),
-        epochs=runner.epoch,
-        iterations=runner.iter,
-        # unknown of one that was stopped
-        seconds=None if runner._resume else round(time.time() - start))
-
-
-def _validations(folder: str) -> Dict[str, dict]:
-    """What ``orsa.ValidationRecordHook`` recorded, by epoch; nothing of a
-    training that is counted in iterations."""
-    path = osp.join(folder, 'validation.json')
-    if not osp.isfile(path):
-        return {}
-    return load_json(path).get('epochs', {})
 
 
 def collect(bench: Benchmark, last: int) -> dict:
@@ -173,7 +89,7 @@ def flat_metrics(result: dict, last: int) -> Dict[str, float]:
     """The metrics of a run by one name each, as the columns of the table.
 
     Args:
-        result (dict): As :func:`execute` stores it.
+        result (dict): As :class:`.Benchmark` stores it.
         last (int): Validations in the mean of the last ones.
 
     Returns:
@@ -329,16 +245,3 @@ def benchmark(args: argparse.Namespace) -> int:
                 args.last), ' '.join([*command, f'--seeds {args.seeds}']),
         args.out or bench.work_dir)
     return sum('log' in (bench.stored(run) or {}) for run in bench.runs())
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description='One run of a benchmark')
-    add_benchmark_arguments(parser)
-    parser.add_argument('--seed', type=int, required=True)
-    args = parser.parse_args()
-    bench = _of(args)
-    execute(bench, Run(next(iter(bench.configs)), args.seed))
-
-
-if __name__ == '__main__':
-    _main()

@@ -1,13 +1,17 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A benchmark: the models, the configs of its runs, their test."""
+"""A benchmark: its models, and runs that train and test them."""
+import argparse
 import os.path as osp
-import sys
+import time
 from typing import Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
 from orsa.apis.model import load_config
+from orsa.apis.training import add_train_arguments, latest_checkpoint, train
 from orsa.datasets.drawing.occluders import KINDS
+from orsa.utils.fileio import dump_json, load_json
+from .occlusion_metrics import METRICS
 from .occlusion_suite import SEVERITIES, OcclusionSuite
 from .study import Run, Study
 
@@ -54,7 +58,13 @@ class Benchmark(Study):
         self.configs = dict(zip(names, configs))
         self.titles = dict(zip(names, titles))
         self.num_seeds = num_seeds
-        super().__init__(work_dir)
+        super().__init__(
+            work_dir,
+            configs=list(configs),
+            num_seeds=num_seeds,
+            kinds=kinds,
+            severities=list(severities),
+            titles=titles)
         self.severities = tuple(severities)
         # without a severity there is no occluder
         self.kinds = kinds if self.severities else []
@@ -88,17 +98,6 @@ class Benchmark(Study):
     def train_dir(self, run: Run) -> str:
         """Where a run is trained: elsewhere with another config."""
         return self.file('runs', f'{run}_{self.fingerprint(run)}')
-
-    def command(self, run: Run) -> List[str]:
-        """What does a run, in a process of its own."""
-        command = [
-            sys.executable, '-m', 'orsa.studies.benchmark',
-            self.configs[run.variant], '--seeds',
-            str(self.num_seeds), '--seed',
-            str(run.seed), '--work-dir', self.work_dir, '--severities',
-            *map(str, self.severities)
-        ]
-        return command + (['--kinds', *self.kinds] if self.kinds else [])
 
     def suite(self,
               model: str,
@@ -140,3 +139,79 @@ class Benchmark(Study):
                 'the results of a table have to be of the same test split '
                 f'and classes: {"; ".join(problems)}. Set test_dataloader of '
                 'these configs to the same data, or benchmark them apart')
+
+    def execute(self, run: Run) -> dict:
+        """Do one run, in this process, and store its result.
+
+        A training that was stopped continues from its last checkpoint, and one
+        that is complete is not repeated for other occluders.
+
+        Args:
+            run (Run): One of its runs.
+
+        Returns:
+            dict: The result, as stored.
+        """
+        folder = self.train_dir(run)
+        trained = osp.join(folder, 'trained.json')
+        if not osp.isfile(trained):
+            dump_json(
+                _train(self.configs[run.variant], run.seed, folder), trained)
+        training = load_json(trained)
+        suite = self.suite(
+            run.variant,
+            osp.join(folder, training['checkpoint']),
+            work_dir=osp.join(folder, 'occlusion'))
+        suite.config = self.configs[run.variant]
+        report = suite.run()
+        result = dict(
+            key=self.key(run),
+            training=training,
+            validation=_validations(folder),
+            test={k: report['clean'][k]
+                  for k in (*METRICS, 'ece')},
+            occluded={
+                group: {
+                    k: means['overall'][k]
+                    for k in (*METRICS, 'ece')
+                }
+                for group, means in report['means'].items()
+            },
+            lists={
+                name: {
+                    k: found[k]
+                    for k in (*METRICS, 'num_samples')
+                }
+                for name, found in report['lists'].items()
+            },
+            suite=osp.relpath(
+                osp.join(suite.work_dir, 'occlusion_suite.json'),
+                self.work_dir))
+        dump_json(result, self.result_file(run))
+        return result
+
+
+def _train(config: str, seed: int, folder: str) -> dict:
+    """Train as ``tools/train.py`` does."""
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    args = parser.parse_args([config, '--work-dir', folder])
+    args.cfg_options = {'randomness.seed': seed}
+    args.resume = 'auto'  # where there is a checkpoint
+    start = time.time()
+    runner = train(args)
+    return dict(
+        checkpoint=osp.basename(latest_checkpoint(folder)),
+        epochs=runner.epoch,
+        iterations=runner.iter,
+        # unknown of one that was stopped
+        seconds=None if runner._resume else round(time.time() - start))
+
+
+def _validations(folder: str) -> Dict[str, dict]:
+    """What ``orsa.ValidationRecordHook`` recorded, by epoch; nothing of a
+    training that is counted in iterations."""
+    path = osp.join(folder, 'validation.json')
+    if not osp.isfile(path):
+        return {}
+    return load_json(path).get('epochs', {})

@@ -1,9 +1,11 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Many runs, each stored as it ends and not repeated."""
 import argparse
+import json
 import os
 import os.path as osp
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -57,28 +59,31 @@ class Run(NamedTuple):
 class Study:
     """Runs whose results are stored under all that they depend on.
 
-    A subclass says what the config of a run is (``config``), how a process
-    does one (``command``) and, where it is not the fingerprint of the config,
+    A subclass says what the config of a run is (``config``), how to do one
+    (``execute``) and, where it is not the fingerprint of the config,
     what a stored result depends on (``key``). What is stored and up to date is
     not run again, what failed is.
 
     Args:
         work_dir (str): Where everything is written.
+        arguments: The other arguments of the subclass, for processes that
+            execute its runs.
     """
     # of a config, what a training depends on
     FIELDS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
               'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks',
               'load_from', 'auto_scale_lr')
 
-    def __init__(self, work_dir: str):
+    def __init__(self, work_dir: str, **arguments):
         self.work_dir = work_dir
+        self.arguments = dict(arguments, work_dir=work_dir)
 
     def config(self, run: Run) -> Config:
         """The config of a run."""
         raise NotImplementedError
 
-    def command(self, run: Run) -> List[str]:
-        """What does a run, in a process of its own, and stores its result."""
+    def execute(self, run: Run) -> dict:
+        """Do a run, in this process, and store its result."""
         raise NotImplementedError
 
     def file(self, *parts: str) -> str:
@@ -181,11 +186,15 @@ class Study:
         os.makedirs(osp.dirname(path), exist_ok=True)
         # one thread each: two on the same cores are slower than one by one
         env = dict(os.environ, OMP_NUM_THREADS='1')
+        name = f'{type(self).__module__}.{type(self).__name__}'
+        command = [
+            sys.executable, '-m', 'orsa.studies.execute', name,
+            json.dumps(self.arguments),
+            json.dumps(run)
+        ]
         with open(path, 'w', encoding='utf-8') as file:
             return subprocess.run(
-                self.command(run),
-                stdout=file,
-                stderr=subprocess.STDOUT,
+                command, stdout=file, stderr=subprocess.STDOUT,
                 env=env).returncode
 
 

@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import recall_score
 
 from orsa.datasets.drawing import draw_face
-from orsa.studies.ablation import execute, report
+from orsa.studies.ablation import report
 from orsa.studies.ablation_study import AblationStudy
 from orsa.studies.study import Run, predict_images
 
@@ -142,7 +142,7 @@ def test_one_network_predicts_without_cross_fit(study):
 def test_runs_are_stored_and_not_run_again(study, folder):
     runs = study.runs(['plain', 'more'], [0], [None])
     for run in runs:
-        execute(study, run)
+        study.execute(run)
     with open(study.result_file(runs[1])) as f:
         result = json.load(f)
     assert set(
@@ -179,29 +179,25 @@ def test_a_half_run_goes_on(study, folder):
     text = path.read_text()
     path.write_text(text.replace('max_epochs=1', 'max_epochs=2'))
     try:
-        first = execute(study, run)
+        first = study.execute(run)
         trained = Path(study.config(run).work_dir)
         # as if it had been killed before it knew the last checkpoint's name
         (trained / 'last_checkpoint').unlink()
         before = (trained / 'epoch_2.pth').stat().st_mtime_ns
-        again = execute(study, run)
+        again = study.execute(run)
     finally:
         path.write_text(text)
     assert (trained / 'epoch_2.pth').stat().st_mtime_ns == before
     assert again['metrics'] == first['metrics']
 
 
-def test_a_failed_run_is_named_and_the_others_go_on(study, capfd, folder):
-    bad = Run('plain', 7)
-    path = folder / 'plain.py'
-    text = path.read_text()
-    path.write_text(text.replace("split='train'", "split='nowhere'"))
-    try:
-        failed = study.run_missing([bad], jobs=1)
-    finally:
-        path.write_text(text)
-    assert failed == study.missing([bad]) == [bad]
+def test_a_failed_run_is_named_and_the_others_go_on(study, capfd, monkeypatch):
+    runs = [Run('plain', 7), Run('plain', 8)]
+    monkeypatch.setattr(study, '_start', lambda run: run.seed == 7)
+    assert study.run_missing(runs, jobs=1) == runs[:1]
     assert 'plain_seed7 failed' in capfd.readouterr().out
+    assert study.stored(runs[0])['log'] == 'logs/plain_seed7.log'
+    assert study.missing(runs) == runs  # nothing was stored of the other one
 
 
 def test_unknown_names_are_refused(study, folder):

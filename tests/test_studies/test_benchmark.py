@@ -14,7 +14,7 @@ from mmengine.analysis import get_model_complexity_info
 from orsa.apis import build_model, load_config
 from orsa.datasets.drawing import draw_face
 from orsa.studies.benchmark import (add_benchmark_arguments, benchmark,
-                                    execute, flat_metrics, mean_of_seeds)
+                                    flat_metrics, mean_of_seeds)
 from orsa.studies.benchmark_report import sections
 from orsa.studies.benchmark_study import Benchmark
 from orsa.studies.complexity import count_complexity, time_in_turn
@@ -155,7 +155,7 @@ def test_from_end_to_end(folder, capfd):
         kinds=['square'],
         severities=[5])
     assert bench.stored(Run('bad', 0)) is None  # its config is another one
-    execute(bench, Run('bad', 0))
+    bench.execute(Run('bad', 0))
     assert run(folder, 'bad.py', 'good.py', '--names', 'Mended', 'Good') == 0
     assert '2 of 2 runs are done' in capfd.readouterr().out
     page = (work / 'benchmark.md').read_text()
@@ -172,7 +172,7 @@ def test_from_end_to_end(folder, capfd):
     assert bench.stored(first) is None
     trained = work / 'runs' / f'good_seed0_{bench.fingerprint(first)}'
     before = (trained / 'epoch_2.pth').stat().st_mtime_ns
-    result = execute(bench, first)
+    result = bench.execute(first)
     assert (trained / 'epoch_2.pth').stat().st_mtime_ns == before
     assert result['occluded'] == {}
     assert bench.stored(first) == result
@@ -191,14 +191,14 @@ def test_a_half_training_goes_on(folder, tmp_path):
     whole = write_config(tmp_path / 'half.py', folder)
     bench = Benchmark([whole], work_dir=str(tmp_path), severities=())
     first = Run('half', 0)
-    execute(bench, first)
+    bench.execute(first)
     trained = tmp_path / 'runs' / f'half_seed0_{bench.fingerprint(first)}'
     weights = torch.load(trained / 'epoch_2.pth', weights_only=False)
     # as if the disk had lost what was written last
     (trained / 'trained.json').unlink()
     os.truncate(trained / 'epoch_2.pth', 1000)
     before = (trained / 'epoch_1.pth').stat().st_mtime_ns
-    result = execute(bench, first)
+    result = bench.execute(first)
     assert (trained / 'epoch_1.pth').stat().st_mtime_ns == before
     assert result['training']['seconds'] is None
     again = torch.load(trained / 'epoch_2.pth', weights_only=False)
