@@ -18,10 +18,11 @@ CORE=(
     tests/test_models/test_{backbones,data_preprocessors,heads,losses,necks}
     tests/test_models/test_{priors,configs.py,compose_configs.py}
     tests/test_evaluation tests/test_datasets/test_{rafdb.py,transforms}
-    tests/test_models/test_{fast_copy,linear}.py
-    tests/test_utils/test_{checkpoint,fileio,pretrained,stack}.py
+    tests/test_models/test_{fast_copy,linear,pretrained}.py
+    tests/test_utils/test_{checkpoint,fileio,stack}.py
     tests/test_engine/test_{sam,hooks}.py tests/test_deploy
-    tests/test_apis/test_{detectors,inference,init_model}.py
+    tests/test_faces/test_detectors.py
+    tests/test_apis/test_{inference,init_model}.py
 )
 
 # python, what it is

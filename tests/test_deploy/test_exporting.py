@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from plain_models import plain_model
-from speed.export import make_answer
+from speed.export import make_predict
 
 from orsa.apis import (Calibration, FERInferencer, exporting, init_model,
                        load_calibration, load_config, predict_faces)
@@ -219,7 +219,7 @@ def test_size_is_height_and_width(tmp_path):
     path = str(tmp_path / 'tiny.pt')
     export_model(tiny_model(), path, check_samples=4)
     exported = load_exported(path, run_code=True)
-    assert make_answer('unread', 3, path=path)()['answer'] > 0
+    assert make_predict('unread', 3, path=path)()['answer'] > 0
     # mmcv's scale is width and height
     assert exported.image_size == (24, 16)
     with pytest.raises(ValueError, match=r'takes images \(N, 24, 16, 3\)'):

@@ -1,22 +1,28 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Samples a second: ``python tools/benchmarks/data.py CONFIG``."""
+"""Samples per second: ``python tools/benchmarks/data.py CONFIG``."""
 import argparse
 
 from speed.report import add_speed_arguments, run
 
-from orsa.utils.command import run_script
+from orsa.utils.command import RenamedFlag, run_script
 from orsa.utils.configs import OptionsAction
 
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Time of a sample in the pipeline, by transform; one '
-        'worker is one process')
+        description='Time per sample of the data pipeline, by transform, '
+        'in one process')
     parser.add_argument(
         'config', nargs='*', default=['configs/orsanet_lite_rafdb.py'])
     parser.add_argument(
-        '--part', default='train', choices=['train', 'val', 'test'])
-    parser.add_argument('--count', type=int, default=64, help='a round')
+        '--split', default='train', choices=['train', 'val', 'test'])
+    parser.add_argument(
+        '--part',
+        dest='split',
+        choices=['train', 'val', 'test'],
+        action=RenamedFlag)
+    parser.add_argument(
+        '--count', type=int, default=64, help='samples per round')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -32,16 +38,17 @@ def main():
     options = args.cfg_options or {}
     variants = {
         config:
-        dict(config=config, part=args.part, count=args.count, options=options)
+        dict(
+            config=config, split=args.split, count=args.count, options=options)
         for config in args.config
     }
     if args.against:
         variants['changed'] = dict(
             variants[args.config[0]], options=dict(options, **args.against))
-    found = run(args, 'speed.data:make_samples', variants, args.config[0],
-                f'A sample of the {args.part} pipeline')
-    for name, timing in found.items():
-        print(f'{name}: {1 / timing.median():.0f} samples a second and '
+    timings = run(args, 'speed.data:make_samples', variants, args.config[0],
+                  f'One sample of the {args.split} pipeline')
+    for name, timing in timings.items():
+        print(f'{name}: {1 / timing.median():.0f} samples per second and '
               'worker')
 
 

@@ -9,8 +9,8 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Latency of exported files, and what they get right, '
-        'against the model itself')
+        description='Latency and accuracy of exported files, against the '
+        'model itself')
     add_arguments(parser)
     benchmark(parser.parse_args())
 

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""One answer: ``python tools/benchmarks/infer.py [CONFIG]``."""
+"""Inference speed: ``python tools/benchmarks/infer.py [CONFIG]``."""
 import argparse
 
 from speed.report import add_speed_arguments, run
@@ -9,12 +9,12 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Latency of a batch, against the same model written '
-        'plainly')
+        description='Latency of a batch, against a plain implementation of '
+        'the same model')
     parser.add_argument(
         'config', nargs='?', default='configs/orsanet_rafdb.py')
     parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--size', type=int, default=224, help='of pictures')
+    parser.add_argument('--size', type=int, default=224, help='of the images')
     parser.add_argument('--device', default='cpu')
     add_speed_arguments(parser, rounds=20)
     args = parser.parse_args()
@@ -27,12 +27,12 @@ def main():
         plain=dict(shared, plain=True),
         orsa=shared,
         bfloat16=dict(shared, dtype='bfloat16'))
-    found = run(
+    timings = run(
         args, 'speed.infer:make_forward', variants, 'plain',
-        f'Answer of {args.config}, {args.batch_size} pictures of '
+        f'Prediction of {args.config}, {args.batch_size} images of '
         f'{args.size}x{args.size} on {args.device}')
-    for name, timing in found.items():
-        print(f'{name}: {args.batch_size / timing.median():.1f} pictures a '
+    for name, timing in timings.items():
+        print(f'{name}: {args.batch_size / timing.median():.1f} images per '
               'second')
 
 

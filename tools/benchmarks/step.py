@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""One SAM step: ``python tools/benchmarks/step.py [CONFIG]``."""
+"""Time of a SAM step: ``python tools/benchmarks/step.py [CONFIG]``."""
 import argparse
 
 from speed.report import add_speed_arguments, run
@@ -9,12 +9,12 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Time and peak memory of one SAM step, by part, against '
-        'the same step written plainly')
+        description='Time and peak memory of one SAM step, by stage, against '
+        'a plain implementation of the same step')
     parser.add_argument(
         'config', nargs='?', default='configs/orsanet_rafdb.py')
     parser.add_argument('--batch-size', type=int, default=4)
-    parser.add_argument('--size', type=int, default=224, help='of pictures')
+    parser.add_argument('--size', type=int, default=224, help='of the images')
     add_speed_arguments(parser)
     args = parser.parse_args()
     shared = dict(
@@ -27,7 +27,7 @@ def main():
     variants['bfloat16, cached'] = dict(shared, dtype='bfloat16', cached=True)
     run(
         args, 'speed.step:make_step', variants, 'plain',
-        f'SAM step of {args.config}, {args.batch_size} pictures of '
+        f'SAM step of {args.config}, {args.batch_size} images of '
         f'{args.size}x{args.size}')
 
 

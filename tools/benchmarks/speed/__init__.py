@@ -1,2 +1,2 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Variants of a piece of work, timed in turn."""
+"""Interleaved timing of variants of the same work."""

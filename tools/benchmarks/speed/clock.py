@@ -1,37 +1,40 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Seconds by part of one piece of work."""
+"""Seconds per stage of one piece of work."""
 import contextlib
 import functools
 import time
 from typing import Callable, Dict, List
 
-# whether clocks tell the processor's time instead of the wall's
-_of_processor = False
+# whether clocks measure CPU time instead of wall-clock time
+_cpu_time = False
 
 
 def use_processor_time(on: bool = True) -> None:
-    """Let all clocks of this process tell its processor time.
+    """Let all clocks of this process measure CPU time.
 
-    The time in which the process, all its threads together, really ran. On a
-    machine that others use it is what the work costs, while the time on the
-    wall is mostly theirs; for one thread on an idle machine they are equal.
-    Waiting, for a disk or another process, is not in it.
+    CPU time is what all threads of the process ran, without waiting for a
+    disk or another process. On a shared machine it is what the work costs;
+    for one thread on an idle machine it equals the wall-clock time.
+
+    Args:
+        on (bool): Whether to, or to measure wall-clock time. Defaults to
+            True.
     """
-    global _of_processor
-    _of_processor = on
+    global _cpu_time
+    _cpu_time = on
 
 
 def _now() -> float:
-    return time.process_time() if _of_processor else time.perf_counter()
+    return time.process_time() if _cpu_time else time.perf_counter()
 
 
 class Clock:
-    """Charges time to the innermost part that is open.
+    """Attributes time to the innermost open stage.
 
     Example:
         >>> clock = Clock()
-        >>> with clock.part('first pass'):
-        ...     with clock.part('priors'):
+        >>> with clock.stage('first pass'):
+        ...     with clock.stage('priors'):
         ...         pass
         >>> sorted(clock.read())
         ['first pass', 'priors']
@@ -45,14 +48,18 @@ class Clock:
     def _charge(self) -> None:
         now = _now()
         if self._open:
-            part = self._open[-1]
-            self._seconds[part] = (
-                self._seconds.get(part, 0.) + now - self._since)
+            name = self._open[-1]
+            self._seconds[name] = (
+                self._seconds.get(name, 0.) + now - self._since)
         self._since = now
 
     @contextlib.contextmanager
-    def part(self, name: str):
-        """What happens inside is charged to a part."""
+    def stage(self, name: str):
+        """Attribute the time inside this context to a stage.
+
+        Args:
+            name (str): The stage.
+        """
         self._charge()
         self._open.append(name)
         try:
@@ -62,7 +69,11 @@ class Clock:
             self._open.pop()
 
     def rename(self, name: str) -> None:
-        """From now on the outermost part has another name."""
+        """Give the outermost open stage another name from now on.
+
+        Args:
+            name (str): The new name.
+        """
         self._charge()
         self._open[0] = name
 
@@ -71,20 +82,20 @@ class Clock:
              method: str,
              name: str,
              then: str = None) -> None:
-        """Charge a method of an object to a part.
+        """Attribute the calls of a method to a stage.
 
         Args:
-            owner (object): Whose method.
-            method (str): Its name.
-            name (str): The part.
-            then (str, optional): What the outermost part is called once the
-                method has returned. Defaults to None, as before.
+            owner (object): The object whose method is wrapped.
+            method (str): Name of the method.
+            name (str): The stage.
+            then (str, optional): New name of the outermost stage once the
+                method has returned. Defaults to None, no new name.
         """
         inner: Callable = getattr(owner, method)
 
         @functools.wraps(inner)
         def timed(*args, **kwargs):
-            with self.part(name):
+            with self.stage(name):
                 out = inner(*args, **kwargs)
             if then is not None:
                 self.rename(then)
@@ -93,6 +104,10 @@ class Clock:
         setattr(owner, method, timed)
 
     def read(self) -> Dict[str, float]:
-        """Seconds by part since the last time; starts anew."""
+        """Return and reset the seconds per stage.
+
+        Returns:
+            dict[str, float]: Seconds since the last call, by stage.
+        """
         seconds, self._seconds = self._seconds, {}
         return seconds

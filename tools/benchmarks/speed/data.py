@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/benchmarks/data.py`` does: samples by transform."""
+"""The work of ``tools/benchmarks/data.py``: time per transform."""
 from typing import Callable, Dict, Optional
 
 import numpy as np
@@ -11,25 +11,25 @@ from .clock import Clock
 
 
 def make_samples(config: str,
-                 part: str = 'train',
+                 split: str = 'train',
                  count: int = 64,
                  options: Optional[dict] = None) -> Callable:
-    """Prepare reading samples through a config's pipeline, in one process.
+    """Prepare to load samples by a config's pipeline, in one process.
 
     Args:
         config (str): The experiment.
-        part (str): Of which loader. Defaults to 'train'.
-        count (int): Samples a round, spread over the data and others in each
-            round. Defaults to 64.
+        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        count (int): Samples per round, drawn anew from all of the split in
+            each round. Defaults to 64.
         options (dict, optional): Changes to the config. Defaults to None.
 
     Returns:
-        Callable: Reads them and returns the seconds of a sample, by
-        transform and of the 'rest'.
+        Callable: Loads them and returns the seconds per sample, by transform
+        and of the 'rest'.
     """
     cfg = load_config(config)
     cfg.merge_from_dict(options or {})
-    dataset_cfg = cfg[f'{part}_dataloader'].dataset
+    dataset_cfg = cfg[f'{split}_dataloader'].dataset
     with scope_of(cfg):
         dataset = DATASETS.build(dataset_cfg)
     clock = Clock()
@@ -40,7 +40,7 @@ def make_samples(config: str,
 
     def work() -> Dict[str, float]:
         for index in order.integers(0, len(dataset), count):
-            with clock.part('rest'):
+            with clock.stage('rest'):
                 dataset[int(index)]
         return {k: v / count for k, v in clock.read().items()}
 

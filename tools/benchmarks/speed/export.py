@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/benchmarks/export.py`` does: exported files against eager."""
+"""The work of ``tools/benchmarks/export.py``: exported files and eager."""
 import argparse
 import os.path as osp
 from typing import Callable, Dict, List, Optional, Sequence
@@ -20,7 +20,7 @@ from .clock import Clock
 from .report import add_speed_arguments, run
 
 EAGER = 'eager'
-# variant: the file, and its precision
+# variant: (file, precision)
 VARIANTS = {
     'TorchScript': ('model.pt', 'fp32'),
     'torch.export': ('model.pt2', 'fp32'),
@@ -30,67 +30,82 @@ VARIANTS = {
 }
 
 
-def make_answer(config: str,
-                batch_size: int,
-                checkpoint: Optional[str] = None,
-                path: Optional[str] = None) -> Callable:
-    """Prepare the answer to a batch of pictures in memory.
+def make_predict(config: str,
+                 batch_size: int,
+                 checkpoint: Optional[str] = None,
+                 path: Optional[str] = None) -> Callable:
+    """Prepare the prediction of a batch of images in memory.
 
     Args:
         config (str): As for :func:`orsa.apis.exporting.load_for_export`.
         batch_size (int): N.
         checkpoint (str, optional): Of the config. Defaults to None.
-        path (str, optional): An exported file. Defaults to None, the model
-            itself, eager and in float32.
+        path (str, optional): An exported file. Defaults to None, the eager
+            model in float32.
 
     Returns:
-        Callable: Answers once, from (N, H, W, 3) uint8 to logits, and returns
-        the seconds.
+        Callable: Predicts once, from (N, H, W, 3) uint8 to logits, and
+        returns the seconds.
     """
     if path is None:
         model, _ = load_for_export(config, checkpoint, allow_untrained=True)
         size = crop_size(crop_pipeline(model.cfg))
 
-        def answer(images: np.ndarray):
+        def predict(images: np.ndarray):
             batch = torch.from_numpy(images).permute(0, 3, 1, 2)
             data = model.data_preprocessor(dict(inputs=list(batch)), False)
             return model(data['inputs'], mode='tensor').numpy()
     else:
         exported = load_exported(path, run_code=True)
-        size, answer = exported.image_size, exported.run
+        size, predict = exported.image_size, exported.run
     images, clock = noise_faces(size, batch_size), Clock()
 
     def work() -> Dict[str, float]:
-        with clock.part('answer'), torch.no_grad():
-            answer(images)
+        with clock.stage('answer'), torch.no_grad():
+            predict(images)
         return clock.read()
 
     return work
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the benchmark."""
+    """Add the arguments of the benchmark.
+
+    Args:
+        parser (argparse.ArgumentParser): Is changed.
+    """
     parser.add_argument(
-        'config', nargs='?', default='orsanet_lite', help='or a name')
+        'config',
+        nargs='?',
+        default='orsanet_lite',
+        help='config file or model name')
     parser.add_argument(
-        'checkpoint', nargs='?', help='without one its weights are random')
+        'checkpoint', nargs='?', help='default: random weights')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--files',
         required=True,
         metavar='DIR',
-        help='where the exported files lie; what is missing is exported')
+        help='folder of the exported files; missing ones are exported')
     parser.add_argument(
         '--accuracy',
         action='store_true',
-        help='say how much of the test split each gets right')
+        help='measure the accuracy of each on the test split')
     add_speed_arguments(parser, rounds=20)
 
 
 def prepare_files(args: argparse.Namespace,
                   variants: Sequence[str]) -> Dict[str, str]:
-    """The files of variants; those that are missing are exported."""
-    found = {}
+    """Export the files of variants that are missing.
+
+    Args:
+        args (argparse.Namespace): See :func:`add_arguments`.
+        variants (Sequence[str]): Of ``VARIANTS``.
+
+    Returns:
+        dict[str, str]: Path by variant.
+    """
+    paths = {}
     for name in variants:
         file, precision = VARIANTS[name]
         path = osp.join(args.files, file)
@@ -98,7 +113,7 @@ def prepare_files(args: argparse.Namespace,
             model, checkpoint = load_for_export(args.config, args.checkpoint,
                                                 True)
             trained = checkpoint is not None
-            # random weights decide by chance: only their time is asked for
+            # predictions of random weights are near ties: no parity limits
             parity = export_model(
                 model,
                 path,
@@ -106,18 +121,23 @@ def prepare_files(args: argparse.Namespace,
                 checkpoint,
                 limits=LIMITS[precision] if trained else (1., 0.))
             print(f'{name}: {parity}')
-        found[name] = path
-    return found
+        paths[name] = path
+    return paths
 
 
 def accuracies(config: str, checkpoint: Optional[str],
                files: Dict[str, str]) -> List[dict]:
-    """What each variant gets right on the test split.
+    """Measure the accuracy of each variant on the test split.
+
+    Args:
+        config (str): As for :func:`orsa.apis.exporting.load_for_export`.
+        checkpoint (str, optional): Of the config.
+        files (dict[str, str]): Path by variant.
 
     Returns:
-        list[dict]: ``variant``, ``faces``, ``accuracy`` and ``uar`` (mean of
-        the classes' recalls), and ``equal``, the share of answers that are
-        the eager model's.
+        list[dict]: ``variant``, ``faces``, ``accuracy``, ``uar`` (mean of the
+        classes' recalls), and ``equal``, the fraction of predictions that
+        equal the eager model's.
     """
     model, _ = load_for_export(config, checkpoint)
     with scope_of(model.cfg):
@@ -125,14 +145,14 @@ def accuracies(config: str, checkpoint: Optional[str],
     rows = [faces[i] for i in range(len(faces))]
     images = np.stack([r['inputs'].permute(1, 2, 0).numpy() for r in rows])
     labels = np.array([int(r['data_samples'].gt_label) for r in rows])
-    said = {EAGER: reference_logits(model, images)}
+    outputs = {EAGER: reference_logits(model, images)}
     for name, path in files.items():
         exported = load_exported(path, run_code=True)
-        said[name] = np.concatenate([
+        outputs[name] = np.concatenate([
             exported.run(images[i:i + 32])['logits']
             for i in range(0, len(images), 32)
         ])
-    eager = said[EAGER].argmax(1)
+    eager = outputs[EAGER].argmax(1)
     return [
         dict(
             variant=name,
@@ -144,12 +164,16 @@ def accuracies(config: str, checkpoint: Optional[str],
                 labels=np.unique(labels),
                 average='macro'),
             equal=float((logits.argmax(1) == eager).mean()))
-        for name, logits in said.items()
+        for name, logits in outputs.items()
     ]
 
 
 def benchmark(args: argparse.Namespace) -> None:
-    """Time and test by parsed arguments, see :func:`add_arguments`."""
+    """Time and test exported files.
+
+    Args:
+        args (argparse.Namespace): See :func:`add_arguments`.
+    """
     chosen = [v for v in args.variants or VARIANTS if v in VARIANTS]
     files = prepare_files(args, chosen)
     shared = dict(
@@ -159,11 +183,11 @@ def benchmark(args: argparse.Namespace) -> None:
     variants = {EAGER: shared}
     variants.update((k, dict(shared, path=v)) for k, v in files.items())
     timings = run(
-        args, 'speed.export:make_answer', variants, EAGER,
-        f'{args.config} and its exported files, {args.batch_size} pictures')
+        args, 'speed.export:make_predict', variants, EAGER,
+        f'{args.config} and its exported files, {args.batch_size} images')
     print('\n'.join(f'{name}: {osp.getsize(path) / 2**20:.2f} MiB, '
-                    f'{args.batch_size / timings[name].median():.1f} pictures '
-                    'a second' for name, path in files.items()))
+                    f'{args.batch_size / timings[name].median():.1f} images '
+                    'per second' for name, path in files.items()))
     if args.accuracy:
         rows = accuracies(args.config, args.checkpoint, files)
         print('\n'.join([

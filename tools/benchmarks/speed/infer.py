@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/benchmarks/infer.py`` does: the time of an answer."""
+"""The work of ``tools/benchmarks/infer.py``: one forward pass."""
 import contextlib
 from typing import Callable, Dict, Optional
 
@@ -20,22 +20,21 @@ def make_forward(config: str,
                  dtype: Optional[str] = None,
                  device: str = 'cpu',
                  options: Optional[dict] = None) -> Callable:
-    """Prepare the answer to a batch of noise.
+    """Prepare the forward pass of a batch of noise.
 
     Args:
-        config (str): The experiment; its model is built without weights of
-            its own.
+        config (str): The experiment; its model is built with random weights.
         batch_size (int): B.
-        size (int): Height and width of the pictures. Defaults to 224.
-        plain (bool): Whether to do without all that makes it fast, see
+        size (int): Height and width of the images. Defaults to 224.
+        plain (bool): Whether to use the plain implementation, see
             :mod:`.plain`. Defaults to False.
         dtype (str, optional): 'bfloat16' or 'float16', under autocast.
             Defaults to None.
-        device (str): Where. Defaults to 'cpu'.
+        device (str): Device of model and batch. Defaults to 'cpu'.
         options (dict, optional): Changes to the config. Defaults to None.
 
     Returns:
-        Callable: Answers once and returns the seconds of 'priors' and
+        Callable: Predicts once and returns the seconds of 'priors' and
         'rest'.
     """
     cfg = load_config(config)
@@ -59,7 +58,7 @@ def make_forward(config: str,
         lambda: torch.autocast(torch.device(device).type, DTYPES[dtype]))
 
     def work() -> Dict[str, float]:
-        with clock.part('rest'), torch.no_grad(), precision():
+        with clock.stage('rest'), torch.no_grad(), precision():
             model(inputs, mode='tensor')
             if inputs.is_cuda:
                 torch.cuda.synchronize()

@@ -1,10 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The same mathematics without any of what makes it fast.
+"""A plain implementation of the model and of SAM, without optimizations.
 
-What the speed of orsa is compared with: the same model, with weights, batch
-and results equal, as one writes it down first. Priors are computed in each
-pass, attention is a softmax between two products, weights lie in memory as
-they were made, nothing is prepared, every parameter is stepped by itself.
+The baseline of the speed benchmarks: the same model with the same weights,
+batch and results. Priors are computed in each pass, attention is a softmax
+between two products, weights keep their memory format, no prior is prepared,
+and every parameter is updated by itself.
 """
 import math
 from typing import Optional
@@ -15,13 +15,13 @@ from mmengine.config import Config
 
 from orsa.models.utils import linear as orsa_linear
 
-# options that would make the model fast, and what they are without
+# options that make the model fast, and their values without
 _OFF = dict(channels_last=False)
 _PRIOR_OFF = dict(prepare=None)
 
 
 def make_plain(cfg: Config) -> None:
-    """Switch off, in a config, what makes an ORSANet fast.
+    """Switch the optimizations of an ORSANet off in a config.
 
     Args:
         cfg (Config): The experiment; is changed.
@@ -45,9 +45,16 @@ def attention(query: torch.Tensor,
               is_causal: bool = False,
               scale: Optional[float] = None,
               **kwargs) -> torch.Tensor:
-    """Attention step by step, in place of torch's fused one."""
+    """Compute attention step by step, in place of torch's fused kernel.
+
+    Args and result are those of
+    :func:`torch.nn.functional.scaled_dot_product_attention`.
+
+    Raises:
+        NotImplementedError: For causal or grouped-query attention.
+    """
     if is_causal or kwargs.get('enable_gqa'):
-        raise NotImplementedError('no part of orsa has causal attention')
+        raise NotImplementedError('causal and grouped-query attention')
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
     weights = query @ key.transpose(-2, -1) * scale
     if attn_mask is not None:
@@ -59,7 +66,7 @@ def attention(query: torch.Tensor,
 
 
 def unfuse() -> None:
-    """Let torch's plain functions do it, in all of this process."""
+    """Replace fused attention and linear layers, in all of this process."""
     F.scaled_dot_product_attention = attention
     orsa_linear.enabled = False
 
@@ -83,7 +90,7 @@ class PlainSAM:
 
     @torch.no_grad()
     def perturb(self) -> None:
-        """Climb from w to w + epsilon."""
+        """Move the weights from w to w + epsilon."""
         norm = torch.stack([p.grad.norm(p=2) for p in self._params()]).norm()
         for p in self._params():
             self.saved[p] = p.detach().clone()
@@ -92,7 +99,7 @@ class PlainSAM:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Back to w, and the optimizer's step from there."""
+        """Restore w and take the optimizer's step from there."""
         for p, value in self.saved.items():
             p.copy_(value)
         self.saved.clear()

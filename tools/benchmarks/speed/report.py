@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Tables of what took how long."""
+"""Arguments, tables and JSON files of the benchmarks."""
 import argparse
 import platform
 from typing import Dict, List, Optional
@@ -8,22 +8,27 @@ import torch
 
 from orsa.utils.fileio import dump_json
 from orsa.utils.tables import Table
-from .turns import TOTAL, Timing, ratio, take_turns
+from .interleaved import TOTAL, Timing, ratio, time_interleaved
 
 
 def add_speed_arguments(parser: argparse.ArgumentParser,
                         rounds: int = 9) -> None:
-    """Arguments that all benchmarks share."""
+    """Add the arguments that all benchmarks share.
+
+    Args:
+        parser (argparse.ArgumentParser): Is changed.
+        rounds (int): Default of ``--rounds``. Defaults to 9.
+    """
     parser.add_argument(
         '--rounds',
         type=int,
         default=rounds,
-        help='that count, of each variant in turn (default: %(default)s)')
+        help='measured rounds of each variant (default: %(default)s)')
     parser.add_argument(
         '--warmup',
         type=int,
         default=2,
-        help='rounds before these (default: %(default)s)')
+        help='unmeasured rounds before (default: %(default)s)')
     parser.add_argument(
         '--threads',
         type=int,
@@ -33,16 +38,20 @@ def add_speed_arguments(parser: argparse.ArgumentParser,
         '--clock',
         choices=['wall', 'processor'],
         default='wall',
-        help='whether to measure the time on the wall, or the time in which '
-        'the process ran: on a busy machine, for one process of one thread '
-        '(default: %(default)s)')
-    parser.add_argument('--json', metavar='FILE', help='write figures to it')
+        help='measure wall-clock time, or CPU time (processor), which is for '
+        'busy machines and one thread (default: %(default)s)')
     parser.add_argument(
-        '--variants', nargs='+', help='some of them (default: all)')
+        '--json', metavar='FILE', help='write the timings to it')
+    parser.add_argument(
+        '--variants', nargs='+', help='variants to time (default: all)')
 
 
 def machine() -> dict:
-    """What the figures were measured on."""
+    """Describe the machine and the versions of the measurement.
+
+    Returns:
+        dict: ``processor``, ``capability``, ``torch`` and ``python``.
+    """
     return dict(
         processor=_processor(),
         capability=torch.backends.cpu.get_cpu_capability(),
@@ -63,29 +72,31 @@ def _processor() -> str:
 
 def run(args: argparse.Namespace, make: str, variants: Dict[str, dict],
         reference: str, title: str) -> Dict[str, Timing]:
-    """Time variants by parsed arguments, print and write the table.
+    """Time variants, print the table and write the JSON file.
 
     Args:
         args (argparse.Namespace): Of :func:`add_speed_arguments`.
-        make (str): See :func:`.turns.take_turns`.
+        make (str): See :func:`.interleaved.time_interleaved`.
         variants (dict[str, dict]): Arguments by variant.
-        reference (str): What the others are compared with, if it is timed.
-        title (str): What is done, in words.
+        reference (str): The variant that the others are compared with, if it
+            is timed.
+        title (str): Title of the table.
 
     Returns:
         dict[str, Timing]: By variant.
 
     Raises:
-        ValueError: If ``args.variants`` has one that does not exist.
+        ValueError: If one of ``args.variants`` does not exist.
     """
     chosen = args.variants or list(variants)
     unknown = set(chosen) - set(variants)
     if unknown:
         raise ValueError(f'there are no variants {sorted(unknown)}, only '
                          f'{list(variants)}')
-    timings = take_turns(make, {k: variants[k]
-                                for k in chosen}, args.rounds, args.warmup,
-                         args.threads, args.clock == 'processor')
+    timings = time_interleaved(make, {k: variants[k]
+                                      for k in chosen}, args.rounds,
+                               args.warmup, args.threads,
+                               args.clock == 'processor')
     about = dict(
         title=title,
         rounds=args.rounds,
@@ -107,35 +118,44 @@ def run(args: argparse.Namespace, make: str, variants: Dict[str, dict],
 
 
 def table(timings: Dict[str, Timing], about: dict) -> List[str]:
-    """Markdown of medians by part, in ms, memory and ratios."""
-    parts = list(
+    """Write the table of medians per stage (ms), memory and ratios.
+
+    Args:
+        timings (dict[str, Timing]): By variant.
+        about (dict): ``title``, ``rounds``, ``threads``, ``clock``,
+            ``reference`` and what :func:`machine` returns.
+
+    Returns:
+        list[str]: A line of description and a Markdown table.
+    """
+    stages = list(
         dict.fromkeys(p for t in timings.values() for p in t.seconds
                       if p != TOTAL))
     reference: Optional[str] = about['reference']
     head = [
-        'variant', *parts, 'ms', 'p5', 'p95', 'peak MiB',
+        'variant', *stages, 'ms', 'p5', 'p95', 'peak MiB',
         f'of {reference}' if reference else ''
     ]
     rows = []
     for name, timing in timings.items():
-        against = ''
+        relative = ''
         if reference:
-            against = f'{ratio(timing, timings[reference]):.3f}'
+            relative = f'{ratio(timing, timings[reference]):.3f}'
         rows.append([
             name,
             *(f'{timing.median(p) * 1e3:.1f}' if p in timing.seconds else ''
-              for p in parts), f'{timing.median() * 1e3:.1f}',
+              for p in stages), f'{timing.median() * 1e3:.1f}',
             f'{timing.percentile(5) * 1e3:.1f}',
             f'{timing.percentile(95) * 1e3:.1f}',
-            f'{timing.memory / 2**20:.0f}' if timing.memory else '', against
+            f'{timing.memory / 2**20:.0f}' if timing.memory else '', relative
         ])
     if not reference:
         head, rows = head[:-1], [r[:-1] for r in rows]
     several = 's' if about['threads'] > 1 else ''
     return [
-        f"{about['title']}: medians of {about['rounds']} rounds in turn, ms "
-        f"of the {about['clock']}; {about['threads']} thread{several} a "
-        f"process; {about['processor']} ({about['capability']}), torch "
-        f"{about['torch']}.", '',
+        f"{about['title']}: medians of {about['rounds']} interleaved "
+        f"rounds, ms of {about['clock']} time; {about['threads']} "
+        f"thread{several} per process; {about['processor']} "
+        f"({about['capability']}), torch {about['torch']}.", '',
         Table(head, rows).markdown()
     ]

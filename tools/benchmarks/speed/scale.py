@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/benchmarks/scale.py`` does: a SAM step by several ranks."""
+"""The work of ``tools/benchmarks/scale.py``: a SAM step of several ranks."""
 import multiprocessing
 import socket
 import time
@@ -23,13 +23,13 @@ def make_ranks(config: str,
     Args:
         config (str): The experiment.
         world_size (int): Ranks.
-        batch_size (int): Pictures of each rank.
+        batch_size (int): Images per rank.
         size (int): Their height and width. Defaults to 64.
         options (dict, optional): Changes to the config. Defaults to None.
 
     Returns:
-        Callable: Does a step with all ranks and returns rank 0's seconds by
-        part, with 'waiting' for the slowest rank.
+        Callable: Takes a step with all ranks and returns rank 0's seconds by
+        stage, with 'waiting' for the slowest rank.
     """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -48,10 +48,10 @@ def make_ranks(config: str,
 
     def work() -> Dict[str, float]:
         dist.barrier()
-        parts = step()
+        seconds = step()
         start = time.perf_counter()
         dist.barrier()
-        return dict(parts, waiting=time.perf_counter() - start)
+        return dict(seconds, waiting=time.perf_counter() - start)
 
     return work
 
@@ -68,7 +68,7 @@ def _join(rank: int, port: int, world_size: int, threads: int,
 
 
 def _follow(*arguments) -> None:
-    """Step whenever rank 0 does, until it is gone."""
+    """Take a step whenever rank 0 does, until it has ended."""
     step = _join(*arguments)
     try:
         while True:

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/benchmarks/step.py`` does: the time of one SAM step."""
+"""The work of ``tools/benchmarks/step.py``: one SAM step."""
 import types
 from typing import Callable, Dict, Optional
 
@@ -16,7 +16,17 @@ FIRST, SECOND = 'first pass', 'second pass'
 
 
 def random_batch(cfg: Config, batch_size: int, size: int) -> dict:
-    """A batch of noise as a data loader gives it, (B, 3, size, size)."""
+    """Make a batch of noise as a data loader gives it.
+
+    Args:
+        cfg (Config): The experiment.
+        batch_size (int): B.
+        size (int): Height and width of the images.
+
+    Returns:
+        dict: ``inputs``, a list of B uint8 tensors (3, size, size), and
+        ``data_samples`` with a label each.
+    """
     from mmpretrain.structures import DataSample
     generator = torch.Generator().manual_seed(0)
     classes = cfg.model.head.num_classes
@@ -31,17 +41,22 @@ def random_batch(cfg: Config, batch_size: int, size: int) -> dict:
         ])
 
 
-def give_priors(model, batch: dict) -> None:
-    """Let noise in the shape of the priors' answers come with a batch."""
+def add_prior_outputs(model, batch: dict) -> None:
+    """Add noise in the shape of the priors' outputs to a batch.
+
+    Args:
+        model (nn.Module): Has the priors in its backbone.
+        batch (dict): Of :func:`random_batch`; is changed.
+    """
     height, width = batch['inputs'][0].shape[1:]
     image = torch.zeros(1, 3, height, width)
     for name in ('parsing_prior', 'landmark_prior'):
         prior = getattr(model.backbone, name, None)
         if prior is None:
             continue
-        answer = prior(image)[0]
+        output = prior(image)[0]
         for sample in batch['data_samples']:
-            sample.set_field(torch.randn_like(answer), prior.cache_key)
+            sample.set_field(torch.randn_like(output), prior.cache_key)
 
 
 def make_step(config: str,
@@ -55,20 +70,19 @@ def make_step(config: str,
     """Prepare one SAM step on a batch of noise.
 
     Args:
-        config (str): The experiment; its model is built without weights of
-            its own.
+        config (str): The experiment; its model is built with random weights.
         batch_size (int): B.
-        size (int): Height and width of the pictures. Defaults to 224.
-        plain (bool): Whether to do without all that makes it fast, see
+        size (int): Height and width of the images. Defaults to 224.
+        plain (bool): Whether to use the plain implementation, see
             :mod:`.plain`. Defaults to False.
         dtype (str, optional): Of ``orsa.SAMOptimWrapper``. Defaults to None.
         options (dict, optional): Changes to the config. Defaults to None.
-        cached (bool): Whether what the priors would compute comes with the
-            batch. Defaults to False.
+        cached (bool): Whether the batch has the outputs of the priors, as
+            from a cache. Defaults to False.
         ddp (bool): Whether this is one of several ranks. Defaults to False.
 
     Returns:
-        Callable: Does a step and returns the seconds of 'data', 'priors',
+        Callable: Takes a step and returns the seconds of 'data', 'priors',
         'first pass', 'second pass' and 'optimizer'.
     """
     cfg = load_config(config)
@@ -80,7 +94,7 @@ def make_step(config: str,
         cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
     torch.manual_seed(0)
     model = build_model(cfg, pretrained=False)
-    # which tells of every parameter how it was initialised
+    # INFO has a line for every parameter and its initialisation
     MMLogger.get_instance('speed', log_level='WARNING')
     model.init_weights()
     model.train()
@@ -92,7 +106,7 @@ def make_step(config: str,
     clock.wrap(model.data_preprocessor, 'forward', 'data')
     batch = random_batch(cfg, batch_size, size)
     if cached:
-        give_priors(model, batch)
+        add_prior_outputs(model, batch)
     if ddp:
         from mmengine.model import MMDistributedDataParallel
         model = MMDistributedDataParallel(model, device_ids=None)
@@ -100,7 +114,7 @@ def make_step(config: str,
     step = prepare(cfg, model, clock, dtype)
 
     def work() -> Dict[str, float]:
-        with clock.part(FIRST):
+        with clock.stage(FIRST):
             step(batch)
         return clock.read()
 
@@ -119,7 +133,7 @@ def _own_step(cfg: Config, model, clock: Clock, dtype) -> Callable:
     clock.wrap(wrapper, 'perturb', 'optimizer', then=SECOND)
     clock.wrap(wrapper, 'step', 'optimizer')
     clock.wrap(wrapper, 'zero_grad', 'optimizer')
-    # the loop's own step, without a runner around it
+    # the step of the loop, without a runner
     loop = object.__new__(_SAMStep)
     loop._pending = []
     loop.runner = types.SimpleNamespace(model=model, optim_wrapper=wrapper)

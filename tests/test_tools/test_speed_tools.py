@@ -1,21 +1,24 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What the scripts of ``tools/benchmarks`` do in their processes."""
+"""The work of ``tools/benchmarks``: stages, ranks, exported files."""
 import argparse
+import json
+import multiprocessing
 
 import cv2
 import pytest
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from speed import export
 from speed.data import make_samples
-from speed.turns import take_turns
+from speed.scale import make_ranks
 
 from orsa.apis import init_model, predict_faces
 
 FACES = 24
 
 
-def test_samples_tell_their_transforms(repo_root):
+def test_transforms_are_stages(repo_root):
     work = make_samples(str(repo_root / 'configs/orsanet_demo.py'), count=3)
     cfg = Config.fromfile(repo_root / 'configs/orsanet_demo.py')
     names = {
@@ -27,19 +30,22 @@ def test_samples_tell_their_transforms(repo_root):
     assert min(seconds.values()) > 0
 
 
-def test_ranks_step_together(repo_root):
-    timing = take_turns(
-        'speed.scale:make_ranks',
-        dict(
-            two=dict(
-                config=str(repo_root / 'configs/orsanet_demo.py'),
-                world_size=2,
-                batch_size=2,
-                size=64)),
-        rounds=2,
-        warmup=0)['two']
-    assert len(timing.seconds['waiting']) == 2
-    assert min(timing.seconds['second pass']) > 0
+def test_ranks_step_together(repo_root, monkeypatch):
+    """This process is rank 0, and forks the other."""
+    fork = multiprocessing.get_context('fork')
+    monkeypatch.setattr('multiprocessing.get_context', lambda method: fork)
+    work = make_ranks(
+        str(repo_root / 'configs/orsanet_demo.py'),
+        world_size=2,
+        batch_size=2,
+        size=64)
+    try:
+        for _ in range(2):
+            seconds = work()
+            assert min(seconds['waiting'], seconds['second pass']) > 0
+        assert dist.get_world_size() == 2
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.fixture(scope='module')
@@ -53,7 +59,7 @@ def config(tmp_path_factory, repo_root, faces_dir):
 
 
 def test_exported_files_are_judged(config, repo_root, tmp_path, capsys):
-    """Accuracies against those of the model, asked on the usual way."""
+    """Accuracies are those of the model by the usual API."""
     weights = str(repo_root / 'orsa/zoo/orsanet_lite.pth')
     parser = argparse.ArgumentParser()
     export.add_arguments(parser)
@@ -65,18 +71,18 @@ def test_exported_files_are_judged(config, repo_root, tmp_path, capsys):
     ])
     export.benchmark(args)
     assert (tmp_path / 'model.pt').is_file()
-    said = capsys.readouterr().out
-    assert 'pictures a second' in said and f'{FACES} faces' in said
+    printed = capsys.readouterr().out
+    assert 'images per second' in printed and f'{FACES} faces' in printed
 
-    rows = export.accuracies(config, weights,
-                             dict(TorchScript=str(tmp_path / 'model.pt')))
+    rows = json.loads((tmp_path / 'speed_accuracy.json').read_text())
     model = init_model(config, weights)
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
     infos = [dataset.get_data_info(i) for i in range(FACES)]
-    answers = predict_faces(model, [cv2.imread(i['img_path']) for i in infos])
+    predictions = predict_faces(model,
+                                [cv2.imread(i['img_path']) for i in infos])
     classes = model.dataset_meta['classes']
-    right = sum(classes[i['gt_label']] == a.expression
-                for i, a in zip(infos, answers))
+    right = sum(classes[i['gt_label']] == p.expression
+                for i, p in zip(infos, predictions))
     assert [r['variant'] for r in rows] == ['eager', 'TorchScript']
     for row in rows:
         assert row['faces'] == FACES and row['equal'] == 1

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What the tests of speed let processes do."""
+"""Work that test_speed.py times in processes."""
 import time
 
 

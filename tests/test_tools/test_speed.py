@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Interleaved timing is right, and what is timed against is the same."""
 import argparse
 import json
 import time
@@ -9,10 +10,10 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from speed.clock import Clock, use_processor_time
 from speed.infer import make_forward
+from speed.interleaved import Timing, ratio, time_interleaved
 from speed.plain import PlainSAM, attention, make_plain, unfuse
 from speed.report import add_speed_arguments, run, table
 from speed.step import make_step
-from speed.turns import Timing, ratio, take_turns
 
 from orsa.apis.model import build_model, load_config
 from orsa.engine.optimizers import SAMOptimWrapper
@@ -20,12 +21,12 @@ from orsa.models.utils import linear as orsa_linear
 from orsa.models.utils.fast_copy import fast_copy
 
 
-def test_clock_charges_the_innermost_part(monkeypatch):
+def test_clock_charges_the_innermost_stage(monkeypatch):
     now = iter([10., 11., 13., 16., 20.])
     monkeypatch.setattr('speed.clock.time.perf_counter', lambda: next(now))
     clock = Clock()
-    with clock.part('outer'):  # at 10
-        with clock.part('inner'):  # from 11 to 13
+    with clock.stage('outer'):  # at 10
+        with clock.stage('inner'):  # from 11 to 13
             pass
         clock.rename('later')  # at 16, to 20
     assert clock.read() == dict(outer=1. + 3., inner=2., later=4.)
@@ -36,7 +37,7 @@ def test_clock_of_the_processor_does_not_count_waiting():
     use_processor_time()
     try:
         clock = Clock()
-        with clock.part('waiting'):
+        with clock.stage('waiting'):
             time.sleep(0.2)
         assert clock.read()['waiting'] < 0.1
     finally:
@@ -45,18 +46,18 @@ def test_clock_of_the_processor_does_not_count_waiting():
 
 @pytest.fixture()
 def work_module(monkeypatch, repo_root):
-    monkeypatch.syspath_prepend(str(repo_root / 'tests/test_apis'))
+    monkeypatch.syspath_prepend(str(repo_root / 'tests/test_tools'))
     return 'speed_work'
 
 
-def test_turns(work_module):
-    timings = take_turns(
+def test_interleaved_rounds(work_module):
+    timings = time_interleaved(
         f'{work_module}:make',
         dict(
             light=dict(seconds=0.01), heavy=dict(seconds=0.01, megabytes=200)),
         rounds=3,
         warmup=2)
-    # warmed up twice, then three rounds of which all are kept
+    # two warm-up rounds, then three measured ones
     assert timings['light'].seconds['calls'] == [3., 4., 5.]
     assert timings['light'].seconds['total'] == [3.01, 4.01, 5.01]
     assert ratio(timings['heavy'], timings['light']) == 1
@@ -64,18 +65,18 @@ def test_turns(work_module):
     assert 150 * 2**20 < more < 250 * 2**20
 
 
-def test_turns_say_what_failed(work_module):
+def test_a_variant_that_fails_is_named(work_module):
     with pytest.raises(
             RuntimeError, match="(?s)'bad' failed.*the work is broken"):
-        take_turns(f'{work_module}:make_broken', dict(bad=dict()))
+        time_interleaved(f'{work_module}:make_broken', dict(bad=dict()))
     with pytest.raises(ValueError, match='nothing to time'):
-        take_turns(f'{work_module}:make', {})
+        time_interleaved(f'{work_module}:make', {})
 
 
 def test_report(work_module, tmp_path, capsys):
     parser = argparse.ArgumentParser()
     add_speed_arguments(parser)
-    path = tmp_path / 'figures.json'
+    path = tmp_path / 'timings.json'
     args = parser.parse_args(
         ['--rounds', '2', '--warmup', '0', '--json',
          str(path)])
@@ -83,9 +84,9 @@ def test_report(work_module, tmp_path, capsys):
     content = json.loads(path.read_text())
     assert content['threads'] == 1 and content['reference'] == 'a'
     assert content['variants']['a']['seconds']['calls'] == [1., 2.]
-    assert 'Nothing: medians of 2 rounds' in capsys.readouterr().out
+    assert 'Nothing: medians of 2 interleaved' in capsys.readouterr().out
     args.variants = ['b']
-    with pytest.raises(ValueError, match=r"no variants \['b'\], only \['a'\]"):
+    with pytest.raises(ValueError, match="'b'"):
         run(args, f'{work_module}:make', dict(a=dict()), 'a', '')
 
 
@@ -121,7 +122,7 @@ def test_plain_attention(mask):
 
 
 def test_plain_sam_is_sam():
-    """The yardstick does the same steps as what it measures."""
+    """The baseline takes the same steps as what it is compared with."""
     models = [torch.nn.Linear(4, 3) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     plain = PlainSAM(torch.optim.Adam(models[0].parameters(), lr=.1), 0.5)
@@ -160,7 +161,7 @@ def restored(monkeypatch):
     monkeypatch.setattr(orsa_linear, 'enabled', orsa_linear.enabled)
 
 
-def test_step_tells_its_parts(repo_root, restored):
+def test_stages_of_a_step(repo_root, restored):
     for kind in (dict(), dict(cached=True), dict(plain=True)):
         step = make_step(
             str(repo_root / 'configs/orsanet_demo.py'),
@@ -179,7 +180,7 @@ def test_step_tells_its_parts(repo_root, restored):
     dict(plain=True),
     dict(dtype='bfloat16'),
 ])
-def test_forward_tells_its_parts(repo_root, restored, kind):
+def test_stages_of_a_forward_pass(repo_root, restored, kind):
     work = make_forward(
         str(repo_root / 'configs/orsanet_demo.py'), 2, size=64, **kind)
     for _ in range(2):
@@ -188,8 +189,9 @@ def test_forward_tells_its_parts(repo_root, restored, kind):
         assert min(seconds.values()) > 0
 
 
-def test_plain_and_fast_answer_alike(repo_root, restored, monkeypatch):
-    """The yardstick and what it measures compute the same."""
+def test_plain_and_fast_models_predict_the_same(repo_root, restored,
+                                                monkeypatch):
+    """The baseline and what is compared with it compute the same."""
     monkeypatch.setattr(orsa_linear, 'MIN_PRODUCTS', 1)
     cfg = load_config(str(repo_root / 'configs/orsanet_demo.py'))
     for name in ('parsing_prior', 'landmark_prior'):

@@ -1,10 +1,16 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Variants of a piece of work, timed in turn."""
+"""Interleaved timing: each variant runs once per round, in its own process.
+
+Machines are shared, and their speed changes from minute to minute. In every
+round the variants run one after another, so other load affects all of them,
+and ratios are taken within a round. Separate processes separate the peaks of
+memory.
+"""
 import importlib
 import multiprocessing
 import os
 import traceback
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -14,72 +20,67 @@ TOTAL = 'total'
 
 
 class Timing(NamedTuple):
-    """What a variant took.
+    """Time and memory of a variant.
 
     Attributes:
-        seconds (dict[str, list[float]]): By part, of every round; 'total' is
+        seconds (dict[str, list[float]]): By stage, of every round; 'total' is
             the sum.
-        memory (int, optional): Bytes that its process held at most during
-            the rounds; None where the system does not tell.
+        memory (int, optional): Peak resident memory of its process during
+            the rounds, in bytes; None where the system has no such number.
     """
     seconds: Dict[str, List[float]]
     memory: Optional[int]
 
-    def median(self, part: str = TOTAL) -> float:
-        """Seconds, the median over the rounds."""
-        return float(np.median(self.seconds[part]))
+    def median(self, stage: str = TOTAL) -> float:
+        """Return the median over the rounds, in seconds."""
+        return float(np.median(self.seconds[stage]))
 
-    def percentile(self, q: float, part: str = TOTAL) -> float:
-        """Seconds that ``q`` percent of the rounds stay below."""
-        return float(np.percentile(self.seconds[part], q))
+    def percentile(self, q: float, stage: str = TOTAL) -> float:
+        """Return the ``q``-th percentile of the rounds, in seconds."""
+        return float(np.percentile(self.seconds[stage], q))
 
 
-def take_turns(make: str,
-               variants: Dict[str, dict],
-               rounds: int = 9,
-               warmup: int = 2,
-               threads: int = 1,
-               processor_time: bool = False) -> Dict[str, Timing]:
-    """Time variants in turn, each in a process of its own.
-
-    Machines are shared and change their speed from minute to minute: in every
-    round each variant does its work once, one after another, so that what
-    else the machine does meets all of them, and ratios are taken within a
-    round. A process of its own gives each its own peak of memory.
+def time_interleaved(make: str,
+                     variants: Dict[str, dict],
+                     rounds: int = 9,
+                     warmup: int = 2,
+                     threads: int = 1,
+                     processor_time: bool = False) -> Dict[str, Timing]:
+    """Time variants round by round, each in a process of its own.
 
     Args:
         make (str): 'module:function', called in the process with a variant's
-            arguments. It returns what is called once a round, which returns
-            the seconds of its parts by name.
+            arguments. It returns a function that is called once per round
+            and returns the seconds of its stages by name.
         variants (dict[str, dict]): Arguments by variant.
-        rounds (int): That count. Defaults to 9.
-        warmup (int): Rounds before these. Defaults to 2.
-        threads (int): Of each process. Defaults to 1.
-        processor_time (bool): Whether to measure the processor's time, see
+        rounds (int): Measured rounds. Defaults to 9.
+        warmup (int): Unmeasured rounds before. Defaults to 2.
+        threads (int): Threads of each process. Defaults to 1.
+        processor_time (bool): Whether to measure CPU time, see
             :func:`.clock.use_processor_time`. Defaults to False.
 
     Returns:
         dict[str, Timing]: By variant.
 
     Raises:
-        ValueError: If there is nothing to time.
+        ValueError: If there are no variants or no rounds.
         RuntimeError: If a process fails, with its traceback.
     """
     if not variants or rounds < 1 or warmup < 0:
         raise ValueError(f'{len(variants)} variants, {rounds} rounds and '
-                         f'{warmup} to warm up: there is nothing to time')
+                         f'{warmup} warm-up rounds: there is nothing to time')
     workers = {}
     try:
         for name, arguments in variants.items():
             workers[name] = _Worker(name, make, arguments, threads,
                                     processor_time)
         for worker in workers.values():
-            worker.answer()  # built
+            worker.receive()  # ready
         for number in range(warmup + rounds):
             for worker in workers.values():
-                worker.ask('forget' if number == warmup else 'work')
+                worker.request('reset' if number == warmup else 'work')
         return {
-            name: Timing(*worker.ask('report'))
+            name: Timing(*worker.request('report'))
             for name, worker in workers.items()
         }
     finally:
@@ -87,17 +88,23 @@ def take_turns(make: str,
             worker.stop()
 
 
-def ratio(first: Timing, second: Timing, part: str = TOTAL) -> float:
-    """How long the first takes in terms of the second.
+def ratio(first: Timing, second: Timing, stage: str = TOTAL) -> float:
+    """Return the time of the first relative to the second.
 
-    The median of the ratios of the rounds.
+    Args:
+        first (Timing): Numerator.
+        second (Timing): Denominator, of the same rounds.
+        stage (str): The stage. Defaults to 'total'.
+
+    Returns:
+        float: Median of the ratios of the rounds.
     """
     return float(
-        np.median(np.divide(first.seconds[part], second.seconds[part])))
+        np.median(np.divide(first.seconds[stage], second.seconds[stage])))
 
 
 class _Worker:
-    """The process of one variant, as its parent sees it."""
+    """The process of one variant, seen from its parent."""
 
     def __init__(self, name: str, make: str, arguments: dict, threads: int,
                  processor_time: bool):
@@ -119,13 +126,13 @@ class _Worker:
                 os.environ['OMP_NUM_THREADS'] = before
         other.close()
 
-    def ask(self, order: str):
-        """Give an order and wait for its answer."""
-        self.pipe.send(order)
-        return self.answer()
+    def request(self, command: str):
+        """Send a command and wait for its result."""
+        self.pipe.send(command)
+        return self.receive()
 
-    def answer(self):
-        """What the process says, or why it failed."""
+    def receive(self):
+        """Receive a result, or raise what went wrong."""
         try:
             failed, content = self.pipe.recv()
         except EOFError:
@@ -137,8 +144,7 @@ class _Worker:
         return content
 
     def stop(self) -> None:
-        """End the process: one that waits for an order sees that there will
-        be none, one that is at work is given a second."""
+        """End the process: if idle at once, else after at most a second."""
         self.pipe.close()
         self.process.join(1)
         self.process.terminate()
@@ -147,7 +153,7 @@ class _Worker:
 
 def _serve(pipe, make: str, arguments: dict, threads: int,
            processor_time: bool) -> None:
-    """What a variant's process does."""
+    """Run in the process of a variant."""
     try:
         import torch
         torch.set_num_threads(threads)
@@ -157,32 +163,29 @@ def _serve(pipe, make: str, arguments: dict, threads: int,
         seconds: Dict[str, List[float]] = {}
         pipe.send((False, None))
         while True:
-            order = pipe.recv()
-            if order == 'report':
+            command = pipe.recv()
+            if command == 'report':
                 pipe.send((False, (seconds, _peak_memory())))
                 continue
-            if order == 'forget':
+            if command == 'reset':
                 seconds.clear()
-                _forget_peak()
-            _note(seconds, work)
+                _reset_peak_memory()
+            stages = work()
+            for stage, value in {
+                    **stages, TOTAL: sum(stages.values())
+            }.items():
+                seconds.setdefault(stage, []).append(value)
             pipe.send((False, None))
     except EOFError:
-        pass  # the parent is gone
+        pass  # the parent has ended
     except Exception:
         pipe.send((True, traceback.format_exc()))
 
 
-def _note(seconds: Dict[str, List[float]],
-          work: Callable[[], Dict[str, float]]) -> None:
-    parts = work()
-    for part, value in {**parts, TOTAL: sum(parts.values())}.items():
-        seconds.setdefault(part, []).append(value)
-
-
-def _forget_peak() -> None:
+def _reset_peak_memory() -> None:
     try:
         with open('/proc/self/clear_refs', 'w') as f:
-            f.write('5')  # the peak of resident memory starts anew
+            f.write('5')  # resets the peak of resident memory
     except OSError:
         pass
 
