@@ -1,5 +1,5 @@
-# ORSANet-lite on faces drawn by the program: no data needed. This is what
-# tools/quickstart.sh trains, in two processes of 16 images a step.
+# ORSANet-lite on synthetic faces: no data needed. tools/quickstart.sh trains
+# it, in two processes of 16 images per step.
 _base_ = [
     '_base_/models/orsanet_lite.py', '_base_/datasets/synthetic_64.py',
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'

@@ -1,6 +1,6 @@
 # ORSANet-lite on RAF-DB, or on any faces in its layout: trains on two cores
-# in minutes. `ORSA_RAFDB=PATH/OF/press_faces` trains it on real faces that
-# anyone can have, see docs/datasets.md.
+# in minutes. `ORSA_RAFDB=PATH/OF/press_faces` trains it on public real faces,
+# see docs/datasets.md.
 _base_ = [
     '_base_/models/orsanet_lite.py', '_base_/datasets/rafdb_64.py',
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'

@@ -1,5 +1,5 @@
-# ORSANet on RAF-DB with a SegFace that gives masks and an RTMPose that gives
-# 106 landmarks. Another landmark prior is one line of
+# ORSANet on RAF-DB with the masks of SegFace and 106 landmarks of RTMPose as
+# priors. For another landmark prior change one line of
 # _base_/models/orsanet_mm.py.
 _base_ = [
     '_base_/models/orsanet_mm.py', '_base_/datasets/rafdb_224.py',

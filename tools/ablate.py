@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What each part brings: ``python tools/ablate.py [STUDY]``."""
+"""Run an ablation study: ``python tools/ablate.py [STUDY]``."""
 import argparse
 
 from orsa.studies.ablation import ablate, add_ablate_arguments
@@ -8,7 +8,8 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Run a study of variants and write its report')
+        description='Train and test the variants of a study, and write its '
+        'report')
     add_ablate_arguments(parser)
     return min(ablate(parser.parse_args()), 1)
 

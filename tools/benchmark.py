@@ -1,9 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Models side by side: ``python tools/benchmark.py CONFIG CONFIG --seeds 3``.
+"""Compare models: ``python tools/benchmark.py CONFIG CONFIG --seeds 3``.
 
-Trains and tests each on the same faces and puts accuracy, the test under
-occlusion, size and time into one table. What is done already is not repeated.
-Exits with 1 if a run failed.
+Trains and tests each on the same faces and writes one table of accuracy,
+accuracy under occlusion, size and time. Finished runs are not repeated. Exits
+with 1 if a run failed.
 """
 import argparse
 

@@ -10,7 +10,7 @@ from orsa.utils.command import run_script
 def main():
     parser = argparse.ArgumentParser(
         description='Fit a temperature, and the occluded fraction that the '
-        'parser measures of free faces, on held-out faces')
+        'parser measures on unoccluded faces, on held-out faces')
     add_calibrate_arguments(parser)
     print(describe(calibrate(parser.parse_args())))
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Test with several processes:
 # bash tools/dist_test.sh CONFIG CHECKPOINT NUM [ARGS...]
-# Without a GPU the processes share the CPU (gloo).
+# Without a GPU the processes use the CPU (gloo).
 set -euo pipefail
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
 
-# exec: a signal to this script is one to the launcher, which passes it on.
+# exec: signals go to the launcher, which passes them on.
 export PYTHONPATH="$(dirname "$0")/..":${PYTHONPATH:-}
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Train with several processes: bash tools/dist_train.sh CONFIG NUM [ARGS...]
-# Without a GPU the processes share the CPU (gloo).
+# Without a GPU the processes use the CPU (gloo).
 set -euo pipefail
 CONFIG=$1
 GPUS=$2
 
-# exec: a signal to this script is one to the launcher, which passes it on.
+# exec: signals go to the launcher, which passes them on.
 export PYTHONPATH="$(dirname "$0")/..":${PYTHONPATH:-}
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \

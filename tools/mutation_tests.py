@@ -1,9 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Break the library on purpose, in a copy, and see whether a test notices.
+"""Mutate a copy of the library, and check that a test fails.
 
-Mutants are drawn by seed over losses, metrics, transforms, samplers, SAM and
-converters. Run again after an interruption, it goes on; run again after a
-change of tests, it tries the survivors again.
+Mutants are sampled by seed from losses, metrics, transforms, samplers, SAM and
+converters. A second run resumes an interrupted one, and tries survivors again
+after a change of their tests.
 """
 import argparse
 import os
@@ -22,13 +22,18 @@ if __name__ == '__main__':
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--work-dir', type=Path, default='work_dirs/mutants')
     parser.add_argument(
-        '--parts', nargs='+', choices=mutants.TESTS, default=[*mutants.TESTS])
+        '--groups',
+        '--parts',
+        nargs='+',
+        choices=mutants.TESTS,
+        default=[*mutants.TESTS],
+        help='groups of modules (default: all)')
     parser.add_argument(
         '--seconds',
         type=float,
         default=float('inf'),
-        help='begin no mutant after so long')
+        help='start no mutant after this time')
     args = parser.parse_args()
-    rows = mutants.run(args.count, args.seed, args.work_dir, args.parts,
+    rows = mutants.run(args.count, args.seed, args.work_dir, args.groups,
                        args.seconds)
     print(mutants.summary(rows))

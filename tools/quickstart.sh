@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# From nothing to a trained and tested model, without any dataset: sets up the
-# environment, trains ORSANet-lite on drawn faces, tests it clean and occluded
-# and draws the results. Six minutes on two quiet cores with the set-up.
+# Train and test a model from scratch, without any dataset: sets up the
+# environment, trains ORSANet-lite on synthetic faces, tests it clean and
+# occluded and plots the results. Six minutes on two idle cores with the set-up.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
 
-# Two processes of one thread each: on two cores that trains nearly twice as
-# fast as one process of two threads.
+# Two processes of one thread each: on two cores nearly twice as fast as one
+# process of two threads.
 export OMP_NUM_THREADS=1 PYTHON PORT=$((20000 + RANDOM % 20000))
 
 CONFIG=configs/orsanet_demo.py
@@ -32,7 +32,7 @@ import json
 import sys
 
 work = sys.argv[1]
-print(f'\nORSANet-lite on drawn faces ({work}):')
+print(f'\nORSANet-lite on synthetic faces ({work}):')
 for name, folder in (('clean', work), ('occluded', f'{work}/occluded')):
     with open(f'{folder}/metrics.json') as file:
         m = json.load(file)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Run a stored step again: ``python tools/replay_step.py CONFIG FAULT``."""
+"""Replay a stored step: ``python tools/replay_step.py CONFIG FAULT``."""
 from orsa.analysis.replay import main
 from orsa.utils.command import run_script
 

@@ -2,12 +2,12 @@
 # Format checks, then pytest. Arguments go to pytest:
 #   bash tools/run_tests.sh -k parity
 # --stress runs the long forms of the tests of faults, bad input and hostile
-# files instead, and prints what was tried and what was lost.
+# files instead, and prints how much was tried and whether anything was lost.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
 
-# With the whole suite every core is busy: each process has one thread.
+# All cores are busy with the complete suite: each process has one thread.
 WORKERS="$("$PYTHON" -c 'import os; print(min(4, os.cpu_count() or 1))')"
 share_the_work() {
     export OMP_NUM_THREADS=1

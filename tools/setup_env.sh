@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make the environment, or find it ready. Sourced by quickstart.sh and
-# run_tests.sh; may be run alone: bash tools/setup_env.sh
+# Make the environment, if it is not ready. Sourced by quickstart.sh and
+# run_tests.sh; or run alone: bash tools/setup_env.sh
 #
 # Uses .venv beside this checkout, or the interpreter in ORSA_PYTHON, into
 # whose environment it then installs. Leaves PYTHON set.
@@ -36,8 +36,8 @@ sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2> /dev/null; then
     exit 1
 fi
 
-# What was asked for, as one number: while it is in place there is nothing to
-# do, and the check costs a fraction of a second.
+# Checksum of what is to be installed: if it is installed already, there is
+# nothing to do, and the check takes a fraction of a second.
 WANTED="$(cat "$ROOT"/requirements/*.txt "$ROOT/setup.py" \
     "${BASH_SOURCE[0]}" | cksum | cut -d' ' -f1) $ROOT"
 STAMP="$("$PYTHON" -c 'import sys; print(sys.prefix)')/.orsa-env"
@@ -51,11 +51,11 @@ if [ "$(cat "$STAMP" 2> /dev/null)" != "$WANTED" ]; then
     }
     echo "setup_env: installing the requirements (a few minutes)"
     rm -f "$STAMP"
-    # Wheels, but for one that has none (cosmic-ray asks for it).
+    # Wheels, except for one package without (required by cosmic-ray).
     pip install -q --require-hashes --only-binary :all: --no-binary yattag \
         -r "$ROOT/requirements/lock.txt"
     pip install -q -r "$ROOT/requirements/torch.txt"
-    # Lite where there is none: a compiled mmcv is left alone.
+    # Lite if there is no mmcv: a compiled one stays.
     "$PYTHON" -c 'import mmcv' 2> /dev/null \
         || apart -r "$ROOT/requirements/mmcv.txt"
     "$PYTHON" -c 'import importlib.metadata as m, xtcocotools.mask

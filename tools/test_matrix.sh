@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Run the tests on other versions of the stack, one environment a row:
+# Run the tests on other versions of the stack, one environment per row:
 #   bash tools/test_matrix.sh --list
 #   bash tools/test_matrix.sh [--core] [--again] [--remove] [ROW ...]
 #       [-- PYTEST ARGS]
-# Without a ROW, all that this machine can. --core runs the tests that touch
-# the stack most, not all. A row that has its line in
-# work_dirs/matrix/results.csv for this commit and these tests is not run again
-# (--again: it is). --remove deletes an environment after its run: each takes
-# 6 GB. Pythons are looked for on PATH.
+# Without a ROW, all that can run on this machine. --core runs only the tests
+# that depend on the stack most. A row with a result for this commit and these
+# tests in work_dirs/matrix/results.csv is not repeated (--again: it is).
+# --remove deletes an environment after its run: each takes 6 GB. Pythons must
+# be on PATH.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$ROOT"
@@ -40,7 +40,7 @@ describe() {
     esac
 }
 
-# Why a row cannot run here; nothing if it can.
+# Print why a row cannot run here; nothing if it can.
 obstacle() {
     local version free
     version="$(describe "$1" | cut -d' ' -f1)"
@@ -64,7 +64,7 @@ install_pinned() {
 }
 install_py312() { install_pinned; }
 
-# The wheel is kept, building it takes ten minutes on two cores.
+# The wheel is cached: building it takes ten minutes on two cores.
 install_compiled() {
     install_pinned
     local wheels="$MATRIX/wheels-$(cksum < requirements/torch.txt | cut -d' ' -f1)"
@@ -80,7 +80,7 @@ install_compiled() {
     "$PYTHON" -c 'import torch, mmcv._ext'
 }
 
-# Every `>=X` is read as `==X`.
+# Every `>=X` becomes `==X`.
 install_oldest() {
     local floors="$MATRIX/oldest.txt"
     cat requirements/{runtime,priors,deploy,optional,web}.txt \
@@ -118,7 +118,7 @@ run_row() {
         echo "$WANTED" > "$folder/.installed"
     fi
     rm -f "$folder.xml"
-    # as in run_tests.sh: every core is busy, each process has one thread
+    # as in run_tests.sh: all cores are busy, each process has one thread
     OMP_NUM_THREADS=1 "$PYTHON" -m pytest --junitxml "$folder.xml" \
         -n "$WORKERS" --dist loadfile --no-loadscope-reorder "${ARGS[@]}" \
         > "$folder.log" 2>&1 || true
@@ -165,11 +165,11 @@ status=0
 for row in "${CHOSEN[@]:-${ROWS[@]}}"; do
     why="$(obstacle "$row")"
     if [ -n "$why" ]; then
-        echo "test_matrix: $row is left out: $why" >&2
+        echo "test_matrix: $row is skipped: $why" >&2
         [ ${#CHOSEN[@]} = 0 ] || status=1
     elif [ -z "$AGAIN" ] && "$(command -v python3)" tests/matrix_results.py \
         has "$RESULTS" "$row" "$COMMIT" "$NAME"; then
-        echo "test_matrix: $row has its line in $RESULTS (--again runs it)"
+        echo "test_matrix: $row has a result in $RESULTS (--again repeats it)"
     else
         run_row "$row" || status=1
     fi

@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Look at a data set: ``python tools/verify_dataset.py NAME ROOT``.
+"""Check a dataset: ``python tools/verify_dataset.py NAME ROOT``.
 
-Exits with 1 where training on it would be wrong.
+Exits with 1 if it has errors that would spoil a training.
 """
 import argparse
 
@@ -11,7 +11,7 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Count, read and compare all images of a data set')
+        description='Count, read and compare all images of a dataset')
     add_verify_arguments(parser)
     report = run(parser.parse_args())
     print('\n'.join(report.lines()))

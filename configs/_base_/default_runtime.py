@@ -4,8 +4,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # The last two epochs are kept: should one file be cut off, there is
-    # another. The best one on the validation data is kept beside them.
+    # The last two epochs are stored, in case one file is truncated, and the
+    # best one on the validation data.
     checkpoint=dict(
         type='orsa.CheckpointHook',
         interval=1,

@@ -1,4 +1,4 @@
-# What both studies compare.
+# The variants of both studies.
 variants = dict(
     resnet18=dict(config='./resnet18.py', title='ResNet-18'),
     scratch=dict(config='./scratch.py', title='image, from scratch'),
@@ -12,5 +12,5 @@ reference = 'plain'
 seeds = [0, 1, 2]
 
 severities = [1, 2, 3, 4, 5]
-# seconds of a training
+# time limit of a training, in seconds
 time_limit = 480

@@ -1,4 +1,4 @@
-# Image and both priors side by side: what a fusion with a design has to beat.
+# Image features and both priors concatenated: the baseline of the fusion.
 _base_ = './mcm.py'
 model = dict(
     neck=dict(

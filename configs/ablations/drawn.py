@@ -1,12 +1,12 @@
-# What each part of ORSANet-lite brings where there are test faces enough for
-# narrow intervals: on faces drawn by the program.
+# Ablation of ORSANet-lite on synthetic faces, which are enough for narrow
+# confidence intervals.
 #   python tools/ablate.py configs/ablations/drawn.py
 _base_ = './_variants.py'
 
-title = 'ORSANet-lite on drawn faces'
+title = 'ORSANet-lite on synthetic faces'
 
-# As many as there are real ones. The priors have been trained on faces of
-# 'train'; on these they err as on those of 'test', and no folds are needed.
+# As many as there are real ones. The priors were not trained on these faces,
+# so their errors are those of the test split, and no folds are needed.
 data = dict(
     train=dict(
         type='orsa.SyntheticFaces',

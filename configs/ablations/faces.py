@@ -1,14 +1,14 @@
-# What each part of ORSANet-lite brings on real faces, those of $ORSA_RAFDB:
+# Ablation of ORSANet-lite on real faces, those of $ORSA_RAFDB:
 #   python tools/ablate.py
-# Every choice in the variants was made by --cv, inside the training split.
+# The variants were tuned by --cv, inside the training split.
 _base_ = './_variants.py'
 
 title = 'ORSANet-lite on real faces'
 
-# Person-disjoint. The priors are trained once without each fold: no variant is
-# tested on a face that its prior has seen. They are not cross-fitted inside
+# Subject-disjoint. The priors are trained once without each fold: no variant
+# is tested on a face that its prior has seen. They are not cross-fitted inside
 # the training faces, since the variants use their inner features, and
-# networks trained apart have no coordinates in common (docs/ablation.md).
+# networks trained separately have no common feature space (docs/ablation.md).
 num_folds = 5
 priors = dict(
     parsing_prior=dict(
@@ -20,7 +20,7 @@ priors = dict(
         checkpoint='orsa://lite_landmark.pth',
         cross_fit=False))
 
-# faces that something real is in front of
+# really occluded faces
 subsets = {
     'real occlusion': '{{$ORSA_RAFDB:data/raf-db/}}/occlusion_test.txt',
 }

@@ -1,4 +1,4 @@
-# The image branch, trained with nothing in front of the faces.
+# The image branch, trained without occluders.
 _base_ = './plain.py'
 train_dataloader = dict(
     dataset=dict(pipeline=[

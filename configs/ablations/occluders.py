@@ -1,4 +1,4 @@
-# What occluders in the training of the image branch are worth:
+# Ablation of the training occluders, on the image branch:
 #   python tools/ablate.py configs/ablations/occluders.py --cv
 _base_ = './faces.py'
 

@@ -1,4 +1,4 @@
-# The image branch alone, started from the landmark model as all variants are.
+# The image branch alone, initialized from the landmark model as all variants.
 _base_ = './concat.py'
 model = dict(
     backbone=dict(parsing_prior=None, landmark_prior=None),

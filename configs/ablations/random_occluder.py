@@ -1,4 +1,4 @@
-# The image branch, trained with all kinds of occluders, by shares.
+# The image branch, trained with all kinds of occluders, by ratios.
 _base_ = './plain.py'
 train_dataloader = dict(
     dataset=dict(pipeline=[

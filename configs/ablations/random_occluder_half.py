@@ -1,4 +1,4 @@
-# The same in front of every other face.
+# The same on half of the faces.
 _base_ = './plain.py'
 train_dataloader = dict(
     dataset=dict(pipeline=[

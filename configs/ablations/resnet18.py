@@ -1,6 +1,6 @@
-# ResNet-18 of mmpretrain, the outside baseline, from scratch as no ImageNet
-# weights ship with the package. Half the epochs and no second pass: it has the
-# time of the others, in which SAM would leave it a quarter of their epochs.
+# ResNet-18 of mmpretrain, the external baseline, from scratch as no ImageNet
+# weights ship with the package. Half the epochs and no SAM: it trains as long
+# as the others, with SAM it would get a quarter of their epochs.
 _base_ = './plain.py'
 max_epochs = 11
 model = dict(

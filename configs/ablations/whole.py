@@ -1,2 +1,2 @@
-# The whole: ORSANet-lite as it ships.
+# The complete model: ORSANet-lite as it ships.
 _base_ = '../orsanet_lite_rafdb.py'

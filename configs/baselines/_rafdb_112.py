@@ -1,5 +1,5 @@
-# RAF-DB as ../_base_/datasets/rafdb_224.py has it, at 112x112, which networks
-# of face recognition are made for.
+# RAF-DB as in ../_base_/datasets/rafdb_224.py, at 112x112, the input size of
+# face-recognition networks.
 _base_ = '../_base_/datasets/rafdb_224.py'
 
 train_pipeline = [

@@ -9,7 +9,7 @@ model = dict(
     neck=None,
     head=dict(
         _delete_=True, type='orsa.DANHead', num_classes=7, in_channels=512))
-# one face in five is turned by up to 20 degrees and shifted by up to 32 of
+# one face in five is rotated by up to 20 degrees and shifted by up to 32 of
 # 224 pixels
 affine = dict(rotate=20., shift=1 / 7, scale_range=(1., 1.), stretch=0.)
 pipeline = [

@@ -1,6 +1,6 @@
 # IR-50 of face recognition, https://arxiv.org/abs/1801.07698, with a linear
 # layer and cross-entropy: ORSANet's image encoder from the same weights under
-# ORSANet's schedule, without what ORSANet adds. Its file is that of
+# ORSANet's schedule. Its weights are those of
 # ../_base_/models/orsanet_large.py.
 _base_ = [
     './_rafdb_112.py', '../_base_/schedules/sam_adam_400e.py',

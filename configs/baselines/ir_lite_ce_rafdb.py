@@ -1,6 +1,6 @@
 # The image encoder of ORSANet-lite from the same weights, with a linear layer
-# and cross-entropy: what ORSANet-lite adds is missing. Forty epochs are as
-# many passes as ORSANet-lite's twenty under SAM.
+# and cross-entropy. Forty epochs are as many forward passes as ORSANet-lite's
+# twenty with SAM.
 _base_ = [
     '../_base_/models/lite_landmark.py', '../_base_/datasets/rafdb_64.py',
     './_adamw_lite.py', '../_base_/default_runtime.py'

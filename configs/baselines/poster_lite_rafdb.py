@@ -4,8 +4,7 @@ _base_ = '../orsanet_lite_rafdb.py'
 
 model = dict(
     backbone=dict(parsing_prior=None),
-    # ORSANet-lite's way around its fusion (`residual`) and to tokens of the
-    # landmark prior serve this fusion as well
+    # `residual` and the tokens of the landmark prior as in ORSANet-lite
     neck=dict(
         parsing_encoder=None,
         semantic_guidance=None,

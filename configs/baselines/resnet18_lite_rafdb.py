@@ -1,5 +1,5 @@
-# ResNet-18 of mmpretrain at 64x64, from nothing as no ImageNet weights ship
-# with the package. Eleven epochs take the time that the lite models have.
+# ResNet-18 of mmpretrain at 64x64, from scratch as no ImageNet weights ship
+# with the package. Eleven epochs take as long as the lite models.
 _base_ = './ir_lite_ce_rafdb.py'
 
 model = dict(

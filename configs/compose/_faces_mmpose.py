@@ -1,5 +1,5 @@
-# Drawn faces as an mmpose experiment reads its images: 68 landmarks at 64x64,
-# and orsa's occluders between mmpose's transforms.
+# Synthetic faces as an mmpose experiment reads its images: 68 landmarks at
+# 64x64, and orsa's occluders between mmpose's transforms.
 default_scope = 'mmpose'
 
 codec = dict(
@@ -14,11 +14,10 @@ train_pipeline = [
     dict(type='orsa.DrawSyntheticFace', cache=True),
     # all points labelled as visible
     dict(type='orsa.AsPoseSample'),
-    # and those that something is laid over no longer, so that the loss leaves
-    # them out. It reads the points where they were drawn: before anything
-    # that moves the picture.
+    # occluded ones are not, so that the loss ignores them. Reads the points
+    # as drawn: goes before all geometric transforms.
     dict(type='orsa.RandomOccluder', prob=0.5),
-    # the picture is the face already: no margin around it
+    # the image is the face crop: no padding
     dict(type='GetBBoxCenterScale', padding=1.),
     dict(type='RandomFlip', direction='horizontal'),
     dict(type='RandomBBoxTransform', rotate_factor=30.),
@@ -29,7 +28,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='orsa.DrawSyntheticFace'),
     dict(type='orsa.AsPoseSample'),
-    # the same occluder for a face whenever it is tested
+    # each test face always gets the same occluder
     dict(type='orsa.OccludeFace', severity=2),
     dict(type='GetBBoxCenterScale', padding=1.),
     dict(type='TopdownAffine', input_size=(64, 64)),

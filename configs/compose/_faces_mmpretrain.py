@@ -1,5 +1,5 @@
-# Drawn faces as an mmpretrain experiment reads its images, seven expressions
-# at 112x112; a third of the training faces have something in front of them.
+# Synthetic faces as an mmpretrain experiment reads its images, seven
+# expressions at 112x112; a third of the training faces are occluded.
 # RAF-DB instead is `orsa.RAFDB` with its data_root, and LoadImageFromFile.
 default_scope = 'mmpretrain'
 

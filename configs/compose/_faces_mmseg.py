@@ -1,5 +1,5 @@
-# Drawn faces as an mmseg experiment reads its images: the 11 classes of LaPa
-# at 64x64, where what is covered is background.
+# Synthetic faces as an mmseg experiment reads its images: the 11 classes of
+# LaPa at 64x64, where occluded pixels are background.
 default_scope = 'mmseg'
 
 data_preprocessor = dict(
@@ -14,7 +14,7 @@ data_preprocessor = dict(
 train_pipeline = [
     dict(type='orsa.DrawSyntheticFace', cache=True),
     dict(type='orsa.AsSegSample'),
-    # a flip has to exchange left and right brow and eye
+    # a flip has to swap left and right brow and eye
     dict(type='RandomFlip', prob=0.5, swap_seg_labels=((2, 3), (4, 5))),
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
@@ -58,7 +58,7 @@ test_cfg = dict()
 visualizer = dict(
     type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 
-# mmseg counts in iterations
+# mmseg's schedules are by iteration
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),

@@ -4,7 +4,7 @@ _base_ = './_faces_mmpose.py'
 model = dict(
     type='TopdownPoseEstimator',
     data_preprocessor={{_base_.data_preprocessor}},
-    # 4x4 for 64x64, which two deconvolutions bring to the codec's 16x16
+    # 4x4 for 64x64, upsampled by two deconvolutions to the codec's 16x16
     backbone=dict(type='orsa.IRNet', arch='ir_lite'),
     head=dict(
         type='HeatmapHead',

@@ -1,6 +1,6 @@
-# Nothing but mmpose, trained under SAM, with orsa's occluders in its pipeline
-# (_faces_mmpose.py): ResNet-18 and a heatmap head that guesses 68 landmarks.
-# Where one is covered, the occluder has set its visibility to 0.
+# A model of mmpose alone, trained with SAM and orsa's occluders
+# (_faces_mmpose.py): ResNet-18 and a heatmap head for 68 landmarks. The
+# occluder sets the visibility of occluded ones to 0.
 _base_ = './_faces_mmpose.py'
 
 model = dict(
@@ -17,7 +17,7 @@ model = dict(
         decoder={{_base_.codec}}),
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=True))
 
-# the two need each other
+# the loop needs this wrapper
 optim_wrapper = dict(
     type='orsa.SAMOptimWrapper',
     rho=0.05,

@@ -1,6 +1,6 @@
 # mmpretrain's ConvNeXt and the landmarks of an mmpose estimator, fused at
-# three widths. orsa.ORSANet puts the two side by side; the frozen estimator
-# sees the image at its own size, 64x64, and its inner map is 4x4 as well.
+# three widths. orsa.ORSANet holds both; the frozen estimator resizes the image
+# to its 64x64, and its inner map is 4x4 as well.
 _base_ = ['./_faces_mmpretrain.py', '../_base_/models/lite_landmark.py']
 
 model = dict(
@@ -30,5 +30,5 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.05))
 param_scheduler = dict(type='CosineAnnealingLR', T_max=20, by_epoch=True)
 train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=1)
-# the prior's mean and std are the data preprocessor's, or this stops the run
+# stops the run unless the prior has the data preprocessor's mean and std
 custom_hooks = [dict(type='orsa.ModelCheckHook')]

@@ -1,6 +1,6 @@
-# The loss alone, in mmpretrain's own linear head and on CIFAR-10: it knows
-# nothing of faces. A head of mmpretrain logs one loss; cross-entropy beside it
-# takes orsa.DAREHead, see mmpretrain_resnet50_dare_head.py.
+# The loss alone, in mmpretrain's linear head and on CIFAR-10: it is not
+# specific to faces. A head of mmpretrain logs one loss; for cross-entropy
+# beside it use orsa.DAREHead, see mmpretrain_resnet50_dare_head.py.
 default_scope = 'mmpretrain'
 
 model = dict(

@@ -1,6 +1,6 @@
 # ORSANet-lite around an image encoder of mmpretrain: MobileNetV2 in place of
 # IR-Net. Its priors are frozen and ship with their weights. Any backbone whose
-# last output is a map will do, if the map's size is a multiple of `grid`: it
+# last output is a map works, if the map's size is a multiple of `grid`: it
 # is 4x4 here, for 128x128.
 _base_ = ['./_faces_mmpretrain.py', '../_base_/models/orsanet_lite.py']
 
@@ -14,5 +14,5 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.05))
 param_scheduler = dict(type='CosineAnnealingLR', T_max=20, by_epoch=True)
 train_cfg = dict(type='orsa.SAMTrainLoop', max_epochs=20, val_interval=1)
-# the priors' mean and std are the data preprocessor's, or this stops the run
+# stops the run unless the priors have the data preprocessor's mean and std
 custom_hooks = [dict(type='orsa.ModelCheckHook')]

@@ -1,5 +1,5 @@
-# Nothing but mmseg, trained under SAM: its MobileNetV2 and its FCN head. mmseg
-# counts in iterations, and so does this loop.
+# A model of mmseg alone, trained with SAM: its MobileNetV2 and its FCN head.
+# The loop is by iteration, as mmseg's schedules.
 _base_ = './_faces_mmseg.py'
 
 model = dict(
@@ -25,7 +25,7 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 
-# the two need each other
+# the loop needs this wrapper
 optim_wrapper = dict(
     type='orsa.SAMOptimWrapper',
     rho=0.05,

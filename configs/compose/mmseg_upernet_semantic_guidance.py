@@ -1,6 +1,6 @@
 # The semantic guidance of ORSANet as a neck of mmseg, between its ResNet and
-# its UPer head: the map of the third stage steers that of the last one. The
-# tuple that goes in comes out, with one map replaced.
+# its UPer head: the map of the third stage modulates that of the last one. The
+# output is the input tuple with one map replaced.
 _base_ = './_faces_mmseg.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# What the two lite priors share: AdamW with a cosine. Their number of epochs
-# is what two cores do in less than ten minutes.
+# Schedule and runtime of both lite priors: AdamW with a cosine, as many epochs
+# as two cores train in less than ten minutes.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
@@ -24,8 +24,8 @@ randomness = dict(seed=0)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01))
-# Faces that both are trained and tested on. Drawn ones are three fifths of
-# the training, and only the real ones are tested on.
+# The data of both: three fifths of the training faces are synthetic, the test
+# faces are real.
 data_root = '{{$ORSA_RAFDB:data/raf-db/}}'
 real_train = dict(
     type='orsa.RAFDB',

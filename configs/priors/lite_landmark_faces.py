@@ -1,7 +1,7 @@
 # The lite landmark model: 68 points at 64x64, trained by mmpose on the real
-# faces of $ORSA_RAFDB (with their points) and on drawn ones, with occluders
-# pasted on: covered points stay labelled, so that it stays calm where it
-# cannot see.
+# faces of $ORSA_RAFDB (with their points) and on synthetic ones, with
+# occluders pasted on: occluded points stay labelled, so that the model learns
+# to predict them.
 _base_ = ['../_base_/models/lite_landmark.py', './_runtime.py']
 
 default_scope = 'mmpose'
@@ -22,7 +22,7 @@ param_scheduler = [
 ]
 codec = {{_base_.lite_codec}}
 
-# moves picture and points in one warp, which is also the resize
+# warps image and points once, which is also the resize
 affine = dict(
     type='orsa.RandomFaceAffine',
     size=64,
@@ -49,7 +49,7 @@ drawn_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='orsa.AsPoseSample'),
-    # the picture is the face already: no margin around it
+    # the image is the face crop: no padding
     dict(type='GetBBoxCenterScale', padding=1.0),
     dict(type='TopdownAffine', input_size=(64, 64)),
     dict(type='PackPoseInputs'),

@@ -1,6 +1,6 @@
 # The lite face parser: 11 LaPa classes at 64x64, trained by mmseg on the
-# real faces of $ORSA_RAFDB (with their masks) and on drawn ones, with
-# occluders pasted on, so that it learns what is visible.
+# real faces of $ORSA_RAFDB (with their masks) and on synthetic ones, with
+# occluders pasted on, so that it segments the visible face.
 _base_ = ['../_base_/models/lite_parsing.py', './_runtime.py']
 
 default_scope = 'mmseg'
@@ -20,7 +20,7 @@ param_scheduler = [
         convert_to_iter_based=True),
 ]
 
-# moves picture and mask in one warp, which is also the resize
+# warps image and mask once, which is also the resize
 affine = dict(
     type='orsa.RandomFaceAffine',
     size=64,

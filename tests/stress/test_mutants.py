@@ -38,10 +38,10 @@ def test_a_sample_is_killed(repo_root, tmp_path, amount, tried):
 
     The long form begins no mutant after six minutes.
     """
-    count, seed, parts = amount((1, 0, ['losses']),
-                                (40, 1, list(mutants.TESTS)))
-    told = run(repo_root, tmp_path, '--count', count, '--seed', seed,
-               '--parts', *parts, '--seconds', 360)
+    count, seed, groups = amount((1, 0, ['losses']),
+                                 (40, 1, list(mutants.TESTS)))
+    printed = run(repo_root, tmp_path, '--count', count, '--seed', seed,
+                  '--groups', *groups, '--seconds', 360)
     rows = read(tmp_path, seed)
     killed = [row for row in rows if row['outcome'] in mutants.HELD]
     tried['mutants'] += len(rows)
@@ -50,14 +50,14 @@ def test_a_sample_is_killed(repo_root, tmp_path, amount, tried):
         row for row in rows if row not in killed and mutants.reason(row)
     ]
     tried['mutants that change nothing'] += len(excused)
-    assert len(killed) >= LEAST * (len(rows) - len(excused)) > 0, told
+    assert len(killed) >= LEAST * (len(rows) - len(excused)) > 0, printed
     # noticed by a test, and not because the tests could not run
     for row in killed:
         assert row['killed_by'] or row['message'], row
     # what is known is not run again
     if len(rows) == count:
         again = run(repo_root, tmp_path, '--count', count, '--seed', seed,
-                    '--parts', *parts)
+                    '--groups', *groups)
         assert f'{count} mutants by seed {seed}, 0 to run' in again
         assert read(tmp_path, seed) == rows
     # the tree itself is as it was

@@ -1,12 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw samples as the pipeline makes them, with their annotations.
+"""Draw samples after the pipeline, with their annotations.
 
   python tools/analysis_tools/browse_dataset.py configs/orsanet_lite_rafdb.py
   python tools/analysis_tools/browse_dataset.py \\
       configs/priors/lite_parsing_faces.py --split test -n 20
 
-Of configs of mmpretrain, mmseg and mmpose. An occluder has an orange outline;
-landmarks are blue, occluded ones orange; masks are laid over the image.
+For configs of mmpretrain, mmseg and mmpose. Occluders have an orange outline;
+landmarks are blue, occluded ones orange; masks are overlaid.
 """
 from orsa.analysis.browse import browse
 from orsa.analysis.inputs import analysis_parser, read_config

@@ -1,8 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Compare runs face by face: ``compare_results.py A.json B.json ...``.
 
-The first run is the reference. Every other one gets a paired bootstrap
-interval on its difference to it, and a McNemar test.
+The first run is the reference. The table has the difference of every other run
+to it with a paired bootstrap interval, and a McNemar test.
 """
 import argparse
 
@@ -12,7 +12,7 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Compare runs face by face, with what chance can do')
+        description='Compare runs face by face, with intervals and tests')
     add_compare_arguments(parser)
     compare_results(parser.parse_args())
 

@@ -4,7 +4,7 @@
   python tools/analysis_tools/confusion_matrix.py work_dirs/NAME/metrics.json
 
 Takes metrics.json of tools/test.py, a file of predictions, or
-occlusion_suite.json (the faces as they are).
+occlusion_suite.json (its clean condition).
 """
 import argparse
 

@@ -1,10 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Count parameters and multiplications of every module, by MMEngine's counter.
+"""Count parameters and multiply-adds of every module, by MMEngine's counter.
 
   python tools/analysis_tools/get_flops.py configs/orsanet_lite_rafdb.py
 
-The input is what the test pipeline makes of a blank image. A multiplication
-and its addition are one. No data and no weights are needed.
+The input is a blank image after the test pipeline. No data and no weights are
+needed.
 """
 from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.apis.model import build_model
@@ -20,20 +20,21 @@ def main():
         nargs=2,
         default=(224, 224),
         metavar=('H', 'W'),
-        help='of the blank image, where the pipeline does not resize '
+        help='size of the blank image, if the pipeline does not resize '
         '(default: 224 224)')
     args = parser.parse_args()
     cfg = read_config(args)
     model = build_model(cfg, pretrained=False)
     model.cfg = cfg
     inputs = blank_input(model, args.shape)
-    found = count_complexity(model, inputs)
+    complexity = count_complexity(model, inputs)
     print(f'input {tuple(inputs.shape[1:])}')
     print(f'{"module":<18}{"parameters":>14}{"trained":>14}{"MACs":>18}')
-    for name, cost in (*found.modules.items(), ('all', found.total)):
+    for name, cost in (*complexity.modules.items(), ('all', complexity.total)):
         print(f'{name:<18}{cost.all:>14,}{cost.trained:>14,}{cost.macs:>18,}')
-    if found.uncounted:
-        names = ', '.join(k.split('::')[-1] for k in sorted(found.uncounted))
+    if complexity.uncounted:
+        names = ', '.join(
+            k.split('::')[-1] for k in sorted(complexity.uncounted))
         print(f'not counted: {names}')
 
 

@@ -1,7 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Draw a grid of every kind of occluder at every severity.
 
-Real faces are those of a folder in RAF-DB's layout with landmarks68.json.
+Faces come from a folder in RAF-DB's layout with landmarks68.json, or are
+synthetic.
 """
 import argparse
 import os
@@ -24,28 +25,32 @@ def parse_args():
     parser.add_argument(
         '--data-root',
         default=os.environ.get('ORSA_RAFDB'),
-        help='default: $ORSA_RAFDB; without it faces are drawn')
+        help='default: $ORSA_RAFDB; without it all faces are synthetic')
     parser.add_argument(
-        '--faces', type=int, default=4, help='one in four is drawn')
-    parser.add_argument('--first', type=int, default=0, help='of the faces')
+        '--faces',
+        type=int,
+        default=4,
+        help='number of faces; one in four is synthetic')
+    parser.add_argument(
+        '--first', type=int, default=0, help='index of the first face')
     parser.add_argument('--size', type=int, default=128)
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
 
 def load_faces(args):
-    num_drawn = -(-args.faces // 4) if args.data_root else args.faces
+    num_synthetic = -(-args.faces // 4) if args.data_root else args.faces
     faces = []
     if args.data_root:
         dataset = RAFDB(args.data_root, split='test', with_annotations=True)
-        for i in range(args.faces - num_drawn):
+        for i in range(args.faces - num_synthetic):
             info = dataset.get_data_info((args.first + 7 * i) % len(dataset))
             faces.append(dict(info, img=dataset.read_image(info)[0]))
-    drawn = SyntheticFaces(
-        args.first + num_drawn,
+    synthetic = SyntheticFaces(
+        args.first + num_synthetic,
         size=128,
         pipeline=[dict(type='orsa.DrawSyntheticFace')])
-    faces += [drawn[args.first + i] for i in range(num_drawn)]
+    faces += [synthetic[args.first + i] for i in range(num_synthetic)]
     for face in faces:
         scale = args.size / len(face['img'])
         face['gt_keypoints'] = (face['gt_keypoints'] + .5) * scale - .5

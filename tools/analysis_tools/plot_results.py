@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw what a training and its test left behind.
+"""Plot the results of a training and its test.
 
 ``python tools/analysis_tools/plot_results.py CONFIG WORK_DIR`` reads the log
 of ``tools/train.py``, and ``metrics.json`` and ``predictions.json`` of

@@ -5,8 +5,8 @@
   python tools/analysis_tools/reliability.py A/occlusion_suite.json \\
       B/occlusion_suite.json --out both.png
 
-Takes predictions of tools/test.py --out, or occlusion_suite.json. Where a
-calibration lies beside the weights, it is drawn too.
+Takes predictions of tools/test.py --out, or occlusion_suite.json. A
+calibration beside the weights is plotted too.
 """
 import argparse
 

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""How a model does on kinds of faces: grey, turned, dark, covered, ...
+"""Accuracy by subgroups of faces: grey, rotated, dark, occluded, ...
 
   python tools/test.py CONFIG CHECKPOINT --work-dir DIR --out DIR/predictions.json
   python tools/analysis_tools/subgroups.py CONFIG DIR/predictions.json

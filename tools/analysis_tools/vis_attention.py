@@ -1,13 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw what landmark tokens attend to in the image (cross-attention).
+"""Draw the cross-attention of landmark tokens to the image.
 
   python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT
   python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT \\
       --images face.jpg --out attention.png
 
 For models with MultiScaleCrossInteraction and token_layout='space', as the
-lite one. Each face is followed by the mean of all its landmark tokens, of
-those of its upper half, and of those of its lower half.
+lite one. Each face is followed by the mean attention of all landmark tokens,
+of those of the upper half, and of those of the lower half.
 """
 from orsa.analysis.attention import draw_attention
 from orsa.analysis.inputs import analysis_parser, read_config

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw where a model looks (Grad-CAM), each face beside its map.
+"""Draw Grad-CAM maps, each face beside its map.
 
   python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --out cam.png
   python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --images face.jpg \\
@@ -13,9 +13,9 @@ from orsa.utils.command import run_script
 def main():
     parser = analysis_parser(__doc__, 'cam.png', images=16)
     parser.add_argument(
-        '--layer', help='module whose map it is (default: the image encoder)')
+        '--layer', help='module of the map (default: the image encoder)')
     parser.add_argument(
-        '--class', dest='expression', help='default: what is predicted')
+        '--class', dest='expression', help='default: the predicted one')
     args = parser.parse_args()
     draw_cams(
         read_config(args), args.checkpoint, args.out, args.images, args.n,

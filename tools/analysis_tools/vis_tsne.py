@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw the features before the classifier in the plane (t-SNE or UMAP).
+"""Plot the features before the classifier in 2D (t-SNE or UMAP).
 
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --out tsne.png
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
@@ -16,7 +16,7 @@ from orsa.utils.command import run_script
 
 def main():
     parser = analysis_parser(__doc__, 'tsne.png')
-    parser.add_argument('checkpoint', help='of the complete model')
+    parser.add_argument('checkpoint', help='of the model')
     parser.add_argument(
         '-n', type=int, default=1000, help='faces (default: %(default)s)')
     parser.add_argument(
@@ -28,37 +28,37 @@ def main():
         '--perplexity',
         type=float,
         default=30.,
-        help='how many neighbours count, n_neighbors of UMAP (default: '
+        help='perplexity of t-SNE, n_neighbors of UMAP (default: '
         '%(default)s)')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--by',
         choices=('class', 'occlusion'),
         default='class',
-        help='what colours show (default: %(default)s); by occlusion there '
-        'are two panels, of both')
+        help='meaning of the colours (default: %(default)s); occlusion '
+        'plots two panels, one for each')
     parser.add_argument(
         '--occluders',
         nargs='+',
         choices=KINDS,
         default=['hand'],
-        help='by occlusion: what each face is occluded by once more '
+        help='with --by occlusion: occluders, each applied to all faces '
         '(default: hand)')
     parser.add_argument(
         '--severity',
         type=int,
         choices=range(1, 6),
         default=3,
-        help='of the occluders (default: %(default)s)')
+        help='severity of the occluders (default: %(default)s)')
     parser.add_argument(
         '--list',
         metavar='FILE',
-        help='by occlusion: a list of really occluded faces instead')
+        help='with --by occlusion: a list of really occluded faces instead')
     args = parser.parse_args()
     if args.list and args.by != 'occlusion':
-        parser.error('--list is of occluded faces: add --by occlusion')
+        parser.error('--list needs --by occlusion')
     if args.method == 'umap':
-        import_umap()  # an error comes before the long part
+        import_umap()  # an error before the slow part
     occluders = args.occluders if args.by == 'occlusion' else []
     found = features(
         read_config(args), args.checkpoint, args.n,

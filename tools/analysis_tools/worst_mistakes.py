@@ -3,8 +3,8 @@
 
   python tools/analysis_tools/worst_mistakes.py CONFIG DIR/predictions.json
 
-Takes predictions of tools/test.py --out, or occlusion_suite.json (the faces
-as they are).
+Takes predictions of tools/test.py --out, or occlusion_suite.json (its clean
+condition).
 """
 from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.analysis.reliability import draw_worst_mistakes

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Put a config's images into one file, an LMDB.
+"""Pack the images of a config into an LMDB file.
 
 ``python tools/dataset_converters/pack_images.py configs/orsanet_rafdb.py
 --out data/raf-db.lmdb``, see docs/datasets.md.
@@ -12,7 +12,7 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Put the images of a config into one file')
+        description='Pack the images of a config into one file')
     add_pack_arguments(parser)
     pack(parser.parse_args())
 

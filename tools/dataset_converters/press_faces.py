@@ -19,20 +19,20 @@ def main():
         description='Rebuild press_faces from a clone of '
         'muxspace/facial_expressions')
     parser.add_argument('clone', help='the clone')
-    parser.add_argument('out', help='the folder to write, not there yet')
+    parser.add_argument('out', help='the folder to write; must not exist')
     parser.add_argument(
         '--annotations', help='annotations.json.gz (default: the shipped one)')
     parser.add_argument(
         '--skip-missing',
         action='store_true',
-        help='leave out faces whose source image is missing or unreadable')
+        help='skip faces whose source image is missing or unreadable')
     args = parser.parse_args()
     result = rebuild(args.clone, args.out, args.annotations, args.skip_missing)
     for source in result['missing']:
-        print(f'left out, source image missing or unreadable: {source}')
+        print(f'skipped, source image missing or unreadable: {source}')
     splits = Counter(name.split('_')[0] for name in result['written'])
     print(f"wrote {len(result['written'])} faces to {args.out} "
-          f"({splits['train']} train, {splits['test']} test), left out "
+          f"({splits['train']} train, {splits['test']} test), skipped "
           f"{len(result['missing'])} source images")
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""One file of a model: ``python tools/deployment/export.py CONFIG ...``."""
+"""Export a model: ``python tools/deployment/export.py CONFIG ...``."""
 import argparse
 
 from orsa.apis.exporting import add_export_arguments, export
@@ -8,8 +8,8 @@ from orsa.utils.command import run_script
 
 def main():
     parser = argparse.ArgumentParser(
-        description='Export a model with its priors, and check that it '
-        'predicts the same')
+        description='Export a model with its priors to one file, and check '
+        'its predictions')
     add_export_arguments(parser)
     export(parser.parse_args())
 

@@ -11,7 +11,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('src', help='a checkpoint of tools/train.py')
     parser.add_argument('dst', help='the file to write')
-    parser.add_argument('--fp32', action='store_true', help='keep float32')
+    parser.add_argument('--fp32', action='store_true', help='store float32')
     args = parser.parse_args()
     setup_stack()
     size = publish(args.src, args.dst, half=not args.fp32)

@@ -1,8 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Convert SegFace's model_299.pt (Swin-B, LaPa), the parsing prior.
 
-Writes the backbone, whose feature the published ORSANet uses, or
---with-decoder the whole segmentor, which gives masks.
+Writes the backbone, whose feature the published ORSANet uses, or with
+--with-decoder the complete segmentor, which gives masks.
 """
 from orsa.prepare.convert import convert_segface, main
 from orsa.utils.command import run_script

@@ -1,6 +1,6 @@
 # 300-W, https://ibug.doc.ic.ac.uk/resources/300-W/: faces with 68 points, for
-# a landmark model of mmpose. The usual split, as far as copies that go around
-# hold it; where they are there, add 'lfpw/trainset' to the training and
+# a landmark model of mmpose. The usual split, without what most copies lack:
+# where you have them, add 'lfpw/trainset' to the training and
 # 'lfpw/testset' (common) and 'ibug' (challenging) to the test.
 face300w = dict(
     type='orsa.Face300WDataset', data_root='{{$ORSA_300W:data/300w/}}')

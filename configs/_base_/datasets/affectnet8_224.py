@@ -1,6 +1,7 @@
-# AffectNet-8 at 224x224, as rafdb_224.py: the reference trains on every data
-# set with the same augmentation and balanced sampling. AffectNet's test split
-# is not public: the validation split, 500 images a class, stands in for it.
+# AffectNet-8 at 224x224, as rafdb_224.py: the reference trains on every
+# dataset with the same augmentation and balanced sampling. The test split of
+# AffectNet is not public: the validation split, 500 images per class, replaces
+# it.
 _base_ = './rafdb_224.py'
 
 dataset_type = 'orsa.AffectNet'

@@ -1,6 +1,6 @@
 # FASSEG, https://github.com/massimomauro/FASSEG-repository: faces in a studio,
-# frontal and turned, for a face parser. Its hair holds the brows, its skin the
-# neck, which is background to LaPa.
+# frontal and rotated, for a face parser. Its hair class includes the brows,
+# its skin class the neck, which is background in LaPa.
 fasseg = dict(
     type='orsa.MaskFolderDataset',
     data_root='{{$ORSA_FASSEG:data/fasseg/}}',

@@ -1,5 +1,5 @@
-# FERPlus at 224x224, as rafdb_224.py. It has a validation split of its own, so
-# that nothing is chosen on the test split. `vote_rule` is 'majority' or
+# FERPlus at 224x224, as rafdb_224.py. It has its own validation split, so that
+# nothing is selected on the test split. `vote_rule` is 'majority' or
 # 'filtered', the rule of the authors' code.
 _base_ = './rafdb_224.py'
 

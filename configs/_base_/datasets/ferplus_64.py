@@ -1,5 +1,5 @@
-# FERPlus at 64x64 for the lite models, augmented as in rafdb_64.py. It has a
-# validation split of its own, so that nothing is chosen on the test split.
+# FERPlus at 64x64 for the lite models, augmented as in rafdb_64.py. It has its
+# own validation split, so that nothing is selected on the test split.
 # `vote_rule` is 'majority' or 'filtered', the rule of the authors' code;
 # `targets` is 'votes', their distribution for the cross-entropy, or 'classes'.
 _base_ = './rafdb_64.py'

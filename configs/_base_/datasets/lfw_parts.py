@@ -1,8 +1,8 @@
 # LFW Part Labels, https://vis-www.cs.umass.edu/lfw/part_labels: photographs of
-# people in the news, for a face parser. What a pixel's label leaves open is
-# said by all classes that it may be. Skin: face and neck, which is background
-# to LaPa, and glasses. Background: hats, hands and microphones, too.
-# `exclude_file` leaves people out, by lines such as 'George_W_Bush_*'.
+# people in the news, for a face parser. Where a label is ambiguous, it lists
+# all classes that a pixel may have. Skin: face and neck, which is background
+# in LaPa, and glasses. Background: hats, hands and microphones, too.
+# `exclude_file` excludes identities, by lines such as 'George_W_Bush_*'.
 lfw_parts = dict(
     type='orsa.MaskFolderDataset',
     data_root='{{$ORSA_LFW_PARTS:data/lfw_parts/}}',

@@ -1,6 +1,6 @@
 # MaskedFaceSegmentation over MaskedFace-Net and FFHQ: faces with a surgical
-# mask, worn well or badly, for a face parser. Skin: what is seen of the face,
-# with all its parts and glasses.
+# mask, worn well or badly, for a face parser. Skin: the visible face with
+# eyes, brows, nose, lips and glasses.
 masked_faces = dict(
     type='orsa.MaskFolderDataset',
     data_root='{{$ORSA_MASKED_FACES:data/masked_faces/}}',

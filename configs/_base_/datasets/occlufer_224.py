@@ -1,5 +1,5 @@
 # Occlu-FER at 224x224, as rafdb_224.py. It has two splits: the second one is
-# validated and tested on, as the reference does.
+# for validation and test, as in the reference.
 _base_ = './rafdb_224.py'
 
 dataset_type = 'orsa.OccluFER'

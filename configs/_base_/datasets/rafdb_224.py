@@ -1,5 +1,5 @@
 # RAF-DB at 224x224 with the published augmentation. RAF-DB has no validation
-# split: the test split stands in for it, and the run reports best, last and
+# split: the test split serves as one, and the run reports best, last and
 # mean of the last epochs beside each other. RAFDB's val_split holds out
 # training data instead.
 dataset_type = 'orsa.RAFDB'

@@ -1,8 +1,8 @@
-# RAF-DB at 64x64 for the lite models, with mild geometric and light
-# augmentation, and something in front of three faces in ten. RAF-DB has no
-# validation split: the test split stands in for it, and the run reports best,
-# last and mean of the last epochs beside each other. RAFDB's val_split holds
-# out training data instead.
+# RAF-DB at 64x64 for the lite models, with mild geometric and
+# photometric augmentation, and an occluder in front of three faces in ten.
+# RAF-DB has no validation split: the test split serves as one, and the run
+# reports best, last and mean of the last epochs beside each other. RAFDB's
+# val_split holds out training data instead.
 dataset_type = 'orsa.RAFDB'
 data_root = '{{$ORSA_RAFDB:data/raf-db/}}'
 

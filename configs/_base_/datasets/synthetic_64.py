@@ -1,11 +1,11 @@
-# Faces drawn by the program, 64x64; no face of one split is in another. A
-# third of the training faces have something in front of them.
+# Synthetic faces, 64x64; no face is in two splits. A third of the training
+# faces are occluded.
 dataset_type = 'orsa.SyntheticFaces'
 
 train_pipeline = [
-    # drawing takes longer than everything else: once is enough
+    # drawing is the slowest step: faces are cached
     dict(type='orsa.DrawSyntheticFace', cache=True),
-    # light, pose and place vary already
+    # illumination, pose and position vary already
     dict(type='orsa.RandomFaceAffine', size=64, prob=0.),
     dict(type='PackInputs'),
 ]

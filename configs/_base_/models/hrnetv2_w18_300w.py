@@ -1,6 +1,6 @@
 # HRNetV2-W18 trained on 300-W, as a landmark prior of its 68 points,
 # https://arxiv.org/abs/1908.07919: published NME on the full set 3.45.
-# output='heatmaps' hands on its maps (B, 68, 64, 64) instead of their peaks.
+# output='heatmaps' gives its maps (B, 68, 64, 64) instead of their peaks.
 landmark_keypoints = 68
 
 landmark_prior = dict(
@@ -10,7 +10,7 @@ landmark_prior = dict(
     input_size=256,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    # downloaded once; a path to the same file does as well
+    # downloaded once; may be a path to the same file
     checkpoint='https://download.openmmlab.com/mmpose/face/hrnetv2/'
     'hrnetv2_w18_300w_256x256-eea53406_20211019.pth',
     source='HRNetV2-W18, 300-W, of mmpose (configs/face_2d_keypoint/'

@@ -24,9 +24,9 @@ lite_parsing = dict(
         num_classes=11,
         norm_cfg=dict(type='BN'),
         align_corners=False,
-        # Brows, eyes and lips are a hundredth of the picture each: without
-        # weights none of them is ever predicted. mmseg 1.2.2 cannot weigh
-        # with ignored pixels, so there are none.
+        # Brows, eyes and lips are 1% of the image each: without class
+        # weights none of them is ever predicted. mmseg 1.2.2 does not
+        # support class weights with ignored pixels, so there are none.
         loss_decode=dict(
             type='mmseg.CrossEntropyLoss',
             class_weight=[0.55, 0.7, 2., 2., 2.5, 2.5, 1.2, 2., 2., 2., 1.])),

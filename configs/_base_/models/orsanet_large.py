@@ -17,8 +17,8 @@ model = dict(
         image_size=112,
         embed_dims=512,
         grid=7,
-        # The published code cuts the memory of IR-50's map into tokens
-        # that are no places. Kept for parity; 'space' is the true map.
+        # The published code reshapes IR-50's map into tokens that are not
+        # spatial. The default for parity; 'space' is spatial.
         token_layout='memory',
         channels_last=True,
         image_source='IR-50 trained on MS-Celeb-1M: ir50.pth of the POSTER++ '

@@ -1,7 +1,7 @@
-# ORSANet for two cores: everything at 64x64, and small priors of its own. It
-# uses their inner features, which say more about an expression than the masks
-# and landmarks that they were trained to tell (docs/ablation.md); their heads
-# are kept, to draw both. The image encoder starts from the landmark model.
+# ORSANet for two cores: everything at 64x64, with small priors. It uses their
+# inner features, which predict expressions better than the masks and landmarks
+# that the priors were trained for (docs/ablation.md); their heads are there to
+# visualize both. The image encoder is initialized from the landmark model.
 _base_ = ['./lite_parsing.py', './lite_landmark.py']
 
 mean = [123.675, 116.28, 103.53]

@@ -1,16 +1,16 @@
-# ORSANet at its full size with priors that say what they mean: the masks of
-# a face parser and the landmarks of a pose estimator, both of OpenMMLab's
-# kind, instead of inner features; and the true spatial map of IR-50. 155.1 M
-# parameters, 47.1 M of them trained, 27.8 GMAC per image.
+# ORSANet at its full size with interpretable priors: the masks of a face
+# parser and the landmarks of a pose estimator, both of OpenMMLab's kind,
+# instead of inner features; and the spatial map of IR-50. 155.1 M parameters,
+# 47.1 M of them trained, 27.8 GMAC per image.
 _base_ = [
     './segface_lapa.py',
-    # Another landmark prior is this line changed: './rtmpose_t_face6.py'
+    # For another landmark prior change this line: './rtmpose_t_face6.py'
     # (106 points, a quarter of the cost), './hrnetv2_w18_300w.py' (68
     # points) or './hrnetv2_w18_wflw.py' (98 points).
     './rtmpose_face6.py',
 ]
 
-# what the priors assume they are given, see input_mean of orsa.FrozenPrior
+# the normalization that the priors assume, see input_mean of orsa.FrozenPrior
 mean = [123.675, 116.28, 103.53]
 std = [58.395, 57.12, 57.375]
 
@@ -41,7 +41,7 @@ model = dict(
         landmark_prior={{_base_.landmark_prior}}),
     neck=dict(
         type='orsa.ORSANetNeck',
-        # both draw on 56x56
+        # both are rendered at 56x56
         parsing_encoder=dict(
             type='orsa.MapEncoder',
             in_channels=11,

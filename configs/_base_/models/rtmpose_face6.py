@@ -1,6 +1,6 @@
-# RTMPose-m trained on six face data sets, as a landmark prior of LaPa's 106
+# RTMPose-m trained on six face datasets, as a landmark prior of LaPa's 106
 # points, https://arxiv.org/abs/2303.07399: published NME on LaPa 1.44. It
-# saw faces with a margin of a quarter around them.
+# was trained on faces with a margin of a quarter around them.
 landmark_keypoints = 106
 
 landmark_prior = dict(
@@ -10,7 +10,7 @@ landmark_prior = dict(
     input_size=256,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    # downloaded once; a path to the same file does as well
+    # downloaded once; may be a path to the same file
     checkpoint='https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/'
     'rtmpose-m_simcc-face6_pt-in1k_120e-256x256-72a37400_20230529.pth',
     source='RTMPose-m, face6, of mmpose (configs/face_2d_keypoint/rtmpose/'

@@ -1,4 +1,4 @@
-# RTMPose-t trained on six face data sets: as rtmpose_face6.py, at a quarter of
+# RTMPose-t trained on six face datasets: as rtmpose_face6.py, at a quarter of
 # its cost. Published NME on LaPa 1.67.
 _base_ = './rtmpose_face6.py'
 

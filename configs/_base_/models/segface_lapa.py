@@ -11,8 +11,8 @@ segface_lapa = dict(
         pad_val=0,
         seg_pad_val=255,
         size=(224, 224)),
-    # mmpretrain's: mmseg's normalises what it hands on, and the published
-    # decoder reads the stages as they are
+    # mmpretrain's: mmseg's normalizes its outputs, and the published
+    # decoder reads the raw stages
     backbone=dict(
         type='mmpretrain.SwinTransformer',
         arch='base',
