@@ -12,7 +12,7 @@ import orsa.apis
 from orsa import cli
 from orsa.apis import init_model
 from orsa.cli import doctor
-from orsa.engine.folder_lock import unshared_folder
+from orsa.engine.folder_lock import locked_folder
 from orsa.faces import images
 from orsa.utils import command
 
@@ -325,10 +325,10 @@ def test_two_runs_do_not_share_a_folder(photo, one_model, tmp_path, capsys):
     """While one writes, the other is refused; its results would be lost."""
     path, out = tmp_path / 'a.png', tmp_path / 'out'
     cv2.imwrite(str(path), photo)
-    with unshared_folder(str(tmp_path)):
+    with locked_folder(str(tmp_path)):
         assert cli.main(['predict', str(path), '--out',
                          str(tmp_path)]) == command.USAGE  # yapf: disable
-    assert 'another run writes to' in capsys.readouterr().err
+    assert f"'{tmp_path}' is in use by process" in capsys.readouterr().err
     assert cli.main(['predict', str(path), '--out', str(out)]) == command.OK
     summary = json.loads((out / 'summary.json').read_text())
     summary['classes'].reverse()

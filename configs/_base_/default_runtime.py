@@ -18,11 +18,7 @@ default_hooks = dict(
     reseed=dict(type='orsa.ReseedHook'),
     # with several processes: one model, not one for each
     sync_buffers=dict(type='orsa.SyncBuffersHook'),
-    # several processes compare their data, settings and weights at the start
-    rank_check=dict(type='orsa.RankCheckHook'),
-    # a checkpoint goes on with another number of processes
-    world_size=dict(type='orsa.WorldSizeHook'),
-    # a loss or gradient that is not finite ends the run, and is explained
+    # a loss or gradient that is not finite ends the run
     numerical_fault=dict(type='orsa.NumericalFaultHook'),
     # SIGTERM saves and exits with code 75
     preemption=dict(type='orsa.PreemptionHook'),
@@ -30,11 +26,11 @@ default_hooks = dict(
     host_memory=dict(type='orsa.HostMemoryHook'),
     # what has no learning rate stays as it is, whatever the schedule
     freeze=dict(type='orsa.FreezeHook'),
-    # what a schedule does in a training of another length
+    # resumed with another length, or another number of processes
     schedule=dict(type='orsa.ScheduleHook'),
     # normalisation and class order, compared before they can mislead
     model_check=dict(type='orsa.ModelCheckHook'),
-    # best, last and mean of the last epochs, never one of them alone
+    # best, last and mean of the last epochs
     validation_record=dict(type='orsa.ValidationRecordHook'))
 
 env_cfg = dict(

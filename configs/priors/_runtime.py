@@ -9,8 +9,7 @@ default_hooks = dict(
     numerical_fault=dict(type='orsa.NumericalFaultHook'),
     preemption=dict(type='orsa.PreemptionHook'),
     sync_buffers=dict(type='orsa.SyncBuffersHook'),
-    rank_check=dict(type='orsa.RankCheckHook'),
-    world_size=dict(type='orsa.WorldSizeHook'),
+    schedule=dict(type='orsa.ScheduleHook'),
     reseed=dict(type='orsa.ReseedHook'))
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from orsa.engine.folder_lock import unshared_folder
+from orsa.engine.folder_lock import locked_folder
 from orsa.faces.images import display_name, file_stem
 from orsa.faces.results import ImageResult
 from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
@@ -170,7 +170,7 @@ def predict_to_files(
     summary = PredictSummary()
     lines_file, summary_file = (osp.join(out_dir, name) for name in RESULTS)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(unshared_folder(out_dir))
+        stack.enter_context(locked_folder(out_dir, 0, '--out'))
         earlier, names = _read_earlier(out_dir, how), Names(out_dir)
         path = stack.enter_context(atomic_path(lines_file))
         # what is no UTF-8 in a name is escaped, as JSON has it

@@ -13,8 +13,8 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from orsa.engine.distributed import rank_main
 from orsa.engine.prior_cache.serving import use_prior_cache
-from orsa.engine.ranks.rank_guard import guarded
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import DumpPredictions
 from orsa.utils.configs import scope_of, split_pipeline, type_name
@@ -128,7 +128,7 @@ def check_checkpoint(path: str) -> None:
         raise FileNotFoundError(f"there is no checkpoint '{path}'")
 
 
-@guarded
+@rank_main
 def test(args: argparse.Namespace) -> dict:
     """Test by parsed arguments, see :func:`add_test_arguments`.
 

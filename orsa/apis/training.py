@@ -2,14 +2,11 @@
 """What ``tools/train.py`` does, for use from Python and other commands."""
 import argparse
 import contextlib
-import logging
 import math
 import os
 import os.path as osp
-import re
 import tempfile
-from collections import OrderedDict
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, List, Optional
 
 import torch
 from mmengine.config import Config
@@ -17,21 +14,23 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from orsa.engine.distributed import (prepare_distribution,
+                                     rank_from_environment, rank_main)
 from orsa.engine.folder_lock import locked_folder
 from orsa.engine.prior_cache.serving import use_prior_cache
-from orsa.engine.ranks.dist import guard_ranks, prepare_cpu_distribution
-from orsa.engine.ranks.rank_faults import rank_from_environment
-from orsa.engine.ranks.rank_guard import guarded
-from orsa.utils.checkpoint import (check_finite, load_checkpoint_file,
-                                   take_pretrained)
-from orsa.utils.checkpoint_records import CheckpointError
+from orsa.engine.resuming import latest_checkpoint
+from orsa.utils.checkpoint import take_pretrained
 from orsa.utils.configs import OptionsAction, scope_of
 from orsa.utils.fileio import check_writable, disk_errors
 from .model import load_config
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that training and testing share, OpenMMLab's names."""
+    """Arguments that training and testing share, OpenMMLab's names.
+
+    Args:
+        parser (argparse.ArgumentParser): Gets them.
+    """
     parser.add_argument(
         '--work-dir',
         help='folder of logs and results (default: '
@@ -54,8 +53,34 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+# flags of a training that take no value: what they do
+_SWITCHES = {
+    'rebuild-schedule':
+    'with --resume: take learning rate and schedules from the config, at the '
+    'iteration that was reached, not from the checkpoint',
+    'amp':
+    'mixed precision: fp16 on a GPU, bf16 on a CPU',
+    'no-validate':
+    'do not validate',
+    'auto-scale-lr':
+    'scale the learning rate with the batch size',
+    'deterministic':
+    'the same weights in every run, on a GPU too, where some operations '
+    'become slower and those without such a form an error',
+    'no-persistent-workers':
+    'start the dataloader workers anew every epoch',
+    'dry-run':
+    'build everything, read one batch, print what was built and which '
+    'pretrained files are missing (exit code 1), write nothing'
+}
+
+
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of training."""
+    """Arguments of training.
+
+    Args:
+        parser (argparse.ArgumentParser): Gets them.
+    """
     parser.add_argument('config', help='config file, or orsa::NAME.py')
     parser.add_argument(
         '--resume',
@@ -65,40 +90,13 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help='resume from this checkpoint, or from the latest one in the '
         'work dir')
     parser.add_argument(
-        '--rebuild-schedule',
-        action='store_true',
-        help='with --resume: take learning rate and schedules from the '
-        'config, at the iteration that was reached, not from the checkpoint')
-    parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='mixed precision: fp16 on a GPU, bf16 on a CPU')
-    parser.add_argument(
-        '--no-validate', action='store_true', help='do not validate')
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate with the batch size')
-    parser.add_argument(
-        '--deterministic',
-        action='store_true',
-        help='the same weights in every run, on a GPU too, where some '
-        'operations become slower and those without such a form an error')
-    parser.add_argument(
-        '--no-persistent-workers',
-        action='store_true',
-        help='start the dataloader workers anew every epoch')
-    parser.add_argument(
         '--max-iters',
         type=int,
         metavar='N',
         help='for a try: stop after N iterations; the epoch that is cut off '
         'counts as done')
-    parser.add_argument(
-        '--dry-run',
-        action='store_true',
-        help='build everything, read one batch, print what was built and '
-        'which pretrained files are missing (exit code 1), write nothing')
+    for name, text in _SWITCHES.items():
+        parser.add_argument(f'--{name}', action='store_true', help=text)
     add_common_arguments(parser)
 
 
@@ -165,11 +163,12 @@ def set_deterministic(cfg: Config) -> None:
     """Ask for algorithms that give the same in every run, and for a seed."""
     # cuBLAS reads it when it is first used
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
-    randomness = cfg.setdefault('randomness', dict())
-    randomness['deterministic'] = True
-    if randomness.get('seed') is None:
-        randomness['seed'] = 0
-    cfg.setdefault('env_cfg', dict())['cudnn_benchmark'] = False
+    cfg.merge_from_dict({
+        'randomness.deterministic': True,
+        'env_cfg.cudnn_benchmark': False
+    })
+    if cfg.randomness.get('seed') is None:
+        cfg.randomness.seed = 0
 
 
 def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
@@ -207,7 +206,7 @@ def resume_latest(cfg: Config) -> None:
     weights of its ``load_from`` if it has one.
 
     Raises:
-        CheckpointError: If there are checkpoints, and none is whole.
+        CheckpointError: If there are checkpoints, and none is complete.
     """
     latest = latest_checkpoint(cfg.work_dir)
     cfg.resume = latest is not None
@@ -215,127 +214,27 @@ def resume_latest(cfg: Config) -> None:
         cfg.load_from = latest
 
 
-def _load_whole_model(cfg: Config) -> None:
-    """Let a Pretrained ``model.init_cfg`` be loaded as ``load_from`` is, which
-    knows of classes; its parts still begin from files of their own."""
-    init_cfg = cfg.model.get('init_cfg')
-    pretrained = take_pretrained(cfg.model)
-    if pretrained is None:
-        return
-    if pretrained.get('prefix'):
-        cfg.model.init_cfg = init_cfg  # MMEngine's business
-    else:
-        cfg.load_from = pretrained['checkpoint']
-
-
 def build_runner(cfg: Config) -> Runner:
     """Build a Runner, ready for what the stack and the machine need."""
-    prepare_cpu_distribution(cfg)
-    guard_ranks(cfg)
+    prepare_distribution(cfg)
     drop_worker_settings(cfg)
     if cfg.get('load_from'):
         from orsa.models.priors import skip_pretrained
         skip_pretrained(cfg.model)
     else:
-        _load_whole_model(cfg)
+        # a complete model is loaded as `load_from` is, which knows of classes
+        init_cfg = cfg.model.get('init_cfg')
+        pretrained = take_pretrained(cfg.model) or {}
+        if pretrained.get('prefix'):
+            cfg.model.init_cfg = init_cfg
+        elif pretrained:
+            cfg.load_from = pretrained['checkpoint']
     runner = (
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
-    guard_ranks(cfg)  # on GPUs the Runner has joined the group
     # a line for each of them, where FreezeHook says their number
     runner.logger.addFilter(lambda record: 'is skipped since its requires_grad'
                             not in record.getMessage())
     return runner
-
-
-def _resumable(path: str) -> Tuple[Optional[str], int]:
-    """Why a training cannot go on from a file (None: it can), and its
-    iteration."""
-    try:
-        content = load_checkpoint_file(path)
-    except (OSError, ValueError) as error:
-        return str(error), -1
-    lacks = [
-        key for key in ('state_dict', 'optimizer', 'message_hub', 'meta')
-        if not isinstance(content.get(key), dict)
-    ]
-    if lacks:
-        return f"'{path}' is no whole training: it has no {lacks[0]}", -1
-    place = [content['meta'].get(key) for key in ('epoch', 'iter')]
-    if not all(isinstance(n, int) for n in place):
-        return f"'{path}' does not say its epoch and iteration", -1
-    try:
-        for key in ('optimizer', 'ema_state_dict'):  # it goes on with these
-            check_finite(_named_tensors(content.get(key), key), path)
-    except ValueError as error:
-        return str(error), -1
-    return None, place[1]
-
-
-def _named_tensors(content: Any, name: str) -> Dict[str, torch.Tensor]:
-    """All tensors in dicts and lists, by the way to them."""
-    if isinstance(content, torch.Tensor):
-        return {name: content}
-    items = (
-        content.items() if isinstance(content, dict) else
-        enumerate(content) if isinstance(content, (list, tuple)) else ())
-    found = {}
-    for key, value in items:
-        found.update(_named_tensors(value, f'{name}.{key}'))
-    return found
-
-
-def latest_checkpoint(work_dir: str) -> Optional[str]:
-    """The last whole checkpoint of a training.
-
-    The one that ``last_checkpoint`` names, or, if it is damaged, missing or
-    not finite, the one of most iterations that is whole; what is passed over
-    is said.
-
-    Args:
-        work_dir (str): The work dir.
-
-    Returns:
-        str: A path, None if there is no checkpoint at all.
-
-    Raises:
-        CheckpointError: If there are some, and none is whole.
-    """
-    names = sorted(
-        name for name in (os.listdir(work_dir) if osp.isdir(work_dir) else ())
-        if re.fullmatch(r'(epoch|iter|preempted_iter)_\d+\.pth', name))
-    pointer, first = osp.join(work_dir, 'last_checkpoint'), None
-    if osp.isfile(pointer):
-        with open(pointer, encoding='utf-8', errors='replace') as file:
-            first = osp.basename(file.read().strip())
-    reasons = []
-    if first:
-        reason, _ = _resumable(osp.join(work_dir, first))
-        if reason is None:
-            return osp.join(work_dir, first)
-        reasons.append(reason)
-    found = []
-    for name in names:
-        if name == first:
-            continue
-        reason, iteration = _resumable(osp.join(work_dir, name))
-        if reason is None:
-            found.append((iteration, osp.join(work_dir, name)))
-        else:
-            reasons.append(reason)
-    if not found and not names:
-        return None
-    if not found:
-        raise CheckpointError(
-            f"no checkpoint in '{work_dir}' is whole: {'; '.join(reasons)}. "
-            'Begin anew without --resume, or remove them')
-    best = max(found)[1]
-    if reasons:
-        print_log(
-            f"{'; '.join(reasons)}. The training goes on from the last whole "
-            f"one, '{best}'",
-            logger='current',
-            level=logging.WARNING)
-    return best
 
 
 class _CutShort:
@@ -425,53 +324,47 @@ def describe(runner: Runner) -> str:
         feats = runner.model.extract_feat(inputs)
     feats = feats if isinstance(feats, (tuple, list)) else [feats]
     lines.append('features: ' + ', '.join(str(tuple(f.shape)) for f in feats))
-    from orsa.engine.hooks import FreezeHook
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     for hook in runner.hooks:
-        if isinstance(hook, FreezeHook):
+        if type(hook).__name__ == 'FreezeHook':
             hook.before_run(runner)
-    lines.extend(_parameter_lines(runner.model))
-    return '\n'.join(lines)
+    return '\n'.join([*lines, *_parameter_lines(runner.model)])
 
 
-def _parameter_lines(model: torch.nn.Module) -> list:
-    parts: OrderedDict = OrderedDict()
+def _parameter_lines(model: torch.nn.Module) -> List[str]:
+    """A table of trained and frozen parameters, by module."""
+    counts: Dict[str, List[int]] = {}
     for name, parameter in model.named_parameters():
-        part = '.'.join(name.split('.')[:2])
-        trained, frozen = parts.get(part, (0, 0))
-        if parameter.requires_grad:
-            trained += parameter.numel()
-        else:
-            frozen += parameter.numel()
-        parts[part] = (trained, frozen)
-    width = max(len(p) for p in parts)
-    lines = [f'{"parameters":<{width}} {"trained":>12} {"frozen":>12}']
-    for part, (trained, frozen) in parts.items():
-        lines.append(f'{part:<{width}} {trained:>12,} {frozen:>12,}')
-    total = [sum(v[i] for v in parts.values()) for i in (0, 1)]
-    lines.append(f'{"all":<{width}} {total[0]:>12,} {total[1]:>12,}')
-    return lines
+        row = counts.setdefault('.'.join(name.split('.')[:2]), [0, 0])
+        row[not parameter.requires_grad] += parameter.numel()
+    counts['all'] = [sum(column) for column in zip(*counts.values())]
+    width = max(map(len, [*counts, 'parameters']))
+    return [
+        f'{"parameters":<{width}} {"trained":>12} {"frozen":>12}', *(
+            f'{name:<{width}} {trained:>12,} {frozen:>12,}'
+            for name, (trained, frozen) in counts.items())
+    ]
 
 
-@guarded
+@rank_main
 def train(args: argparse.Namespace) -> Runner:
     """Train by parsed arguments, see :func:`add_train_arguments`.
+
+    Args:
+        args (argparse.Namespace): The arguments.
 
     Returns:
         Runner: The runner, after training.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_train_arguments(load_config(args.config), args)
-    # hooks import OpenMMLab's models, which speak until they are set up
-    from orsa.engine.hooks.preemption_hook import sigterm_heard
     if args.dry_run:
         return _dry_run(cfg, args)
     check_writable(cfg.work_dir)
     first = rank_from_environment() in (-1, 0)
     alone = locked_folder(cfg.work_dir) if first else contextlib.nullcontext()
     # the scope that the Runner sets would stay
-    with scope_of(cfg), sigterm_heard(cfg), alone, disk_errors(cfg.work_dir):
-        _choose_start(cfg, args)
+    with scope_of(cfg), alone, disk_errors(cfg.work_dir):
         runner = _prepare(cfg, args)
         runner.train()
     print_log(f'results are in {runner.work_dir}', logger='current')
@@ -484,15 +377,13 @@ def _dry_run(cfg: Config, args: argparse.Namespace) -> Runner:
     Raises:
         SystemExit: With the pretrained files that are missing, if any.
     """
-    # it imports OpenMMLab's models, which speak until they are set up
+    # it imports OpenMMLab's models, which log until they are set up
     from orsa.engine.start_files import missing_files
-    _choose_start(cfg, args)
     with tempfile.TemporaryDirectory() as folder, scope_of(cfg):
-        cfg.work_dir = folder  # which a Runner makes
         # MMEngine names loggers by the experiment and the second: a training
         # of the same process would write to those of the folder that is gone
         cfg.experiment_name = osp.basename(folder)
-        runner = _prepare(cfg, args)
+        runner = _prepare(cfg, args, folder)  # a Runner makes its work dir
         print(describe(runner))
         missing = missing_files(runner.model, cfg.get('load_from'))
     if missing:
@@ -501,14 +392,14 @@ def _dry_run(cfg: Config, args: argparse.Namespace) -> Runner:
     return runner
 
 
-def _choose_start(cfg: Config, args: argparse.Namespace) -> None:
+def _prepare(cfg: Config,
+             args: argparse.Namespace,
+             work_dir: Optional[str] = None) -> Runner:
+    """A Runner that knows where it begins and ends."""
     if cfg.get('resume') and (args.resume == 'auto'
                               or not cfg.get('load_from')):
         resume_latest(cfg)
-
-
-def _prepare(cfg: Config, args: argparse.Namespace) -> Runner:
-    """A Runner that knows where it ends."""
+    cfg.work_dir = work_dir or cfg.work_dir
     use_prior_cache(cfg, ('train', 'val'), cfg.get('load_from'))
     runner = build_runner(cfg)
     if args.dry_run:

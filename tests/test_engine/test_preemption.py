@@ -1,10 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""SIGTERM: once or often, early, within a step of several batches."""
-import argparse
+"""SIGTERM saves a training once, never within a step; workers live on."""
 import os
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 import train_worker
@@ -12,10 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from ranks import on_ranks
 from test_resume import CONFIG, command_of, make_faces
+from torch.utils.data import DataLoader, Dataset
 
-from orsa.apis import training
-from orsa.engine.hooks import preemption_hook
-from orsa.engine.hooks.preemption_hook import _Request, sigterm_heard
+from orsa.engine.hooks.preemption_hook import _shield_workers
+from orsa.engine.resuming import latest_checkpoint
 from orsa.utils.checkpoint import load_checkpoint_file
 
 
@@ -90,73 +90,39 @@ def test_a_repeated_signal_is_one_request(tmp_path):
     assert (tmp_path / 'preempted_iter_3.pth').exists()
 
 
-def test_a_late_repeat_ends_the_process(monkeypatch):
-    for seconds, ends in ((30., False), (0.05, True)):
-        monkeypatch.setattr(preemption_hook, 'SAME_REQUEST', seconds)
-        child = os.fork()
-        if not child:
-            signal.signal(signal.SIGTERM, _Request())
-            signal.raise_signal(signal.SIGTERM)
-            time.sleep(0.1)
-            signal.raise_signal(signal.SIGTERM)
-            os._exit(7)
-        status = os.waitpid(child, 0)[1]
-        assert (os.WIFSIGNALED(status)
-                and os.WTERMSIG(status) == signal.SIGTERM) is ends
-        assert ends or os.WEXITSTATUS(status) == 7
-
-
-def test_a_file_of_an_older_run_is_not_this_ones(tmp_path):
+def test_the_end_of_an_epoch_is_saved(tmp_path):
+    """Before its validation, whatever file of an older run is there."""
     (tmp_path / 'epoch_1.pth').write_bytes(b'of another run')
     cfg = config(tmp_path, every=5)
     assert on_ranks(train, 1, cfg, [7])[0][0] == 'preempted'
     saved = tmp_path / 'preempted_iter_8.pth'
-    assert load_checkpoint_file(saved)['meta']['epoch'] == 1
+    meta = load_checkpoint_file(saved)['meta']
+    assert meta['epoch'] == 1 and 'within_epoch' not in meta
     assert (tmp_path / 'last_checkpoint').read_text() == str(saved)
-    # what this run has saved is not saved again
-    cfg = config(tmp_path / 'b')
-    assert on_ranks(train, 1, cfg, [7])[0][0] == 'preempted'
-    assert [p.name for p in (tmp_path / 'b').glob('*.pth')] == ['epoch_1.pth']
+    whole, = on_ranks(train, 1, config(tmp_path / 'b', every=5))
+    assert on_ranks(train, 1, cfg, [], saved) == [whole]
 
 
-@pytest.mark.parametrize('change, heard', [
-    ({}, True),
-    (dict(launcher='pytorch'), False),
-    (dict(default_hooks=dict(preemption=None)), False),
-    (dict(default_hooks=None, custom_hooks=[dict(type='orsa.PreemptionHook')
-                                            ]), True),
-])
-def test_heard_before_a_runner_is_built(tmp_path, change, heard):
-    before = signal.getsignal(signal.SIGTERM)
-    cfg = config(tmp_path)
-    cfg.merge_from_dict(change)
-    with sigterm_heard(cfg):
-        assert (signal.getsignal(signal.SIGTERM) is not before) is heard
-    assert signal.getsignal(signal.SIGTERM) is before
-    with pytest.raises(KeyError):
-        with sigterm_heard(cfg):
-            raise KeyError
-    assert signal.getsignal(signal.SIGTERM) is before
+class Numbers(Dataset):
+
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        return index
 
 
-def test_a_signal_while_it_is_built(tmp_path, monkeypatch):
-    (tmp_path /
-     'config.py').write_text(f'_base_ = []\n{config(tmp_path).pretty_text}')
-
-    def build(cfg):
-        signal.raise_signal(signal.SIGTERM)
-        raise AssertionError('it went on')
-
-    monkeypatch.setattr(training, 'build_runner', build)
-    parser = argparse.ArgumentParser()
-    training.add_train_arguments(parser)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as raised:
-            training.train(parser.parse_args([str(tmp_path / 'config.py')]))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert raised.value.code == 75
+def test_workers_leave_the_signal_to_their_process():
+    """A launcher sends it to all processes of a job."""
+    loader = DataLoader(Numbers(), num_workers=1)
+    _shield_workers(SimpleNamespace(dataloader=loader))
+    batches = iter(loader)
+    first, worker = next(batches), batches._workers[0]
+    # as a launcher does, which is another process
+    subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)
+    assert [int(first), *map(int, batches)] == list(range(100))
+    worker.join(10)
+    assert worker.exitcode == 0
 
 
 @pytest.mark.skipif('ORSA_STRESS' not in os.environ, reason='takes a while')
@@ -186,6 +152,6 @@ def test_to_every_process_of_a_job(tmp_path, repo_root, turn):
         os.kill(process, signal.SIGTERM)
     job.wait(60)
     pointer = (tmp_path / 'work' / 'last_checkpoint').read_text()
-    assert training.latest_checkpoint(str(tmp_path / 'work')) == pointer
+    assert latest_checkpoint(str(tmp_path / 'work')) == pointer
     log = next((tmp_path / 'work').glob('2*/*.log')).read_text()
     assert f"the training is saved in '{pointer}'" in log

@@ -14,8 +14,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, MODELS
 from mmengine.runner import Runner
 
-from orsa.engine.ranks.dist import prepare_cpu_distribution
-from orsa.engine.ranks.rank_guard import leave_ranks
+from orsa.engine.distributed import leave_group, prepare_distribution
 from orsa.utils.compat import setup_stack
 
 
@@ -97,7 +96,7 @@ def run(cfg, resume=None):
     from orsa.engine import Preempted
     if resume:
         cfg.resume, cfg.load_from = True, str(resume)
-    prepare_cpu_distribution(cfg)
+    prepare_distribution(cfg)
     runner = Runner.from_cfg(cfg)
     ended = 'to the end'
     try:
@@ -126,9 +125,9 @@ def main(out, launcher, batch_size, work_dir, sync, accumulate):
             optimizer=dict(type='Adam', lr=1e-2)),
         default_hooks=dict(checkpoint=None),
         custom_hooks=[dict(type='Recorder', out=out)])
-    prepare_cpu_distribution(cfg)
+    prepare_distribution(cfg)
     Runner.from_cfg(cfg).train()
-    leave_ranks()
+    leave_group()
 
 
 if __name__ == '__main__':

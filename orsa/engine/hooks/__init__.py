@@ -7,12 +7,11 @@ from .numerical_fault_hook import NumericalFault, NumericalFaultHook
 from .preemption_hook import Preempted, PreemptionHook
 from .rank_check_hook import RankCheckHook
 from .reseed_hook import ReseedHook
-from .schedule_hook import ScheduleHook
+from .schedule_hook import ScheduleHook, WorldSizeHook
 from .switch_recipe_hook import SwitchRecipeHook
 from .sync_buffers_hook import SyncBuffersHook
 from .validation_faces_hook import ValidationFacesHook
 from .validation_record_hook import ValidationRecordHook
-from .world_size_hook import WorldSizeHook
 
 __all__ = [
     'CheckpointHook', 'Preempted', 'PreemptionHook', 'HostMemoryHook',

@@ -1,161 +1,136 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import copy
 import logging
-from types import SimpleNamespace
-from typing import List, Sequence
+import warnings
+from typing import List, Optional
 
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from orsa.registry import HOOKS
-from .world_size_hook import PROGRESS
+
+# Of a scheduler's state, what says how far it is; the rest are its settings.
+PROGRESS = ('base_values', 'last_step', '_global_step', '_last_value',
+            'verbose')
 
 
 @HOOKS.register_module()
 class ScheduleHook(Hook):
-    """Say what a schedule does that is not of the length of the training.
+    """Log what a schedule does that is not of the length of the training.
 
     A resumed training goes on with the optimizer's settings and schedules of
     its checkpoint, whatever the config says by now, and with the
-    ``max_epochs`` of the config. Where the two differ that is said, with the
-    learning rate at the end. ``rebuild`` takes the config's learning rate and
-    schedules instead, at the place that the training has reached.
+    ``max_epochs`` of the config. Where the two differ that is logged.
+    ``rebuild`` takes the config's learning rate and schedules instead, at the
+    iteration that the training has reached.
 
-    In any training it is said when a schedule ends before the training does.
+    With another number of processes, or another batch size, an epoch has
+    another number of iterations. A resumed training then goes on at the
+    beginning of its epoch, and its schedules are rebuilt.
+
+    In any training it is logged when a schedule ends before the training.
 
     Args:
         rebuild (bool): Whether a resumed training takes learning rate and
             schedules from the config. Defaults to False.
     """
 
-    # WorldSizeHook has converted what is counted in iterations by then
+    # before PreemptionHook tells the loop of the place within the epoch
     priority = 'LOW'
 
     def __init__(self, rebuild: bool = False):
         self.rebuild = rebuild
-        self._told = False
+
+    @staticmethod
+    def _processes(runner: Runner) -> Optional[dict]:
+        """How an epoch is divided into iterations."""
+        loader = getattr(runner._train_loop, 'dataloader', None)
+        size = getattr(loader, 'batch_size', None)
+        return dict(
+            count=get_world_size(), batch_size=size, batches=len(
+                loader)) if isinstance(size, int) else None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note how an epoch is divided."""
+        processes = self._processes(runner)
+        if processes:
+            checkpoint['meta']['processes'] = processes
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the schedules, when a training is resumed."""
-        built = runner.param_schedulers
+        if not runner._resume:
+            return
+        divided = self._divided_anew(runner, checkpoint['meta'])
         saved = checkpoint.get('param_schedulers') or []
-        optimizer = checkpoint.get('optimizer') or {}
+        groups = (checkpoint.get('optimizer') or {}).get('param_groups')
         # several optimizers have schedules each, and go MMEngine's way
-        if not runner._resume or not _can_follow(runner) or not (isinstance(
-                saved, list) and 'param_groups' in optimizer):
+        if not _can_follow(runner) or not isinstance(saved, list) or not groups:
             return
-        groups = list(optimizer['param_groups'])
-        if optimizer.get('base_param_settings'):  # what is logged as base_lr
-            groups.append(optimizer['base_param_settings'])
-        own, done = runner.optim_wrapper.param_groups, checkpoint['meta'][
-            'iter']
-        differ = _differences(built, saved, own, groups)
-        if not differ:
+        differences = _differences(runner, saved, groups)
+        if not differences:
             return
-        self._told = True
-        new = _Course(runner, built, own)
-        new.advance(0, done)
-        if self.rebuild:
-            for name in {s.param_name for s in built}:
-                for group, other in zip(groups, new.groups):
-                    for key in (name, f'initial_{name}'):
-                        group[key] = other[key]
-            checkpoint['param_schedulers'] = new.states()
+        if self.rebuild or divided:
+            _rebuild(runner, checkpoint)
             print_log(
-                'resuming takes learning rate and schedules from the config, '
-                'as --rebuild-schedule asks, and the rest of the optimizer '
-                f'from the checkpoint ({differ}): the learning rate '
-                f'{new.tell(done)}',
+                'resuming takes learning rate and schedules from the config '
+                f'({differences}), and the rest of the optimizer from the '
+                'checkpoint',
                 logger='current')
             return
-        old = _Course(runner, built, groups, saved)
         print_log(
             'resuming takes weights, optimizer and schedules from the '
-            f'checkpoint ({differ}), and all else from the config: until '
-            f'{_place(runner, runner.max_iters)} the learning rate '
-            f'{old.tell(done)}. --rebuild-schedule takes learning rate and '
-            f'schedules from the config too: then it {new.tell(done)}',
+            f'checkpoint ({differences}), and all else from the config. '
+            '--rebuild-schedule takes learning rate and schedules from the '
+            'config too',
             logger='current',
             level=logging.WARNING)
+
+    def _divided_anew(self, runner: Runner, meta: dict) -> bool:
+        """Go back to the beginning of the epoch if iterations are others."""
+        old, new = meta.get('processes'), self._processes(runner)
+        if not old or not new or old == new or hasattr(runner.train_loop,
+                                                       'dataloader_iterator'):
+            return False
+        meta.pop('within_epoch', None)
+        meta['iter'] = meta['epoch'] * new['batches']
+        was, now = (
+            '{count} processes x {batch_size} samples, {batches} iterations an'
+            ' epoch'.format(**each) for each in (old, new))
+        print_log(
+            f'the checkpoint was trained by {was}; now it is {now}: the '
+            f'training goes on at the beginning of epoch {meta["epoch"] + 1}, '
+            'with the learning rate of the config',
+            logger='current',
+            level=logging.WARNING)
+        return True
 
     def before_train(self, runner: Runner) -> None:
         """Compare the lengths of schedules and training."""
-        if self._told or not _can_follow(runner):
+        if not _can_follow(runner):
             return
         planned = max(_planned(runner, s) for s in runner.param_schedulers)
-        if not planned < runner.max_iters:
-            return
-        course = _Course(runner, runner.param_schedulers,
-                         runner.optim_wrapper.param_groups)
-        course.advance(runner.iter, planned)
+        if planned < runner.max_iters:
+            print_log(
+                'the schedules of param_scheduler end with '
+                f'{_place(runner, planned)}, and the training with '
+                f'{_place(runner, runner.max_iters)}: give them its length '
+                '(T_max, end, total_steps) if that is not meant',
+                logger='current',
+                level=logging.WARNING)
+
+
+@HOOKS.register_module()
+class WorldSizeHook(Hook):
+    """Of older configs, without effect: :class:`ScheduleHook` does this."""
+
+    def __init__(self):
         print_log(
-            'the schedules of param_scheduler are made to end with '
-            f'{_place(runner, planned)}, and the training ends with '
-            f'{_place(runner, runner.max_iters)}: in between the learning '
-            f'rate {course.tell(max(runner.iter, planned))}. Give them its '
-            'length (T_max, end, total_steps) if that is not meant',
+            'orsa.WorldSizeHook has no effect any more, orsa.ScheduleHook '
+            'does its work: leave it out of the config',
             logger='current',
             level=logging.WARNING)
-
-
-class _Course:
-    """Schedules that are followed without the optimizer and the training.
-
-    Args:
-        runner (Runner): Whose training it would be.
-        schedulers (list): Where they begin.
-        groups (list[dict]): The optimizer's groups.
-        states (list[dict], optional): State dicts to begin from.
-    """
-
-    def __init__(self,
-                 runner: Runner,
-                 schedulers: List[_ParamScheduler],
-                 groups: List[dict],
-                 states: Sequence[dict] = ()):
-        self.runner = runner
-        self.groups = [{
-            k: v
-            for k, v in group.items() if k != 'params'
-        } for group in groups]
-        optimizer = SimpleNamespace(
-            param_groups=self.groups,
-            _global_step=0,
-            step=SimpleNamespace(_with_counter=True))
-        self.schedulers = []
-        for i, scheduler in enumerate(schedulers):
-            scheduler = copy.copy(scheduler)
-            state = states[i] if i < len(states) else scheduler.state_dict()
-            scheduler.load_state_dict(copy.deepcopy(state))
-            scheduler.optimizer = optimizer
-            self.schedulers.append(scheduler)
-        rates = [group.get('initial_lr', group['lr']) for group in groups]
-        self._group = self.groups[rates.index(max(rates))]
-
-    def states(self) -> List[dict]:
-        return [s.state_dict() for s in self.schedulers]
-
-    def advance(self, start: int, stop: int) -> None:
-        """Take the steps of iterations ``start`` to ``stop``."""
-        epoch = len(self.runner.train_dataloader)
-        for i in range(start + 1, stop + 1):
-            for scheduler in self.schedulers:
-                if not scheduler.by_epoch:
-                    scheduler.step()
-            for scheduler in self.schedulers:
-                if scheduler.by_epoch and i % epoch == 0:
-                    scheduler.step()
-
-    def tell(self, done: int) -> str:
-        """The way of the learning rate from here to the last iteration."""
-        first = self._group['lr']
-        self.advance(done, self.runner.max_iters - 1)
-        last = self._group['lr']
-        if f'{first:.2e}' == f'{last:.2e}':
-            return f'stays at {first:.2e}'
-        return f'goes from {first:.2e} to {last:.2e}'
 
 
 def _can_follow(runner: Runner) -> bool:
@@ -164,6 +139,28 @@ def _can_follow(runner: Runner) -> bool:
     return isinstance(schedulers, list) and bool(schedulers) and not any(
         getattr(s, 'need_val_args', False) or by_iter and s.by_epoch
         for s in schedulers)
+
+
+def _rebuild(runner: Runner, checkpoint: dict) -> None:
+    """Put into a checkpoint what the config's schedules have come to."""
+    schedulers, epoch = runner.param_schedulers, len(runner.train_dataloader)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # no optimizer steps in between
+        for i in range(1, checkpoint['meta']['iter'] + 1):
+            for scheduler in schedulers:
+                if not scheduler.by_epoch:
+                    scheduler.step()
+            for scheduler in schedulers:
+                if scheduler.by_epoch and i % epoch == 0:
+                    scheduler.step()
+    checkpoint['param_schedulers'] = [s.state_dict() for s in schedulers]
+    groups = list(checkpoint['optimizer']['param_groups'])
+    if checkpoint['optimizer'].get('base_param_settings'):  # the base_lr
+        groups.append(checkpoint['optimizer']['base_param_settings'])
+    for group, own in zip(groups, runner.optim_wrapper.param_groups):
+        for name in {s.param_name for s in schedulers}:
+            for key in (name, f'initial_{name}'):
+                group[key] = own[key]
 
 
 def _planned(runner: Runner, scheduler: _ParamScheduler) -> int:
@@ -181,10 +178,9 @@ def _place(runner: Runner, iteration: int) -> str:
     return f'epoch {iteration // epoch}'
 
 
-def _differences(built: List[_ParamScheduler], saved: List[dict],
-                 own: List[dict], groups: List[dict]) -> str:
-    """What the config says otherwise than a checkpoint, in words."""
-    found = {}
+def _differences(runner: Runner, saved: List[dict], groups: List[dict]) -> str:
+    """Settings of schedules and optimizer that a config has otherwise."""
+    built, found = runner.param_schedulers, {}
     if len(built) != len(saved):
         found['schedules'] = len(saved), len(built)
     for scheduler, state in zip(built, saved):
@@ -192,14 +188,14 @@ def _differences(built: List[_ParamScheduler], saved: List[dict],
             if key not in PROGRESS and state.get(key) != value:
                 name = f'{type(scheduler).__name__}.{key}'
                 found.setdefault(name, (state.get(key), value))
-    for group, other in zip(own, groups):
-        for key, value in group.items():
+    for own, group in zip(runner.optim_wrapper.param_groups, groups):
+        for key, value in own.items():
             # flags say how to compute; schedules have moved what has an
             # initial value
-            if key == 'params' or f'initial_{key}' in group or isinstance(
+            if key == 'params' or f'initial_{key}' in own or isinstance(
                     value, bool) or value is None:
                 continue
-            if other.get(key, value) != value:
-                found.setdefault(key, (other[key], value))
+            if group.get(key, value) != value:
+                found.setdefault(key, (group[key], value))
     return '; '.join(f'{name}={old}, in the config {new}'
                      for name, (old, new) in found.items())

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
-from orsa.engine.ranks.dist import prepare_cpu_distribution
+from orsa.engine.distributed import prepare_distribution
 
 OURS = ('MASTER_ADDR', 'MASTER_PORT', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK')
 
@@ -39,7 +39,7 @@ def job(monkeypatch, tmp_path):
 
 def test_the_first_node_leads(job):
     cfg = Config(dict(launcher='slurm'))
-    prepare_cpu_distribution(cfg)
+    prepare_distribution(cfg)
     assert [os.environ[name]
             for name in OURS] == ['n7', '29500', '1', '2', '0']
     assert job == ['gloo'] and cfg.env_cfg.dist_cfg.backend == 'gloo'
@@ -48,7 +48,7 @@ def test_the_first_node_leads(job):
 
 def test_what_is_said_comes_before_what_is_found(job, monkeypatch):
     monkeypatch.setenv('MASTER_ADDR', 'leader')
-    prepare_cpu_distribution(
+    prepare_distribution(
         Config(dict(launcher='slurm', env_cfg=dict(dist_cfg=dict(port=1234)))))
     assert os.environ['MASTER_ADDR'] == 'leader'
     assert os.environ['MASTER_PORT'] == '1234'
@@ -57,12 +57,12 @@ def test_what_is_said_comes_before_what_is_found(job, monkeypatch):
 def test_srun_has_to_start_it(job, monkeypatch):
     monkeypatch.delenv('SLURM_PROCID')
     with pytest.raises(ValueError, match='SLURM_PROCID are not set.*srun'):
-        prepare_cpu_distribution(Config(dict(launcher='slurm')))
+        prepare_distribution(Config(dict(launcher='slurm')))
     assert not job
 
 
 def test_without_a_launcher_nothing_happens(job):
     cfg = Config(dict(launcher='none'))
-    prepare_cpu_distribution(cfg)
+    prepare_distribution(cfg)
     assert not job and 'model_wrapper_cfg' not in cfg
     assert not set(OURS) & set(os.environ)

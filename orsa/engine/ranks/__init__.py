@@ -1,2 +1,0 @@
-# Copyright (c) orsa contributors. All rights reserved.
-"""Several processes, and what goes wrong between them."""
