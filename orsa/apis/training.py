@@ -340,9 +340,9 @@ def _parameter_lines(model: torch.nn.Module) -> List[str]:
     counts['all'] = [sum(column) for column in zip(*counts.values())]
     width = max(map(len, [*counts, 'parameters']))
     return [
-        f'{"parameters":<{width}} {"trained":>12} {"frozen":>12}', *(
-            f'{name:<{width}} {trained:>12,} {frozen:>12,}'
-            for name, (trained, frozen) in counts.items())
+        f'{"parameters":<{width}} {"trained":>12} {"frozen":>12}',
+        *(f'{name:<{width}} {trained:>12,} {frozen:>12,}'
+          for name, (trained, frozen) in counts.items())
     ]
 
 

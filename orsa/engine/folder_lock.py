@@ -18,7 +18,7 @@ def locked_folder(folder: str,
     """Keep other processes that ask for the same out of a folder.
 
     The system releases the lock when the process ends, however it ends. The
-    file ``.lock`` stays and names the last process.
+    file ``.lock`` names the process; it stays, but where nobody waits.
 
     Args:
         folder (str): One that exists.
@@ -45,4 +45,6 @@ def locked_folder(folder: str,
             file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
         yield
     finally:
+        if not patience:
+            os.remove(path)
         lock.release()

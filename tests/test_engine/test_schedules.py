@@ -90,10 +90,7 @@ def test_longer_with_the_old_schedule(short, mine, cases_dir, tmp_path,
     assert re.search(
         r'optimizer and schedules from the checkpoint \(CosineAnnealingLR\.'
         r'T_max=6, in the config 12; CosineAnnealingLR\.end=6, in the config '
-        r'12\).* until epoch 6 the learning rate stays at 7\.63e-05\. '
-        r'--rebuild-schedule .* then it goes from 5\.05e-04 to 2\.69e-05',
-        text)
-    assert text.count('learning rate stays') == 1
+        r'12\).*--rebuild-schedule', text)
 
 
 def test_longer_with_a_rebuilt_schedule(short, mine, cases_dir, tmp_path,
@@ -109,7 +106,6 @@ def test_longer_with_a_rebuilt_schedule(short, mine, cases_dir, tmp_path,
     text = said(runner)
     assert 'resuming takes learning rate and schedules from the config' in text
     assert 'weight_decay=0.05, in the config 0.1' in text
-    assert 'goes from 5.05e-04 to 2.69e-05' in text
     saved = content_of(tmp_path / 'epoch_6.pth')
     assert saved['optimizer']['param_groups'][0]['weight_decay'] == 0.05
 
@@ -165,19 +161,15 @@ def test_more_epochs_alone(tiny, tmp_path):
         'convert_to_iter_based=True)', 3)
     runner = train(config, tmp_path / 'a', *QUICK, *longer)
     found = rates(tmp_path / 'a')
-    match = re.search(
-        r'made to end with epoch 3, and the training ends with epoch 4: in '
-        r'between the learning rate goes from (\S+) to (\S+)\. Give',
-        said(runner))
-    assert float(match[1]) == pytest.approx(found[16], rel=1e-2)
-    assert float(match[2]) == pytest.approx(found[20], rel=1e-2)
+    assert 'param_scheduler end with epoch 3, and the training with epoch 4' \
+        in said(runner)
     assert found[20] > 10 * found[16]  # a cosine comes back
     # nothing to say of what is as long, or has no length
     for schedules in ("dict(type='CosineAnnealingLR', T_max=4)",
                       "dict(type='ExponentialLR', gamma=0.9)", '[]'):
         config = tiny('as_long', schedules)
         runner = train(config, tmp_path / 'b', *QUICK)
-        assert 'made to end' not in said(runner)
+        assert 'param_scheduler end' not in said(runner)
 
 
 def test_loaders_without_workers(tiny, tmp_path):

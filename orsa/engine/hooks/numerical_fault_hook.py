@@ -122,8 +122,9 @@ class NumericalFaultHook(Hook):
         if not values:
             return
         finite = torch.isfinite(
-            torch.stack([v.to(values[0].device, torch.float32)
-                         for v in values])).all().float()
+            torch.stack([
+                v.to(values[0].device, torch.float32) for v in values
+            ])).all().float()
         all_reduce(finite, 'min')  # all ranks act, or none
         if finite:
             self.skips = 0
@@ -183,9 +184,9 @@ class NumericalFaultHook(Hook):
         They are run forward once more, with the random numbers and weights of
         before the step; in the second pass of SAM the weights were others.
         """
-        losses = dict.fromkeys(
-            key.split()[0] for key, value in self._losses.items()
-            if not torch.isfinite(value))
+        losses = dict.fromkeys(key.split()[0]
+                               for key, value in self._losses.items()
+                               if not torch.isfinite(value))
         text = f'{", ".join(losses)} not finite' if losses else 'losses finite'
         for iteration, batch in self._batches:
             seed_iteration(self._runner.seed, iteration, get_rank())

@@ -142,8 +142,8 @@ class PreemptionHook(Hook):
         by_epoch = not hasattr(loop, 'dataloader_iterator')
         if by_epoch and batch_idx + 1 >= len(loop.dataloader):
             return  # the epoch is over, and saved next
-        if not self._agreed(
-                runner, done % self.interval == 0) or step_is_open(runner):
+        if not self._agreed(runner, done % self.interval
+                            == 0) or step_is_open(runner):
             return
         meta = dict(epoch=runner.epoch, iter=done)
         if by_epoch:

@@ -100,9 +100,9 @@ def compare(mine: Dict[str, Any]) -> None:
         values = [other.get(key, 'missing') for _, other in everyone]
         if any(value != values[0] for value in values):
             break
-    by_rank = '; '.join(
-        f'rank {rank} ({host}): {value}'
-        for rank, ((host, _), value) in enumerate(zip(everyone, values)))
+    by_rank = '; '.join(f'rank {rank} ({host}): {value}'
+                        for rank, ((host, _),
+                                   value) in enumerate(zip(everyone, values)))
     raise ValueError(f'the ranks do not agree on {key}: {by_rank}. Start all '
                      'with the same config, checkpoint and data')
 

@@ -49,8 +49,8 @@ class ScheduleHook(Hook):
         loader = getattr(runner._train_loop, 'dataloader', None)
         size = getattr(loader, 'batch_size', None)
         return dict(
-            count=get_world_size(), batch_size=size, batches=len(
-                loader)) if isinstance(size, int) else None
+            count=get_world_size(), batch_size=size,
+            batches=len(loader)) if isinstance(size, int) else None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note how an epoch is divided."""
@@ -66,7 +66,7 @@ class ScheduleHook(Hook):
         saved = checkpoint.get('param_schedulers') or []
         groups = (checkpoint.get('optimizer') or {}).get('param_groups')
         # several optimizers have schedules each, and go MMEngine's way
-        if not _can_follow(runner) or not isinstance(saved, list) or not groups:
+        if not (_can_follow(runner) and isinstance(saved, list) and groups):
             return
         differences = _differences(runner, saved, groups)
         if not differences:
