@@ -48,13 +48,13 @@ def build_priors(cfg: Config,
         FileNotFoundError: If a prior's file is missing.
     """
     from orsa.models.priors import skip_pretrained
-    state = identity.load_state(checkpoint) if checkpoint else None
+    weights = identity.load_priors(checkpoint) if checkpoint else None
     priors = {}
     for name, config in identity.prior_configs(cfg).items():
         config = copy.deepcopy(config)
         # rows of an untrained prior would be noise for good
         config['allow_untrained'] = False
-        if state is not None:
+        if weights is not None:
             skip_pretrained(config)
         with scope_of(cfg):
             prior = MODELS.build(config)
@@ -68,10 +68,9 @@ def build_priors(cfg: Config,
                 'what it computes changes while training')
         # with a whole checkpoint these are the folds' files alone
         prior.init_weights()
-        if state is not None:
+        if weights is not None:
             try:
-                prior.model.load_state_dict(
-                    identity.prior_weights(state, name))
+                prior.model.load_state_dict(weights[name])
             except RuntimeError as error:
                 raise CacheError(f"'{checkpoint}' does not fit the {name} "
                                  f'prior: {error}') from error
@@ -216,12 +215,13 @@ def write_cache(cfg: Config,
             names=list(samples),
             sizes=[size for size, _ in samples.values()],
             folds=[fold for _, fold in samples.values()]), path)
-    configs = identity.prior_configs(cfg)
+    weights = {k: prior.model.state_dict() for k, prior in priors.items()}
+    here = identity.fingerprint(cfg, split, samples, weights, from_files)
     manifest = dict(
         format=FORMAT,
         orsa_version=__version__,
         split=split,
-        config=identity.config_hashes(cfg, split),
+        config=here['config'],
         num_samples=len(samples),
         samples_sha256=file_hash(path),
         priors={
@@ -230,9 +230,7 @@ def write_cache(cfg: Config,
                 shape=list(array.shape),
                 dtype=str(array.dtype),
                 crc_sha256=file_hash(osp.join(folder, f'{name}.crc.npy')),
-                checkpoint=identity.checkpoint_hashes(
-                    configs[name], from_files, identity.has_folds(samples)),
-                weights=identity.weights_hash(priors[name].model.state_dict()))
+                **here['priors'][name])
             for name, array in writer.arrays.items()
         },
         complete=True)
@@ -302,9 +300,10 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
                          f'{present}')
     priors, computed, done = None, [], []
     for split in [s for s in present if s in (args.split or present)]:
-        twin = identity.find_twin(cfg, split, done)
-        if twin:
-            print(f'{split}: the same images as {twin}, whose cache serves')
+        matching = identity.matching_split(cfg, split, done)
+        if matching:
+            print(
+                f'{split}: the same images as {matching}, whose cache serves')
             continue
         done.append(split)
         folder = osp.join(out, split)

@@ -1,8 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Outputs of frozen priors on the disk: the format, and reading it."""
+import contextlib
 import os.path as osp
 import zlib
-from typing import Dict, Tuple
+from typing import Dict, Iterator, Tuple
 
 import numpy as np
 
@@ -19,8 +20,20 @@ class CacheError(ValueError):
     """A cache of priors cannot be used; the message says why."""
 
 
+@contextlib.contextmanager
+def _damaged(path: str) -> Iterator[None]:
+    """Name the file in what goes wrong inside."""
+    try:
+        yield
+    except CacheError:
+        raise
+    except Exception as error:  # of json, numpy, ast, tokenize, ...
+        raise CacheError(f"'{path}' is damaged "
+                         f'({type(error).__name__}: {error})') from error
+
+
 def sample_key(results: dict) -> str:
-    """What a sample is called in a cache: its name, else its picture's path.
+    """The name of a sample in a cache: its name, else its image's path.
 
     Raises:
         CacheError: If it has neither.
@@ -38,7 +51,7 @@ class PriorCache:
     A folder holds ``manifest.json``, ``samples.json`` (names, file sizes and
     folds of the images, in the order of the rows), and for each prior
     ``NAME.npy`` of shape (N, 2, ...) and ``NAME.crc.npy`` of shape (N, 2).
-    Symbols: N images; 2 is for the picture as it is and the mirrored one. It
+    Symbols: N images; 2 is for the image as it is and the flipped one. It
     is written by :mod:`orsa.prepare.cache_priors`, the manifest last: a folder
     without one is no cache.
 
@@ -46,7 +59,7 @@ class PriorCache:
         folder (str): The folder.
 
     Raises:
-        CacheError: If there is no whole cache in it, or a file of it is not
+        CacheError: If there is no complete cache in it, or a file of it is not
             the one that the manifest describes.
     """
 
@@ -56,25 +69,20 @@ class PriorCache:
         if not osp.isdir(self.folder):
             raise CacheError(f"there is no folder '{self.folder}'")
         if not osp.isfile(path):
-            raise CacheError(f"'{self.folder}' is not whole: it has no "
+            raise CacheError(f"'{self.folder}' is not complete: it has no "
                              f'{MANIFEST}, which is written last')
-        try:
+        with _damaged(path):
             self.manifest = load_json(path)
             self._check()
-        except CacheError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CacheError(f"'{path}' is damaged "
-                             f'({type(error).__name__}: {error})') from error
 
     def _check(self) -> None:
         manifest = self.manifest
         if manifest['format'] != FORMAT or manifest['complete'] is not True:
             raise CacheError(
-                f"'{self.folder}' is of format "
-                f"{str(manifest['format'])[:50]} (complete: "
-                f"{str(manifest['complete'])[:50]}), this version of orsa "
-                f'reads format {FORMAT}')
+                f"'{self.folder}' is of format {str(manifest['format'])[:50]} "
+                f"(complete: {str(manifest['complete'])[:50]}), this version "
+                f'of orsa reads format {FORMAT}')
+        sums = {SAMPLES: manifest['samples_sha256']}
         for name, prior in manifest['priors'].items():
             if name not in PRIOR_KEYS:
                 raise CacheError(f"'{osp.join(self.folder, MANIFEST)}' names "
@@ -85,19 +93,17 @@ class PriorCache:
                                                          prior['dtype']):
                 raise CacheError(
                     f"'{self._file(name)}' is damaged: it holds {array.dtype} "
-                    f'of shape {array.shape}, the manifest says '
+                    f'of shape {array.shape}, the manifest has '
                     f'{str(prior["dtype"])[:50]} of '
                     f'{str(tuple(prior["shape"]))[:100]}')
-            self._require_hash(f'{name}.crc.npy', prior['crc_sha256'])
-        self._require_hash(SAMPLES, manifest['samples_sha256'])
-
-    def _require_hash(self, name: str, expected: str) -> None:
-        path = osp.join(self.folder, name)
-        if not osp.isfile(path):
-            raise CacheError(f"'{path}' is missing")
-        if file_hash(path) != expected:
-            raise CacheError(f"'{path}' is damaged: it is not the file that "
-                             'the manifest describes')
+            sums[f'{name}.crc.npy'] = prior['crc_sha256']
+        for name, expected in sums.items():
+            path = osp.join(self.folder, name)
+            if not osp.isfile(path):
+                raise CacheError(f"'{path}' is missing")
+            if file_hash(path) != expected:
+                raise CacheError(f"'{path}' is damaged: it is not the file "
+                                 'that the manifest describes')
 
     def _file(self, name: str) -> str:
         return osp.join(self.folder, f'{name}.npy')
@@ -106,10 +112,8 @@ class PriorCache:
         path = self._file(name)
         if not osp.isfile(path):
             raise CacheError(f"'{path}' is missing")
-        try:
+        with _damaged(path):
             return np.load(path, mmap_mode='r', allow_pickle=False)
-        except Exception as error:  # of numpy, ast, tokenize, ...
-            raise CacheError(f"'{path}' is damaged ({error})") from error
 
     def samples(self) -> Dict[str, Tuple[int, int]]:
         """File size and fold (-1: none) of every image by its name, in the
@@ -119,19 +123,14 @@ class PriorCache:
             CacheError: If the file is damaged, or has not a name for each row.
         """
         path = osp.join(self.folder, SAMPLES)
-        try:
+        with _damaged(path):
             content = load_json(path)
-            names, sizes, folds = (
-                content[k] for k in ('names', 'sizes', 'folds'))
-            found = dict(zip(names, zip(sizes, folds)))
-        except (ValueError, KeyError, TypeError) as error:
-            raise CacheError(f"'{path}' is damaged "
-                             f'({type(error).__name__}: {error})') from error
-        rows = {p['shape'][0] for p in self.manifest['priors'].values()}
-        if not len(found) == len(names) == len(sizes) == len(folds) or (
-                rows - {len(found)}):
-            raise CacheError(f"'{path}' is damaged: it has {len(found)} names,"
-                             f' and the priors have {sorted(rows)} rows')
+            columns = [content[key] for key in ('names', 'sizes', 'folds')]
+            found = dict(zip(columns[0], zip(*columns[1:])))
+            rows = {p['shape'][0] for p in self.manifest['priors'].values()}
+            if {len(found), *map(len, columns)} | rows != {len(found)}:
+                raise ValueError(f'it has {len(found)} names, and the priors '
+                                 f'have {sorted(rows)} rows')
         return found
 
     def open(self, name: str) -> Tuple[np.ndarray, np.ndarray]:
@@ -146,15 +145,13 @@ class PriorCache:
         if name not in self.manifest['priors']:
             raise CacheError(f"'{self.folder}' has no prior '{name}', only "
                              f'{sorted(self.manifest["priors"])}')
-        path = osp.join(self.folder, f'{name}.crc.npy')
-        try:
+        array, path = self._open(name), osp.join(self.folder,
+                                                 f'{name}.crc.npy')
+        with _damaged(path):
             sums = load_npy(path)
-        except ValueError as error:
-            raise CacheError(str(error)) from error
-        array = self._open(name)
-        if sums.shape != array.shape[:2] or sums.shape[1:] != (2, ):
-            raise CacheError(f"'{path}' is damaged: it has check sums of shape"
-                             f' {sums.shape} for {array.shape}')
+            if sums.shape != array.shape[:2] or sums.shape[1:] != (2, ):
+                raise ValueError(f'it has check sums of shape {sums.shape} '
+                                 f'for {array.shape}')
         return array, sums
 
     def row(self, name: str, arrays: Tuple[np.ndarray, np.ndarray], i: int,
@@ -165,7 +162,7 @@ class PriorCache:
             name (str): 'parsing' or 'landmarks'.
             arrays (tuple): What :meth:`open` gave for it.
             i (int): Number of the image.
-            flip (int): 1 for the mirrored picture, else 0.
+            flip (int): 1 for the flipped image, else 0.
 
         Returns:
             np.ndarray: The prior's output for one image, float16.
@@ -177,6 +174,6 @@ class PriorCache:
         if zlib.crc32(row.tobytes()) != int(arrays[1][i, flip]):
             raise CacheError(
                 f"'{self._file(name)}' is damaged: row {i}, "
-                f'{"mirrored" if flip else "as it is"}, is not what was '
+                f'{"flipped" if flip else "as it is"}, is not what was '
                 'written')
         return row

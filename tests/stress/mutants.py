@@ -66,7 +66,7 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         'orsa/datasets/transforms/occlusion.py':
         (_EDGES, 'tests/test_datasets/test_occluders.py'),
         'orsa/datasets/transforms/load_cached_priors.py':
-        ('tests/test_apis/test_caching.py', ),
+        ('tests/test_prepare/test_caching.py', ),
         'orsa/datasets/transforms/load_face.py':
         (_EDGES, 'tests/test_datasets/test_transforms/test_load_face.py'),
         'orsa/datasets/transforms/occlude_face.py':

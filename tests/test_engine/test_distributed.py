@@ -1,37 +1,27 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Ranks that share a batch step as one process with all of it would."""
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ranks import free_port
+import train_worker
+from ranks import on_ranks
 
-WORKER = Path(__file__).with_name('train_worker.py')
+
+def train(rank, world, *args):
+    train_worker.main(args[0], 'pytorch' if world > 1 else 'none', *args[1:])
 
 
 def run(tmp_path, processes, batch_size, sync='sync', accumulate=1):
     name = f'{processes}_{sync}_{accumulate}'
     out = tmp_path / name
-    command = [sys.executable]
-    if processes > 1:
-        command += [
-            '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-            f'--master_port={free_port()}'
-        ]
-    command += [
-        str(WORKER),
-        str(out), 'pytorch' if processes > 1 else 'none',
-        str(batch_size),
-        str(tmp_path / f'work_{name}'), sync,
-        str(accumulate)
-    ]
-    env = dict(os.environ, OMP_NUM_THREADS='1')
-    done = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    args = str(out), batch_size, str(tmp_path /
+                                     f'work_{name}'), sync, accumulate
+    if processes == 1:
+        train(0, 1, *args)  # here, so that what it imports is here for ranks
+    else:
+        on_ranks(train, processes, *args)
     return [
         json.loads(Path(f'{out}.{rank}').read_text())
         for rank in range(processes)

@@ -1,8 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A small training, run by test_distributed.py in one or more processes."""
+"""A small training, run by tests in one or more processes."""
 import json
 import os
-import sys
 
 import numpy as np
 import torch
@@ -128,7 +127,3 @@ def main(out, launcher, batch_size, work_dir, sync, accumulate):
     prepare_distribution(cfg)
     Runner.from_cfg(cfg).train()
     leave_group()
-
-
-if __name__ == '__main__':
-    main(*sys.argv[1:])

@@ -21,93 +21,74 @@ Samples = Dict[str, Tuple[int, int]]
 SPLITS = ('train', 'val', 'test')
 # prior: the argument of orsa.ORSANet that builds it
 FIELDS = dict(parsing='parsing_prior', landmarks='landmark_prior')
-# The same picture every time, up to a mirroring that is dealt with apart.
+# the same image every time, up to a flip that is dealt with apart
 _EXACT = ('LoadImageFromFile', 'LoadFace', 'Resize', 'ResizeEdge',
           'CenterCrop', 'Pad')
-_ENDS = ('PackInputs', 'LoadCachedPriors')
-# Where the weights lie, and what is said when there are none: no part of what
+# Where the weights lie, and what happens when there are none: no part of what
 # a prior computes. The files themselves are compared by their content.
-_NO_MATTER = ('checkpoint', 'source', 'allow_untrained', 'init_cfg',
-              'pretrained', 'fold_checkpoints', 'prepare')
+_IGNORED = ('checkpoint', 'source', 'allow_untrained', 'init_cfg',
+            'pretrained', 'fold_checkpoints', 'prepare')
 
 
 def clean_pipeline(pipeline: Sequence[dict],
                    flip: bool = False) -> Tuple[List[dict], List[str]]:
-    """The part of a pipeline that is the same every time.
+    """The transforms of a pipeline that are the same every time.
 
-    Transforms that are not known to be are left out; a crop of random place
-    or size becomes a resize, or a crop of the middle, to the same size.
+    Those that are not known to be are left out; a crop of random place or
+    size becomes a resize, or a crop of the middle, to the same size.
 
     Args:
         pipeline (Sequence[dict]): Configs of the transforms.
-        flip (bool): Whether to mirror the picture, where the pipeline may
-            mirror it, else at the end. Defaults to False.
+        flip (bool): Whether to flip the image, where the pipeline may flip
+            it, else at the end. Defaults to False.
 
     Returns:
         tuple[list[dict], list[str]]: Configs of a pipeline that ends with the
-        picture, and the names of the transforms that it does not follow.
+        image, and the names of the transforms that it does not follow.
 
     Raises:
         CacheError: If the pipeline flips otherwise than horizontally, or
-            more than once; or if it draws its pictures.
+            more than once; or if it draws its images.
     """
-    mirror = dict(type='RandomFlip', prob=1.)
-    kept, changed, flips = [], [], 0
+    flipped = dict(type='RandomFlip', prob=1.)
+    clean, changed, flips = [], [], 0
     for cfg in pipeline:
         kind = type_name(cfg)
-        if kind in _ENDS:
-            continue
         if kind == 'RandomFlip':
-            _check_direction(cfg)
+            directions = cfg.get('direction', 'horizontal')
+            if set([directions] if isinstance(directions, str) else directions
+                   ) != {'horizontal'}:
+                raise CacheError(
+                    f'a RandomFlip of the pipeline has direction={directions}:'
+                    ' a cache of priors has rows for horizontal flips only')
             flips += 1
-            kept += [mirror] if flip else []
+            clean += [flipped] if flip else []
         elif kind == 'RandomFaceAffine':
             flips += 1
-            if cfg.get('prob', 0.9):
-                changed.append(kind)
-            kept.append(dict(cfg, prob=0., flip_prob=float(flip)))
+            changed += [kind] if cfg.get('prob', 0.9) else []
+            clean.append(dict(cfg, prob=0., flip_prob=float(flip)))
         elif kind == 'DrawSyntheticFace':
             raise CacheError('DrawSyntheticFace draws each face when it is '
-                             'asked for: there is no picture on the disk '
-                             'whose priors a cache could keep')
+                             'read: there is no image on the disk whose '
+                             'priors a cache could hold')
         elif kind in _EXACT:
-            kept.append(copy.deepcopy(dict(cfg)))
-        else:
+            clean.append(copy.deepcopy(dict(cfg)))
+        elif kind not in ('PackInputs', 'LoadCachedPriors'):
             changed.append(kind)
-            kept += _steady(kind, cfg)
+            if kind == 'RandomResizedCrop':
+                how = {
+                    k: cfg[k]
+                    for k in ('backend', 'interpolation') if k in cfg
+                }
+                clean.append(
+                    dict(type='Resize', scale=to_2tuple(cfg['scale']), **how))
+            elif kind == 'RandomCrop':
+                clean.append(
+                    dict(type='CenterCrop', crop_size=cfg['crop_size']))
     if flips > 1:
         raise CacheError(f'{flips} transforms of the pipeline flip: which way '
-                         'a picture is in the end cannot be told')
-    if flip and not flips:
-        kept.append(mirror)
-    return kept, changed
-
-
-def _check_direction(cfg: dict) -> None:
-    directions = cfg.get('direction', 'horizontal')
-    several = [directions] if isinstance(directions, str) else directions
-    if set(several) != {'horizontal'}:
-        raise CacheError(
-            f'a RandomFlip of the pipeline has direction={directions}: a '
-            'cache of priors has rows for horizontal flips only')
-
-
-def _steady(kind: str, cfg: dict) -> List[dict]:
-    """What brings a picture to the size that a random crop gives it."""
-    if kind == 'RandomResizedCrop':
-        how = {k: cfg[k] for k in ('backend', 'interpolation') if k in cfg}
-        return [dict(type='Resize', scale=to_2tuple(cfg['scale']), **how)]
-    if kind == 'RandomCrop':
-        return [dict(type='CenterCrop', crop_size=cfg['crop_size'])]
-    return []
-
-
-def _matters(cfg):
-    if isinstance(cfg, dict):
-        return {k: _matters(v) for k, v in cfg.items() if k not in _NO_MATTER}
-    if isinstance(cfg, (list, tuple)):
-        return [_matters(v) for v in cfg]
-    return cfg
+                         'an image is in the end cannot be known')
+    return clean + ([flipped] if flip and not flips else []), changed
 
 
 def prior_configs(cfg: Config) -> Dict[str, dict]:
@@ -117,10 +98,7 @@ def prior_configs(cfg: Config) -> Dict[str, dict]:
         CacheError: If it has none.
     """
     backbone = cfg.model.get('backbone') or {}
-    configs = {
-        name: backbone[field]
-        for name, field in FIELDS.items() if backbone.get(field)
-    }
+    configs = {k: backbone[f] for k, f in FIELDS.items() if backbone.get(f)}
     if not configs:
         raise CacheError('the model of this config has no priors to cache: '
                          'model.backbone has neither '
@@ -131,13 +109,11 @@ def prior_configs(cfg: Config) -> Dict[str, dict]:
 def preprocessor_config(cfg: Config) -> dict:
     """A copy of the data preprocessor's config."""
     found = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor')
-    found = dict(copy.deepcopy(found or {}))
-    found.setdefault('type', 'ClsDataPreprocessor')
-    return found
+    return {'type': 'ClsDataPreprocessor', **copy.deepcopy(found or {})}
 
 
 def dataset_config(cfg: Config, split: str) -> dict:
-    """The data set's config of a split, itself.
+    """The dataset's config of a split, itself.
 
     Raises:
         CacheError: If it wraps others.
@@ -145,94 +121,44 @@ def dataset_config(cfg: Config, split: str) -> dict:
     dataset = cfg[f'{split}_dataloader'].dataset
     if 'pipeline' not in dataset:
         raise CacheError(
-            f'the data set of the {split} split, {type_name(dataset)}, has no '
-            'pipeline of its own: a cache of priors needs a plain data set')
+            f'the dataset of the {split} split, {type_name(dataset)}, has no '
+            'pipeline of its own: a cache of priors needs a plain dataset')
     return dataset
 
 
-def config_hashes(cfg: Config, split: str) -> Dict[str, str]:
-    """What decides what the priors compute, besides images and weights."""
-    preprocessor = preprocessor_config(cfg)
-    pipeline = dataset_config(cfg, split)['pipeline']
-    return dict(
-        {
-            name: config_hash(_matters(prior))
-            for name, prior in prior_configs(cfg).items()
-        },
-        preprocessor=config_hash({
-            k: preprocessor.get(k)
-            for k in ('mean', 'std', 'to_rgb', 'pad_size_divisor', 'pad_value')
-        }),
-        pipeline=config_hash(_matters(clean_pipeline(pipeline)[0])))
+def matching_split(cfg: Config, split: str,
+                   done: Sequence[str]) -> Optional[str]:
+    """An earlier split of the same images in the same pipeline, if any.
 
-
-def has_folds(samples: Samples) -> bool:
-    """Whether any image belongs to a fold."""
-    return any(fold >= 0 for _, fold in samples.values())
-
-
-def checkpoint_hashes(prior: dict, own: bool, folds: bool) -> dict:
-    """SHA-256 of a prior's file and of those of its folds, where they serve.
-
-    Its own file does not if a whole checkpoint is loaded.
+    Args:
+        cfg (Config): The experiment.
+        split (str): The split.
+        done (Sequence[str]): Splits to choose from.
     """
-    prior = copy.deepcopy(prior)
-    pretrained = take_pretrained(prior['model']) or {}
-    main = prior.get('checkpoint') or pretrained.get('checkpoint')
 
-    def digest(path: Optional[str]) -> Optional[str]:
-        if path is None:
-            return None
-        file = local_file(path)
-        if file is None:
-            raise FileNotFoundError(
-                f"a prior's checkpoint '{path}' is not here to be compared "
-                'with the cache of priors')
-        return file_hash(file)
+    def content(name: str) -> str:
+        dataset = dict(dataset_config(cfg, name))
+        dataset['pipeline'] = clean_pipeline(dataset['pipeline'])[0]
+        return config_hash(dataset)
 
-    return dict(
-        file=digest(main) if own else None,
-        folds=[
-            digest(path)
-            for path in folds and prior.get('fold_checkpoints') or ()
-        ])
+    return next((d for d in done if content(d) == content(split)), None)
 
 
-def weights_hash(state: Dict[str, torch.Tensor]) -> str:
-    """Hash of weights, blind to what float16 does not show.
-
-    A published checkpoint is rounded to it, and so are the rows.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().cpu()
-        if value.is_floating_point():
-            value = value.half()
-        digest.update(f'{name} {tuple(value.shape)};'.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def prior_weights(state: Dict[str, torch.Tensor], name: str) -> dict:
-    """Entries of a prior's model in a whole checkpoint."""
-    prefix = f'backbone.{FIELDS[name]}.model.'
-    return {
-        k.removeprefix('module.')[len(prefix):]: v
-        for k, v in state.items()
-        if k.removeprefix('module.').startswith(prefix)
-    }
-
-
-def load_state(checkpoint: str) -> Dict[str, torch.Tensor]:
-    """The weights of a checkpoint."""
-    content = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
-    return content.get('state_dict', content)
+def build_dataset(cfg: Config, split: str):
+    """The dataset of a split, without its pipeline."""
+    config = copy.deepcopy(dataset_config(cfg, split))
+    config['pipeline'] = []
+    with scope_of(cfg):
+        return DATASETS.build(config)
 
 
 def list_samples(dataset) -> Samples:
-    """Names, file sizes and folds.
+    """Names, file sizes and folds of a dataset's images.
 
-    Other pictures under the same names are rarely as long.
+    Other images under the same names are rarely as long.
+
+    Raises:
+        CacheError: If two samples have the same name.
     """
     samples: Samples = {}
     for i in range(len(dataset)):
@@ -247,81 +173,166 @@ def list_samples(dataset) -> Samples:
     return samples
 
 
-def build_dataset(cfg: Config, split: str):
-    """The data set of a split, without its pipeline."""
-    config = copy.deepcopy(dataset_config(cfg, split))
-    config['pipeline'] = []
-    with scope_of(cfg):
-        return DATASETS.build(config)
+def _without_places(cfg):
+    if isinstance(cfg, dict):
+        return {
+            k: _without_places(v)
+            for k, v in cfg.items() if k not in _IGNORED
+        }
+    if isinstance(cfg, (list, tuple)):
+        return [_without_places(v) for v in cfg]
+    return cfg
 
 
-def find_twin(cfg: Config, split: str, done: Sequence[str]) -> Optional[str]:
-    """An earlier split of the same images in the same pipeline, if any."""
+def _file_hash(path: Optional[str]) -> Optional[str]:
+    if path is None:
+        return None
+    file = local_file(path)
+    if file is None:
+        raise FileNotFoundError(
+            f"a prior's checkpoint '{path}' is not here to be compared with "
+            'the cache of priors')
+    return file_hash(file)
 
-    def request(name: str) -> str:
-        dataset = dict(dataset_config(cfg, name))
-        dataset['pipeline'] = clean_pipeline(dataset['pipeline'])[0]
-        return config_hash(dataset)
 
-    return next((d for d in done if request(d) == request(split)), None)
+def _weights_hash(state: Dict[str, torch.Tensor]) -> str:
+    """Hash of weights, blind to what float16 does not show: a published
+    checkpoint is rounded to it, and so are the rows."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu()
+        if value.is_floating_point():
+            value = value.half()
+        digest.update(f'{name} {tuple(value.shape)};'.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_priors(checkpoint: str) -> Dict[str, Dict[str, torch.Tensor]]:
+    """The weights of the priors' models in a checkpoint of the whole model.
+
+    Args:
+        checkpoint (str): The file.
+
+    Returns:
+        dict[str, dict[str, Tensor]]: State dicts of 'parsing', 'landmarks'.
+    """
+    content = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
+    state = {
+        k.removeprefix('module.'): v
+        for k, v in content.get('state_dict', content).items()
+    }
+    prefixes = {k: f'backbone.{f}.model.' for k, f in FIELDS.items()}
+    return {
+        name: {
+            k.removeprefix(prefix): v
+            for k, v in state.items() if k.startswith(prefix)
+        }
+        for name, prefix in prefixes.items()
+    }
+
+
+def fingerprint(cfg: Config, split: str, samples: Samples,
+                weights: Optional[dict], from_files: bool) -> dict:
+    """What decides the rows of a cache, images apart.
+
+    Args:
+        cfg (Config): The experiment.
+        split (str): The split.
+        samples (dict): See :func:`list_samples`.
+        weights (dict, optional): State dicts of the priors by name; None if
+            they load their own files.
+        from_files (bool): Whether the weights are those of the files that the
+            config names, which are hashed then.
+
+    Returns:
+        dict: ``config``: hashes of the priors' configs, the data preprocessor
+        and the pipeline. ``priors``: of each prior hashes of ``checkpoint``
+        (``file``, ``folds``) and ``weights``; None where it does not apply.
+
+    Raises:
+        FileNotFoundError: If a prior's file is missing.
+    """
+    preprocessor = preprocessor_config(cfg)
+    pipeline = clean_pipeline(dataset_config(cfg, split)['pipeline'])[0]
+    folds = any(fold >= 0 for _, fold in samples.values())
+    configs, priors = prior_configs(cfg), {}
+    for name, prior in configs.items():
+        pretrained = take_pretrained(copy.deepcopy(prior['model'])) or {}
+        path = prior.get('checkpoint') or pretrained.get('checkpoint')
+        priors[name] = dict(
+            checkpoint=dict(
+                file=_file_hash(path) if from_files else None,
+                folds=[
+                    _file_hash(p)
+                    for p in folds and prior.get('fold_checkpoints') or ()
+                ]),
+            weights=weights and _weights_hash(weights[name]))
+    return dict(
+        config=dict(
+            {
+                k: config_hash(_without_places(v))
+                for k, v in configs.items()
+            },
+            preprocessor=config_hash({
+                k: preprocessor.get(k)
+                for k in ('mean', 'std', 'to_rgb', 'pad_size_divisor',
+                          'pad_value')
+            }),
+            pipeline=config_hash(_without_places(pipeline))),
+        priors=priors)
 
 
 def why_not(cache: PriorCache, cfg: Config, split: str, samples: Samples,
             checkpoint: Optional[str]) -> Optional[str]:
-    """Why a whole cache is not that of a config, None if it is."""
+    """Why a complete cache is not that of a config, None if it is.
+
+    Args:
+        cache (PriorCache): The cache.
+        cfg (Config): The experiment.
+        split (str): The split.
+        samples (dict): See :func:`list_samples`.
+        checkpoint (str, optional): That of the whole model, with the priors'
+            weights in it; None if they load their own files.
+    """
     manifest = cache.manifest
-    priors = prior_configs(cfg)
-    lacking = [name for name in priors if name not in manifest['priors']]
-    if lacking:
-        return f'it has no {" and no ".join(lacking)} prior'
-    other = [
-        part for part, value in config_hashes(cfg, split).items()
-        if manifest['config'].get(part) != value
-    ]
+    names = prior_configs(cfg)
+    missing = [name for name in names if name not in manifest['priors']]
+    if missing:
+        return f'it has no {" and no ".join(missing)} prior'
+    weights = load_priors(checkpoint) if checkpoint else None
+    here = fingerprint(cfg, split, samples, weights, not checkpoint)
+    other = [k for k, v in here['config'].items()
+             if manifest['config'].get(k) != v]  # yapf: disable
     if other:
         return ('it was computed from another config, which differs in: '
                 f'{", ".join(other)}')
-    folds = has_folds(samples)
-    return (_other_weights(manifest, priors, checkpoint, folds)
-            or _other_samples(cache.samples(), samples, folds))
-
-
-def _other_samples(cached: Samples, samples: Samples,
-                   folds: bool) -> Optional[str]:
-    absent = [name for name in samples if name not in cached]
-    if absent:
-        return (f'it is of another sample list: {len(absent)} of '
-                f'{len(samples)} images are not in it '
-                f'({_say_names(absent)})')
-    for i, what in enumerate(('other files', 'in other folds')[:1 + folds]):
-        other = [k for k, v in samples.items() if cached[k][i] != v[i]]
-        if other:
-            return (f'{len(other)} of {len(samples)} images are {what} than '
-                    f'it was computed from ({_say_names(other)})')
-    return None
-
-
-def _other_weights(manifest: dict, priors: Dict[str, dict],
-                   checkpoint: Optional[str], folds: bool) -> Optional[str]:
-    state = load_state(checkpoint) if checkpoint else None
-    for name, prior in priors.items():
-        written = manifest['priors'][name]
-        files = checkpoint_hashes(prior, not checkpoint, folds)
-        if files['folds'] != written['checkpoint']['folds']:
+    for name, prior in here['priors'].items():
+        cached, owner = manifest['priors'][name], "the config's checkpoint"
+        if prior['checkpoint']['folds'] != cached['checkpoint']['folds']:
             return (f'its {name} prior was computed with other '
                     'fold_checkpoints')
-        if state is not None:
-            same = weights_hash(prior_weights(state,
-                                              name)) == written['weights']
-            here = f"those of '{checkpoint}'"
-        else:
-            same = files['file'] == written['checkpoint']['file']
-            here = "those of the config's checkpoint"
+        same = prior['checkpoint']['file'] == cached['checkpoint']['file']
+        if checkpoint:
+            same = prior['weights'] == cached['weights']
+            owner = f"'{checkpoint}'"
         if not same:
             return (f'its {name} prior was computed with other weights than '
-                    f'{here}')
+                    f'those of {owner}')
+    return _other_samples(cache.samples(), samples)
+
+
+def _other_samples(cached: Samples, samples: Samples) -> Optional[str]:
+    folds = any(fold >= 0 for _, fold in samples.values())
+    for what, names in (
+        ('others', [k for k in samples if k not in cached]),
+        ('other files', [k for k, v in samples.items()
+                         if k in cached and cached[k][0] != v[0]]),
+        ('in other folds', [k for k, v in samples.items()
+                            if folds and k in cached and cached[k][1] != v[1]])
+    ):  # yapf: disable
+        if names:
+            more = ', ...' if len(names) > 3 else ''
+            return (f'{len(names)} of {len(samples)} images are {what} than '
+                    f'it was computed from ({", ".join(names[:3])}{more})')
     return None
-
-
-def _say_names(names: Sequence[str]) -> str:
-    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')

@@ -1,9 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Training and testing with frozen priors that were computed before.
-
-The config variable ``prior_cache`` is what :func:`use_prior_cache` follows.
-"""
-import copy
+"""Training and testing with frozen priors that were computed before."""
 import logging
 import os.path as osp
 from typing import Optional, Sequence
@@ -11,10 +7,10 @@ from typing import Optional, Sequence
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from orsa.utils.configs import type_name
+from orsa.utils.configs import split_pipeline, type_name
 from orsa.utils.prior_cache import PRIOR_KEYS, CacheError, PriorCache
 from .identity import (SPLITS, build_dataset, clean_pipeline, dataset_config,
-                       find_twin, list_samples, preprocessor_config,
+                       list_samples, matching_split, preprocessor_config,
                        prior_configs, why_not)
 
 
@@ -26,31 +22,31 @@ def use_prior_cache(cfg: Config,
     The cache is compared with the config, the weights and the samples at
     hand. Then ``orsa.LoadCachedPriors`` is put before ``PackInputs`` of every
     split that has a cache, and the data preprocessor becomes
-    :class:`orsa.CompanionDataPreprocessor`. Other splits ask the priors.
+    :class:`orsa.CompanionDataPreprocessor`. For other splits the priors are
+    computed.
 
     Args:
         cfg (Config): The experiment, changed in place.
         splits (Sequence[str]): Those that the run uses.
-        checkpoint (str, optional): The whole checkpoint that will be loaded,
-            with the priors' weights in it. Defaults to None, the priors load
-            their own files.
+        checkpoint (str, optional): The checkpoint of the whole model that
+            will be loaded, with the priors' weights in it. Defaults to None,
+            the priors load their own files.
 
     Raises:
         CacheError: If the cache is stale, partial or damaged, or priors would
-            see other pictures than the cached ones; says what makes it new.
+            see other images than the cached ones; names the command that
+            makes it anew.
     """
     root = cfg.get('prior_cache')
     if not root:
         return
     served = []
-    for split in splits:
-        if not cfg.get(f'{split}_dataloader'):
-            continue
-        folder = _find(cfg, split, root)
+    for split in [s for s in splits if cfg.get(f'{s}_dataloader')]:
+        folder = _find(cfg, split, osp.expanduser(root))
         if folder is None:
             print_log(
                 f"the cache of priors '{root}' has no {split} split: there "
-                'the priors are asked',
+                'the priors are computed',
                 logger='current')
             continue
         _verify(cfg, split, folder, checkpoint)
@@ -58,29 +54,25 @@ def use_prior_cache(cfg: Config,
         served.append(split)
     if not served:
         raise CacheError(f"prior_cache='{root}' has none of the splits "
-                         f'{", ".join(splits)}. {_remedy(cfg, splits)}')
+                         f'{", ".join(splits)}. {_hint(cfg, splits)}')
     _swap_preprocessor(cfg)
     print_log(
         f"priors come from '{root}' for: {', '.join(served)}",
         logger='current')
 
 
-def _remedy(cfg: Config, splits: Sequence[str]) -> str:
-    options = ' and the same --cfg-options, if any'
+def _hint(cfg: Config, splits: Sequence[str]) -> str:
     return ('Make it new: python tools/cache_priors.py '
             f'{cfg.filename or "CONFIG"} --split {" ".join(splits)} --out '
-            f'{cfg.prior_cache}{options}')
+            f'{cfg.prior_cache} and the same --cfg-options, if any')
 
 
 def _find(cfg: Config, split: str, root: str) -> Optional[str]:
     """The folder of a split, or of one with the same images."""
-    root = osp.expanduser(root)
     present = [s for s in SPLITS if osp.isdir(osp.join(root, s))]
-    if split in present:
-        return osp.join(root, split)
-    twin = find_twin(cfg, split,
-                     [s for s in present if cfg.get(f'{s}_dataloader')])
-    return twin and osp.join(root, twin)
+    name = split if split in present else matching_split(
+        cfg, split, [s for s in present if cfg.get(f'{s}_dataloader')])
+    return name and osp.join(root, name)
 
 
 def _verify(cfg: Config, split: str, folder: str,
@@ -89,7 +81,7 @@ def _verify(cfg: Config, split: str, folder: str,
     if changed and not cfg.get('prior_cache_approximate'):
         raise CacheError(
             f'the {split} pipeline has {", ".join(changed)}: the priors would '
-            'see another picture each time, and a cache does not follow. '
+            'see another image each time, and a cache does not follow. '
             'Leave them out, or set prior_cache_approximate=True, with which '
             'the priors see the clean, unmoved face')
     try:
@@ -100,7 +92,7 @@ def _verify(cfg: Config, split: str, folder: str,
             raise CacheError(f"'{folder}' cannot be used: {reason}")
     except CacheError as error:
         raise CacheError(
-            f'prior_cache: {error}. {_remedy(cfg, [split])}') from error
+            f'prior_cache: {error}. {_hint(cfg, [split])}') from error
     if changed:
         print_log(
             f'THE PRIORS OF THE {split.upper()} SPLIT ARE APPROXIMATE: they '
@@ -111,27 +103,20 @@ def _verify(cfg: Config, split: str, folder: str,
 
 
 def _insert(cfg: Config, split: str, folder: str) -> None:
-    dataset = dataset_config(cfg, split)
-    names = tuple(prior_configs(cfg))
+    """Let a split's pipeline load the cache, right before it packs."""
+    dataset, names = dataset_config(cfg, split), tuple(prior_configs(cfg))
+    load, transforms, pack = split_pipeline(dataset['pipeline'])
+    if len(pack) != 1 or type_name(pack[0]) != 'PackInputs':
+        raise CacheError(f'the {split} pipeline should end with one '
+                         f'PackInputs, but ends with {pack}')
+    keys = (*pack[0].get('algorithm_keys',
+                         ()), *(PRIOR_KEYS[name] for name in names))
+    pack[0]['algorithm_keys'] = tuple(dict.fromkeys(keys))
     # a dumped config of an earlier run has the transform already
-    pipeline = [
-        copy.deepcopy(t) for t in dataset['pipeline']
-        if type_name(t) != 'LoadCachedPriors'
+    dataset['pipeline'] = [
+        *load, *(t for t in transforms if type_name(t) != 'LoadCachedPriors'),
+        dict(type='orsa.LoadCachedPriors', cache=folder, priors=names), *pack
     ]
-    places = [
-        i for i, t in enumerate(pipeline) if type_name(t) == 'PackInputs'
-    ]
-    if len(places) != 1:
-        raise CacheError(f'the {split} pipeline should have one PackInputs, '
-                         f'but has {len(places)}')
-    pack = pipeline[places[0]]
-    pack['algorithm_keys'] = tuple(
-        dict.fromkeys((*pack.get('algorithm_keys',
-                                 ()), *(PRIOR_KEYS[name] for name in names))))
-    pipeline.insert(
-        places[0],
-        dict(type='orsa.LoadCachedPriors', cache=folder, priors=names))
-    dataset['pipeline'] = pipeline
 
 
 def _swap_preprocessor(cfg: Config) -> None:

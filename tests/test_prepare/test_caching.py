@@ -1,15 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Priors from the disk: the same as live, or refused with the reason."""
+"""Priors from the disk are those computed anew, or refused with a reason."""
 import argparse
 import copy
 import json
+import multiprocessing
 import os
 import pickle
-import re
+import resource
+import runpy
 import shutil
 import signal
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ from orsa.datasets.drawing import draw_face
 from orsa.engine.prior_cache.identity import clean_pipeline
 from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.models.utils.same_batch import provide
+from orsa.prepare import cache_priors as caching
 from orsa.prepare.cache_priors import (add_cache_arguments, build_priors,
                                        cache_priors)
 from orsa.utils.prior_cache import CacheError
@@ -204,7 +205,7 @@ def losses(root, work, *options) -> list:
     return [line['loss'] for line in lines if 'loss' in line]
 
 
-def test_trains_alike_and_asks_no_prior(made, tmp_path, monkeypatch):
+def test_trains_alike_and_computes_no_prior(made, tmp_path, monkeypatch):
     live = losses(made, tmp_path / 'live')
     from orsa.models.priors import FrozenPrior
     compute, sizes = FrozenPrior.predict, []
@@ -306,7 +307,7 @@ def test_other_samples(mine):
     refused(mine, '1 of 10 images are other files .*train_00003')
     labels.write_text(labels.read_text() + '\ntrain_00777.jpg 1\n')
     cv2.imwrite(str(images / 'train_00777_aligned.jpg'), face)
-    refused(mine, 'another sample list: 1 of 11 .*train_00777')
+    refused(mine, '1 of 11 images are others .*train_00777')
     # a part of what is cached is served
     use_prior_cache(
         config_of(mine, **{'train_dataloader.dataset.indices': [0, 1]}),
@@ -314,7 +315,7 @@ def test_other_samples(mine):
 
 
 @pytest.mark.parametrize('spoil, match', [
-    (lambda p: (p / 'manifest.json').unlink(), 'is not whole'),
+    (lambda p: (p / 'manifest.json').unlink(), 'is not complete'),
     (lambda p: (p / 'manifest.json').write_text('{"format": 1'), 'damaged'),
     (lambda p: (p / 'manifest.json').write_text('[]'), 'damaged'),
     (lambda p: (p / 'landmarks.npy').unlink(), r'landmarks\.npy.* missing'),
@@ -339,7 +340,7 @@ def test_a_damaged_row_is_noticed_when_read(mine, capsys):
         dict(type='orsa.LoadCachedPriors', cache=str(path.parent)))
     good = transform(dict(name='train_00009'))
     assert good['prior_parsing'].dtype == np.float32
-    with pytest.raises(CacheError, match='row 9, mirrored, is not what'):
+    with pytest.raises(CacheError, match='row 9, flipped, is not what'):
         transform(
             dict(name='train_00009', flip=True, flip_direction='horizontal'))
     assert cache(mine / 'tiny.py', '--out', mine / 'cache') == ['train']
@@ -404,7 +405,7 @@ def test_clean_pipeline_of_the_lite_model():
     assert clean_pipeline(pipeline)[1]
 
 
-def test_a_split_without_a_cache_asks_its_priors(mine):
+def test_a_split_without_a_cache_computes_its_priors(mine):
     shutil.rmtree(mine / 'cache/val')
     cfg = config_of(mine)
     use_prior_cache(cfg, ('train', 'val'))
@@ -442,55 +443,41 @@ def test_drawn_faces_have_nothing_to_cache():
         clean_pipeline([dict(type='orsa.DrawSyntheticFace')])
 
 
-def test_a_full_disk_is_found_before_it_is_written_to(mine, repo_root):
+def forked(function):
+    """The exit code of a process that calls a function."""
+    process = multiprocessing.get_context('fork').Process(target=function)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def test_a_full_disk_is_found_before_it_is_written_to(mine):
     """Writing to a map for which there is no room would be a SIGBUS."""
-    script = mine / 'full.py'
-    script.write_text(
-        'import argparse, resource\n'
-        'from orsa.prepare import cache_priors as caching\n'
-        'parser = argparse.ArgumentParser()\n'
-        'caching.add_cache_arguments(parser)\n'
-        'resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n'
-        'caching.cache_priors(parser.parse_args())\n')
-    done = subprocess.run([
-        sys.executable,
-        str(script),
-        str(mine / 'tiny.py'), '--split', 'train', '--out',
-        str(mine / 'other')
-    ],
-                          env=dict(
-                              os.environ,
-                              OMP_NUM_THREADS='1',
-                              PYTHONPATH=str(repo_root)),
-                          capture_output=True,
-                          text=True)
-    assert done.returncode == 1
-    assert re.search(r"other/train/\w+\.npy' cannot be written", done.stderr)
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+        with pytest.raises(
+                OSError, match=r"other/train/\w+\.npy' cannot be written"):
+            cache(mine / 'tiny.py', '--split', 'train', '--out',
+                  mine / 'other')
+
+    assert forked(full) == 0
     assert not list((mine / 'other/train').iterdir())
 
 
-def test_killed_half_way_leaves_nothing_that_is_whole(mine, repo_root):
-    script = mine / 'killed.py'
-    script.write_text(
-        'import argparse, os, signal, sys\n'
-        'from orsa.prepare import cache_priors as caching\n'
-        'write = caching._Writer.write\n'
-        'def killed(self, name, indices, flip, rows):\n'
-        '    write(self, name, indices, flip, rows)\n'
-        '    if indices[0] == 4: os.kill(os.getpid(), signal.SIGKILL)\n'
-        'caching._Writer.write = killed\n'
-        'parser = argparse.ArgumentParser()\n'
-        'caching.add_cache_arguments(parser)\n'
-        'caching.cache_priors(parser.parse_args())\n')
+def test_killed_half_way_leaves_nothing_that_is_whole(mine, monkeypatch):
     args = (mine / 'tiny.py', '--out', mine / 'cache', '--split', 'train')
-    done = subprocess.run(
-        [sys.executable,
-         str(script), *map(str, args), '--force'],
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(repo_root)),
-        capture_output=True,
-        text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    refused(mine, 'is not whole')
+    write = caching._Writer.write
+
+    def killed(self, name, indices, flip, rows):
+        write(self, name, indices, flip, rows)
+        if indices[0] == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(caching._Writer, 'write', killed)
+        assert forked(lambda: cache(*args, '--force')) == -signal.SIGKILL
+    refused(mine, 'is not complete')
     # even where all else is there from before
     assert (mine / 'cache/train/parsing.npy').exists()
     assert list((mine / 'cache/train').glob('.tmp_*'))
@@ -541,19 +528,15 @@ def test_folds_are_cached_by_the_model_that_has_not_seen_them(mine):
             **dict(options, **{'train_dataloader.dataset.val_seed': 5}))
 
 
-def test_the_command(mine, repo_root):
+def test_the_command(mine, repo_root, monkeypatch, capsys):
     shutil.rmtree(mine / 'cache/val')
-    done = subprocess.run([
-        sys.executable,
-        str(repo_root / 'tools/cache_priors.py'),
+    monkeypatch.setattr('sys.argv', [
+        'cache_priors.py',
         str(mine / 'tiny.py'), '--split', 'val', '--cfg-options',
         f'prior_cache={mine}/cache'
-    ],
-                          env=dict(os.environ, OMP_NUM_THREADS='1'),
-                          capture_output=True,
-                          text=True)
-    assert done.returncode == 0, done.stderr
-    assert 'parsing (3, 2, 11, 32, 32)' in done.stdout
+    ])
+    runpy.run_path(str(repo_root / 'tools/cache_priors.py'), {}, '__main__')
+    assert 'parsing (3, 2, 11, 32, 32)' in capsys.readouterr().out
     use_prior_cache(config_of(mine), ('train', 'val'))
 
 
