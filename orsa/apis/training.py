@@ -287,11 +287,10 @@ def check_batches(cfg: Config, num_samples: int, num_batches: int) -> None:
         ValueError: If an epoch has no batch.
     """
     if num_batches < 1:
-        raise ValueError(
-            f'{num_samples} samples make no batch of batch_size='
-            f"{cfg.train_dataloader.get('batch_size')} with drop_last="
-            f"{cfg.train_dataloader.get('drop_last', False)}: an epoch would "
-            'train nothing')
+        loader = cfg.train_dataloader
+        raise ValueError(f'{num_samples} samples make no batch of batch_size='
+                         f"{loader.get('batch_size')} with drop_last="
+                         f"{loader.get('drop_last', False)}")
 
 
 def describe(runner: Runner) -> str:
@@ -305,13 +304,12 @@ def describe(runner: Runner) -> str:
     classes = dataset.metainfo.get('classes', ())
     lines.append(f'classes ({len(classes)}): {", ".join(classes)}')
     for name in ('train', 'val', 'test'):
-        if getattr(runner, f'_{name}_loop') is None:
-            continue
-        loader = runner.build_dataloader(
-            getattr(runner, f'_{name}_dataloader')) if name != 'train' else (
-                runner.train_dataloader)
-        lines.append(f'{name}: {len(loader.dataset)} samples, '
-                     f'{len(loader)} batches of {loader.batch_size}')
+        if getattr(runner, f'_{name}_loop') is not None:
+            loader = runner.train_dataloader if name == 'train' else (
+                runner.build_dataloader(
+                    getattr(runner, f'_{name}_dataloader')))
+            lines.append(f'{name}: {len(loader.dataset)} samples, '
+                         f'{len(loader)} batches of {loader.batch_size}')
     batch = next(iter(runner.train_dataloader))
     data = runner.model.data_preprocessor(batch, True)
     inputs = data['inputs']
@@ -328,22 +326,16 @@ def describe(runner: Runner) -> str:
     for hook in runner.hooks:
         if type(hook).__name__ == 'FreezeHook':
             hook.before_run(runner)
-    return '\n'.join([*lines, *_parameter_lines(runner.model)])
-
-
-def _parameter_lines(model: torch.nn.Module) -> List[str]:
-    """A table of trained and frozen parameters, by module."""
     counts: Dict[str, List[int]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in runner.model.named_parameters():
         row = counts.setdefault('.'.join(name.split('.')[:2]), [0, 0])
         row[not parameter.requires_grad] += parameter.numel()
     counts['all'] = [sum(column) for column in zip(*counts.values())]
     width = max(map(len, [*counts, 'parameters']))
-    return [
-        f'{"parameters":<{width}} {"trained":>12} {"frozen":>12}',
-        *(f'{name:<{width}} {trained:>12,} {frozen:>12,}'
-          for name, (trained, frozen) in counts.items())
-    ]
+    lines.append(f'{"parameters":<{width}} {"trained":>12} {"frozen":>12}')
+    for name, (trained, frozen) in counts.items():
+        lines.append(f'{name:<{width}} {trained:>12,} {frozen:>12,}')
+    return '\n'.join(lines)
 
 
 @rank_main

@@ -455,7 +455,8 @@ def test_a_full_disk_is_found_before_it_is_written_to(mine):
     """Writing to a map for which there is no room would be a SIGBUS."""
 
     def full():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+        # more than what pytest has captured
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000))
         with pytest.raises(
                 OSError, match=r"other/train/\w+\.npy' cannot be written"):
             cache(mine / 'tiny.py', '--split', 'train', '--out',
