@@ -15,9 +15,17 @@ __all__ = ['FERInferencer', 'OcclusionSuite', '__version__']
 register_config_scope()
 
 
+def _load_shipped(filename: str, map_location=None) -> dict:
+    from .utils.checkpoint import load_checkpoint_file
+    return load_checkpoint_file(filename, map_location)
+
+
 def _read_checkpoints() -> None:
-    from .utils.checkpoint_records import allow_records
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    from .utils.checkpoint_records import ZOO_PREFIX, allow_records
     allow_records()
+    CheckpointLoader.register_scheme(ZOO_PREFIX, _load_shipped, force=True)
 
 
 # torch is not imported for it

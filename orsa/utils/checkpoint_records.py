@@ -61,18 +61,11 @@ def safe_globals() -> list:
 
 
 def allow_records() -> None:
-    """Let MMEngine read its own checkpoints, and ours by ``orsa://NAME``.
+    """Let MMEngine read its own checkpoints.
 
     ``import orsa`` sees to it. MMEngine 0.10.7 calls ``torch.load`` plainly,
     which from torch 2.6 on refuses the ``HistoryBuffer`` that is in every
     checkpoint of a training. What is allowed in addition runs no code.
     """
-    from mmengine.runner.checkpoint import CheckpointLoader
     from torch.serialization import add_safe_globals
     add_safe_globals(safe_globals())
-    CheckpointLoader.register_scheme(ZOO_PREFIX, _load_shipped, force=True)
-
-
-def _load_shipped(filename: str, map_location=None) -> dict:
-    from .checkpoint import load_checkpoint_file
-    return load_checkpoint_file(filename, map_location)
