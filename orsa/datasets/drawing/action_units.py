@@ -178,16 +178,9 @@ _HALF_MOTIONS = _half_motions()
 def apply_action_units(landmarks: np.ndarray,
                        units: Dict[int, float],
                        skew: float = 0.) -> np.ndarray:
-    """Move the landmarks of a face at rest.
+    """Move the landmarks (68, 2) of a face at rest.
 
-    Args:
-        landmarks (np.ndarray): (68, 2) points at rest, in units.
-        units (dict[int, float]): Intensities by action unit.
-        skew (float): Asymmetry in [-1, 1]: how much stronger the image's
-            left half moves than the right one. Defaults to 0.
-
-    Returns:
-        np.ndarray: (68, 2) in units.
+    With ``skew``, in [-1, 1], the image's left half moves more than the right.
     """
     strength = np.float32([units.get(unit, 0.) for unit in UNITS])
     halves = np.einsum('u,hupc->hpc', strength, _HALF_MOTIONS)

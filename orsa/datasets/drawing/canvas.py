@@ -44,27 +44,16 @@ def _spline_basis(num: int, per_span: int, closed: bool) -> np.ndarray:
 def curve(points: np.ndarray,
           per_span: int = 5,
           closed: bool = False) -> np.ndarray:
-    """Draw a dense smooth curve (Catmull-Rom) through a few points.
+    """A smooth curve (Catmull-Rom) through points (N, 2), as (M, 2) float32.
 
-    Args:
-        points (np.ndarray): (N, 2).
-        per_span (int): Points from one to the next. Defaults to 5.
-        closed (bool): Whether it returns to the first. Defaults to False.
-
-    Returns:
-        np.ndarray: (M, 2) float32.
+    ``per_span`` points lie from one to the next.
     """
     points = np.asarray(points, np.float32)
     return _spline_basis(len(points), per_span, closed) @ points
 
 
 def rotation(angle: float, dtype: type = np.float32) -> np.ndarray:
-    """The matrix (2, 2) of a rotation by an angle in radians.
-
-    Args:
-        angle (float): Clockwise, as y points down.
-        dtype (type): Of the matrix. Defaults to ``np.float32``.
-    """
+    """The matrix (2, 2) of a clockwise (y points down) rotation in radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, -sin], [sin, cos]], dtype)
 
@@ -96,36 +85,17 @@ class Canvas:
             (3, self.side, self.side), np.uint8)
 
     def to_fixed(self, points: np.ndarray) -> np.ndarray:
-        """Convert units to OpenCV's fixed point pixels.
-
-        Args:
-            points (np.ndarray): (..., 2) in units.
-
-        Returns:
-            np.ndarray: (..., 2) int32, in 1/16 pixels of the canvas.
-        """
+        """Convert units to OpenCV's fixed point, int32 in 1/16 pixels."""
         points = np.asarray(points, np.float32)
         # truncating after adding a half rounds, as the canvas starts at 0
         return (points * self._unit + self._origin).astype(np.int32)
 
     def width(self, units: float) -> int:
-        """A line width in pixels of the canvas, at least one.
-
-        Args:
-            units (float): The width in units.
-        """
+        """A line width in pixels of the canvas, at least one."""
         return max(1, int(round(units * self.scale)))
 
     def window(self, points: np.ndarray, margin: float) -> Tuple[slice, slice]:
-        """The part of the canvas around some points.
-
-        Args:
-            points (np.ndarray): (N, 2) in units.
-            margin (float): In units.
-
-        Returns:
-            tuple[slice, slice]: Its rows and columns.
-        """
+        """Rows and columns around points, with a margin in units."""
         scale, side = self.scale, self.side
         low, high = points.min(0).tolist(), points.max(0).tolist()
         x0, y0 = (max(0, int((v - margin + PAD) * scale)) for v in low)
@@ -136,34 +106,18 @@ class Canvas:
              points: np.ndarray,
              colour: Colour,
              layer: Optional[np.ndarray] = None) -> None:
-        """Fill a polygon, anti-aliased.
-
-        Args:
-            points (np.ndarray): (N, 2) in units.
-            colour (tuple | float): BGR, or one number, in [0, 255].
-            layer (np.ndarray, optional): Defaults to None, ``colour``.
-        """
+        """Fill a polygon of a layer (by default ``colour``), anti-aliased."""
         layer = self.colour if layer is None else layer
         cv2.fillPoly(layer, [self.to_fixed(points)], _scalar(colour),
                      cv2.LINE_AA, _SHIFT)
 
     def occlude(self, points: np.ndarray, colour: Colour) -> None:
-        """Fill a polygon with what occludes the face.
-
-        Args:
-            points (np.ndarray): (N, 2) in units.
-            colour (tuple): BGR in [0, 255].
-        """
+        """Fill a polygon with what occludes the face."""
         self.fill(points, colour)
         self.fill(points, 255, self.occlusion)
 
     def label(self, points: np.ndarray, value: int) -> None:
-        """Fill a polygon of the labels, without blending.
-
-        Args:
-            points (np.ndarray): (N, 2) in units.
-            value (int): The class.
-        """
+        """Fill a polygon of the labels with a class, without blending."""
         cv2.fillPoly(self.labels, [self.to_fixed(points)], value, cv2.LINE_8,
                      _SHIFT)
 
@@ -172,14 +126,7 @@ class Canvas:
               colour: Colour,
               width: float,
               layer: Optional[np.ndarray] = None) -> None:
-        """Draw open polylines.
-
-        Args:
-            curves (Sequence[np.ndarray]): Each (N, 2) in units.
-            colour (tuple | float): BGR, or one number, in [0, 255].
-            width (float): In units.
-            layer (np.ndarray, optional): Defaults to None, ``colour``.
-        """
+        """Draw open polylines, ``width`` units wide."""
         layer = self.colour if layer is None else layer
         if isinstance(curves, np.ndarray):  # many of one length, at once
             fixed = list(self.to_fixed(curves))
@@ -194,15 +141,7 @@ class Canvas:
              colour: Colour,
              angle: float = 0.,
              layer: Optional[np.ndarray] = None) -> None:
-        """Fill an ellipse.
-
-        Args:
-            centre (Sequence[float]): x and y in units.
-            axes (Sequence[float]): Its two radii in units.
-            colour (tuple | float): BGR, or one number, in [0, 255].
-            angle (float): Of its first axis, in degrees. Defaults to 0.
-            layer (np.ndarray, optional): Defaults to None, ``colour``.
-        """
+        """Fill an ellipse of two radii in units, its first axis at degrees."""
         layer = self.colour if layer is None else layer
         unit, origin = float(self._unit), float(self._origin)
         centre = [int(c * unit + origin) for c in centre]
@@ -212,15 +151,9 @@ class Canvas:
 
     def mask(self, points: np.ndarray, window: Tuple[slice, slice],
              soft: float) -> np.ndarray:
-        """A soft mask of a polygon inside a window.
+        """A mask of a polygon in a window, (h, w, 1) float32 in [0, 1].
 
-        Args:
-            points (np.ndarray): (N, 2) in units.
-            window (tuple[slice, slice]): As of :meth:`window`.
-            soft (float): Deviation of the blur, in units.
-
-        Returns:
-            np.ndarray: (h, w, 1) float32 in [0, 1].
+        ``soft`` is the standard deviation of its blur, in units.
         """
         rows, cols = window
         mask = np.zeros((rows.stop - rows.start, cols.stop - cols.start),
@@ -234,39 +167,17 @@ class Canvas:
 
     def blend(self, window: Tuple[slice, slice], mask: np.ndarray,
               colour: Union[Colour, np.ndarray]) -> None:
-        """Lay a colour, or a patch of colours, over a window.
-
-        Args:
-            window (tuple[slice, slice]): As of :meth:`window`.
-            mask (np.ndarray): (h, w, 1) in [0, 1], how much of it.
-            colour (tuple | np.ndarray): BGR in [0, 255], or (h, w, 3) of it.
-        """
+        """Blend a colour, or (h, w, 3) of them, into a window by a mask."""
         patch = self.colour[window].astype(np.float32)
         patch += (np.asarray(colour, np.float32) - patch) * mask
         self.colour[window] = patch + .5
 
     def soften(self, window: Tuple[slice, slice], sigma: float) -> np.ndarray:
-        """Blur the colour inside a window.
-
-        Args:
-            window (tuple[slice, slice]): As of :meth:`window`.
-            sigma (float): Deviation in units.
-
-        Returns:
-            np.ndarray: The blurred colour, (h, w, 3) uint8.
-        """
+        """Blur the colour in a window by ``sigma`` units, and return it."""
         self.colour[window] = soften(self.colour[window], sigma * self.scale)
         return self.colour[window]
 
 
 def soften(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur an image by a Gaussian, unless it is tiny.
-
-    Args:
-        image (np.ndarray): (H, W) or (H, W, C).
-        sigma (float): Deviation in pixels; up to 0.2 nothing is done.
-
-    Returns:
-        np.ndarray: Of the same shape.
-    """
+    """Blur an image by a Gaussian of ``sigma`` pixels; up to 0.2 by none."""
     return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > .2 else image

@@ -19,19 +19,7 @@ def _lids(eye: np.ndarray) -> tuple:
 
 def paint_eyes(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                who: Identity, rng: np.random.Generator) -> list:
-    """Paint both eyes.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        units (ActionUnits): Intensities by unit number.
-        who (Identity): The person.
-        rng (np.random.Generator): Source of the variation.
-
-    Returns:
-        list[tuple]: x, y and radius in units of the highlights, which are
-        painted after shading.
-    """
+    """Paint both eyes; return (x, y, radius) of highlights, for later."""
     gaze = rng.normal(0, (1.5, .5))
     lights = []
     for start, label in ((36, RIGHT_EYE), (42, LEFT_EYE)):
@@ -103,14 +91,7 @@ def _paint_lids(canvas: Canvas, upper: np.ndarray, lower: np.ndarray,
 
 def paint_brows(canvas: Canvas, points: np.ndarray, who: Identity,
                 rng: np.random.Generator) -> None:
-    """Paint both brows: a soft base and strokes of hair over it.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        who (Identity): The person.
-        rng (np.random.Generator): Source of the variation.
-    """
+    """Paint both brows: a soft base and strokes of hair over it."""
     for start, label, side in ((17, RIGHT_BROW, -1), (22, LEFT_BROW, 1)):
         brow = points[start:start + 5]
         if side > 0:
@@ -153,14 +134,7 @@ def _paint_brow_hair(canvas: Canvas, middle: np.ndarray, thick: np.ndarray,
 
 def paint_nose(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                who: Identity) -> None:
-    """Paint nostrils and the edges of the wings; the relief shades the rest.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        units (ActionUnits): Intensities by unit number.
-        who (Identity): The person.
-    """
+    """Paint nostrils and edges of the wings; the relief shades the rest."""
     skin = who.skin
     window = canvas.window(points[31:36], 8)
     flare = 1 + .25 * max(units[9], units[10])
@@ -185,14 +159,7 @@ def paint_nose(canvas: Canvas, points: np.ndarray, units: ActionUnits,
 
 def paint_mouth(canvas: Canvas, points: np.ndarray, units: ActionUnits,
                 who: Identity) -> None:
-    """Paint lips, teeth, tongue and the dark between them.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        units (ActionUnits): Intensities by unit number.
-        who (Identity): The person.
-    """
+    """Paint lips, teeth, tongue and the dark between them."""
     outer_up = curve(points[48:55], 5)
     outer_low = curve(points[[48, 59, 58, 57, 56, 55, 54]], 5)
     inner_up = curve(points[[60, 61, 62, 63, 64]], 7)

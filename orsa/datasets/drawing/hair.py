@@ -37,20 +37,12 @@ def _index_map(flow: str, variant: int, side: int) -> np.ndarray:
     return np.mod(index, 256).astype(np.uint8)
 
 
-def strands(flow: str, colour: np.ndarray, rng: np.random.Generator, side: int,
-            contrast: float) -> np.ndarray:
-    """Texture of hair.
+def _strands(flow: str, colour: np.ndarray, rng: np.random.Generator,
+             side: int, contrast: float) -> np.ndarray:
+    """Texture of hair, (side, side, 3) BGR uint8.
 
-    Args:
-        flow (str): How it runs: 'angle' around the crown (combed back),
-            'radius' from it (hanging), 'down' or 'curl'.
-        colour (np.ndarray): BGR in [0, 255].
-        rng (np.random.Generator): Source of the variation.
-        side (int): In pixels.
-        contrast (float): Between strands.
-
-    Returns:
-        np.ndarray: (side, side, 3) BGR uint8.
+    It runs by 'angle' around the crown (combed back), 'radius' from it
+    (hanging), 'down' or 'curl'; ``contrast`` is that between strands.
     """
     noise = rng.standard_normal(256).astype(np.float32)
     wide = np.tile(noise, 3)[None]
@@ -139,14 +131,7 @@ def _opening(who: Identity, points: np.ndarray, wide: float,
 
 def paint_hair(canvas: Canvas, points: np.ndarray, who: Identity,
                rng: np.random.Generator) -> None:
-    """Paint the hair of the head and label it.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        who (Identity): The person.
-        rng (np.random.Generator): Source of the variation.
-    """
+    """Paint the hair of the head and label it."""
     if who.hair_style == 'bald':
         return
     wide = (points[16, 0] - points[0, 0]) / 92
@@ -166,7 +151,7 @@ def paint_hair(canvas: Canvas, points: np.ndarray, who: Identity,
         'curl' if who.hair_style == 'curly' else 'angle')
     contrast = .2 if who.hair_style == 'crop' else .34
     contrast *= 1 - .5 * float(who.hair.mean()) / 255
-    texture = strands(flow, who.hair, rng, canvas.side, contrast)
+    texture = _strands(flow, who.hair, rng, canvas.side, contrast)
     _drop_shadow(canvas, mask)
     cv2.copyTo(texture, cv2.compare(mask, 110, cv2.CMP_GT), canvas.colour)
     cv2.bitwise_or(canvas.alpha, mask, dst=canvas.alpha)
@@ -187,14 +172,7 @@ def _drop_shadow(canvas: Canvas, mask: np.ndarray) -> None:
 
 def paint_beard(canvas: Canvas, points: np.ndarray, who: Identity,
                 rng: np.random.Generator) -> None:
-    """Paint moustache, goatee or full beard around the mouth.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        who (Identity): The person.
-        rng (np.random.Generator): Source of the variation.
-    """
+    """Paint moustache, goatee or full beard around the mouth."""
     if who.beard in ('none', 'stubble'):
         return
     shapes = []
@@ -226,7 +204,7 @@ def paint_beard(canvas: Canvas, points: np.ndarray, who: Identity,
                  np.stack(inner), chin,
                  np.stack(other)]))
     window = canvas.window(np.concatenate(shapes), 4)
-    texture = strands('down', who.brow * 1.05, rng, canvas.side, .3)[window]
+    texture = _strands('down', who.brow * 1.05, rng, canvas.side, .3)[window]
     dense = rng.uniform(.6, .92)
     for shape in shapes:
         mask = canvas.mask(shape, window, 1.1)

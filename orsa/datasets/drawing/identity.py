@@ -71,15 +71,7 @@ class Identity:
 
 
 def along(anchors: np.ndarray, t: float) -> np.ndarray:
-    """Interpolate a colour along a list of anchors.
-
-    Args:
-        anchors (np.ndarray): (N, 3) colours.
-        t (float): In [0, 1].
-
-    Returns:
-        np.ndarray: (3, ).
-    """
+    """Interpolate a colour (3, ) at ``t`` in [0, 1] along anchors (N, 3)."""
     at = t * (len(anchors) - 1)
     low = min(int(at), len(anchors) - 2)
     return anchors[low] + (anchors[low + 1] - anchors[low]) * (at - low)

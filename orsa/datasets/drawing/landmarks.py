@@ -51,14 +51,7 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
 
 
 def neutral_landmarks(shape) -> np.ndarray:
-    """Landmarks of a person's face at rest.
-
-    Args:
-        shape (FaceShape): The person's proportions.
-
-    Returns:
-        np.ndarray: (68, 2) in units.
-    """
+    """Landmarks (68, 2) in units of a :class:`FaceShape` at rest."""
     points = BASE.copy()
     x, y = points[:, 0] - 64, points[:, 1]
     jaw = slice(0, 17)

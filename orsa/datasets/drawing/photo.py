@@ -8,15 +8,7 @@ from .skin import noise_patch
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw a blurred scene.
-
-    Args:
-        size (int): In pixels.
-        rng (np.random.Generator): Source of the variation.
-
-    Returns:
-        np.ndarray: (size, size, 3) float32 BGR in [0, 255].
-    """
+    """Draw a blurred scene, (size, size, 3) float32 BGR."""
     near, far = rng.uniform(10, 225, (2, 1)) + rng.normal(0, 22, (2, 3))
     turn = rng.uniform(0, 2 * np.pi)
     axis = np.linspace(-.5, .5, 32, dtype=np.float32)
@@ -35,13 +27,8 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
     return cv2.resize(scene, (size, size)).astype(np.float32)
 
 
-def black_frame(image: np.ndarray, rng: np.random.Generator) -> None:
-    """Paint black corners, as alignment leaves where the photograph ends.
-
-    Args:
-        image (np.ndarray): (size, size, 3) uint8, changed in place.
-        rng (np.random.Generator): Source of the variation.
-    """
+def _black_frame(image: np.ndarray, rng: np.random.Generator) -> None:
+    """Paint black corners, as alignment leaves where the photograph ends."""
     size = len(image)
     half = .5 * size * rng.uniform(.88, 1.12, 2)
     angle = rng.normal(0, .09)
@@ -76,16 +63,7 @@ def _tone(image: np.ndarray, rng: np.random.Generator,
 def photograph(image: np.ndarray,
                rng: np.random.Generator,
                grey_prob: float = .6) -> np.ndarray:
-    """Degrade a clean image as press photographs are.
-
-    Args:
-        image (np.ndarray): (size, size, 3) uint8 BGR.
-        rng (np.random.Generator): Source of the variation.
-        grey_prob (float): Probability of a grey photograph. Defaults to 0.6.
-
-    Returns:
-        np.ndarray: (size, size, 3) uint8 BGR.
-    """
+    """Degrade an image (size, size, 3) uint8 as press photographs are."""
     size = len(image)
     image = _tone(image, rng, grey_prob)
     if rng.random() < .6:
@@ -95,7 +73,7 @@ def photograph(image: np.ndarray,
     elif rng.random() < .5:
         image = soften(image, rng.uniform(.2, 1.2) * size / 128)
     if rng.random() < .35:
-        black_frame(image, rng)
+        _black_frame(image, rng)
     if rng.random() < .6:
         grain = noise_patch(rng, 0, min(size, 256)) * rng.uniform(.5, 4)
         if grain.shape[0] != size:

@@ -39,11 +39,7 @@ class Pose:
 
 
 def sample_pose(rng: np.random.Generator) -> Pose:
-    """Draw a pose of press photographs: mostly near frontal.
-
-    Args:
-        rng (np.random.Generator): The source.
-    """
+    """Draw a pose of press photographs: mostly near frontal."""
     n = rng.standard_normal(6).clip(-2.1, 2.1)
     return Pose(
         yaw=.25 * n[0],
@@ -54,18 +50,11 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         distance=rng.uniform(300, 900))
 
 
-def depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Depth towards the viewer of frontal points, in units.
+def _depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Depth towards the viewer of frontal points, all in units.
 
     A paraboloid head with a nose, that goes on as a cone: slopes stay near 1,
     so a turn of up to 30 degrees does not fold the drawing over itself.
-
-    Args:
-        x (np.ndarray): In units.
-        y (np.ndarray): In units, of the same shape.
-
-    Returns:
-        np.ndarray: Of the same shape.
     """
     u = np.abs(x - 64) * np.float32(1 / 51)
     bent = np.minimum(u, .75)
@@ -107,7 +96,7 @@ class Camera:
 
     def _turn(self, points: np.ndarray) -> np.ndarray:
         x, y = (points - _CENTRE).T
-        z = depth(points[:, 0], points[:, 1])
+        z = _depth(points[:, 0], points[:, 1])
         x, z = (x * self.cos[0] + z * self.sin[0],
                 z * self.cos[0] - x * self.sin[0])
         y, z = (y * self.cos[1] - z * self.sin[1],
@@ -116,14 +105,7 @@ class Camera:
         return np.stack([x * near, y * near], 1) + _CENTRE
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Project frontal points to image points.
-
-        Args:
-            points (np.ndarray): (N, 2) in units.
-
-        Returns:
-            np.ndarray: (N, 2) float32 in units.
-        """
+        """Project frontal points (N, 2) to image points, float32 in units."""
         turned = self._turn(points)
         return (turned @ self.similarity[:, :2].T +
                 self.similarity[:, 2]).astype(np.float32)
@@ -145,17 +127,10 @@ class Camera:
 
     def canvas_maps(self, size: int,
                     scale: float) -> Tuple[np.ndarray, np.ndarray]:
-        """Maps for ``cv2.remap`` from the canvas to the image.
+        """Maps for ``cv2.remap`` of the canvas, x and y (size, size) float32.
 
-        The inverse is solved on a coarse grid and interpolated.
-
-        Args:
-            size (int): Side of the image in pixels.
-            scale (float): Pixels of the canvas per unit.
-
-        Returns:
-            tuple[np.ndarray, np.ndarray]: x and y on the canvas of each pixel,
-            (size, size) float32.
+        The inverse is solved on a coarse grid and interpolated. The canvas has
+        ``scale`` pixels per unit.
         """
         # a margin, as cv2.resize cannot interpolate in the outer half cells
         margin = max(2, round(.04 * size))

@@ -24,15 +24,7 @@ Bump = Tuple[float, float, float, float, float]
 
 
 def gaussians(bumps: List[Bump]) -> np.ndarray:
-    """Sum of Gaussians on the grid.
-
-    Args:
-        bumps (list[tuple]): x, y, sigma x, sigma y and height of each, in
-            units.
-
-    Returns:
-        np.ndarray: (168, 168) float32, one cell per unit.
-    """
+    """Sum of Gaussians (x, y, sigma x, sigma y, height) at each unit."""
     x, y, sx, sy, height = np.float32(bumps).T[..., None]
     across = np.exp(-.5 * ((AXIS - x) / sx)**2)
     down = np.exp(-.5 * ((AXIS - y) / sy)**2) * height
@@ -44,17 +36,8 @@ def _taper(num: int) -> np.ndarray:
     return np.sin(np.linspace(.3, np.pi - .3, num)).astype(np.float32)
 
 
-def groove(points, sigma: float, height: float) -> List[Bump]:
-    """A chain of bumps along a curve: a fold (height < 0) or a ridge.
-
-    Args:
-        points (np.ndarray): (N, 2) points of the curve in units.
-        sigma (float): Half width in units.
-        height (float): In units.
-
-    Returns:
-        list: Bumps of :func:`gaussians`.
-    """
+def _groove(points, sigma: float, height: float) -> List[Bump]:
+    """Bumps along a curve (N, 2): a fold (height < 0) or a ridge."""
     line = curve(points, 4)
     chain = np.empty((len(line), 5), np.float32)
     chain[:, :2] = line
@@ -101,8 +84,8 @@ def _bone_bumps(p: np.ndarray, who: Identity) -> List[Bump]:
     bumps.append((*mouth, 15, 11, 3.2))
     upper = (p[[49, 50, 51, 52, 53]] + p[[61, 61, 62, 63, 63]]) / 2
     lower = (p[[59, 58, 57, 56, 55]] + p[[67, 67, 66, 65, 65]]) / 2
-    bumps += groove(upper, 1.5, .55)
-    bumps += groove(lower, 1.9, .8)
+    bumps += _groove(upper, 1.5, .55)
+    bumps += _groove(lower, 1.9, .8)
     bumps += [(x, y, 2, 2, -1.0) for x, y in p[[48, 54]]]
     return bumps
 
@@ -120,25 +103,25 @@ def _cheek_bumps(p: np.ndarray, units: ActionUnits,
         end = corner + (out * (4.5 + smile), 1.5 + 2.5 * age)
         middle = (top + end) / 2 + (out * (2.2 + 1.2 * smile), -1.6)
         path = np.stack([top, middle, end])
-        bumps += groove(path, 1.5, -.62 * fold)
-        bumps += groove(path + (out * 4.2, -1.4), 3.0, .42 * fold)
+        bumps += _groove(path, 1.5, -.62 * fold)
+        bumps += _groove(path + (out * 4.2, -1.4), 3.0, .42 * fold)
         cheek = max(units[6], .8 * smile)
         bumps.append((64 + out * 29, 73 - 3 * cheek, 9, 5.5, 3.2 * cheek))
-        bumps += groove(eye + (0, 3.2), 1.1, -.42 * bag)
-        bumps += groove(eye + (0, 5.6), 1.5, .25 * bag)
+        bumps += _groove(eye + (0, 3.2), 1.1, -.42 * bag)
+        bumps += _groove(eye + (0, 5.6), 1.5, .25 * bag)
         crow = (.75 * units[6] + .35 * age) * .6
         for turn in (-.35, .05, .5):
             start = eye[0] + (out * 2.5, turn * 4)
             ray = start + np.outer(
                 np.linspace(0, 7, 3), (out * np.cos(turn), np.sin(turn)))
-            bumps += groove(ray, .9, -.45 * crow)
+            bumps += _groove(ray, .9, -.45 * crow)
         frown = .9 * units[15] + .35 * age
         line = corner + np.float32([(out, 1.5), (out * 2.5, 6), (out * 2, 11)])
-        bumps += groove(line, 1.3, -.5 * frown)
+        bumps += _groove(line, 1.3, -.5 * frown)
         if units[20]:
             line = corner + np.float32([(out * 3, -5), (out * 4.5, 0),
                                         (out * 3.5, 6)])
-            bumps += groove(line, 1.3, -.7 * units[20])
+            bumps += _groove(line, 1.3, -.7 * units[20])
     if units[17]:
         bumps += [(64 + dx, p[57, 1] + 9 + dy, 1.6, 1.4, -.7 * units[17])
                   for dx, dy in ((-5, 0), (-2, 3), (2, -1), (5, 2), (0, 5))]
@@ -173,23 +156,13 @@ def _brow_bumps(p: np.ndarray, units: ActionUnits,
                 line = np.float32([(64 + out * 4, 58 + y),
                                    (64 + out * 7, 60 + y),
                                    (64 + out * 10, 64 + y)])
-                bumps += groove(line, .9, -.6 * wrinkle)
+                bumps += _groove(line, .9, -.6 * wrinkle)
     return bumps
 
 
 def face_relief(outline: np.ndarray, points: np.ndarray, units: ActionUnits,
                 who: Identity) -> np.ndarray:
-    """Height of the face.
-
-    Args:
-        outline (np.ndarray): (N, 2) outline of the face.
-        points (np.ndarray): (68, 2) landmarks with the expression.
-        units (ActionUnits): Intensities, for the folds.
-        who (Identity): Age, sex and nose.
-
-    Returns:
-        np.ndarray: (168, 168) float32 in units, one cell per unit.
-    """
+    """Height of the face in units, (168, 168) float32, a cell per unit."""
     mask = np.zeros((CELLS, CELLS), np.uint8)
     cv2.fillPoly(mask, [np.rint((outline + PAD) * 16 - 8).astype(np.int32)],
                  255, cv2.LINE_8, 4)
@@ -222,11 +195,7 @@ class Light:
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """Draw a key light from the front and above, sometimes from one side.
-
-    Args:
-        rng (np.random.Generator): Source of the variation.
-    """
+    """Draw a key light from the front and above, sometimes from one side."""
     across = rng.normal(0, .5)
     above = rng.normal(.5, .3)
     direction = np.float32([np.sin(across), -np.sin(above), 0])
@@ -243,13 +212,7 @@ def sample_light(rng: np.random.Generator) -> Light:
 def shade(height: np.ndarray, light: Light) -> Tuple[np.ndarray, np.ndarray]:
     """Light a relief (`Blinn 1977 <https://doi.org/10.1145/965141.563893>`_).
 
-    Args:
-        height (np.ndarray): As of :func:`face_relief`.
-        light (Light): The light.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Brightness around 1, and highlights
-        in [0, 1], both float32 with one cell per unit.
+    Returns brightness around 1 and highlights in [0, 1], (168, 168) float32.
     """
     gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=1 / 8)
     gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=1 / 8)

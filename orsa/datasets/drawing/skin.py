@@ -14,11 +14,7 @@ from .relief import CELLS, gaussians
 
 @lru_cache(maxsize=1)
 def noise_bank() -> np.ndarray:
-    """Smooth noise of growing grain, each of deviation 1.
-
-    Returns:
-        np.ndarray: (4, 256, 256) float32, tileable.
-    """
+    """Tileable noise of growing grain, deviation 1, (4, 256, 256) float32."""
     rng = np.random.Generator(np.random.PCG64(20240))
     bank = []
     for sigma in (.8, 2., 5., 14.):
@@ -30,29 +26,13 @@ def noise_bank() -> np.ndarray:
 
 
 def noise_patch(rng: np.random.Generator, grain: int, side: int) -> np.ndarray:
-    """A random piece of the noise bank.
-
-    Args:
-        rng (np.random.Generator): Source of the variation.
-        grain (int): 0 (fine) to 3.
-        side (int): In pixels, up to 256.
-
-    Returns:
-        np.ndarray: (side, side) float32.
-    """
+    """A random (side, side) piece of the bank's noise 0 (fine) to 3."""
     y, x = rng.integers(0, 257 - side, 2)
     return noise_bank()[grain, y:y + side, x:x + side]
 
 
 def face_outline(points: np.ndarray) -> np.ndarray:
-    """Outline of the face from ear to ear over the skull.
-
-    Args:
-        points (np.ndarray): (68, 2) landmarks in units.
-
-    Returns:
-        np.ndarray: (N, 2) float32 in units, closed.
-    """
+    """Closed outline (N, 2) of the face from ear to ear over the skull."""
     left, right = points[0], points[16]
     wide = (right[0] - left[0]) / 92
     top = [(64 + dx * wide, y)
@@ -63,17 +43,7 @@ def face_outline(points: np.ndarray) -> np.ndarray:
 
 def skin_colours(points: np.ndarray, units: ActionUnits, who: Identity,
                  rng: np.random.Generator) -> np.ndarray:
-    """Albedo of bare skin.
-
-    Args:
-        points (np.ndarray): (68, 2) landmarks in units.
-        units (ActionUnits): Intensities by unit number.
-        who (Identity): The person.
-        rng (np.random.Generator): Source of the variation.
-
-    Returns:
-        np.ndarray: (168, 168, 3) BGR uint8, one cell per unit.
-    """
+    """Albedo of bare skin, (168, 168, 3) BGR uint8, one cell per unit."""
     pale = 1 - who.darkness
     red = [(64 - 27, 78, 11, 9, .8), (64 + 27, 78, 11, 9, .8),
            (points[30, 0], points[30, 1], 5, 5, .7), (64, 116, 10, 6, .35)]
@@ -112,16 +82,7 @@ def skin_colours(points: np.ndarray, units: ActionUnits, who: Identity,
 def paint_body(canvas: Canvas, points: np.ndarray, outline: np.ndarray,
                albedo: np.ndarray, who: Identity,
                rng: np.random.Generator) -> None:
-    """Paint neck, clothes, ears and the bare face, and label the face.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        outline (np.ndarray): (N, 2) outline of the face in units.
-        albedo (np.ndarray): As of :func:`skin_colours`.
-        who (Identity): The person.
-        rng (np.random.Generator): Source of the variation.
-    """
+    """Paint neck, clothes, ears and the bare face, and label the face."""
     skin = who.skin
     chin = points[8, 1]
     coloured = rng.random() < .5
@@ -168,13 +129,6 @@ def expose(bright: np.ndarray, albedo: np.ndarray) -> np.ndarray:
 
     It goes most of the way to a medium tone only: fair skin stays lighter
     than dark skin.
-
-    Args:
-        bright (np.ndarray): (168, 168) brightness around 1.
-        albedo (np.ndarray): As of :func:`skin_colours`.
-
-    Returns:
-        np.ndarray: (168, 168) brightness around 1.
     """
     pad = int(PAD)
     face = slice(pad + 30, pad + 110, 2), slice(pad + 38, pad + 90, 2)
@@ -184,14 +138,7 @@ def expose(bright: np.ndarray, albedo: np.ndarray) -> np.ndarray:
 
 def apply_light(canvas: Canvas, bright: np.ndarray, gloss: np.ndarray,
                 tint: np.ndarray) -> None:
-    """Multiply the canvas by light, and add highlights.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        bright (np.ndarray): (168, 168) brightness around 1, one cell per unit.
-        gloss (np.ndarray): (168, 168) highlights in [0, 1].
-        tint (np.ndarray): (3, ) BGR of the light, around 1.
-    """
+    """Multiply the canvas by brightness and tint, and add highlights."""
     shape: Tuple[int, int] = (canvas.side, canvas.side)
     level = np.clip(bright * 128, 0, 255).astype(np.uint8)
     level = cv2.cvtColor(cv2.resize(level, shape), cv2.COLOR_GRAY2BGR)

@@ -13,15 +13,7 @@ from ..canvas import BOX
 
 
 def landmark_hull(points: np.ndarray, size: int) -> np.ndarray:
-    """The convex hull of the landmarks, which counts as the face.
-
-    Args:
-        points (np.ndarray): (68, 2) landmarks in pixels.
-        size (int): Side of the image in pixels.
-
-    Returns:
-        np.ndarray: (size, size), bool.
-    """
+    """The landmarks' convex hull, taken as the face, bool (size, size)."""
     hull = np.zeros((size, size), np.uint8)
     outline = cv2.convexHull(np.rint(points).astype(np.int32))
     cv2.fillConvexPoly(hull, outline, 1)
@@ -29,15 +21,7 @@ def landmark_hull(points: np.ndarray, size: int) -> np.ndarray:
 
 
 def occluded_fraction(mask: np.ndarray, hull: np.ndarray) -> float:
-    """The fraction of a face that is occluded.
-
-    Args:
-        mask (np.ndarray): (size, size) occlusion mask in [0, 255].
-        hull (np.ndarray): (size, size), bool, the face.
-
-    Returns:
-        float: In [0, 1]; 0 if the face is empty.
-    """
+    """The fraction of a face (bool) that a mask in [0, 255] occludes."""
     return float((hull & (mask > 127)).sum() / max(hull.sum(), 1))
 
 
@@ -53,8 +37,7 @@ def reach_fraction(fraction_at: Callable[[float], float],
     Bisection, at the place where a straight line would reach the goal.
 
     Args:
-        fraction_at (Callable): The fraction that an amount occludes, on the
-            whole more for more.
+        fraction_at (Callable): The fraction that an amount occludes.
         goal (float): The fraction wanted.
         start (float): The first amount to try.
         low (float): The least amount, taken to occlude nothing.
@@ -114,41 +97,18 @@ class Occluder:
         self.draw(np.random.Generator(np.random.PCG64(seed)))
 
     def draw(self, rng: np.random.Generator) -> None:
-        """Draw what is random.
-
-        Args:
-            rng (np.random.Generator): The source, by ``seed``.
-        """
+        """Draw what is random."""
 
     def mask(self, amount: float) -> np.ndarray:
-        """What an amount occludes.
-
-        Args:
-            amount (float): From ``LEAST`` to ``MOST``.
-
-        Returns:
-            np.ndarray: (size, size) occlusion mask, uint8 in [0, 255].
-        """
+        """The occlusion mask of an amount, (size, size) uint8."""
         raise NotImplementedError
 
     def paint(self, image: np.ndarray, amount: float) -> np.ndarray:
-        """Lay it over an image.
-
-        Args:
-            image (np.ndarray): (size, size, 3) BGR, changed in place.
-            amount (float): From ``LEAST`` to ``MOST``.
-
-        Returns:
-            np.ndarray: As of :meth:`mask`.
-        """
+        """Lay an amount of it over a BGR image, in place; return its mask."""
         raise NotImplementedError
 
     def reach(self, fraction: float) -> float:
-        """The amount that occludes a fraction of the face.
-
-        Args:
-            fraction (float): Of the landmarks' hull, in [0, 1].
-        """
+        """The amount that occludes a fraction of the landmarks' hull."""
         return reach_fraction(
             lambda amount: occluded_fraction(self.mask(amount), self.hull),
             fraction,
@@ -159,14 +119,7 @@ class Occluder:
             max_tries=self.MAX_TRIES)
 
     def place_on_face(self, rng: np.random.Generator) -> np.ndarray:
-        """A random place, all of the face equally likely.
-
-        Args:
-            rng (np.random.Generator): The source.
-
-        Returns:
-            np.ndarray: x and y in U.
-        """
+        """A random place (x, y) in U, all of the face equally likely."""
         rows, cols = np.nonzero(self.hull)
         where, shift = rng.random(), rng.random(2)
         if not len(rows):  # the landmarks are outside the image

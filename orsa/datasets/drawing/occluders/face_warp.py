@@ -52,40 +52,19 @@ class FaceWarp:
         self.scale = float(np.sqrt(abs(np.linalg.det(self._affine[1:]))))
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Carry points of the usual face to the face at hand.
-
-        Args:
-            points (np.ndarray): (N, 2) in units.
-
-        Returns:
-            np.ndarray: (N, 2) float32 in units.
-        """
+        """Carry points (N, 2) of the usual face to the face at hand."""
         points = np.asarray(points, np.float64)
         ones = np.ones((len(points), 1))
         rows = np.concatenate([_kernel(points, self._base), ones, points], 1)
         return (rows @ self._weights).astype(np.float32)
 
     def each(self, curves: Sequence[np.ndarray]) -> List[np.ndarray]:
-        """Carry several sequences of points, in one go.
-
-        Args:
-            curves (Sequence[np.ndarray]): Each (N, 2) in units.
-
-        Returns:
-            list[np.ndarray]: As many.
-        """
+        """Carry several sequences of points, in one go."""
         ends = np.cumsum([len(c) for c in curves])[:-1]
         return np.split(self(np.concatenate(curves)), ends)
 
     def grid(self, side: int) -> Tuple[np.ndarray, np.ndarray]:
-        """Where an image's pixels lie on the usual face, by an affine map.
-
-        Args:
-            side (int): Of the image, in pixels.
-
-        Returns:
-            tuple[np.ndarray, np.ndarray]: x and y in units, (side, side).
-        """
+        """Where an image's pixels lie on the usual face: x and y."""
         start, back = self._affine[0], np.linalg.pinv(self._affine[1:])
         axis = (np.arange(side, dtype=np.float32) + .5) * (BOX / side)
         x, y = axis[None] - start[0], axis[:, None] - start[1]

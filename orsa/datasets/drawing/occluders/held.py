@@ -82,13 +82,13 @@ _PAINTERS = dict(hand=_hand, block=_block, object=_object)
 HELD = tuple(_PAINTERS)
 
 
-def draw_held(size: int,
-              points: np.ndarray,
-              kind: str,
-              rng: np.random.Generator,
-              grow: float = 1.,
-              pull: float = 0.,
-              back: float = 0.) -> Tuple[np.ndarray, np.ndarray]:
+def _draw_held(size: int,
+               points: np.ndarray,
+               kind: str,
+               rng: np.random.Generator,
+               grow: float = 1.,
+               pull: float = 0.,
+               back: float = 0.) -> Tuple[np.ndarray, np.ndarray]:
     """Draw an occluder held in front of a face.
 
     Args:
@@ -97,10 +97,10 @@ def draw_held(size: int,
         kind (str): One of ``HELD``.
         rng (np.random.Generator): Source of the variation.
         grow (float): Multiplies the drawn size. Defaults to 1.
-        pull (float): Moves the drawn place towards the middle of the face, 1
-            all the way. Defaults to 0.
-        back (float): How far a hand is drawn back along its arm, in units;
-            the other kinds stay. Defaults to 0.
+        pull (float): Moves it towards the middle of the face, 1 all the way.
+            Defaults to 0.
+        back (float): How far a hand is drawn back along its arm, in units.
+            Defaults to 0.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Its colours, (size, size, 3) BGR uint8,
@@ -125,19 +125,11 @@ def draw_held(size: int,
 
 def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
                rng: np.random.Generator, **place) -> np.ndarray:
-    """Lay an occluder held in front of the face over a finished image.
+    """Lay an occluder (:func:`draw_held`) over an image, in place.
 
-    Args:
-        image (np.ndarray): (size, size, 3) BGR, changed in place.
-        points (np.ndarray): (68, 2) landmarks in the image, in units.
-        kind (str): One of ``HELD``.
-        rng (np.random.Generator): Source of the variation.
-        **place: ``grow``, ``pull`` and ``back`` of :func:`draw_held`.
-
-    Returns:
-        np.ndarray: (size, size) uint8 occlusion mask in [0, 255].
+    Returns the occlusion mask, (size, size) uint8.
     """
-    paint, mask = draw_held(len(image), points, kind, rng, **place)
+    paint, mask = _draw_held(len(image), points, kind, rng, **place)
     weight = soften(mask, .5)[..., None].astype(np.float32) / 255
     image[:] = image + (paint - image.astype(np.float32)) * weight + .5
     return mask
@@ -177,7 +169,7 @@ class Held(Occluder):
             back=140 * max(-amount, 0.))
 
     def mask(self, amount):
-        return draw_held(self.size, **self._arguments(amount))[1]
+        return _draw_held(self.size, **self._arguments(amount))[1]
 
     def paint(self, image, amount):
         return paint_held(image, **self._arguments(amount))

@@ -40,16 +40,7 @@ def build_occluder(kind: str,
                    points: np.ndarray,
                    seed: int,
                    fill: Sequence[float] = (0, 0, 0)) -> Occluder:
-    """Build an occluder of a kind, for one face.
-
-    Args:
-        kind (str): One of ``KINDS``.
-        size (int): Side of the image in pixels.
-        points (np.ndarray): (68, 2) landmarks in pixels.
-        seed (int): Of all that is random.
-        fill (Sequence[float]): BGR of what is one flat colour.
-            Defaults to black.
-    """
+    """Build an occluder of a kind for one face, see :class:`Occluder`."""
     return _KINDS[kind][0](size, points, seed, fill)
 
 

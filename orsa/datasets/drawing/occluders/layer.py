@@ -55,13 +55,7 @@ class Layer:
     def fill(self,
              shape: np.ndarray,
              colour: Optional[Sequence[float]] = None) -> None:
-        """Fill a polygon.
-
-        Args:
-            shape (np.ndarray): (N, 2) in units.
-            colour (Sequence[float], optional): BGR in [0, 255]. Defaults to
-                None, that of the ground.
-        """
+        """Fill a polygon, by default with the ground's colour."""
         for layer, value in self._layers(colour):
             cv2.fillPoly(layer, [self._fixed(shape)], value, cv2.LINE_AA,
                          _SHIFT)
@@ -70,13 +64,7 @@ class Layer:
               curves: Sequence[np.ndarray],
               width: float,
               colour: Optional[Sequence[float]] = None) -> None:
-        """Draw open polylines.
-
-        Args:
-            curves (Sequence[np.ndarray]): Each (N, 2) in units.
-            width (float): In units.
-            colour (Sequence[float], optional): As of :meth:`fill`.
-        """
+        """Draw open polylines, ``width`` units wide."""
         wide = max(1, int(round(width * self.scale)))
         for layer, value in self._layers(colour):
             cv2.polylines(layer, [self._fixed(c) for c in curves], False,
@@ -85,13 +73,7 @@ class Layer:
     def tint(self,
              patch: np.ndarray,
              shape: Optional[np.ndarray] = None) -> None:
-        """Replace the colour.
-
-        Args:
-            patch (np.ndarray): (S, S, 3) BGR in [0, 255], of any S.
-            shape (np.ndarray, optional): (N, 2) in units, the polygon inside
-                which it is replaced. Defaults to None, everywhere.
-        """
+        """Replace the colour by (S, S, 3), inside a polygon if given."""
         patch = np.clip(patch, 0, 255).astype(np.uint8)
         if len(patch) != self.side:
             patch = cv2.resize(patch, (self.side, self.side))
@@ -113,13 +95,10 @@ class Layer:
 
     def relief(self, warp: FaceWarp, strokes: Sequence[tuple],
                blur: float) -> None:
-        """Lighten and darken the colour by blurred strokes.
+        """Lighten and darken the colour by strokes, blurred by units.
 
-        Args:
-            warp (FaceWarp): Carries the strokes to the face.
-            strokes (Sequence[tuple]): Of a curve (N, 2) and a width, in
-                units, and by which fraction lighter (above 0) or darker.
-            blur (float): In units.
+        A stroke is a curve (N, 2) and a width in units, and by which fraction
+        it is lighter (above 0) or darker; ``warp`` carries it to the face.
         """
         lines, widths, amounts = zip(*strokes)
         small = max(16, min(self.side // 2, 128))
@@ -135,13 +114,7 @@ class Layer:
         self._multiply(soften(light, blur * scale))
 
     def grain(self, strength: float, grain: int, start: Sequence[int]) -> None:
-        """Multiply the colour by noise.
-
-        Args:
-            strength (float): Its standard deviation.
-            grain (int): Which noise of the bank, 0 (fine) to 3.
-            start (Sequence[int]): Where in the bank, y and x up to 128.
-        """
+        """Multiply the colour by the bank's noise, from (y, x) in it."""
         y, x = start
         noise = noise_bank()[grain, y:y + 128, x:x + 128]
         self._multiply(
@@ -162,17 +135,14 @@ class Layer:
                  light: Optional[np.ndarray] = None,
                  grey: bool = False,
                  shadow: float = 0.) -> np.ndarray:
-        """Lay the layer over an image.
+        """Lay the layer over an image, in place; return the occlusion mask.
 
         Args:
-            image (np.ndarray): (size, size, 3) BGR, changed in place.
+            image (np.ndarray): (size, size, 3) BGR.
             light (np.ndarray, optional): (size, size), multiplies the colour.
             grey (bool): Whether to paint in grey. Defaults to False.
             shadow (float): How much darker the image becomes close to the
                 occluder. Defaults to 0.
-
-        Returns:
-            np.ndarray: (size, size) uint8 occlusion mask in [0, 255].
         """
         mask, colour = self.mask(), self._shrink(self.colour)
         if grey:
@@ -200,14 +170,8 @@ def scene_light(image: np.ndarray,
                 hull: np.ndarray) -> Tuple[np.ndarray, bool]:
     """Estimate how bright a face is, and whether the image is grey.
 
-    Args:
-        image (np.ndarray): (size, size, 3) BGR.
-        hull (np.ndarray): (size, size), bool, the face.
-
-    Returns:
-        tuple[np.ndarray, bool]: (size, size) float32, what a colour is to be
-        multiplied by to be lit like the face, and whether the image has no
-        colour.
+    Returns (size, size) float32, by which a colour is multiplied to be lit
+    like the face, and whether the image has no colour.
     """
     num, size = 16, len(image)
     small = cv2.resize(image, (num, num), interpolation=cv2.INTER_AREA)

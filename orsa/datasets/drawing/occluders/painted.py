@@ -47,14 +47,7 @@ def _frame(canvas: Canvas, points: np.ndarray, lenses: list, colour: tuple,
 
 def paint_glasses(canvas: Canvas, points: np.ndarray, who: Identity,
                   rng: np.random.Generator) -> None:
-    """Paint clear glasses, which do not count as occluders.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        who (Identity): The person, with the kind of glasses.
-        rng (np.random.Generator): The source of the variation.
-    """
+    """Paint clear glasses, which do not count as occluders."""
     lenses = _lenses(points, who.glasses, rng.uniform(-.5, 1.2))
     for lens in lenses:
         window = canvas.window(lens, 1)
@@ -124,12 +117,5 @@ OCCLUDERS = WORN + HELD
 
 def paint_worn(canvas: Canvas, points: np.ndarray, kind: str,
                rng: np.random.Generator) -> None:
-    """Paint an occluder that turns with the head.
-
-    Args:
-        canvas (Canvas): The frontal face.
-        points (np.ndarray): (68, 2) landmarks in units.
-        kind (str): One of ``WORN``.
-        rng (np.random.Generator): The source of the variation.
-    """
+    """Paint an occluder of ``WORN``, which turns with the head."""
     _PAINTERS[kind](canvas, points, rng)

@@ -12,16 +12,8 @@ PATTERNS = ('plain', 'stripes', 'plaid', 'checks', 'dots', 'marble', 'wood',
             'weave', 'blotches')
 
 
-def cloth_colours(rng: np.random.Generator, num: int = 2) -> np.ndarray:
-    """Draw colours of things: few are bright and none is pure.
-
-    Args:
-        rng (np.random.Generator): The source.
-        num (int): How many. Defaults to 2.
-
-    Returns:
-        np.ndarray: (num, 3) BGR in [0, 255].
-    """
+def _cloth_colours(rng: np.random.Generator, num: int = 2) -> np.ndarray:
+    """Draw colours (num, 3) of things: few are bright and none is pure."""
     first = rng.random()
     colours = []
     for i in range(num):
@@ -33,15 +25,8 @@ def cloth_colours(rng: np.random.Generator, num: int = 2) -> np.ndarray:
 
 
 def two_tones(rng: np.random.Generator) -> np.ndarray:
-    """Draw two colours that can be told apart.
-
-    Args:
-        rng (np.random.Generator): The source.
-
-    Returns:
-        np.ndarray: (2, 3) BGR in [8, 245].
-    """
-    colours = cloth_colours(rng)
+    """Draw two colours (2, 3) in [8, 245] that can be told apart."""
+    colours = _cloth_colours(rng)
     light = colours.mean(1)
     if abs(light[0] - light[1]) < 45:
         goal = light[0] + (90 if light[0] < 120 else -70)
@@ -51,14 +36,9 @@ def two_tones(rng: np.random.Generator) -> np.ndarray:
 
 def paint_cloth(canvas: Canvas, shape: np.ndarray, colour: np.ndarray,
                 rng: np.random.Generator, stripes: float) -> None:
-    """Occlude a polygon by folded, perhaps striped cloth.
+    """Occlude a polygon by folded cloth.
 
-    Args:
-        canvas (Canvas): What is painted on.
-        shape (np.ndarray): (N, 2) in units.
-        colour (np.ndarray): BGR in [0, 255].
-        rng (np.random.Generator): The source of the folds.
-        stripes (float): Their frequency in radians per unit; 0 for none.
+    ``stripes`` is their frequency in radians per unit, 0 for none.
     """
     canvas.occlude(shape, tuple(colour))
     window = canvas.window(shape, 1)
@@ -75,7 +55,7 @@ def paint_cloth(canvas: Canvas, shape: np.ndarray, colour: np.ndarray,
 
 def pattern(name: str, x: np.ndarray, y: np.ndarray, period: float,
             tones: np.ndarray, noise_at: np.ndarray) -> np.ndarray:
-    """A texture in two tones.
+    """A texture in two tones (2, 3), as (H, W, 3) float32.
 
     Args:
         name (str): One of ``PATTERNS``.
@@ -84,9 +64,6 @@ def pattern(name: str, x: np.ndarray, y: np.ndarray, period: float,
         period (float): In units.
         tones (np.ndarray): (2, 3) BGR.
         noise_at (np.ndarray): (2, ) int, where in the bank of noise, to 128.
-
-    Returns:
-        np.ndarray: (H, W, 3) float32.
     """
     at = ((y + noise_at[0]).astype(np.int32) & 255,
           (x + noise_at[1]).astype(np.int32) & 255)
