@@ -210,12 +210,5 @@ class AffectNet(FERDataset):
         return expression
 
     def sample_name(self, entry: str) -> str:
-        """Read '1/<hash>.jpg' and RAN's 'val/0/<hash>/' as the hash.
-
-        Args:
-            entry (str): A path or name.
-
-        Returns:
-            str: The name of the sample.
-        """
+        """Read '1/<hash>.jpg' and RAN's 'val/0/<hash>/' as the hash."""
         return super().sample_name(osp.basename(entry.rstrip('/')))

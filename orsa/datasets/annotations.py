@@ -14,46 +14,23 @@ _FARTHEST = 1e6
 
 
 class AnnotatedDataset(BaseDataset):
-    """A dataset of images with landmarks or masks, read by ``LoadFace``.
-
-    Args:
-        *args: Of MMEngine's ``BaseDataset``.
-        **kwargs: Of MMEngine's ``BaseDataset``.
-    """
+    """A dataset of images with landmarks or masks, read by ``LoadFace``."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         use_one_reader(self.pipeline)
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on a sample.
-
-        Args:
-            idx (int): Its index.
-
-        Returns:
-            Any: What the pipeline returns.
-
-        Raises:
-            OSError: If its image or mask cannot be read.
-        """
+        """Run the pipeline; an OSError names what cannot be read."""
         with name_sample(self, idx, self.get_data_info(idx)):
             return super().prepare_data(idx)
 
 
 def check_points(values: Any, where: str) -> np.ndarray:
-    """Make an array of the 68 landmarks of a face.
+    """Make (68, 2) float32 of 68 pairs of x and y in pixels.
 
-    Args:
-        values (Any): 68 pairs of x and y in pixels.
-        where (str): The file and the place in it, for the message.
-
-    Returns:
-        np.ndarray: (68, 2) float32.
-
-    Raises:
-        ValueError: If they are not 68 pairs of numbers, or lie far outside of
-            any image.
+    ``where`` is the file and the place in it, for the ValueError if they are
+    not 68 pairs of numbers, or lie far outside of any image.
     """
     try:
         points = np.array(values, np.float64)
@@ -76,13 +53,10 @@ def annotated_records(faces: dict, key: str, what: str,
 
     Args:
         faces (dict): Config of the dataset. Its own pipeline is not used.
-        key (str): What a record of a face on disk has to hold; synthetic
-            faces bring everything with them.
+        key (str): What a record of a face on disk has to hold; synthetic faces
+            bring everything with them.
         what (str): The annotation, for the message.
         file (str): Where it is on disk, for the message.
-
-    Returns:
-        list[dict]: One record for each face.
 
     Raises:
         ValueError: If a face on disk comes without the annotation.

@@ -161,21 +161,14 @@ class Face300WDataset(_LandmarkDataset):
 
 
 def read_pts(path: str) -> np.ndarray:
-    """Read a ``.pts`` file of 300-W.
+    """Read a ``.pts`` file of 300-W as (68, 2) float32, x and y in pixels.
 
     As released it has a header and braces; copies that go around have the
     points alone, one 'x y' a line. The annotators worked in MATLAB, where the
     centre of the first pixel is (1, 1), as `Menpo
     <https://github.com/menpo/menpo/issues/160>`_, by the same group, reads
-    them. Points of this library have it at (0, 0), as OpenCV does, so 1 is
+    them; points of this library have it at (0, 0), as OpenCV does, so 1 is
     subtracted.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        np.ndarray: (68, 2) float32, x and y in pixels; (0, 0) is the centre
-        of the first one.
 
     Raises:
         ValueError: If there are not 68 points in it.

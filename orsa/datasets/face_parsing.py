@@ -21,11 +21,7 @@ def read_labels(labels: Labels) -> Dict[str, Any]:
     """Number the labels of a dataset's masks, and what each stands for.
 
     Args:
-        labels (Sequence | Mapping): For each value of the masks, by its place
-            or its key, the name of the class in
-            :data:`orsa.utils.face_regions.FACE_CLASSES` or the names of all
-            that a pixel with it may be; None or none for what is to be
-            ignored.
+        labels (Sequence | Mapping): As of :class:`MaskFolderDataset`.
 
     Returns:
         dict: ``values``, the label of each value, from 0 in the order given,
@@ -33,8 +29,8 @@ def read_labels(labels: Labels) -> Dict[str, Any]:
         indices.
 
     Raises:
-        ValueError: If a name is none of the classes, a value is none of
-            [0, 255], or every label is ignored.
+        ValueError: If a name is none of the classes, a value is none of [0,
+            255], or every label is ignored.
     """
     items = labels.items() if isinstance(labels, Mapping) \
         else enumerate(labels)
@@ -242,18 +238,7 @@ class MaskFolderDataset(_ParsingDataset):
         return find_images(folder)[0]
 
     def list_names(self, images: dict, masks: dict) -> List[str]:
-        """The names of the samples.
-
-        Args:
-            images (dict[str, str]): Paths of images, by name.
-            masks (dict[str, str]): Paths of masks, by name.
-
-        Returns:
-            list[str]: Those in ``ann_file``, otherwise those that have both.
-
-        Raises:
-            FileNotFoundError: If a listed name has no image or no mask.
-        """
+        """Names in ``ann_file``, otherwise those with an image and a mask."""
         if not self.ann_file:
             return [name for name in images if name in masks]
         names = {}
@@ -327,12 +312,7 @@ class LaPaDataset(MaskFolderDataset):
             labels=labels, data_root=data_root, data_prefix=prefix, **kwargs)
 
     def list_names(self, images: dict, masks: dict) -> List[str]:
-        """The names of all images, which have to have a mask.
-
-        Args:
-            images (dict[str, str]): Paths of images, by name.
-            masks (dict[str, str]): Paths of masks, by name.
-        """
+        """The names of all images, which have to have a mask."""
         bare = [path for name, path in images.items() if name not in masks]
         if bare:
             raise FileNotFoundError(

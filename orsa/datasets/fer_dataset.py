@@ -136,16 +136,7 @@ class FERDataset(ImageDataset):
             self.full_init()
 
     def check_choice(self, name: str, value, known: Sequence):
-        """Return the value of an argument if it is one of those known.
-
-        Args:
-            name (str): The argument.
-            value: Its value.
-            known (Sequence): The values that it may have.
-
-        Raises:
-            ValueError: If it has another one.
-        """
+        """Return an argument's value; ValueError unless it is known."""
         if value not in known:
             raise ValueError(f'{type(self).__name__}: {name} must be one of '
                              f"{list(known)}, got '{value}'")
@@ -166,15 +157,7 @@ class FERDataset(ImageDataset):
         return tuple(classes)
 
     def require(self, path: str, what: str) -> None:
-        """Raise an error with a hint if a path is missing.
-
-        Args:
-            path (str): Of a file or folder.
-            what (str): What it should hold.
-
-        Raises:
-            FileNotFoundError: If it is missing.
-        """
+        """Raise FileNotFoundError, with the layout, if a path is missing."""
         packed = self.pack and path == self.img_prefix
         if not packed and not osp.exists(path):
             raise FileNotFoundError(
@@ -183,11 +166,7 @@ class FERDataset(ImageDataset):
                 f'{self.SOURCE}'.rstrip())
 
     def load_data_list(self) -> List[dict]:
-        """Read the list of samples.
-
-        Returns:
-            list[dict]: Records with ``img_path``, ``name``, ``expression``.
-        """
+        """Read records with ``img_path``, ``name`` and ``expression``."""
         self.require(self.ann_file, 'the list of samples')
         known = dict.fromkeys(
             (*self.CLASSES, *self.METAINFO['classes'], *EXPRESSIONS))
@@ -219,14 +198,7 @@ class FERDataset(ImageDataset):
         return data_list
 
     def sample_name(self, entry: str) -> str:
-        """Turn an entry of a list of files into the name of a sample.
-
-        Args:
-            entry (str): A path or name, with or without suffix.
-
-        Returns:
-            str: The name.
-        """
+        """The name of a sample from a path or name, with or without suffix."""
         root, suffix = osp.splitext(entry)
         return root if suffix.lower() in IMAGE_SUFFIXES else entry
 
@@ -237,8 +209,8 @@ class FERDataset(ImageDataset):
         """Check that the images of records exist.
 
         Args:
-            records (list[dict]): With ``img_path`` and ``where``, the file
-                and the line that name it, or the line in ``ann_file``.
+            records (list[dict]): With ``img_path`` and ``where``, the file and
+                the line that name it, or the line in ``ann_file``.
             what (str): What the records are, e.g. "images of split 'test'".
             ann_file (str): Defaults to ''.
 
@@ -268,14 +240,7 @@ class FERDataset(ImageDataset):
                 'skip_unreadable=True to go on without them')
 
     def duplicates(self) -> List[str]:
-        """The samples whose image is in ``duplicates_of``, byte for byte.
-
-        Returns:
-            list[str]: Their names.
-
-        Raises:
-            FileNotFoundError: If the other dataset is not there.
-        """
+        """Names of samples whose image is in ``duplicates_of`` too."""
         other = dict(type=type(self), data_root=self.data_root, pipeline=[])
         if self.pack:
             other.update(pack=self.pack.db_path)
@@ -305,15 +270,7 @@ class FERDataset(ImageDataset):
         return data_list
 
     def look_up(self, line: str, index: Dict[str, int]) -> Optional[int]:
-        """Find the sample that a line of a list names.
-
-        Args:
-            line (str): As in a ``subset_file``.
-            index (dict[str, int]): Names of the samples and their places.
-
-        Returns:
-            int | None: The place; None if it names none of them.
-        """
+        """The place in ``index`` of the sample that a list's line names."""
         for entry in (line, line.split()[0]):
             for name in (entry, self.sample_name(entry)):
                 if name in index:

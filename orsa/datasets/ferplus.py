@@ -19,29 +19,16 @@ SIDE = 48
 
 
 def majority(votes: Sequence[int]) -> str:
-    """Choose the column with most votes; of equal ones the first.
-
-    Args:
-        votes (Sequence[int]): Of the ten columns :data:`VOTES`.
-
-    Returns:
-        str: Its name; 'unknown' if nobody voted.
-    """
+    """The column of :data:`VOTES` with most votes; of equal ones the first."""
     votes = list(votes)
     return VOTES[votes.index(max(votes))] if any(votes) else 'unknown'
 
 
 def filtered(votes: Sequence[int]) -> str:
-    """Choose the column with more than half of the votes that have company.
+    """The column with more than half of the votes that have company.
 
     Single votes are taken for slips and removed first. The authors' own code
     calls this rule 'majority'.
-
-    Args:
-        votes (Sequence[int]): Of the ten columns :data:`VOTES`.
-
-    Returns:
-        str: Its name; 'unknown' if there is none.
     """
     votes = [v if v > 1 else 0 for v in votes]
     best = max(votes)
@@ -287,14 +274,7 @@ class FERPlus(FERDataset):
         ]
 
     def read_image(self, info: dict) -> ImageOrReason:
-        """Read the image of a record from the file or the pixels.
-
-        Args:
-            info (dict): A record.
-
-        Returns:
-            tuple: As of :func:`orsa.datasets.images.read_image`.
-        """
+        """Read the image of a record from the file or the pixels."""
         if self._pixels is None:
             return super().read_image(info)
         if info['row'] in self._bad_pixels:
@@ -303,11 +283,7 @@ class FERPlus(FERDataset):
                             cv2.COLOR_GRAY2BGR), None
 
     def image_bytes(self, info: dict) -> bytes:
-        """The content of the file, or the pixels of the csv layout.
-
-        Args:
-            info (dict): A record.
-        """
+        """The content of the file, or the pixels of the csv layout."""
         if self._pixels is None:
             return super().image_bytes(info)
         return self._pixels[info['row']].tobytes()
@@ -321,14 +297,7 @@ class FERPlus(FERDataset):
         return info
 
     def sample_name(self, entry: str) -> str:
-        """Read RAN's '1_fer0034656.png' and '0/fer0032226.jpg' too.
-
-        Args:
-            entry (str): A path or name.
-
-        Returns:
-            str: The name of the sample.
-        """
+        """Read RAN's '1_fer0034656.png' and '0/fer0032226.jpg' too."""
         return re.sub(r'^\d_(?=fer)', '',
                       super().sample_name(osp.basename(entry)))
 

@@ -80,25 +80,18 @@ class ImageDataset(BaseDataset):
         self._clock.set(epoch, None if self._own_seed else seed)
 
     def log(self, message: str, level: int = logging.INFO) -> None:
-        """Log a message after the name of the dataset.
-
-        Args:
-            message (str): One line.
-            level (int): Of :mod:`logging`. Defaults to ``logging.INFO``.
-        """
+        """Log a line after the name of the dataset."""
         print_log(
             f'{type(self).__name__}: {message}', logger='current', level=level)
 
     def prepare_data(self, idx: int) -> Optional[dict]:
         """Run the pipeline on a sample with random numbers of its own.
 
+        In training a sample for which it returns None is replaced by another.
+
         Args:
             idx (int): The index. A :class:`RepeatedIndex` makes every draw of
                 the sample another one.
-
-        Returns:
-            dict: What the pipeline returns. In training a sample for which it
-            returns None is replaced by another one.
 
         Raises:
             OSError: If the image cannot be read.
@@ -124,14 +117,7 @@ class ImageDataset(BaseDataset):
             return self.pipeline(info)
 
     def read_image(self, info: dict) -> ImageOrReason:
-        """Read the image of a record, or find out why it cannot be read.
-
-        Args:
-            info (dict): As :meth:`load_data_list` returns them.
-
-        Returns:
-            tuple: As of :func:`orsa.datasets.images.read_image`.
-        """
+        """The image of a record and None; or None and why it has none."""
         path = info['img_path']
         if not self.pack:
             return read_image(path)
@@ -142,14 +128,7 @@ class ImageDataset(BaseDataset):
         return image, reason and f"in '{self.pack.db_path}' {reason}"
 
     def unreadable_file(self, info: dict) -> Optional[str]:
-        """The image of a record and why it cannot be read, None if it can.
-
-        Args:
-            info (dict): As of :meth:`get_data_info`.
-
-        Raises:
-            FileNotFoundError: If it is missing in ``pack``.
-        """
+        """The image of a record and why it cannot be read, None if it can."""
         path = info.get('img_path')
         if path and self.pack:
             self.pack.check(path)
@@ -157,23 +136,12 @@ class ImageDataset(BaseDataset):
         return f"'{path}': {reason}" if reason else None
 
     def image_bytes(self, info: dict) -> bytes:
-        """The stored image of a sample, as :meth:`duplicates` compares it.
-
-        Args:
-            info (dict): As of :meth:`get_data_info`.
-        """
+        """The stored image of a sample, as :meth:`duplicates` compares it."""
         path = info['img_path']
         return self.pack.get(path) if self.pack else read_bytes(path)
 
     def drop_unreadable(self, data_list: List[dict]) -> List[dict]:
-        """Decode every image; leave out, log and count those that fail.
-
-        Args:
-            data_list (list[dict]): Records, each with ``name``.
-
-        Returns:
-            list[dict]: Those whose image can be read.
-        """
+        """Decode every image; leave out, log and count those that fail."""
         readable = []
         for info in data_list:
             reason = self.read_image(info)[1]

@@ -31,14 +31,7 @@ _ALIASES = dict(
 
 
 def expression_of(name: str) -> Optional[str]:
-    """The expression that a folder's name means, in any case.
-
-    Args:
-        name (str): E.g. 'Happy' or 'happiness'.
-
-    Returns:
-        str | None: One of the names in this module, None for anything else.
-    """
+    """The expression that a folder's name means, in any case, or None."""
     name = name.strip().casefold()
     name = _ALIASES.get(name, name)
     return name if name in AFFECTNET_CLASSES else None
@@ -55,9 +48,9 @@ def find_classes(root: str,
             :data:`orsa.datasets.image_folder.CONVENTIONS`. Defaults to None:
             folders have to be named by class.
         classes (Sequence[str], optional): Names of any kind that folders may
-            have, in any case. A folder of another name holds an expression,
-            or a class of its own name. Defaults to None: it is an error
-            unless it is an expression.
+            have, in any case. A folder of another name holds an expression, or
+            a class of its own name. Defaults to None: it is an error unless it
+            is an expression.
 
     Returns:
         dict[str, str]: Name of the folder -> name of the class.
@@ -121,10 +114,10 @@ def list_class_folders(dataset: FERDataset, root: str,
         classes (dict[str, str]): As of :func:`find_classes`.
 
     Returns:
-        list[dict]: Records with ``img_path``, ``name`` ('happiness/0001',
-        with its suffix where two files differ in nothing else),
-        ``expression`` and, where the file is not in the class's own folder,
-        ``person``, the folder there that it is in; by folder and name.
+        list[dict]: Records with ``img_path``, ``name`` ('happiness/0001', with
+        its suffix where two files differ in nothing else), ``expression`` and,
+        where the file is not in the class's own folder, ``person``, the folder
+        there that it is in; by folder and name.
     """
     records, skipped = [], Counter()
     for folder, expression in classes.items():

@@ -39,15 +39,7 @@ def read_image(path: str) -> ImageOrReason:
 
 
 def decode(data: bytes, path: str) -> ImageOrReason:
-    """Decode an image, or find out why it cannot be decoded.
-
-    Args:
-        data (bytes): The content of the file.
-        path (str): Its name, for warnings.
-
-    Returns:
-        tuple: As of :func:`read_image`.
-    """
+    """As :func:`read_image`, of the content of a file; ``path`` names it."""
     try:
         image, notes = decode_image(data)
     except ImageError as error:
@@ -57,19 +49,10 @@ def decode(data: bytes, path: str) -> ImageOrReason:
 
 
 def check_inside(path: str, root: str, where: str) -> None:
-    """Refuse a listed path that leads out of a folder.
+    """Refuse, by a ValueError, a listed path that leads out of a folder.
 
-    Links are not followed: what lies in the folder was put there by its
-    owner.
-
-    Args:
-        path (str): As it is listed. Absolute ones are taken where ``root`` is
-            empty.
-        root (str): The folder.
-        where (str): File and line, for the message.
-
-    Raises:
-        ValueError: If it does, or cannot be a path.
+    Absolute paths are taken where ``root`` is empty. Links are not followed:
+    what lies in the folder was put there by its owner.
     """
     first = osp.normpath(path).split(osp.sep, 1)[0]
     outside = root and (osp.isabs(path) or first == osp.pardir)
@@ -80,14 +63,7 @@ def check_inside(path: str, root: str, where: str) -> None:
 
 
 def unreadable_file(info: dict) -> Optional[str]:
-    """Find the image or mask of a record that cannot be read.
-
-    Args:
-        info (dict): A record with ``img_path`` or ``seg_map_path``.
-
-    Returns:
-        str | None: The file and the reason; None if all can be read.
-    """
+    """The image or mask of a record that cannot be read and why, or None."""
     for key in ('img_path', 'seg_map_path'):
         reason = info.get(key) and read_image(info[key])[1]
         if reason:
@@ -108,8 +84,7 @@ def name_sample(
         dataset (object): The dataset, whose type is named.
         idx (int): Index of the sample.
         info (dict): Its record.
-        fault (Callable): Returns which file of the record cannot be read and
-            why, None if all can be. Defaults to :func:`unreadable_file`.
+        fault (Callable): As :func:`unreadable_file`, the default.
 
     Raises:
         OSError: In place of the pipeline's error, if a file of the sample
@@ -133,11 +108,8 @@ def name_sample(
 def find_images(folder: str) -> Tuple[List[str], Dict[str, int]]:
     """List the images in a folder by their suffix, at any depth.
 
-    Links are followed, but for those that lead back to where they are. What
-    is hidden, by a dot or two underscores before its name, is skipped.
-
-    Args:
-        folder (str): The folder.
+    Links are followed, but for those that lead back to where they are. What is
+    hidden, by a dot or two underscores before its name, is skipped.
 
     Returns:
         tuple: Paths below ``folder``, by folder and name, and how many files

@@ -28,11 +28,7 @@ _opened: Dict[str, Tuple[int, object]] = {}
 
 
 def import_lmdb():
-    """Import lmdb, which is optional.
-
-    Raises:
-        ImportError: With a hint, if it is not installed.
-    """
+    """Import lmdb, which is optional; ImportError with a hint without it."""
     try:
         import lmdb
     except ImportError as error:
@@ -42,15 +38,7 @@ def import_lmdb():
 
 
 def file_key(path: str, root: str) -> Optional[str]:
-    """The key of a file in a pack: its path below the root.
-
-    Args:
-        path (str): Of the file.
-        root (str): The dataset's ``data_root``.
-
-    Returns:
-        str | None: With '/' between folders; None if it is not below.
-    """
+    """The key of a file: its path below the root, None if it is not below."""
     key = osp.relpath(osp.abspath(path), osp.abspath(root or osp.curdir))
     key = key.replace(os.sep, '/')
     return None if key == '..' or key.startswith('../') else key
@@ -134,11 +122,7 @@ class PackedFiles(BaseStorageBackend):
         self.root = osp.expanduser(str(root))
 
     def find(self, filepath: str) -> Optional[bytes]:
-        """The content of a file, None if it is not here.
-
-        Args:
-            filepath (str): Where it is, or was, on the disk.
-        """
+        """The content of a file, None if it is not here."""
         key = file_key(str(filepath), self.root)
         if key is None:
             return None
@@ -165,14 +149,7 @@ class PackedFiles(BaseStorageBackend):
         return content
 
     def check(self, filepath: str) -> bytes:
-        """The content of a file as it is, whatever it is.
-
-        Args:
-            filepath (str): Where it is, or was, on the disk.
-
-        Raises:
-            FileNotFoundError: If it is not here.
-        """
+        """As :meth:`get`, whatever the content is."""
         content = self.find(filepath)
         if content is None:
             key = file_key(str(filepath), self.root)
@@ -185,20 +162,11 @@ class PackedFiles(BaseStorageBackend):
         return content
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
-        """The content of a file, as text.
-
-        Args:
-            filepath (str): Where it is, or was, on the disk.
-            encoding (str): Defaults to 'utf-8'.
-        """
+        """The content of a file, as text."""
         return self.get(filepath).decode(encoding)
 
     def exists(self, filepath: str) -> bool:
-        """Whether a file is here.
-
-        Args:
-            filepath (str): Where it is, or was, on the disk.
-        """
+        """Whether a file is here."""
         return self.find(filepath) is not None
 
     def count(self) -> int:

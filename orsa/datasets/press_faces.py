@@ -84,19 +84,7 @@ def _check_face(face: dict) -> None:
 
 
 def decode_mask(runs: Sequence, size: int = SIZE) -> np.ndarray:
-    """Decode the run lengths of a parsing mask.
-
-    Args:
-        runs (Sequence): Pairs of a class and how many pixels it goes on for,
-            row-major.
-        size (int): Height and width. Defaults to 128.
-
-    Returns:
-        np.ndarray: Classes, uint8 of shape (size, size).
-
-    Raises:
-        ValueError: If they are not ``size`` x ``size`` pixels of classes.
-    """
+    """Decode run lengths (class, pixels), row-major, to (size, size) uint8."""
     values, lengths = np.array(runs, dtype=np.int64).T
     # one by one too: a sum can come round
     within = ((0 <= lengths) & (lengths <= size * size)).all()
@@ -111,15 +99,9 @@ def decode_mask(runs: Sequence, size: int = SIZE) -> np.ndarray:
 
 
 def align(image: np.ndarray, affine: Sequence, size: int = SIZE) -> np.ndarray:
-    """Warp a source image to an aligned face with a black border.
+    """Warp an image to an aligned face with a black border.
 
-    Args:
-        image (np.ndarray): The source, (H, W, 3).
-        affine (Sequence): 2 x 3, from source to aligned pixels.
-        size (int): Height and width of the result. Defaults to 128.
-
-    Returns:
-        np.ndarray: (size, size, 3).
+    ``affine`` (2 x 3) maps source to aligned pixels.
     """
     affine = np.array(affine, dtype=np.float64)
     shrinks = abs(np.linalg.det(affine[:, :2])) < 1
@@ -132,11 +114,7 @@ def align(image: np.ndarray, affine: Sequence, size: int = SIZE) -> np.ndarray:
 def identity_of(source: str) -> str:
     """The subject of a press photograph, ``First_Last_0001.jpg``.
 
-    Args:
-        source (str): Name of the file.
-
-    Returns:
-        str: The subject; one of its own where a file is not named so.
+    A file that is not named so has one of its own.
     """
     match = re.fullmatch(r'(.+)_\d{4}\.\w+', source)
     return match.group(1) if match else source

@@ -59,15 +59,10 @@ def seeded(*entropy: Union[int, str]):
 
 
 class SharedEpoch:
-    """A seed and an epoch in shared memory.
+    """A seed and an epoch in shared memory, which a copy does not share.
 
     Workers of a DataLoader, persistent ones too, see what the main process
-    sets. A deep copy, and what a plain pickle gives back, is another clock
-    with the same values, again in shared memory.
-
-    Args:
-        seed (int): Non-negative.
-        epoch (int): Non-negative. Defaults to 0.
+    sets.
     """
 
     def __init__(self, seed: int, epoch: int = 0):
@@ -102,9 +97,8 @@ class SharedEpoch:
 class RepeatedIndex(int):
     """A sample's index that knows how often it was drawn in this epoch.
 
-    A sampler with replacement hands these out, so that a dataset can augment
-    every draw of one sample anew. The count survives the arithmetic by which
-    dataset wrappers find the index inside (``-`` and ``%``).
+    The count survives the arithmetic by which dataset wrappers find the index
+    inside (``-`` and ``%``).
     """
 
     def __new__(cls, index: int, draw: int = 0):

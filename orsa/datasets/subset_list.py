@@ -59,15 +59,7 @@ def read_subset(path: str) -> List[Tuple[int, str]]:
 
 
 def listed_label(line: str) -> Optional[int]:
-    """The index of the class in a line of RAN's lists.
-
-    Args:
-        line (str): A line of a list.
-
-    Returns:
-        int | None: The folder or the prefix of the name, otherwise the second
-        column; None if there is neither.
-    """
+    """The class's index in a line of RAN's lists: folder, prefix or column."""
     entry, *columns = line.split()
     prefix = re.findall(r'(?:^|/)([0-9])(?:/|_(?=fer))', entry)
     if prefix:
@@ -76,18 +68,10 @@ def listed_label(line: str) -> Optional[int]:
 
 
 def select_samples(dataset, records: List[dict]) -> List[dict]:
-    """Select the samples that a dataset's ``subset_file`` lists.
+    """The records that a dataset's ``subset_file`` lists, in their order.
 
     How many lines select a sample, and why others do not, is logged; so is a
     warning if the labels of a list of RAN's are not the dataset's.
-
-    Args:
-        dataset (FERDataset): The dataset.
-        records (list[dict]): Its samples, each with ``name`` and
-            ``expression``.
-
-    Returns:
-        list[dict]: Those that are listed, in the order of ``records``.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.

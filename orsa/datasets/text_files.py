@@ -9,14 +9,7 @@ from orsa.utils.image_files import open_ordinary
 
 
 def read_lines(path: str) -> List[Tuple[int, str]]:
-    """Read the non-blank lines of a text file.
-
-    Args:
-        path (str): The file, in UTF-8.
-
-    Returns:
-        list[tuple[int, str]]: The number of each line, from 1, and the line
-        without blanks around it.
+    """Number, from 1, and text of the non-blank lines of a file in UTF-8.
 
     Raises:
         OSError: If it is no ordinary file, or cannot be opened.
@@ -32,17 +25,7 @@ def read_lines(path: str) -> List[Tuple[int, str]]:
 
 
 def read_classes(path: str) -> List[str]:
-    """Read the names of classes, one a line, in the order of the labels.
-
-    Args:
-        path (str): The file; ``~`` is expanded.
-
-    Returns:
-        list[str]: The names.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
+    """Read the names of classes, one a line, in the order of the labels."""
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise FileNotFoundError(
@@ -52,10 +35,7 @@ def read_classes(path: str) -> List[str]:
 
 
 def read_rows(path: str) -> Iterator[Tuple[int, List[str]]]:
-    """Read the rows of a csv file, without blank lines.
-
-    Args:
-        path (str): The file, in UTF-8.
+    """Read the non-blank rows of a csv file in UTF-8.
 
     Yields:
         tuple[int, list[str]]: The number of the row's last line, from 1, and
@@ -81,19 +61,11 @@ def read_rows(path: str) -> Iterator[Tuple[int, List[str]]]:
 
 def read_columns(path: str,
                  columns: Sequence[str]) -> Iterator[Tuple[int, List[str]]]:
-    """Read some columns of a csv file with a header.
-
-    Args:
-        path (str): The file, in UTF-8.
-        columns (Sequence[str]): Their names in the header.
-
-    Yields:
-        tuple[int, list[str]]: The number of the row's last line, from 1, and
-        its fields in the order of ``columns``.
+    """As :func:`read_rows`, of the named columns of a file with a header.
 
     Raises:
-        ValueError: If a column is missing or a row has another length than
-            the header, and as :func:`read_rows`.
+        ValueError: If a column is missing or a row has another length than the
+            header, and as :func:`read_rows`.
     """
     rows = read_rows(path)
     number, header = next(rows, (1, []))
@@ -109,16 +81,7 @@ def read_columns(path: str,
 
 
 def whole_number(text: str) -> Optional[int]:
-    """Convert a text of ASCII digits.
-
-    ``str.isdigit`` holds of more than ``int`` takes.
-
-    Args:
-        text (str): Any text.
-
-    Returns:
-        int | None: The number, None if the text is none.
-    """
+    """The number that a text of ASCII digits is, None for any other text."""
     return int(text) if re.fullmatch('[0-9]{1,18}', text) else None
 
 

@@ -35,32 +35,26 @@ def _labels(dataset: Sized) -> np.ndarray:
 
 @DATA_SAMPLERS.register_module()
 class ClassBalancedSampler(Sampler):
-    r"""Draw samples with replacement, rare classes as often as common ones.
+    """Draw samples with replacement, rare classes as often as common ones.
 
     A sample of a class with :math:`n_c` samples has the weight
     :math:`(1/n_c)^p`. With :math:`p=1`, as ORSANet is trained, every class
-    that is present is drawn equally often on average; :math:`p=0` draws by
-    the frequencies of the dataset.
+    that is present is drawn equally often on average; :math:`p=0` draws by the
+    frequencies of the dataset.
 
     All ranks draw the same numbers and each takes every ``world_size``-th of
-    them: together they draw what one process would. If the numbers do not
-    divide, the first draws are repeated at the end, as MMEngine's
-    ``DefaultSampler`` does.
-
-    What it yields are :class:`RepeatedIndex`: integers with the number of the
-    draw of a sample, so that a :class:`FERDataset` augments each anew.
-    :meth:`set_epoch` passes the epoch on to the dataset.
+    them. What it yields are :class:`RepeatedIndex`, so that a
+    :class:`FERDataset` augments each draw anew.
 
     Args:
         dataset (Sized): A dataset with labels, or a wrapper of some.
         power (float): :math:`p`. Defaults to 1.
         num_samples (int, optional): Draws per epoch, over all ranks. Defaults
             to None, the length of the dataset.
-        seed (int, optional): The same on all ranks. Defaults to None, one
-            that the ranks agree on.
+        seed (int, optional): The same on all ranks. Defaults to None, one that
+            the ranks agree on.
         round_up (bool): Whether to repeat draws so that every rank has the
-            same number, rather than leave out the last ones. Defaults to
-            True.
+            same number, rather than leave out the last ones. Defaults to True.
     """
 
     def __init__(self,
@@ -112,10 +106,6 @@ class ClassBalancedSampler(Sampler):
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, of this sampler and of its dataset.
-
-        Args:
-            epoch (int): From 0. Every epoch draws other samples.
-        """
+        """Set the epoch, from 0, of this sampler and of its dataset."""
         self.epoch = epoch
         set_dataset_epoch(self.dataset, epoch)

@@ -18,11 +18,7 @@ class AsPoseSample(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Add mmpose's keys.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Add mmpose's keys."""
         height, width = results['img'].shape[:2]
         points = np.asarray(results['gt_keypoints'], np.float32)
         points = points.reshape(1, -1, 2)

@@ -45,11 +45,7 @@ class AsSegSample(BaseTransform):
         self.merge = dict(merge or {})
 
     def transform(self, results: dict) -> dict:
-        """Apply the visible mask and register the map as a seg field.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Apply the visible mask and register the map as a seg field."""
         if 'mask_labels' in results:
             parsing = self._of_own_labels(results)
         else:

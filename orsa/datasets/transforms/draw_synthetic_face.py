@@ -12,35 +12,27 @@ from ..drawing import draw_face
 class DrawSyntheticFace(BaseTransform):
     """Draw the face of a record of :class:`SyntheticFaces`.
 
-    It takes the place of ``LoadImageFromFile``. The keys are those that
-    mmcv's geometric transforms carry along, apart from ``visible_mask``. A
-    flip does not exchange left and right: points and classes of the mask have
-    to be swapped besides, see ``swap_seg_labels`` of ``RandomFlip``.
+    It takes the place of ``LoadImageFromFile``. The keys are those that mmcv's
+    geometric transforms carry along, apart from ``visible_mask``. A flip does
+    not exchange left and right: points and classes of the mask have to be
+    swapped besides, see ``swap_seg_labels`` of ``RandomFlip``.
 
-    Required Keys:
+    **Required Keys:** face_seed (tuple[int]); face (dict), arguments of
+    ``orsa.datasets.drawing.draw_face``
 
-    - face_seed (tuple[int])
-    - face (dict): arguments of ``orsa.datasets.drawing.draw_face``
-
-    Added Keys:
-
-    - img (np.uint8): (H, W, 3), BGR
-    - img_shape (tuple[int])
-    - ori_shape (tuple[int])
-    - gt_keypoints (np.float32): (1, 68, 2), x and y in pixels, 300-W order
-    - gt_keypoints_visible (np.float32): (1, 68), 0 where the point is
-      occluded or outside the image
-    - gt_seg_map (np.uint8): (H, W), LaPa classes as if nothing were occluded
-    - visible_mask (np.uint8): (H, W), 1 where a pixel of the face is visible
-    - occlusion_ratio (float): fraction of the face that is occluded
+    **Added Keys:** img (H, W, 3), BGR uint8; img_shape; ori_shape;
+    gt_keypoints (1, 68, 2), x and y in pixels, 300-W order;
+    gt_keypoints_visible (1, 68), 0 where the point is occluded or outside the
+    image; gt_seg_map (H, W), LaPa classes as if nothing were occluded;
+    visible_mask (H, W), 1 where a pixel of the face is visible;
+    occlusion_ratio, the fraction of the face that is occluded
 
     Args:
-        cache (bool): Whether to store faces in memory, so that later epochs
-            do not draw them again. Each worker has a cache of its own,
-            which lives on with ``persistent_workers=True``. Defaults to
-            False.
-        max_cached (int): Number of faces to store at most, 62 kB each at
-            112 pixels. Defaults to 4000.
+        cache (bool): Whether each worker stores faces in memory, so that later
+            epochs (with ``persistent_workers=True``) do not draw them again.
+            Defaults to False.
+        max_cached (int): Number of faces to store at most, 62 kB each at 112
+            pixels. Defaults to 4000.
     """
 
     def __init__(self, cache: bool = False, max_cached: int = 4000) -> None:
@@ -49,14 +41,7 @@ class DrawSyntheticFace(BaseTransform):
         self._faces: Dict[Any, dict] = {}
 
     def transform(self, results: dict) -> dict:
-        """Draw the face, or take it from the cache.
-
-        Args:
-            results (dict): The record.
-
-        Raises:
-            KeyError: If it is of another dataset.
-        """
+        """Draw the face, or take it from the cache."""
         if 'face_seed' not in results or 'face' not in results:
             raise KeyError('DrawSyntheticFace: the record has no face_seed and'
                            ' face; it draws the samples of SyntheticFaces')

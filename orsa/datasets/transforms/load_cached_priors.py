@@ -69,11 +69,7 @@ class LoadCachedPriors(BaseTransform):
         return self._state
 
     def transform(self, results: dict) -> dict:
-        """Add the rows of the image.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Add the rows of the image."""
         index, arrays = self._opened()
         key = sample_key(results)
         if key not in index:

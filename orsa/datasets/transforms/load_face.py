@@ -64,11 +64,7 @@ class LoadFace(LoadImageFromFile):
         self.min_size = min_size
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Load the image.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Load the image."""
         try:
             content = fileio.get(
                 results['img_path'], backend_args=self.backend_args)
@@ -106,11 +102,9 @@ class LoadFace(LoadImageFromFile):
 
 
 def use_one_reader(pipeline: Compose) -> None:
-    """Let a pipeline read images as predictions do, by :class:`LoadFace`.
+    """Put :class:`LoadFace` in the place of mmcv's ``LoadImageFromFile``.
 
-    Args:
-        pipeline (Compose): mmcv's ``LoadImageFromFile`` in it is replaced,
-            unless it is configured to decode by another library or in grey.
+    It stays where it is configured to decode by another library or in grey.
     """
     for i, one in enumerate(pipeline.transforms):
         if type(one) is LoadImageFromFile and not one.file_client_args and (

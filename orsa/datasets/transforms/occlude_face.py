@@ -96,11 +96,7 @@ class OccludeFace(BaseTransform):
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
     def transform(self, results: dict) -> dict:
-        """Occlude a part of the face.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Occlude a part of the face."""
         if not self.severity:
             return occlude(results, lambda image, _: np.zeros(image.shape[:2]))
         name = results.get('name')

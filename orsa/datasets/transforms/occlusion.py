@@ -10,21 +10,10 @@ from orsa.utils.face_regions import IGNORED
 
 
 def face_points(results: dict, size: int) -> np.ndarray:
-    """The landmarks of a sample.
+    """The landmarks (68, 2) of a sample in pixels.
 
     They are its ``gt_keypoints`` or, as mmpose calls them, ``keypoints``.
-    Without either the face is taken to be where an aligned image of ``size``
-    x ``size`` has it.
-
-    Args:
-        results (dict): The sample.
-        size (int): Side of its image in pixels.
-
-    Returns:
-        np.ndarray: (68, 2), x and y in pixels.
-
-    Raises:
-        ValueError: If there are other than 68.
+    Without either the face is taken to be where an aligned image has it.
     """
     key = 'gt_keypoints' if 'gt_keypoints' in results else 'keypoints'
     points = results.get(key)
@@ -39,15 +28,7 @@ def face_points(results: dict, size: int) -> np.ndarray:
 
 
 def check_occluders(kinds: Collection[str], known: Sequence[str]) -> Tuple:
-    """Return ``kinds`` as a tuple if it is not empty and all are known.
-
-    Args:
-        kinds (Collection[str]): Kinds of occluders.
-        known (Sequence[str]): Those that there are.
-
-    Raises:
-        ValueError: If not.
-    """
+    """Return ``kinds`` as a tuple; ValueError if empty or one is unknown."""
     unknown = set(kinds) - set(known)
     if unknown or not kinds:
         raise ValueError(f'unknown occluders {sorted(unknown)}, expected some '
@@ -56,14 +37,7 @@ def check_occluders(kinds: Collection[str], known: Sequence[str]) -> Tuple:
 
 
 def check_prob(prob: float) -> float:
-    """Return a probability if it is in [0, 1].
-
-    Args:
-        prob (float): The probability.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """Return a probability; ValueError if it is not in [0, 1]."""
     if not 0 <= prob <= 1:
         raise ValueError(f'prob should be in [0, 1], but got {prob}')
     return prob

@@ -42,11 +42,7 @@ class PasteOccluder(BaseTransform):
         return kind, np.random.randint(2**31)
 
     def transform(self, results: dict) -> dict:
-        """Occlude a part of the face by chance.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Occlude a part of the face by chance."""
         choice = self._draw()
         if choice is None:
             return results

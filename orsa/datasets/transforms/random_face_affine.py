@@ -19,16 +19,8 @@ _LAPA = range(len(LAPA_CLASSES))
 def mirror_labels(label_sets: Sequence[Sequence[int]]) -> List[int]:
     """Which label each label of a mask becomes under a horizontal flip.
 
-    Args:
-        label_sets (Sequence[Sequence[int]]): The classes, by their index in
-            :data:`FACE_CLASSES`, that each label stands for.
-
-    Returns:
-        list[int]: The label whose set is the mirror image, itself where the
-        set is its own.
-
-    Raises:
-        ValueError: If no label stands for the mirror image of a set.
+    ``label_sets`` names the :data:`FACE_CLASSES`, by index, that each stands
+    for. ValueError if none stands for the mirror image of a set.
     """
     swap = dict(LAPA_FLIP_PAIRS)
     swap.update((b, a) for a, b in LAPA_FLIP_PAIRS)
@@ -126,19 +118,11 @@ class RandomFaceAffine(BaseTransform):
 
     def matrix(self, shape: Tuple[int, int], flip: bool,
                numbers: Optional[np.ndarray]) -> np.ndarray:
-        """The map from the image's pixels to the output's.
+        """The map (2, 3) from the image's pixels to the output's.
 
-        Pixels are counted by their centres, as OpenCV does; the centre of
-        the image stays the centre but for the shift.
-
-        Args:
-            shape (tuple[int, int]): H and W.
-            flip (bool): Whether to flip.
-            numbers (np.ndarray, optional): Five in [-1, 1]: angle, scale,
-                stretch and shift in x and y; None for none of them.
-
-        Returns:
-            np.ndarray: (2, 3).
+        Pixels are counted by their centres, as OpenCV does; the centre of the
+        image stays the centre but for the shift. ``numbers`` are five in [-1,
+        1]: angle, scale, stretch and shift in x and y; None for none of them.
         """
         height, width = shape
         angle, scale, stretch, dx, dy = (
@@ -164,11 +148,7 @@ class RandomFaceAffine(BaseTransform):
         return np.hstack([linear, offset[:, None]])
 
     def transform(self, results: dict) -> dict:
-        """Warp the image and what belongs to it.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Warp the image and what belongs to it."""
         flip, numbers = self._draw()
         shape = results['img'].shape[:2]
         matrix = self.matrix(shape, flip, numbers)

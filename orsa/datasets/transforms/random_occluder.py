@@ -92,11 +92,7 @@ class RandomOccluder(BaseTransform):
         return str(kind), int(severity), np.random.randint(2**31)
 
     def transform(self, results: dict) -> dict:
-        """Occlude a part of the face by chance.
-
-        Args:
-            results (dict): The sample.
-        """
+        """Occlude a part of the face by chance."""
         choice = self._draw()
         if choice is None:
             return results
