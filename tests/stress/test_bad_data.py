@@ -151,7 +151,7 @@ def prepare_masks(root, pipeline):
     class Masks(FaceParsingDataset):
 
         def load_data_list(self):
-            return [self._as_seg(record)]
+            return [record]
 
     dataset = Masks({}, pipeline=pipeline)
     (root / 'mask.png').write_bytes(data)

@@ -229,7 +229,7 @@ def test_vis_tsne_by_occlusion(call, folder, tmp_path, capsys):
     assert cv2.imread(str(two)).shape[1] == 2 * cv2.imread(str(one)).shape[1]
     with pytest.raises(SystemExit):
         call('vis_tsne.py', *paths, two, '--list', 'occlusion_test.txt')
-    assert 'add --by occlusion' in capsys.readouterr().err
+    assert '--by occlusion' in capsys.readouterr().err
 
 
 def test_umap_is_asked_for_or_missed(monkeypatch):
