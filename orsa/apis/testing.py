@@ -75,10 +75,9 @@ def merge_test_arguments(cfg: Config, args: argparse.Namespace) -> Config:
 def use_data_from(cfg: Config, other: Config) -> None:
     """Test on the data of another config, for cross-dataset evaluation.
 
-    The pipeline stays that of ``cfg``, for the model needs it; only how a
-    picture comes to be, loaded or drawn, is the other's where it differs. The
-    metric is told the classes of ``cfg``, for a checkpoint that carries no
-    names.
+    The pipeline stays that of ``cfg``, for the model needs it; only how an
+    image is loaded or drawn is the other's where it differs. The metric gets
+    the classes of ``cfg``, for a checkpoint that carries no names.
 
     Args:
         cfg (Config): That of the model; is changed.
@@ -154,7 +153,7 @@ def test(args: argparse.Namespace) -> dict:
         if getattr(args, 'data_from', None):
             report['data_from'] = args.data_from
         report.update(_report(runner, metrics))
-        # whose names other metrics than FERMetric do not say
+        # which other metrics than FERMetric do not report
         report.setdefault('classes',
                           runner.test_evaluator.dataset_meta.get('classes'))
         path = osp.join(cfg.work_dir, 'metrics.json')
@@ -166,7 +165,7 @@ def test(args: argparse.Namespace) -> dict:
 
 
 def _find_duplicates(runner) -> None:
-    """Tell the metrics which test faces stand in the training data too."""
+    """Tell the metrics which test faces are in the training data too."""
     dataset = runner.test_loop.dataloader.dataset
     where = getattr(dataset, 'duplicates_of', None)
     if not where:
@@ -176,15 +175,15 @@ def _find_duplicates(runner) -> None:
         names = dataset.duplicates()
     except FileNotFoundError as error:
         print_log(
-            f'whether test samples stand in {other} too is not known: '
+            f'whether test samples are in {other} too is not known: '
             f'{error}',
             logger='current',
             level=logging.WARNING)
         return
     print_log(
-        f'{len(names)} of {len(dataset)} test samples stand in {other} '
+        f'{len(names)} of {len(dataset)} test samples are in {other} '
         'too, byte for byte' +
-        (': every figure is given without them too' if names else ''),
+        (': every metric is reported without them too' if names else ''),
         logger='current')
     for metric in runner.test_evaluator.metrics:
         if isinstance(metric, FERMetric):

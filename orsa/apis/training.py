@@ -202,7 +202,7 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
 def resume_latest(cfg: Config) -> None:
     """Set ``load_from`` and ``resume`` to go on from the latest checkpoint.
 
-    Where there is none yet, the training begins as the config says, with the
+    Where there is none yet, the training begins as the config has it, with the
     weights of its ``load_from`` if it has one.
 
     Raises:
@@ -231,7 +231,7 @@ def build_runner(cfg: Config) -> Runner:
             cfg.load_from = pretrained['checkpoint']
     runner = (
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
-    # a line for each of them, where FreezeHook says their number
+    # a line for each of them, where FreezeHook logs their number
     runner.logger.addFilter(lambda record: 'is skipped since its requires_grad'
                             not in record.getMessage())
     return runner

@@ -4,7 +4,7 @@ from importlib import import_module
 
 
 def __getattr__(name: str):
-    # imported when they are asked for: they import OpenMMLab's models
+    # imported when first used: they import OpenMMLab's models
     for room in ('hooks', 'loops', 'optimizers'):
         module = import_module(f'{__name__}.{room}')
         if name in module.__all__:

@@ -51,7 +51,7 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
     if not found:
         raise CheckpointError(
             f"no checkpoint in '{work_dir}' is complete: {'; '.join(reasons)}."
-            ' Begin anew without --resume, or remove them')
+            ' Start without --resume, or remove them')
     best = max(found)[1]
     if reasons:
         print_log(
@@ -76,7 +76,7 @@ def _iteration(path: str) -> int:
                              f'{key}')
     place = [content['meta'].get(key) for key in ('epoch', 'iter')]
     if not all(isinstance(n, int) for n in place):
-        raise ValueError(f"'{path}' does not say its epoch and iteration")
+        raise ValueError(f"'{path}' has no epoch and iteration")
     for key in ('optimizer', 'ema_state_dict'):  # it goes on with these
         check_finite(dict(_named_tensors(content.get(key), key)), path)
     return place[1]

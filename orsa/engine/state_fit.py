@@ -93,14 +93,14 @@ def fit_classes(state: Dict[str, torch.Tensor], axes: Dict[str, int],
     """Bring what a state dict has by class to the classes of a training.
 
     The same names in another order are reordered. What is of other names, or
-    of another number of them, is left out, for a training to begin anew.
+    of another number of them, is left out, to be trained from scratch.
 
     Args:
         state (dict): The state dict; is changed.
         axes (dict): Names of entries, and the dimension of the classes.
         count (int): Number of classes of the model.
         saved (Sequence[str], optional): Names by index in the checkpoint, if
-            it says them.
+            it has them.
         wanted (Sequence[str]): Names by index in the data.
 
     Returns:

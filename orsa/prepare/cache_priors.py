@@ -10,7 +10,7 @@ import glob
 import os
 import os.path as osp
 import zlib
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ def build_priors(cfg: Config,
 
     Args:
         cfg (Config): The experiment.
-        checkpoint (str, optional): A whole checkpoint to take them from.
+        checkpoint (str, optional): That of the model with their weights.
             Defaults to None, the priors' own files.
 
     Returns:
@@ -66,7 +66,7 @@ def build_priors(cfg: Config,
             raise CacheError(
                 f'model.backbone.{identity.FIELDS[name]} has drift=True: '
                 'what it computes changes while training')
-        # with a whole checkpoint these are the folds' files alone
+        # with a checkpoint of the model these are the folds' files alone
         prior.init_weights()
         if weights is not None:
             try:
@@ -76,14 +76,6 @@ def build_priors(cfg: Config,
                                  f'prior: {error}') from error
         priors[name] = prior.eval()
     return priors
-
-
-def _cast(out: torch.Tensor, name: str) -> np.ndarray:
-    half = out.detach().cpu().half()
-    if not torch.isfinite(half).all():
-        raise CacheError(f'the {name} prior gives values that float16 does '
-                         f'not hold (up to {float(out.abs().max()):.3g})')
-    return half.numpy()
 
 
 class _Writer:
@@ -98,22 +90,27 @@ class _Writer:
         return self.stack.enter_context(
             atomic_path(osp.join(self.folder, name)))
 
-    def _create(self, name: str, dtype: np.dtype, shape: tuple) -> np.memmap:
-        path = self._path(name)
-        with disk_errors(osp.join(self.folder, name)):
-            array = np.lib.format.open_memmap(path, 'w+', dtype, shape)
+    def _create(self, name: str, shape: tuple) -> None:
+        path = self._path(f'{name}.npy')
+        with disk_errors(osp.join(self.folder, f'{name}.npy')):
+            self.arrays[name] = np.lib.format.open_memmap(
+                path, 'w+', np.float16, (self.count, 2, *shape))
             # A map that finds no room when it is written to ends the process.
             if hasattr(os, 'posix_fallocate'):
                 with open(path, 'r+b') as file:
                     os.posix_fallocate(file.fileno(), 0, osp.getsize(path))
-        return array
+        self.sums[name] = np.zeros((self.count, 2), np.uint32)
 
     def write(self, name: str, indices: Sequence[int], flip: int,
-              rows: np.ndarray) -> None:
+              output: torch.Tensor) -> None:
+        """Store what a prior gives for some images, flipped or not."""
+        rows = output.detach().cpu().half().numpy()
+        if not np.isfinite(rows).all():
+            raise CacheError(f'the {name} prior gives values that float16 '
+                             'does not hold (up to '
+                             f'{float(output.abs().max()):.3g})')
         if name not in self.arrays:
-            self.arrays[name] = self._create(f'{name}.npy', rows.dtype,
-                                             (self.count, 2, *rows.shape[1:]))
-            self.sums[name] = np.zeros((self.count, 2), np.uint32)
+            self._create(name, rows.shape[1:])
         array = self.arrays[name]
         if rows.shape[1:] != array.shape[2:]:
             raise CacheError(
@@ -125,32 +122,21 @@ class _Writer:
             self.sums[name][i, flip] = zlib.crc32(row.tobytes())
 
     def finish(self) -> None:
+        """Write what is still in memory."""
         for name, array in self.arrays.items():
             array.flush()
             with open(self._path(f'{name}.crc.npy'), 'wb') as file:
                 np.save(file, self.sums[name])
 
 
-def _pictures(dataset, pipelines: Sequence[Compose], flip: int,
-              indices: Sequence[int]) -> Tuple[torch.Tensor, list]:
-    """A batch as the data preprocessor takes it, and the folds (-1: none)."""
-    from mmpretrain.datasets.transforms import PackInputs
-    dataset.pipeline = pipelines[flip]
-    results = [dataset[i] for i in indices]
-    images = [PackInputs.format_input(r['img']) for r in results]
-    if len({image.shape for image in images}) > 1:
-        raise CacheError('the images come in different sizes: the pipeline '
-                         'has to bring them to one size')
-    return torch.stack(images), [r.get('fold', -1) for r in results]
-
-
 @torch.no_grad()
 def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
              writer: _Writer, device: torch.device) -> None:
-    config = identity.preprocessor_config(cfg)
+    from mmpretrain.datasets.transforms import PackInputs
     pipeline = identity.dataset_config(cfg, split)['pipeline']
     with scope_of(cfg):
-        preprocessor = MODELS.build(config).to(device).eval()
+        preprocessor = MODELS.build(
+            identity.preprocessor_config(cfg)).to(device).eval()
         pipelines = [
             Compose(identity.clean_pipeline(pipeline, flip)[0])
             for flip in (False, True)
@@ -160,22 +146,20 @@ def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
     for start in range(0, len(dataset), size):
         indices = range(start, min(start + size, len(dataset)))
         for flip in (0, 1):
-            images, folds = _pictures(dataset, pipelines, flip, indices)
-            inputs = preprocessor(dict(inputs=images), False)['inputs']
+            dataset.pipeline = pipelines[flip]
+            results = [dataset[i] for i in indices]
+            images = [PackInputs.format_input(r['img']) for r in results]
+            if len({image.shape for image in images}) > 1:
+                raise CacheError('the images come in different sizes: the '
+                                 'pipeline has to bring them to one size')
+            inputs = preprocessor(dict(inputs=torch.stack(images)),
+                                  False)['inputs']
+            folds = [r.get('fold', -1) for r in results]
             provide(inputs, fold=torch.as_tensor(folds, device=device))
             for name, prior in priors.items():
-                rows = _cast(prior(inputs), name)
-                writer.write(name, indices, flip, rows)
+                writer.write(name, indices, flip, prior(inputs))
         bar.update(len(indices))
     print()
-
-
-def _forget(folder: str) -> None:
-    """Take what says that a cache is whole away, and half-written files."""
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(osp.join(folder, MANIFEST))
-    for path in glob.glob(osp.join(glob.escape(folder), '.tmp_*')):
-        os.remove(path)
 
 
 def write_cache(cfg: Config,
@@ -184,7 +168,7 @@ def write_cache(cfg: Config,
                 priors: Dict[str, nn.Module],
                 from_files: bool = True,
                 device: str = 'cpu') -> dict:
-    """Compute the priors of every image of a split, in both flips.
+    """Compute the priors of every image of a split, flipped and not.
 
     Args:
         cfg (Config): The experiment.
@@ -197,17 +181,23 @@ def write_cache(cfg: Config,
 
     Returns:
         dict: The manifest.
+
+    Raises:
+        CacheError: If images or outputs differ in size, or are too large.
     """
     folder = osp.expanduser(folder)
     dataset = identity.build_dataset(cfg, split)
     samples = identity.list_samples(dataset)
-    device = torch.device(device)
     for prior in priors.values():
         prior.to(device)
-    _forget(folder)
+    # without a manifest it is no cache
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(osp.join(folder, MANIFEST))
+    for path in glob.glob(osp.join(glob.escape(folder), '.tmp_*')):
+        os.remove(path)
     with contextlib.ExitStack() as stack:
         writer = _Writer(folder, len(dataset), stack)
-        _compute(cfg, split, dataset, priors, writer, device)
+        _compute(cfg, split, dataset, priors, writer, torch.device(device))
         writer.finish()
     path = osp.join(folder, SAMPLES)
     dump_json(
@@ -238,14 +228,6 @@ def write_cache(cfg: Config,
     return manifest
 
 
-def _check_rows(cache: PriorCache) -> None:
-    for name in cache.manifest['priors']:
-        arrays = cache.open(name)
-        for i in range(len(arrays[0])):
-            for flip in (0, 1):
-                cache.row(name, arrays, i, flip)
-
-
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``tools/cache_priors.py``."""
     parser.add_argument('config', help='config file, or orsa::NAME.py')
@@ -260,7 +242,7 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
         '(default: prior_cache of the config)')
     parser.add_argument(
         '--checkpoint',
-        help="a whole checkpoint to take the priors' weights from, instead of "
+        help="checkpoint of the model with the priors' weights, in place of "
         'their own files')
     parser.add_argument(
         '--force', action='store_true', help='compute anew what is up to date')
@@ -278,7 +260,7 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
 def cache_priors(args: argparse.Namespace) -> List[str]:
     """Write the caches of splits, see :func:`add_cache_arguments`.
 
-    A cache that is whole, undamaged and that of this config is left alone.
+    A cache that is complete, undamaged and of this config is left alone.
 
     Returns:
         list[str]: The splits that were computed.
@@ -307,7 +289,7 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
             continue
         done.append(split)
         folder = osp.join(out, split)
-        reason = 'asked for (--force)' if args.force else _state(
+        reason = 'as --force requires' if args.force else _state(
             cfg, split, folder, args.checkpoint)
         if reason is None:
             print(f"{split}: '{folder}' is up to date, left alone")
@@ -329,8 +311,10 @@ def _state(cfg: Config, split: str, folder: str,
     try:
         cache = PriorCache(folder)
         reason = identity.why_not(cache, cfg, split, samples, checkpoint)
-        if reason is None:
-            _check_rows(cache)
+        for name in cache.manifest['priors'] if reason is None else ():
+            arrays = cache.open(name)
+            for i, flip in np.ndindex(arrays[0].shape[:2]):
+                cache.row(name, arrays, i, flip)
     except CacheError as error:
         return str(error)
     return reason

@@ -17,7 +17,7 @@ PRIOR_KEYS = dict(parsing='prior_parsing', landmarks='prior_landmarks')
 
 
 class CacheError(ValueError):
-    """A cache of priors cannot be used; the message says why."""
+    """A cache of priors cannot be used; the message has the reason."""
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from orsa.utils.fileio import TEMPORARY
 
 PREEMPTED = 'preempted_iter_{}.pth'
 # What a training alone writes into its work dir. Other temporary files there
-# may be somebody's who is at work.
+# may be of another program.
 _WRITTEN = ('.pth', '_validation.json', '_last_checkpoint')
 
 
@@ -39,7 +39,7 @@ class CheckpointHook(_CheckpointHook):
     """MMEngine's ``CheckpointHook``, which removes nothing too early.
 
     MMEngine removes the oldest checkpoint, and the best one so far, before it
-    writes the new one. Here they stay until the new one is whole. On
+    writes the new one. Here they stay until the new one is complete. On
     beginning, files that a killed process left half-written are removed. On
     resuming, a validation that was due but may not have been judged is run
     again, so that the best checkpoint is that of an unbroken run. The

@@ -14,7 +14,7 @@ from orsa.registry import HOOKS
 
 @HOOKS.register_module()
 class FreezeHook(Hook):
-    """Freeze what the config gives no learning rate, and say what is frozen.
+    """Freeze what the config gives no learning rate, and log what is frozen.
 
     A learning rate of 0 (``lr_mult=0`` in ``paramwise_cfg``) alone freezes
     nothing for long: a schedule lifts it to its ``eta_min``, and running
@@ -55,7 +55,7 @@ class FreezeHook(Hook):
             # one that waits for gradients of these would wait in vain
             runner.model = runner.wrap_model(
                 runner.cfg.get('model_wrapper_cfg'), model)
-        _tell(model)
+        _log_frozen(model)
 
     def before_train_iter(self,
                           runner: Runner,
@@ -81,7 +81,7 @@ def _with_state(model: nn.Module, frozen: set) -> Iterator[nn.Module]:
             yield module
 
 
-def _tell(model: nn.Module) -> None:
+def _log_frozen(model: nn.Module) -> None:
     frozen: Counter = Counter()
     total = 0
     for name, param in model.named_parameters():

@@ -24,7 +24,7 @@ class HostMemoryHook(Hook):
                          batch_idx: int,
                          data_batch=None,
                          outputs=None) -> None:
-        """Hand the figure to MMEngine's log."""
+        """Hand the number to MMEngine's log."""
         if torch.cuda.is_available() or sys.platform == 'win32':
             return
         import resource

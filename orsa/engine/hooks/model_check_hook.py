@@ -17,7 +17,7 @@ from orsa.utils.classes import (check_classes, checkpoint_classes, class_names,
 
 @HOOKS.register_module()
 class ModelCheckHook(Hook):
-    """Check at start what would go wrong without a sound.
+    """Check at the start what would go wrong without a message.
 
     - A frozen prior re-normalises what the classifier was given: the mean and
       std that it assumes (``input_mean``, ``input_std``) have to be those of
@@ -31,7 +31,7 @@ class ModelCheckHook(Hook):
       training that begins from it (``load_from``) takes what it has by class
       in the order of the data; of other names or another number it is left
       out. In a test, metrics that can match classes by name
-      (``model_classes`` of :class:`orsa.FERMetric`) are told the
+      (``model_classes`` of :class:`orsa.FERMetric`) get the
       checkpoint's, and what is left out is logged.
 
     Raises:
@@ -75,7 +75,7 @@ class ModelCheckHook(Hook):
         for metric in metrics:
             metric.model_classes = classes
         if classes and expected and list(classes) != list(expected):
-            self._tell(classes, expected)
+            self._log_classes(classes, expected)
 
     @staticmethod
     def _check_keys(runner: Runner, checkpoint: dict) -> None:
@@ -153,7 +153,7 @@ class ModelCheckHook(Hook):
                     f'has {len(saved)} groups of parameters, not {len(own)}')
             raise CheckpointError(
                 f"the optimizer of '{runner._load_from}' {what}: resume with "
-                'the one of the beginning, or begin anew from its weights '
+                'the one of the beginning, or start again from its weights '
                 '(load_from, without --resume)')
 
     @staticmethod
@@ -172,7 +172,7 @@ class ModelCheckHook(Hook):
         return [] if other else able
 
     @staticmethod
-    def _tell(model: Sequence[str], data: Sequence[str]) -> None:
+    def _log_classes(model: Sequence[str], data: Sequence[str]) -> None:
         common = common_classes(model, data)
         left = [
             f'{owner} {", ".join(names)}' for owner, names in (
@@ -190,7 +190,7 @@ class ModelCheckHook(Hook):
     @staticmethod
     def _dataset_classes(
             runner: Runner) -> Tuple[Optional[Sequence[str]], bool]:
-        """Of the data, and whether they say them or are of a default."""
+        """Of the data, and whether they are given or a default."""
         for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
             dataset = getattr(
                 getattr(loop, 'dataloader', None), 'dataset', None)

@@ -18,7 +18,7 @@ from .reseed_hook import seed_iteration
 
 
 class NumericalFault(RuntimeError):
-    """A loss or a gradient is not finite; the message says where."""
+    """A loss or a gradient is not finite; the message names the place."""
 
 
 @HOOKS.register_module()
@@ -161,8 +161,8 @@ class NumericalFaultHook(Hook):
         if self.action == 'stop' or self.skips > self.max_skips:
             raise fault
         with torch.no_grad():
-            for kept, buffer in zip(self._buffers, self._model.buffers()):
-                buffer.copy_(kept)
+            for before, buffer in zip(self._buffers, self._model.buffers()):
+                buffer.copy_(before)
         print_log(f'{fault} The step is left out.', logger='current', level=30)
 
     def _fault(self, what: str) -> NumericalFault:

@@ -84,7 +84,7 @@ class PreemptionHook(Hook):
 
     Args:
         interval (int): With several ranks, every how many iterations they
-            ask each other. Defaults to 10.
+            compare requests. Defaults to 10.
     """
 
     # after everything else has done its work on an iteration

@@ -127,7 +127,7 @@ def _sum(value: Any) -> int:
 
 
 def _sum_of(dataset: Dataset) -> int:
-    """Of names and labels, where a dataset can tell them."""
+    """Of names and labels, where a dataset has them."""
     found = 0
     if hasattr(dataset, 'get_data_info'):
         for i in range(len(dataset)):

@@ -32,7 +32,7 @@ class ReseedHook(Hook):
 
     MMEngine's checkpoints hold no random state. Instead of saving the states
     of all generators of all processes, this hook seeds them before every
-    training iteration from (seed, iteration, rank), and tells the dataset its
+    training iteration from (seed, iteration, rank), and sets the dataset's
     epoch, from which :class:`orsa.FERDataset` seeds each sample. A run that
     was interrupted then goes on with the same numbers as one that was not,
     with any number of workers, and validation in between changes nothing.

@@ -11,7 +11,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from orsa.registry import HOOKS
 
-# Of a scheduler's state, what says how far it is; the rest are its settings.
+# Of a scheduler's state, how far it is; the rest are its settings.
 PROGRESS = ('base_values', 'last_step', '_global_step', '_last_value',
             'verbose')
 
@@ -21,7 +21,7 @@ class ScheduleHook(Hook):
     """Log what a schedule does that is not of the length of the training.
 
     A resumed training goes on with the optimizer's settings and schedules of
-    its checkpoint, whatever the config says by now, and with the
+    its checkpoint, whatever the config has by now, and with the
     ``max_epochs`` of the config. Where the two differ that is logged.
     ``rebuild`` takes the config's learning rate and schedules instead, at the
     iteration that the training has reached.
@@ -37,7 +37,7 @@ class ScheduleHook(Hook):
             schedules from the config. Defaults to False.
     """
 
-    # before PreemptionHook tells the loop of the place within the epoch
+    # before PreemptionHook gives the loop the place within the epoch
     priority = 'LOW'
 
     def __init__(self, rebuild: bool = False):
@@ -190,7 +190,7 @@ def _differences(runner: Runner, saved: List[dict], groups: List[dict]) -> str:
                 found.setdefault(name, (state.get(key), value))
     for own, group in zip(runner.optim_wrapper.param_groups, groups):
         for key, value in own.items():
-            # flags say how to compute; schedules have moved what has an
+            # flags are how to compute; schedules have moved what has an
             # initial value
             if key == 'params' or f'initial_{key}' in own or isinstance(
                     value, bool) or value is None:

@@ -23,8 +23,8 @@ def running_statistics(model: torch.nn.Module) -> Iterator[torch.Tensor]:
 class SyncBuffersHook(Hook):
     """Average the running statistics of norms over the ranks.
 
-    Without it every rank keeps statistics of its own share of the data:
-    validation is then an answer of several slightly different models, none of
+    Without it every rank keeps statistics of its own part of the data:
+    validation then evaluates several slightly different models, none of
     which need be the one in the checkpoint, and a resumed training is not the
     one that was interrupted. MMEngine's hook of this name averages at the end
     of an epoch. Here it is done after every iteration, before an average of

@@ -12,22 +12,22 @@ from orsa.visualization.grids import prediction_grid
 
 @HOOKS.register_module()
 class ValidationFacesHook(Hook):
-    """Show at every validation what is said of a few faces.
+    """Show the predictions for a few faces at every validation.
 
-    One sheet, :func:`orsa.visualization.draw_prediction_grid`, of equally
+    One grid, :func:`orsa.visualization.draw_prediction_grid`, of equally
     many faces of each class, the first ones that come: where validation is in
     order, the same ones each time. It goes to all backends of the visualizer:
     ``LocalVisBackend`` writes ``vis_data/vis_image``, and
     ``TensorboardVisBackend`` the tab of images.
 
-    mmpretrain's ``VisualizationHook`` adds a picture for each face, takes BGR
+    mmpretrain's ``VisualizationHook`` adds an image for each face, takes BGR
     for RGB, and its text covers a face of 64 pixels.
 
     Args:
-        num (int): Faces at most; at least one of each class.
+        num (int): Number of faces at most; at least one of each class.
             Defaults to 28.
-        size (int): Side of a face on the sheet, in pixels. Defaults to 128.
-        name (str): Of the picture. Defaults to 'validation_faces'.
+        size (int): Side of a face on the grid, in pixels. Defaults to 128.
+        name (str): Of the image. Defaults to 'validation_faces'.
 
     Raises:
         ValueError: If ``num`` is not positive.
@@ -42,11 +42,11 @@ class ValidationFacesHook(Hook):
         self.num = num
         self.size = size
         self.name = name
-        self._kept: Dict[int, List[Tuple]] = {}
+        self._faces: Dict[int, List[Tuple]] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Begin anew."""
-        self._kept = {}
+        """Forget the last validation."""
+        self._faces = {}
 
     def after_val_iter(self,
                        runner: Runner,
@@ -57,24 +57,25 @@ class ValidationFacesHook(Hook):
         if not is_main_process():
             return
         classes = self._classes(runner)
-        share = -(-self.num // max(len(classes), 1))
+        per_class = -(-self.num // max(len(classes), 1))
         for image, sample in zip(data_batch['inputs'], outputs):
             label = int(sample.gt_label)
-            kept = self._kept.setdefault(label, [])
-            if len(kept) >= share:
+            chosen = self._faces.setdefault(label, [])
+            if len(chosen) >= per_class:
                 continue
-            said = int(sample.pred_label)
-            kept.append((np.ascontiguousarray(
+            pred = int(sample.pred_label)
+            chosen.append((np.ascontiguousarray(
                 image.permute(1, 2, 0).cpu().numpy()).astype(np.uint8),
-                         _name(classes, label), _name(classes, said),
-                         float(sample.pred_score[said])))
+                           _name(classes, label), _name(classes, pred),
+                           float(sample.pred_score[pred])))
 
     def after_val_epoch(self,
                         runner: Runner,
                         metrics: Optional[Dict[str, float]] = None) -> None:
-        """Draw the sheet and hand it to the visualizer."""
+        """Draw the grid and hand it to the visualizer."""
         faces = [
-            face for label in sorted(self._kept) for face in self._kept[label]
+            face for label in sorted(self._faces)
+            for face in self._faces[label]
         ]
         if not faces:
             return
@@ -84,7 +85,7 @@ class ValidationFacesHook(Hook):
             self.name,
             np.ascontiguousarray(sheet[..., ::-1]),
             step=runner.epoch if by_epoch else runner.iter)
-        self._kept = {}
+        self._faces = {}
 
     @staticmethod
     def _classes(runner: Runner) -> Sequence[str]:

@@ -15,14 +15,14 @@ from orsa.utils.fileio import dump_json, load_json
 class ValidationRecordHook(Hook):
     """Keep every validation of a run; report best, last and their mean.
 
-    FER datasets rarely have a validation split, so the published figures are
+    FER datasets rarely have a validation split, so the published results are
     the best epoch *on the test set*. This hook writes all of them to
     ``validation.json`` in the work dir and ends the run with the best epoch,
     the last one and the mean of the last ones beside each other, so that the
     choice is never silent. The file outlives the process; a validation that
     an interruption cut off is made up for by :class:`orsa.CheckpointHook`.
     Where a training is counted in iterations, so are its validations: in the
-    file and the names of the figures 'epoch' is then 'iteration'.
+    file and the names of the metrics 'epoch' is then 'iteration'.
 
     Args:
         last (int): How many of the last epochs are averaged. Defaults to 10.
