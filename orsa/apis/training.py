@@ -33,8 +33,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and results (default: '
-        'work_dirs/CONFIG_NAME)')
+        help='folder of logs and results (default: work_dirs/CONFIG_NAME)')
     parser.add_argument(
         '--no-pin-memory',
         action='store_true',
@@ -241,8 +240,7 @@ class _CutShort:
     """A dataloader that ends with the iteration budget of its loop."""
 
     def __init__(self, dataloader, loop, max_iters: int):
-        self._dataloader = dataloader
-        self._loop = loop
+        self._dataloader, self._loop = dataloader, loop
         self._max_iters = max_iters
 
     def __getattr__(self, name):
@@ -266,8 +264,7 @@ def cut_short(runner: Runner, max_iters: int) -> None:
     length.
     """
     if max_iters < 1:
-        raise ValueError(f'--max-iters should be positive, but got '
-                         f'{max_iters}')
+        raise ValueError(f'--max-iters {max_iters} should be positive')
     loop = runner.train_loop
     loop._max_iters = min(loop._max_iters, max_iters)
     for hook in runner.hooks:
