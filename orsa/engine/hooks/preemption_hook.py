@@ -116,11 +116,14 @@ class PreemptionHook(Hook):
         if not runner._resume or not isinstance(place, dict):
             return
         loop = runner.train_loop
-        if hasattr(loop, 'skip_batches'):
+        if hasattr(loop, 'skip_batches') and place['of'] == len(
+                loop.dataloader):
             loop.skip_batches = int(place['done'])
         else:
-            runner.logger.warning(f'{type(loop).__name__} cannot go on within '
-                                  'an epoch: it is begun again')
+            runner.logger.warning('the training cannot go on within its epoch '
+                                  f'({type(loop).__name__}, '
+                                  f'{len(loop.dataloader)} batches): it is '
+                                  'begun again')
 
     def _agreed(self, runner: Runner, ask: bool) -> bool:
         """Whether all ranks know that one was asked to end."""

@@ -71,6 +71,18 @@ class _SAMStep:
         log_vars['sharpness'] = torch.stack(rises).mean()
         return log_vars
 
+    def run_iter(self, idx: int, data_batch) -> None:
+        """One iteration: hooks around :meth:`sam_step`."""
+        self.runner.call_hook(
+            'before_train_iter', batch_idx=idx, data_batch=data_batch)
+        outputs = self.sam_step(data_batch)
+        self.runner.call_hook(
+            'after_train_iter',
+            batch_idx=idx,
+            data_batch=data_batch,
+            outputs=outputs)
+        self._iter += 1
+
 
 @LOOPS.register_module()
 class SAMTrainLoop(_SAMStep, ResumesWithinEpoch, EpochBasedTrainLoop):
@@ -87,18 +99,6 @@ class SAMTrainLoop(_SAMStep, ResumesWithinEpoch, EpochBasedTrainLoop):
         val_begin (int): The epoch from which to validate. Defaults to 1.
         val_interval (int): Epochs between validations. Defaults to 1.
     """
-
-    def run_iter(self, idx: int, data_batch) -> None:
-        """One iteration: hooks around :meth:`sam_step`."""
-        self.runner.call_hook(
-            'before_train_iter', batch_idx=idx, data_batch=data_batch)
-        outputs = self.sam_step(data_batch)
-        self.runner.call_hook(
-            'after_train_iter',
-            batch_idx=idx,
-            data_batch=data_batch,
-            outputs=outputs)
-        self._iter += 1
 
 
 @LOOPS.register_module()
@@ -120,12 +120,4 @@ class SAMIterBasedTrainLoop(_SAMStep, IterBasedTrainLoop):
 
     def run_iter(self, data_batch) -> None:
         """One iteration: hooks around :meth:`sam_step`."""
-        self.runner.call_hook(
-            'before_train_iter', batch_idx=self._iter, data_batch=data_batch)
-        outputs = self.sam_step(data_batch)
-        self.runner.call_hook(
-            'after_train_iter',
-            batch_idx=self._iter,
-            data_batch=data_batch,
-            outputs=outputs)
-        self._iter += 1
+        super().run_iter(self._iter, data_batch)
