@@ -1,12 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Fixtures of all tests: data beside the checkout, commands, seeds, scope."""
 import orsa  # isort: skip # noqa: F401 before OpenCV, which it bounds
 import os
 import sys
 from collections import Counter
 from pathlib import Path
 
+import mmengine.config
 import pytest
 import torch
+from command_server import CommandServer
 from mmengine.registry import DefaultScope
 
 from orsa.utils.compat import setup_stack
@@ -15,13 +18,23 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('ORSA_SHARED', ROOT.parent / 'shared'))
 
 setup_stack()
-# what tools/benchmarks measure with
+# yapf formats the config in MMEngine's log and dump for seconds
+mmengine.config.config.FormatCode = lambda text, **kwargs: (text, True)
+# package `speed` of the benchmarks
 sys.path.insert(0, str(ROOT / 'tools/benchmarks'))
 
 
 @pytest.fixture(scope='session')
 def repo_root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope='session')
+def commands(tmp_path_factory) -> CommandServer:
+    """Runs commands and scripts in processes forked after slow imports."""
+    server = CommandServer(tmp_path_factory.mktemp('commands'))
+    yield server
+    server.close()
 
 
 def _shared(name: str) -> Path:
@@ -58,7 +71,7 @@ def face300w_dir() -> Path:
 
 @pytest.fixture(scope='session')
 def mask_folders() -> Path:
-    """The folder of three public sets of pictures with index masks."""
+    """The folder of three public datasets of images with index masks."""
     for name in ('lfw_parts', 'fasseg', 'masked_faces'):
         folder = _shared(name)
     return folder.parent
@@ -87,19 +100,19 @@ _tried: Counter = Counter()
 
 @pytest.fixture(scope='session')
 def tried() -> Counter:
-    """Counts by what was tried, which ``run_tests.sh --stress`` prints."""
+    """Counts of trials, which ``run_tests.sh --stress`` prints."""
     return _tried
 
 
 def pytest_sessionfinish(session):
-    """Hand over what a worker of pytest-xdist has counted."""
+    """Send the counts of a worker of pytest-xdist."""
     if hasattr(session.config, 'workeroutput'):
         session.config.workeroutput['tried'] = dict(_tried)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
-    """Add what one of its workers has counted."""
+    """Add the counts of a worker."""
     _tried.update(getattr(node, 'workeroutput', {}).get('tried', {}))
 
 
@@ -123,6 +136,6 @@ def _seed():
 
 @pytest.fixture(autouse=True)
 def _scope():
-    """Each test begins in mmpretrain's scope, whatever the last one left."""
+    """Each test starts in the scope of mmpretrain."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         yield

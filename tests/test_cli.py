@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The orsa command: what it prints, writes and returns."""
+"""The command `orsa`: what it prints and writes, and its exit codes."""
 import json
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,7 @@ def photo(faces_dir):
 
 @pytest.fixture
 def one_model(monkeypatch):
-    """Load it once, and keep count of it."""
+    """The shipped model, loaded once, with a count of its uses."""
     loaded = []
     real = orsa.apis.FERInferencer
     model = init_model('orsanet_lite')
@@ -79,8 +80,8 @@ def test_every_command_has_help_with_examples(name, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([name, '--help'])
     assert end.value.code == 0
-    said = capsys.readouterr().out
-    assert f'  orsa {name}' in said and 'exit codes' in said
+    printed = capsys.readouterr().out
+    assert f'  orsa {name}' in printed and 'exit codes' in printed
     # the examples are commands that the parser takes
     for line in cli.COMMANDS[name].examples.splitlines():
         words = line.replace("'", '').split()
@@ -97,8 +98,8 @@ def test_predict(photo, one_model, tmp_path, capsys):
     paths = [str(tmp_path / n) for n in ('a', 'two.jpg', 'none.png')]
     arguments = ['--out', str(out), '--cards', '--masks', '--min-confidence']
     assert cli.main(['predict', *paths, *arguments, '0']) == command.OK
-    said = capsys.readouterr().out
-    assert 'no face was found' in said and '4 faces in 3 images' in said
+    printed = capsys.readouterr().out
+    assert 'no face was found' in printed and '4 faces in 3 images' in printed
     assert len(one_model) == 1
     with open(out / 'predictions.jsonl') as file:
         rows = [json.loads(line) for line in file]
@@ -122,12 +123,12 @@ def test_predict(photo, one_model, tmp_path, capsys):
 def test_predict_goes_on_after_what_fails(photo, one_model, tmp_path, capsys):
     good, bad = str(tmp_path / 'good.png'), str(tmp_path / 'bad.png')
     cv2.imwrite(good, photo)
-    (tmp_path / 'bad.png').write_text('no picture')
+    (tmp_path / 'bad.png').write_text('no image')
     out = tmp_path / 'out'
     arguments = ['--out', str(out), '--quiet', '--no-images']
     assert cli.main(['predict', bad, good, *arguments]) == command.SOME_FAILED
-    said, errors = capsys.readouterr()
-    assert not said and errors.startswith(f'orsa: {bad}: ')
+    printed, errors = capsys.readouterr()
+    assert not printed and errors.startswith(f'orsa: {bad}: ')
     assert errors.count('\n') == 1
     summary = json.loads((out / 'summary.json').read_text())
     assert [e['picture'] for e in summary['errors']] == [bad]
@@ -181,16 +182,16 @@ def test_video(photo, one_model, tmp_path, capsys):
         str(out), '--every', '2'
     ])
     assert code == command.SOME_FAILED
-    said, errors = capsys.readouterr()
-    assert '2 faces in 6 frames' in said and 'bad.mp4: it is no' in errors
-    # as for a file, so for a folder; and where a folder should be
+    printed, errors = capsys.readouterr()
+    assert '2 faces in 6 frames' in printed and 'bad.mp4: it is no' in errors
+    # a folder in place of a file, and a file in place of a folder
     assert cli.main(['video', str(tmp_path)]) == command.SOME_FAILED
     assert cli.main(['predict', str(clip), '--out',
                      str(clip)]) == command.USAGE
     errors = capsys.readouterr()[1]
     assert 'it is a folder, name the videos' in errors
     assert "clip.avi' is a file: name a folder" in errors
-    # the frames of a video as pictures
+    # the frames of a video as images
     assert cli.main([
         'predict',
         str(clip), '--no-images', '--out',
@@ -218,9 +219,10 @@ def test_webcam_that_is_not_there(one_model, capsys):
 
 def test_models(capsys):
     assert cli.main(['models', '--configs']) == command.OK
-    said = capsys.readouterr().out
-    assert 'orsanet_lite\n' in said and '254 training faces' in said
-    assert 'orsa::orsanet_demo.py' in said and 'orsa::_base_' not in said
+    printed = capsys.readouterr().out
+    assert 'orsanet_lite\n' in printed and '254 training faces' in printed
+    assert 'orsa::orsanet_demo.py' in printed
+    assert 'orsa::_base_' not in printed
 
 
 def test_train_and_test_are_the_tools(monkeypatch, capsys):
@@ -246,10 +248,10 @@ def test_train_and_test_are_the_tools(monkeypatch, capsys):
 
 def test_doctor(monkeypatch, capsys):
     assert cli.main(['doctor']) == command.OK
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in ('torch', 'mmcv', 'face detector', 'orsanet_lite.pth'):
-        assert f'ok      {name}' in said
-    # something needed is gone: what to type, and an exit code
+        assert f'ok      {name}' in printed
+    # a required package is missing: the command to install it
     real = doctor.installed
     from orsa.utils import versions
     for module in (doctor, versions):
@@ -257,9 +259,9 @@ def test_doctor(monkeypatch, capsys):
             module, 'installed', lambda name: None
             if name == 'mmpretrain' else real(name))
     assert cli.main(['doctor']) == command.ENVIRONMENT
-    said = capsys.readouterr().out
-    assert 'MISSING mmpretrain' in said
-    assert 'needed    mmpretrain: mmpretrain is missing: pip install' in said
+    printed = capsys.readouterr().out
+    assert 'MISSING mmpretrain' in printed
+    assert 'needed    mmpretrain: mmpretrain is missing: pip' in printed
 
 
 def test_ctrl_c(monkeypatch, one_model, capsys):
@@ -272,28 +274,29 @@ def test_ctrl_c(monkeypatch, one_model, capsys):
 
 
 def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
-    """Into the folder of the photographs, twice: nothing is lost, and nothing
-    that orsa has drawn is taken for a photograph."""
+    """Twice into the folder of the photographs: nothing is lost, and drawings
+    of orsa are not taken for photographs."""
     folder = tmp_path / 'photos'
     folder.mkdir()
     cv2.imwrite(str(folder / 'a.png'), photo)
-    cv2.imwrite(str(folder / 'family_faces.jpg'), photo)  # is nobody's drawing
+    cv2.imwrite(str(folder / 'family_faces.jpg'),
+                photo)  # not a drawing of orsa
     arguments = ['--out', str(folder), '--masks']
-    before, told = {}, []
+    before, logged = {}, []
     monkeypatch.setattr(images, 'print_log',
-                        lambda text, **_: told.append(text))
-    for turn in range(2):
+                        lambda text, **_: logged.append(text))
+    for run in range(2):
         assert cli.main(['predict', str(folder), *arguments]) == command.OK
-        said = capsys.readouterr().out
-        assert '4 faces in 2 images' in said
-        assert len(told) == turn
+        printed = capsys.readouterr().out
+        assert '4 faces in 2 images' in printed
+        assert len(logged) == run
         for path, content in before.items():
             assert path.read_bytes() == content
         before = {
             path: path.read_bytes()
             for path in folder.iterdir() if path.suffix in ('.jpg', '.png')
         }
-    assert '6 drawings and results of orsa are skipped' in told[0]
+    assert '6 drawings and results of orsa are skipped' in logged[0]
     # two photographs, and their drawings and the masks of each run
     assert len(before) == 2 + 2 * (2 + 4)
     with open(folder / 'predictions.jsonl') as file:
@@ -305,14 +308,14 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
         'a.png', 'family_faces.jpg'}  # yapf: disable
     summary = json.loads((folder / 'summary.json').read_text())
     assert summary['pictures'] == 4 and summary['faces'] == 8
-    # patterns are the same; what is named by itself is an error
+    # patterns work as folders; a drawing named by itself is an error
     assert cli.main(['predict', str(folder / '*'), '--no-images', '--out',
                      str(tmp_path / 'b')]) == command.OK  # yapf: disable
     drawn = str(folder / 'a_faces.jpg')
     assert cli.main(['predict', drawn, '--out',
                      str(tmp_path / 'c')]) == command.SOME_FAILED
     assert 'it is a result of orsa' in capsys.readouterr().err
-    # answers that would be of another kind do not go into one file
+    # predictions with other settings do not go into the same file
     content = (folder / 'predictions.jsonl').read_bytes()
     assert cli.main([
         'predict', str(folder), *arguments, '--min-confidence', '.9'
@@ -322,7 +325,7 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
 
 
 def test_two_runs_do_not_share_a_folder(photo, one_model, tmp_path, capsys):
-    """While one writes, the other is refused; its results would be lost."""
+    """While one writes, the other is refused."""
     path, out = tmp_path / 'a.png', tmp_path / 'out'
     cv2.imwrite(str(path), photo)
     with locked_folder(str(tmp_path)):
@@ -355,26 +358,41 @@ def test_a_second_video_gets_a_number(photo, one_model, tmp_path):
     assert not (tmp_path / 'clip_faces_faces.mp4').exists()
 
 
-def test_a_reader_that_leaves_costs_nothing(photo, tmp_path):
+def test_predict_goes_on_when_its_output_is_closed(photo, one_model, tmp_path,
+                                                   monkeypatch):
     for i in range(3):
         cv2.imwrite(str(tmp_path / f'{i}.png'), photo[:, i:])
-    words = [
-        sys.executable, '-u', '-W', 'ignore', '-m', 'orsa', 'predict',
-        str(tmp_path), '--out',
-        str(tmp_path / 'out')
-    ]
-    with subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
-        done.stdout.close()
-        errors = done.stderr.read()
-    assert done.returncode == command.OK and not errors
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, 'w', buffering=1) as closed:
+        monkeypatch.setattr(sys, 'stdout', closed)
+        assert cli.main(
+            ['predict',
+             str(tmp_path), '--out',
+             str(tmp_path / 'out')]) == command.OK
     with open(tmp_path / 'out/predictions.jsonl') as file:
         assert len(file.readlines()) == 6
     assert len(list((tmp_path / 'out').glob('*_faces.jpg'))) == 3
 
 
+@pytest.mark.parametrize('buffering', [(), ('-u', )])
+def test_a_script_whose_output_is_closed_succeeds(buffering):
+    code = ('import sys\n'
+            'from orsa.utils.command import run_script\n'
+            'sys.stdin.read()\n'
+            'run_script(lambda: [print(i) for i in range(9)] and 0)')
+    with subprocess.Popen([sys.executable, *buffering, '-c', code],
+                          stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as done:
+        done.stdout.close()
+        done.stdin.close()
+        errors = done.stderr.read()
+    assert done.returncode == command.OK and not errors
+
+
 def test_a_refused_checkpoint_is_one_line(tmp_path, capsys, repo_root):
-    """In every command and script; all end by the same function."""
+    """In every command and script, which all end in run_script."""
     bad = tmp_path / 'bad.pth'
     bad.write_text('no checkpoint')
     config = 'orsa::orsanet_demo.py'

@@ -2,8 +2,8 @@
 """The commands of the pages are run as they are written.
 
 The blocks of a page follow each other in one folder, which looks like the
-checkout and has small data of drawn faces where the pages have the real ones.
-How a command is made small is in ``tests/test_docs/doc_runs.py``. The
+checkout and has small data of synthetic faces in place of the real ones. How a
+command is made small is in ``tests/test_docs/doc_runs.py``. The
 ordinary suite runs the pages that take seconds, the long form all of them.
 """
 import json
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import tiny_data
-from command_server import CommandServer
 from doc_blocks import LINKED, PAGES, ROOT, WHOLE, blocks, words_of
 from doc_runs import ready, reason_of, settings_of, small, small_configs
 
@@ -42,13 +41,6 @@ cv2.VideoCapture = lambda source, *more: opened(
 from orsa import cli
 sys.exit(cli.main({words!r}))
 """
-
-
-@pytest.fixture(scope='module')
-def server(tmp_path_factory):
-    server = CommandServer(tmp_path_factory.mktemp('server'))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope='module')
@@ -273,8 +265,8 @@ def _run_block(block, checkout, long: bool) -> tuple:
 
 
 @pytest.mark.parametrize('page', RUN if LONG else QUICK)
-def test_page(page, tmp_path, server, data, request, tried):
-    checkout = Checkout(tmp_path, page, server, data)
+def test_page(page, tmp_path, commands, data, request, tried):
+    checkout = Checkout(tmp_path, page, commands, data)
     if page == 'docs/checkpoints.md':
         _published(checkout, request.getfixturevalue('parity_dir'))
     PREPARE.get(page, lambda _: None)(checkout)

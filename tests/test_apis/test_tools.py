@@ -2,10 +2,7 @@
 """``tools/train.py`` and ``tools/test.py``, as functions and as commands."""
 import argparse
 import json
-import os
 import pickle
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -77,27 +74,23 @@ def config(tmp_path_factory):
     return path
 
 
-def tool(repo_root, name, *args):
-    env = dict(os.environ, OMP_NUM_THREADS='1')
-    done = subprocess.run(
-        [sys.executable,
-         str(repo_root / 'tools' / name), *map(str, args)],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300)
-    return done
+@pytest.fixture(scope='module')
+def tool(commands, repo_root, tmp_path_factory):
+    """Runs a script of tools/ in a process of its own."""
+    folder = tmp_path_factory.mktemp('cwd')
+    return lambda name, *args: commands.run(
+        ['python', str(repo_root / 'tools' / name), *map(str, args)], folder)
 
 
 @pytest.fixture(scope='module')
-def trained(config, tmp_path_factory, repo_root):
+def trained(config, tmp_path_factory, tool):
     """Two iterations; an 11-class prior inside a 7-class model passes
     mmpretrain's ClassNumCheckHook on the way."""
     work = tmp_path_factory.mktemp('work')
-    done = tool(repo_root, 'train.py', config, '--work-dir', work,
-                '--max-iters', 2, '--amp')
-    assert done.returncode == 0, done.stderr[-3000:]
-    return work, done.stdout + done.stderr
+    done = tool('train.py', config, '--work-dir', work, '--max-iters', 2,
+                '--amp')
+    assert done.code == 0, done.output[-3000:]
+    return work, done.output
 
 
 def test_train_cut_short(trained):
@@ -112,17 +105,17 @@ def test_train_cut_short(trained):
     assert [r['iter'] for r in train] == [1, 2]
     assert train[0]['memory'] > 50 and train[0]['time'] > 0
     assert 'sharpness' in train[0]
-    # --amp kept SAM, and switched its precision
+    # --amp changes the precision of SAM's wrapper, not its type
     dumped = Config.fromfile(next(work.glob('small.py')))
     assert dumped.optim_wrapper.type == 'orsa.SAMOptimWrapper'
     assert dumped.optim_wrapper.dtype in ('bfloat16', 'float16')
 
 
-def test_test_writes_its_report(config, trained, tmp_path, repo_root):
+def test_test_writes_its_report(config, trained, tmp_path, tool):
     checkpoint = trained[0] / 'epoch_1.pth'
-    done = tool(repo_root, 'test.py', config, checkpoint, '--work-dir',
-                tmp_path, '--out', tmp_path / 'pred.pkl')
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = tool('test.py', config, checkpoint, '--work-dir', tmp_path, '--out',
+                tmp_path / 'pred.pkl')
+    assert done.code == 0, done.output[-3000:]
     report = json.loads((tmp_path / 'metrics.json').read_text())
     matrix = np.array(report['confusion_matrix'])
     assert report['num_samples'] == 21 == matrix.sum()
@@ -135,11 +128,11 @@ def test_test_writes_its_report(config, trained, tmp_path, repo_root):
         assert len(pickle.load(file)) == 21
 
 
-def test_max_samples_are_spread(config, trained, tmp_path, repo_root):
+def test_max_samples_are_spread(config, trained, tmp_path, tool):
     checkpoint = trained[0] / 'epoch_1.pth'
-    done = tool(repo_root, 'test.py', config, checkpoint, '--work-dir',
-                tmp_path, '--max-samples', 3)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = tool('test.py', config, checkpoint, '--work-dir', tmp_path,
+                '--max-samples', 3)
+    assert done.code == 0, done.output[-3000:]
     report = json.loads((tmp_path / 'metrics.json').read_text())
     counts = np.array(report['confusion_matrix']).sum(1)
     # first, middle and last of a list that is sorted by class
@@ -147,13 +140,12 @@ def test_max_samples_are_spread(config, trained, tmp_path, repo_root):
     assert (present['anger'], present['fear'], present['neutral']) == (1, 1, 1)
 
 
-def test_dry_run_describes_and_stops(config, tmp_path, repo_root):
-    done = tool(repo_root, 'train.py', config, '--work-dir', tmp_path,
-                '--dry-run')
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'train: 21 samples, 6 batches of 4' in done.stdout
-    assert 'batch after preprocessing: (4, 3, 32, 32)' in done.stdout
-    line = next(s for s in done.stdout.splitlines()
+def test_dry_run_describes_and_stops(config, tmp_path, tool):
+    done = tool('train.py', config, '--work-dir', tmp_path, '--dry-run')
+    assert done.code == 0, done.output[-3000:]
+    assert 'train: 21 samples, 6 batches of 4' in done.output
+    assert 'batch after preprocessing: (4, 3, 32, 32)' in done.output
+    line = next(s for s in done.output.splitlines()
                 if s.startswith('backbone.parsing_prior'))
     assert line.split()[1] == '0' and line.split()[2] != '0'
     assert not list(tmp_path.iterdir())
@@ -186,30 +178,27 @@ test_dataloader = val_dataloader
         assert source in line
     assert 'backbone.landmark_prior' in capsys.readouterr().out
     assert [p.name for p in tmp_path.iterdir()] == ['mine.py']
-    # what a checkpoint brings is not missing, but the checkpoint may be
+    # a checkpoint replaces these files, but may be missing itself
     with pytest.raises(SystemExit) as stopped:
         cli.main([
             'train', str(config), '--dry-run', '--cfg-options',
-            'load_from=whole.pth'
+            'load_from=missing.pth'
         ])  # yapf: disable
     assert str(stopped.value.code).splitlines()[1:] == [
-        "  load_from: there is no file 'whole.pth'"
+        "  load_from: there is no file 'missing.pth'"
     ]
 
 
-def test_missing_checkpoint(config, tmp_path, repo_root):
-    done = tool(repo_root, 'test.py', config, tmp_path / 'no.pth')
-    assert done.returncode != 0
-    assert 'there is no checkpoint' in done.stderr
+def test_missing_checkpoint(config, tmp_path, tool):
+    done = tool('test.py', config, tmp_path / 'no.pth')
+    assert done.code != 0
+    assert 'no.pth' in done.output
 
 
-@pytest.mark.parametrize('kind, message', [
-    ('OptimWrapper', 'works with orsa.SAMOptimWrapper only'),
-    ('ApexOptimWrapper', 'does not know ApexOptimWrapper'),
-])
-def test_amp_never_drops_a_wrapper_in_silence(monkeypatch, kind, message):
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'ApexOptimWrapper'])
+def test_amp_refuses_other_wrappers(monkeypatch, kind):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match='OptimWrapper'):
         set_amp(ConfigDict(optim_wrapper=dict(type=kind)))
 
 
@@ -220,5 +209,5 @@ def test_max_iters_must_be_positive(config, tmp_path):
     args = parser.parse_args(
         [str(config), '--max-iters', '0', '--work-dir',
          str(tmp_path)])
-    with pytest.raises(ValueError, match='--max-iters 0'):
+    with pytest.raises(ValueError, match='--max-iters'):
         train(args)

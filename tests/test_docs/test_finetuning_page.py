@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""docs/finetuning.md, as it stands there, from drawn faces to predictions."""
+"""docs/finetuning.md works as written, from synthetic faces to predictions."""
 import json
 import re
 from pathlib import Path
@@ -17,10 +17,7 @@ CLASSES = ('anger', 'happiness', 'neutral', 'sadness', 'surprise')
 
 def test_the_page(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    # MMEngine lays its log of the config out, for seconds
-    monkeypatch.setattr('mmengine.config.config.FormatCode',
-                        lambda text, **kwargs: (text, True))
-    scope, said = {}, ''
+    scope, printed = {}, ''
     for block in blocks(PAGE):
         if block.is_python and '_base_' in block.code:
             Path('mine.py').write_text(block.code)
@@ -32,17 +29,17 @@ def test_the_page(tmp_path, monkeypatch, capfd):
             words = [*words_of(command)[1:], '--cfg-options', *ALONE]
             assert cli.main(words) == 0, command
         out, err = capfd.readouterr()
-        said += out + err
+        printed += out + err
     assert scope['model'].dataset_meta['classes'] == CLASSES
     found = [face.expression for face in scope['found']]
     assert len(found) == 4 and set(found) <= set(CLASSES)
-    # of 20 drawn faces, after 20 steps; four would be chance
+    # of 20 synthetic faces, after 20 steps; chance is 20
     metrics = json.loads(Path('work_dirs/mine/metrics.json').read_text())
     assert metrics['classes'] == list(CLASSES)
     assert metrics['accuracy'] >= 35
-    # what the page quotes is what the log says
+    # the page quotes the log
     quote = re.search('```text\n(.*?)```', (ROOT / PAGE).read_text(), re.S)[1]
-    assert ' '.join(quote.split()) in ' '.join(said.split())
+    assert ' '.join(quote.split()) in ' '.join(printed.split())
     model = build_model(load_config('parts.py'))
     assert model.neck.init_cfg['prefix'] == 'neck.'
     assert model.backbone.pretrained['prefix'] == 'backbone.'

@@ -1,8 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A process that has imported what takes long, and forks for each command.
+"""A process with all slow imports done, which forks for each command.
 
-A command so starts in a fresh state, as from a shell, without the seconds in
-which torch is imported. Run as a script it is the process itself.
+A command starts in a fresh state, as from a shell, without the seconds that
+importing torch takes. Run as a script this file is the process itself.
 """
 import json
 import os
@@ -13,25 +13,25 @@ import time
 from pathlib import Path
 from typing import Dict, NamedTuple, Optional, Sequence, Union
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Done(NamedTuple):
-    """How a command ended: exit code, what it printed, processor seconds."""
+    """Result of a command: exit code, output, CPU seconds."""
     code: int
     output: str
     seconds: float
 
 
 class CommandServer:
-    """The process, as tests see it.
+    """The process, seen from the tests.
 
     Args:
-        folder (Path): Where it writes what commands print.
+        folder (Path): Folder of the file with the output of a command.
     """
 
     def __init__(self, folder: Path):
-        self._log = folder / 'printed.txt'
+        self._log = folder / 'output.txt'
         self._process = subprocess.Popen(
             [sys.executable, '-W', 'ignore', __file__],
             env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
@@ -42,31 +42,33 @@ class CommandServer:
     def run(self,
             what: Union[str, Sequence[str]],
             cwd: Path,
-            env: Dict[str, str],
+            env: Optional[Dict[str, str]] = None,
             until: Optional[str] = None,
             timeout: float = 300) -> Done:
         """Run the words of an orsa or python command, or Python code.
 
         Args:
-            what (str | Sequence[str]): A string is code.
-            cwd (Path): Where.
-            env (dict): Settings of the environment besides its own.
-            until (str, optional): It gets Ctrl-C when it has printed this,
-                and fails if it never does.
-            timeout (float): Seconds, after which it gets Ctrl-C.
+            what (str | Sequence[str]): A string is Python code.
+            cwd (Path): Working directory.
+            env (dict): Additional environment variables.
+            until (str, optional): Send Ctrl-C once this is printed.
+            timeout (float): Seconds, after which Ctrl-C is sent.
+
+        Returns:
+            Done: Exit code, stdout and stderr together, CPU seconds.
         """
-        asked = dict(
+        request = dict(
             what=what,
             cwd=str(cwd),
-            env=env,
+            env=env or {},
             until=until,
             timeout=timeout,
             log=str(self._log))
-        self._process.stdin.write(json.dumps(asked) + '\n')
+        self._process.stdin.write(json.dumps(request) + '\n')
         self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        return Done(answer['code'], self._log.read_text(errors='replace'),
-                    answer['seconds'])
+        result = json.loads(self._process.stdout.readline())
+        return Done(result['code'], self._log.read_text(errors='replace'),
+                    result['seconds'])
 
     def close(self) -> None:
         self._process.stdin.close()
@@ -88,16 +90,16 @@ def _run(what) -> int:
     return 0
 
 
-def _child(asked: dict) -> None:
+def _child(request: dict) -> None:
     os.setsid()
-    log = os.open(asked['log'], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = os.open(request['log'], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.chdir(asked['cwd'])
-    os.environ.update(asked['env'])
+    os.chdir(request['cwd'])
+    os.environ.update(request['env'])
     try:
-        code = _run(asked['what'])
+        code = _run(request['what'])
     except SystemExit as error:
         code = error.code
         if isinstance(code, str):
@@ -109,47 +111,51 @@ def _child(asked: dict) -> None:
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    # without the parent's exit handlers, but with one's own children gone
+    # skips the exit handlers of the parent
     os._exit(code or 0)
 
 
-def _wait(pid: int, asked: dict) -> tuple:
-    """Exit code and usage; Ctrl-C after the time, the end 20 s later."""
-    stop = time.monotonic() + asked['timeout']
-    until, told = asked['until'], False
+def _wait(pid: int, request: dict) -> tuple:
+    """Return exit code and usage; Ctrl-C at the timeout, SIGKILL 20 s on."""
+    stop = time.monotonic() + request['timeout']
+    until, interrupted = request['until'], False
     while True:
         done, status, used = os.wait4(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status), used
-        if until and until in Path(asked['log']).read_text(errors='replace'):
+        if until and until in Path(request['log']).read_text(errors='replace'):
             stop, until = 0, None
-        if not told and time.monotonic() > stop:
+        if not interrupted and time.monotonic() > stop:
             os.kill(pid, signal.SIGINT)
-            told, stop = True, time.monotonic() + 20
-        elif told and time.monotonic() > stop:
+            interrupted, stop = True, time.monotonic() + 20
+        elif interrupted and time.monotonic() > stop:
             os.killpg(pid, signal.SIGKILL)
         time.sleep(.01)
 
 
 def _serve() -> None:
-    answers = os.fdopen(os.dup(1), 'w')
+    results = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
     import matplotlib.pyplot  # noqa: F401
+    import mmengine.config
     import mmpretrain.models  # noqa: F401
     import sklearn.metrics  # noqa: F401
 
     import orsa.apis  # noqa: F401
+
+    # yapf formats the config in MMEngine's log and dump for seconds
+    mmengine.config.config.FormatCode = lambda text, **kwargs: (text, True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        Path(asked['log']).write_text('')
+        request = json.loads(line)
+        Path(request['log']).write_text('')
         pid = os.fork()
         if not pid:
-            answers.close()
-            _child(asked)
-        code, used = _wait(pid, asked)
-        answer = dict(code=code, seconds=used.ru_utime + used.ru_stime)
-        answers.write(json.dumps(answer) + '\n')
-        answers.flush()
+            results.close()
+            _child(request)
+        code, used = _wait(pid, request)
+        result = dict(code=code, seconds=used.ru_utime + used.ru_stime)
+        results.write(json.dumps(result) + '\n')
+        results.flush()
 
 
 if __name__ == '__main__':
