@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Fixtures of all tests: data beside the checkout, commands, seeds, scope."""
 import orsa  # isort: skip # noqa: F401 before OpenCV, which it bounds
+import gc
 import os
 import sys
 from collections import Counter
@@ -127,6 +128,14 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f'{count:>8,} {name}')
     terminalreporter.write_line(
         f'lost: see the {lost} failures' if lost else 'lost: nothing')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _freeze():
+    """MMEngine collects garbage for each dataset: half a second, unless what
+    was imported is frozen."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

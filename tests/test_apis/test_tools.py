@@ -179,9 +179,13 @@ test_dataloader = val_dataloader
     assert 'backbone.landmark_prior' in capsys.readouterr().out
     assert [p.name for p in tmp_path.iterdir()] == ['mine.py']
     # a checkpoint replaces these files, but may be missing itself
+    config.write_text(config.read_text().replace('orsanet_rafdb',
+                                                 'orsanet_lite_rafdb').replace(
+                                                     '224', '64'))
     with pytest.raises(SystemExit) as stopped:
         cli.main([
             'train', str(config), '--dry-run', '--cfg-options',
+            'model.backbone.parsing_prior.checkpoint=nowhere.pth',
             'load_from=missing.pth'
         ])  # yapf: disable
     assert str(stopped.value.code).splitlines()[1:] == [

@@ -1,17 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import gc
-
+"""What the tests of datasets share."""
 import pytest
-
-
-@pytest.fixture(scope='session', autouse=True)
-def _freeze():
-    """MMEngine collects garbage for each data set: half a second, unless what
-    was imported is out of the way."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
