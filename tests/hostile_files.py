@@ -199,7 +199,7 @@ def write_all(folder, trace):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(new('program')))
     new('empty').write_bytes(b'')
     new('noise').write_bytes(np.random.default_rng(0).bytes(4096))
-    new('picture').write_bytes(b'\xff\xd8\xff\xe0' + bytes(64))
+    new('image').write_bytes(b'\xff\xd8\xff\xe0' + bytes(64))
     for keep in (.01, .5, .999):
         _cut(new(f'cut at {keep}'), dict(w=torch.ones(4096)), keep)
     _flipped(new('a flipped bit'))

@@ -36,7 +36,7 @@ def version(name: str) -> str:
 
 
 def counts(path: str) -> dict:
-    """Figures of a JUnit file; without one, the run did not reach its end."""
+    """Counts of a JUnit file; without one, the run did not reach its end."""
     if not os.path.isfile(path):
         return dict(passed=0, failed='no end', skipped=0, seconds=0)
     suite = next(ElementTree.parse(path).iter('testsuite')).attrib
@@ -78,7 +78,7 @@ def record(path: str, xml: str, row: str, commit: str, args: str) -> int:
 
 
 def has(path: str, row: str, commit: str, args: str) -> int:
-    """0 if the row has its line, 1 if not."""
+    """0 if the row has a result, 1 if not."""
     key = dict(row=row, commit=commit, pytest=args)
     return 0 if any(key.items() <= line.items() for line in read(path)) else 1
 

@@ -12,7 +12,7 @@ def plain_model(load: str = 'LoadImageFromFile',
     """A classifier of a thousand weights, random ones.
 
     Args:
-        load (str): What brings the picture in its test pipeline.
+        load (str): The transform that loads the image.
         scale (tuple[int, int]): Width and height that it works at.
         **changes: Of the config's fields.
     """

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 # OpenCV 4.8 writes no GIF
-PICTURE_FORMATS = tuple(
+IMAGE_FORMATS = tuple(
     suffix for suffix in ('.jpg', '.png', '.webp', '.bmp', '.tiff', '.gif')
     if cv2.haveImageWriter(suffix))
 EXTREMES = (0, 1, 0xff, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000,
@@ -25,16 +25,16 @@ VALUES = (None, True, -1, 1e308, float('nan'), float('-inf'), 10**400, '', 'x',
           })
 
 
-def picture(rng, side=48):
-    """A smooth picture, as faces are."""
+def smooth_image(rng, side=48):
+    """Make a smooth image, as faces are."""
     noise = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
 def encoded_pictures(rng):
-    """Pictures of every format and depth, by suffix."""
-    image = picture(rng)
-    made = [(s, cv2.imencode(s, image)[1].tobytes()) for s in PICTURE_FORMATS]
+    """Images of every format and depth, by suffix."""
+    image = smooth_image(rng)
+    made = [(s, cv2.imencode(s, image)[1].tobytes()) for s in IMAGE_FORMATS]
     deep = image.astype(np.uint16) * 257
     grey = image[..., 0]
     clear = np.dstack([image, grey])

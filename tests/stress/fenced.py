@@ -12,7 +12,7 @@ from collections import Counter
 import cv2
 import torch
 
-LIMIT = 30  # seconds for one trial; a picture of 89 million pixels takes five
+LIMIT = 30  # seconds for one trial; an image of 89 million pixels takes five
 GIVE_UP = 5  # failures
 _MIB = 1 << 20
 
@@ -92,7 +92,7 @@ class Fence:
                 self._start()
             self.pipe.send(number)
             if not self.pipe.poll(LIMIT):
-                self._fail(number, f'no answer within {LIMIT} s')
+                self._fail(number, f'no result within {LIMIT} s')
                 return
             outcomes, failure, took, held, peak = self.pipe.recv()
         except (EOFError, OSError):
@@ -124,7 +124,7 @@ class Fence:
     @property
     def growth(self):
         """MiB that the process holds more than after a quarter of the inputs,
-        when what is kept of each kind and size has been seen."""
+        when all kinds and sizes have been cached."""
         return self.held[-1] - self.held[len(self.held) // 4]
 
 
@@ -136,7 +136,7 @@ def try_all(prepare, args, folder, numbers, tried, what, growth=40, peak=700):
         tried (Counter): Counts for the report.
         what (str): Begins the names of the counts.
         growth, peak (float): MiB that are allowed: at the end more than after
-            a quarter, and for a moment more than after the first (a picture
+            a quarter, and for a moment more than after the first (an image
             may have 89 million pixels).
     """
     fence = Fence(prepare, args, folder)
@@ -151,12 +151,12 @@ def try_all(prepare, args, folder, numbers, tried, what, growth=40, peak=700):
 
 
 def notes(error):
-    """What an error says, with its notes."""
+    """Return the message of an error with its notes."""
     return '\n'.join([str(error), *getattr(error, '__notes__', ())])
 
 
-def answer(read, *names, allowed=(ValueError, OSError)):
-    """Whether something is answered, or refused by an error with a name."""
+def accept_or_refuse(read, *names, allowed=(ValueError, OSError)):
+    """Count input as accepted, or as refused by an error that names it."""
     try:
         read()
     except allowed as error:
@@ -164,7 +164,7 @@ def answer(read, *names, allowed=(ValueError, OSError)):
         assert any(name in text for name in names), text
         assert len(text) < 2500, text
         return {'refused by name': 1}
-    return {'answered': 1}
+    return {'accepted': 1}
 
 
 def crash():

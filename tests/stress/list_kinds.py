@@ -8,7 +8,7 @@ from collections import namedtuple
 
 import cv2
 import numpy as np
-from damaged_files import mutate, mutate_json, mutate_text, picture
+from damaged_files import mutate, mutate_json, mutate_text, smooth_image
 
 from orsa.datasets import (RAFDB, AffectNet, Face300WDataset, FERDataset,
                            FERPlus)
@@ -37,7 +37,7 @@ def write(root, name, data):
 
 
 def images(root, names):
-    data = cv2.imencode('.png', picture(np.random.default_rng(0), 16))[1]
+    data = cv2.imencode('.png', smooth_image(np.random.default_rng(0), 16))[1]
     for name in names:
         write(root, name, data.tobytes())
 

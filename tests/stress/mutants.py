@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Mutation tests: is a wrong line noticed?
+"""Mutation tests: does a test fail for a wrong line?
 
 The mutations are cosmic-ray's. Its own runner gives every mutant a new process
 and the same command; here a process that has imported PyTorch and the
@@ -33,9 +33,9 @@ EXPLAINED = Path(__file__).with_name('survivors.json')
 HELD = ('killed', 'timeout')
 _HEAVY = ('mmpretrain.models', 'mmseg.models', 'mmpose.models', 'torchvision',
           'sklearn.metrics', 'scipy.stats', 'hypothesis')
-_MEMORY = 16 * 2**30  # bytes of addresses: some mutants ask for it all
+_MEMORY = 16 * 2**30  # bytes of addresses: some mutants allocate all of it
 
-# What is mutated, and who has to notice, the quickest first
+# What is mutated, and the tests that have to fail, the quickest first
 _EDGES = 'tests/test_datasets/test_transforms/test_transform_edges.py'
 _LOSS_EDGES = 'tests/test_models/test_losses/test_loss_edges.py'
 TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
@@ -109,10 +109,10 @@ def _annotations(code: str) -> List[Tuple[tuple, tuple]]:
     found = []
     for node in ast.walk(ast.parse(code)):
         for name in ('annotation', 'returns'):
-            part = getattr(node, name, None)
-            if part is not None:
-                found.append(((part.lineno, part.col_offset),
-                              (part.end_lineno, part.end_col_offset)))
+            hint = getattr(node, name, None)
+            if hint is not None:
+                found.append(((hint.lineno, hint.col_offset),
+                              (hint.end_lineno, hint.end_col_offset)))
     return found
 
 
@@ -155,8 +155,8 @@ def draw(count: int, seed: int, modules: Sequence[str]) -> List[dict]:
         for mutation in mutations(module):
             row, column = mutation['place']
             text = lines[row - 1]
-            twin = lines[:row].count(text)
-            places[module, text, twin, column].append(mutation)
+            occurrence = lines[:row].count(text)
+            places[module, text, occurrence, column].append(mutation)
     drawn = []
     for place in sorted(places, key=lambda place: rank(*place))[:count]:
         choices = enumerate(places[place])
@@ -232,7 +232,7 @@ class Laboratory:
             name = module.removesuffix('.py').replace('/', '.')
             assert name not in sys.modules, f'{name} is loaded already'
 
-    def _child(self, tests: Sequence[str], answer) -> None:
+    def _child(self, tests: Sequence[str], pipe) -> None:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         with open(self.log, 'w') as log:
@@ -242,7 +242,7 @@ class Laboratory:
         first = _FirstFailure()
         code = pytest.main(['-x', '-q', '-p', 'no:cacheprovider', *tests],
                            plugins=[first])
-        answer.send((int(code), first.test, first.message))
+        pipe.send((int(code), first.test, first.message))
 
     def run(self, tests: Sequence[str], timeout: float) -> dict:
         """Run tests on the tree as it is now.
@@ -278,15 +278,15 @@ class Laboratory:
             seconds=round(time.perf_counter() - begin, 1))
 
     def run_mutant(self, mutation: dict) -> dict:
-        """Mutate the copy, run the module's tests, and mend the copy."""
+        """Mutate the copy, run the module's tests, and restore the copy."""
         tests = MODULES[mutation['module']]
         if tests not in self._time:
-            whole = self.run(tests, 1800)
-            if whole['outcome'] != 'survived':
+            baseline = self.run(tests, 1800)
+            if baseline['outcome'] != 'survived':
                 raise RuntimeError(
                     f'{tests} fail without a mutant, see {self.log}: '
-                    f"{whole['killed_by']}: {whole['message']}")
-            self._time[tests] = whole['seconds']
+                    f"{baseline['killed_by']}: {baseline['message']}")
+            self._time[tests] = baseline['seconds']
         path = self.tree / mutation['module']
         code = path.read_text(encoding='utf-8')
         new, before, after = mutate(mutation, self.tree)
@@ -299,10 +299,10 @@ class Laboratory:
 
 
 def _digest(*names: str) -> str:
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in names:
-        whole.update((ROOT / name).read_bytes())
-    return whole.hexdigest()[:16]
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _known(file: Path) -> Dict[tuple, dict]:
@@ -389,7 +389,7 @@ def run(
 
 def summary(rows: Sequence[dict]) -> str:
     """A table of groups in Markdown, and the survivors."""
-    group_of = {m: group for group, part in TESTS.items() for m in part}
+    group_of = {m: group for group, modules in TESTS.items() for m in modules}
     counts = Counter()
     survivors = []
     for row in rows:
@@ -401,12 +401,17 @@ def summary(rows: Sequence[dict]) -> str:
         if kind != 'killed':
             survivors.append(f"{kind}: {row['module']}:{row['place'][0]} "
                              f"{row['before']} -> {row['after']}")
-    lines = ['| part | mutants | killed | ratio | explained | not explained |',
-             '| --- | --: | --: | --: | --: | --: |']  # yapf: disable
+    lines = [
+        '| group | mutants | killed | ratio | explained | not explained |',
+        '| --- | --: | --: | --: | --: | --: |'
+    ]
     for name in (*TESTS, 'all'):
-        parts = [counts[name, k] for k in ('killed', 'explained', 'survived')]
-        if sum(parts):
-            lines.append(f'| {name} | {sum(parts)} | {parts[0]} | '
-                         f'{100 * parts[0] / sum(parts):.0f} % | {parts[1]} | '
-                         f'{parts[2]} |')
+        numbers = [
+            counts[name, k] for k in ('killed', 'explained', 'survived')
+        ]
+        if sum(numbers):
+            lines.append(
+                f'| {name} | {sum(numbers)} | {numbers[0]} | '
+                f'{100 * numbers[0] / sum(numbers):.0f} % | {numbers[1]} | '
+                f'{numbers[2]} |')
     return '\n'.join(lines + [''] + survivors)

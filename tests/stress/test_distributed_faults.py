@@ -97,8 +97,8 @@ def start(repo_root, script, *args, fault='', **more):
 
 def run(*args, **kwargs):
     process = start(*args, **kwargs)
-    said, _ = process.communicate(timeout=300)
-    return process.returncode, said
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
 
 
 def train(repo_root, config, work_dir, world, *args, fault='', **more):
@@ -116,9 +116,9 @@ def train(repo_root, config, work_dir, world, *args, fault='', **more):
         **more)
 
 
-def root_cause(said):
+def root_cause(output):
     """What torch's launcher shows last."""
-    return said[said.rindex('Root Cause'):]
+    return output[output.rindex('Root Cause'):]
 
 
 FAULTS = {
@@ -146,21 +146,21 @@ def test_the_rank_at_fault_is_shown(config, tmp_path, repo_root, fault, amount,
     rank, kind, _ = fault.split(':')
     expected, limit = FAULTS[fault]
     noted = tmp_path / 'time'
-    code, said = train(
+    code, output = train(
         repo_root,
         config,
         tmp_path / 'work',
         2,
         fault=fault,
         FAULT_TIME=str(noted))
-    assert noted.exists(), said[-6000:]
+    assert noted.exists(), output[-6000:]
     seconds = time.time() - float(noted.read_text())
     assert code != 0
-    shown = root_cause(said)
-    assert expected in shown, said[-6000:]
+    shown = root_cause(output)
+    assert expected in shown, output[-6000:]
     if kind in ('raise', 'read', 'val', 'kill', 'exit'):
-        assert f'rank      : {rank} ' in shown, said[-6000:]
-    assert seconds < limit, said[-3000:]
+        assert f'rank      : {rank} ' in shown, output[-6000:]
+    assert seconds < limit, output[-3000:]
     tried['faults of one rank of two, which ended the job'] += 1
 
 
@@ -171,11 +171,11 @@ def test_it_goes_on_after_a_fault(config, tmp_path, repo_root, amount, tried):
     work_dir = tmp_path / 'work'
     assert train(repo_root, config, work_dir, 2, fault='1:kill:7')[0] != 0
     # 31 faces, 6 a batch: 3 batches of two processes, 2 of three, 6 of one
-    code, said = train(
+    code, output = train(
         repo_root, config, work_dir, 3, '--resume', fault='2:raise:6')
-    assert code != 0 and 'resumed epoch: 2, iter: 4' in said, said[-3000:]
-    assert 'goes on at the beginning of epoch 3' in said
-    code, said = run(
+    assert code != 0 and 'resumed epoch: 2, iter: 4' in output, output[-3000:]
+    assert 'goes on at the beginning of epoch 3' in output
+    code, output = run(
         repo_root,
         'dist_train.sh',
         config,
@@ -184,7 +184,7 @@ def test_it_goes_on_after_a_fault(config, tmp_path, repo_root, amount, tried):
         work_dir,
         '--resume',
     )
-    assert code == 0 and 'resumed epoch: 3, iter: 18' in said, said[-3000:]
+    assert code == 0 and 'resumed epoch: 3, iter: 18' in output, output[-3000:]
     meta = load_checkpoint_file(work_dir / 'epoch_4.pth')['meta']
     assert (meta['epoch'], meta['iter']) == (4, 24)
     records = json.loads((work_dir / 'validation.json').read_text())
@@ -209,12 +209,12 @@ def test_sigterm_to_the_launcher(config, tmp_path, repo_root, amount, tried):
     while not noted.exists() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     saved = list(work_dir.glob('preempted_iter_*.pth'))
-    assert len(saved) == 1 and 'Exit code 75' in said, said[-4000:]
-    code, said = train(repo_root, config, work_dir, 2, '--resume')
-    assert code == 0, said[-3000:]
+    assert len(saved) == 1 and 'Exit code 75' in output, output[-4000:]
+    code, output = train(repo_root, config, work_dir, 2, '--resume')
+    assert code == 0, output[-3000:]
     assert load_checkpoint_file(work_dir / 'epoch_4.pth')['meta']['iter'] == 12
     tried['launchers that were sent SIGTERM'] += 1
 
@@ -223,7 +223,7 @@ def test_sigterm_to_the_launcher(config, tmp_path, repo_root, amount, tried):
 def test_a_nan_on_one_rank(config, tmp_path, repo_root, action, amount, tried):
     if amount(True, False):
         pytest.skip('for the long form')
-    code, said = train(
+    code, output = train(
         repo_root,
         config,
         tmp_path,
@@ -231,19 +231,20 @@ def test_a_nan_on_one_rank(config, tmp_path, repo_root, action, amount, tried):
         f'default_hooks.numerical_fault.action={action}',
         fault='1:nan:4')
     assert 'iteration 4: the loss or its gradient is not finite (rank 0: ' \
-        in said and 'rank 1: loss not finite, first in' in said, said[-3000:]
-    # the same step is left out by both, or both stop
-    assert (code == 0) is (action == 'skip'), said[-3000:]
+        in output, output[-3000:]
+    assert 'rank 1: loss not finite, first in' in output, output[-3000:]
+    # both skip the same step, or both stop
+    assert (code == 0) is (action == 'skip'), output[-3000:]
     tried['NaNs on one rank of two'] += 1
 
 
 def test_ranks_with_other_lists(config, tmp_path, repo_root, amount, tried):
     if amount(True, False):
         pytest.skip('tests/test_engine/test_rank_checks.py does it in short')
-    code, said = train(repo_root, config, tmp_path, 2, FACES='other')
+    code, output = train(repo_root, config, tmp_path, 2, FACES='other')
     assert code != 0
-    assert 'length of the training data: rank 0' in root_cause(said)
-    assert ': 31; rank 1' in said and ': 29. Start' in said
+    assert 'length of the training data: rank 0' in root_cause(output)
+    assert ': 31; rank 1' in output and ': 29. Start' in output
     tried['lists that differ from rank to rank'] += 1
 
 
@@ -252,23 +253,24 @@ def test_testing(config, tmp_path, repo_root, world, amount, tried):
     """tools/dist_test.sh, more ranks than one and fewer samples than that."""
     if amount(True, False):
         pytest.skip('tests/test_evaluation does it in short')
-    code, said = train(repo_root, config, tmp_path, 1,
-                       'train_cfg.max_epochs=1')
-    assert code == 0, said[-3000:]
+    code, output = train(repo_root, config, tmp_path, 1,
+                         'train_cfg.max_epochs=1')
+    assert code == 0, output[-3000:]
     for length in (2, 31):
         results = []
         for processes in sorted({1, world}):
             out = tmp_path / f'test_{processes}_{length}'
-            code, said = run(repo_root, 'dist_test.sh', config,
-                             tmp_path / 'epoch_1.pth', processes, '--work-dir',
-                             out, '--out', out / 'answers.json',
-                             '--max-samples', length)
-            assert code == 0, said[-3000:]
+            code, output = run(repo_root, 'dist_test.sh', config,
+                               tmp_path / 'epoch_1.pth', processes,
+                               '--work-dir', out, '--out',
+                               out / 'predictions.json', '--max-samples',
+                               length)
+            assert code == 0, output[-3000:]
             report = json.loads((out / 'metrics.json').read_text())
             # batches of other samples: the last digit may be another
             ece = report.pop('ece')
-            answers = json.loads((out / 'answers.json').read_text())
-            assert len(answers['predictions']) == length
+            predictions = json.loads((out / 'predictions.json').read_text())
+            assert len(predictions['predictions']) == length
             results.append((report, pytest.approx(ece, abs=1e-3)))
         assert results[0][0] == results[-1][0]
         assert results[0][1].expected == results[-1][1]
@@ -309,8 +311,8 @@ def test_without_a_launcher_of_torch(config, tmp_path, repo_root, fault,
                              stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT,
                              text=True))
-    said = [process.communicate(timeout=200)[0] for process in ranks]
+    output = [process.communicate(timeout=200)[0] for process in ranks]
     seconds = time.time() - float(noted.read_text())
     assert all(process.returncode != 0 for process in ranks)
-    assert seconds < MORE, said
+    assert seconds < MORE, output
     tried['faults of one rank of two that SLURM started'] += 1

@@ -45,7 +45,7 @@ sys.exit(cli.main({words!r}))
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """Everything small, made when it is first asked for."""
+    """Small data of every kind, written on first use."""
     root, made = tmp_path_factory.mktemp('data'), {}
     writers = {
         'raf-db': tiny_data.write_rafdb,
@@ -218,8 +218,8 @@ def _check(page: str, folder: Path) -> None:
         assert metrics.with_name('confusion.png').is_file()
     if page == 'docs/training.md':
         assert (folder / 'work_dirs/mine/last_checkpoint').is_file()
-        said = folder / 'work_dirs/mine/validation.json'
-        assert json.loads(said.read_text())
+        report = folder / 'work_dirs/mine/validation.json'
+        assert json.loads(report.read_text())
         assert list((folder / 'work_dirs/verify_imagefolder').glob('*.png'))
     if page == 'docs/analysis.md':
         assert list((folder / 'work_dirs/mine').glob('*/vis_data/vis_image/*'))
@@ -280,7 +280,7 @@ def test_page(page, tmp_path, commands, data, request, tried):
         elif block.is_python:
             tried['- Python and configs, executed by tests/test_docs'] += 1
         elif not block.commands:
-            tried['- pictures of folders, messages'] += 1
+            tried['- images of folders, messages'] += 1
         else:
             count, reasons = _run_block(block, checkout, LONG)
             tried['- commands, run' if count else '- not run'] += 1

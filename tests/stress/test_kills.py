@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Killed wherever it is, a training ends as if nothing had happened."""
+"""A training killed at any point and resumed ends as an uninterrupted one."""
 import signal
 
 import numpy as np
@@ -66,7 +66,7 @@ def test_killed_at_random(config, unbroken, tmp_path, repo_root, case, amount,
     rng = np.random.default_rng(len(case))
     if case != 'one' and amount(1, 0):
         pytest.skip('the ordinary suite kills one process in float32 alone')
-    whole, seconds = unbroken(case)
+    uninterrupted, seconds = unbroken(case)
     kills, runs = 0, 0
     while kills < amount(2, 10):
         work_dir = tmp_path / f'killed_{runs}'
@@ -82,7 +82,7 @@ def test_killed_at_random(config, unbroken, tmp_path, repo_root, case, amount,
                 break
             assert_killed(done, PROCESSES[case])
             kills += 1
-        assert_same_end(whole, work_dir)
+        assert_same_end(uninterrupted, work_dir)
     tried[f'kills of a training ({case})'] += kills
     tried['trainings that ended bit for bit as unbroken ones'] += runs
 
@@ -93,7 +93,7 @@ def test_sigterm_to_one_of_two(config, unbroken, tmp_path, repo_root, fault,
     """Both save together, within the epoch, and both go on."""
     if amount(1, 0):
         pytest.skip('in the long form alone')
-    whole, _ = unbroken('two')
+    uninterrupted, _ = unbroken('two')
     often = 'default_hooks.preemption.interval=1'
     done = run(
         'two', config, tmp_path, repo_root, often, FAULT_RANK=1, **fault)
@@ -105,5 +105,5 @@ def test_sigterm_to_one_of_two(config, unbroken, tmp_path, repo_root, fault,
     assert (tmp_path / f'preempted_iter_{place}.pth').exists()
     done = run('two', config, tmp_path, repo_root, '--resume')
     assert done.returncode == 0, done.stderr[-3000:]
-    assert_same_end(whole, tmp_path)
+    assert_same_end(uninterrupted, tmp_path)
     tried['SIGTERMs to one of two processes'] += 1

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip('cosmic_ray')
 import mutants  # noqa: E402
 
-# killed, of those that a test could notice (survivors.json has the others)
+# minimal ratio killed of those not in survivors.json, which no test can notice
 LEAST = .85
 
 
@@ -34,9 +34,9 @@ def read(folder, seed):
 
 
 def test_a_sample_is_killed(repo_root, tmp_path, amount, tried):
-    """Of another seed than the full run, which the tests were mended by.
+    """Of another seed than the full run, which the tests were written by.
 
-    The long form begins no mutant after six minutes.
+    The long form starts no mutant after six minutes.
     """
     count, seed, groups = amount((1, 0, ['losses']),
                                  (40, 1, list(mutants.TESTS)))
@@ -99,11 +99,11 @@ def test_the_tests_of_every_module_are_there():
     for module, tests in mutants.MODULES.items():
         assert (mutants.ROOT / module).is_file(), module
         assert tests and all((mutants.ROOT / t).is_file() for t in tests)
-    rooms = ('models/losses', 'evaluation/metrics', 'datasets/transforms',
-             'datasets/samplers', 'engine/optimizers')
-    for room in rooms:
-        for path in (mutants.ROOT / 'orsa' / room).glob('[!_]*.py'):
-            assert f'orsa/{room}/{path.name}' in mutants.MODULES
+    packages = ('models/losses', 'evaluation/metrics', 'datasets/transforms',
+                'datasets/samplers', 'engine/optimizers')
+    for package in packages:
+        for path in (mutants.ROOT / 'orsa' / package).glob('[!_]*.py'):
+            assert f'orsa/{package}/{path.name}' in mutants.MODULES
 
 
 @pytest.mark.parametrize('entry', mutants.explained())

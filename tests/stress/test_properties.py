@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What holds of every face, for faces that hypothesis thinks of."""
+"""What holds of every face, for faces that hypothesis generates."""
 import csv
 import os
 import os.path as osp
@@ -41,7 +41,7 @@ SEEDS = st.integers(0, 2**31)
 
 
 def face(seed, size):
-    """A picture with a mask and landmarks somewhere near a face's."""
+    """An image with a mask and landmarks somewhere near a face's."""
     rng = np.random.default_rng(seed)
     points = BASE * (size / 128) - .5 + rng.normal(0, size / 60, (68, 2))
     return dict(
@@ -64,13 +64,13 @@ def test_flipping_twice_is_the_identity(seed, size):
         np.testing.assert_array_equal(twice[key], sample[key], key)
     np.testing.assert_allclose(
         twice['gt_keypoints'], sample['gt_keypoints'], atol=1e-3)
-    # and once is a flip: the picture mirrored, left is right
+    # and once is a flip: the image mirrored, left is right
     np.testing.assert_array_equal(once['img'], sample['img'][:, ::-1])
     assert (once['gt_seg_map'] == 4).sum() == (sample['gt_seg_map'] == 5).sum()
 
 
 def dotted(sample, chosen, shape, radius=5):
-    """A sample whose picture and masks have a dot at a landmark, no more."""
+    """A sample whose image and masks have a dot at a landmark, no more."""
     at = sample['gt_keypoints'][0, chosen]
     ys, xs = np.mgrid[:shape[0], :shape[1]]
     square = (xs - at[0])**2 + (ys - at[1])**2
@@ -83,9 +83,9 @@ def dotted(sample, chosen, shape, radius=5):
     return sample
 
 
-def centre(picture):
-    weight = picture.astype(float)
-    ys, xs = np.mgrid[:picture.shape[0], :picture.shape[1]]
+def centre(image):
+    weight = image.astype(float)
+    ys, xs = np.mgrid[:image.shape[0], :image.shape[1]]
     return np.array([(xs * weight).sum(), (ys * weight).sum()]) / weight.sum()
 
 
@@ -121,18 +121,18 @@ def test_landmarks_masks_and_picture_move_together(seed, chosen, how, shape):
     assert np.flatnonzero(moved['keypoints_visible']).tolist() == [index]
     # of a mask each pixel is of the one or the other class
     for key, away in (('img', .08), ('gt_seg_map', .6), ('visible_mask', .6)):
-        picture = moved[key] if moved[key].ndim == 2 else moved[key][..., 0]
-        assert picture.shape == (high, wide)
+        image = moved[key] if moved[key].ndim == 2 else moved[key][..., 0]
+        assert image.shape == (high, wide)
         np.testing.assert_allclose(
-            centre(picture), expected, atol=away, err_msg=key)
+            centre(image), expected, atol=away, err_msg=key)
 
 
 def check_cover(before, after):
     """What an occluder claims is so. ``before`` has no visible_mask."""
     size = len(before['img'])
     visible = after['visible_mask'] == 1
-    # what is said to be visible is as it was, but for the soft edge, also of
-    # what ends beside the picture, and a shadow, which darkens
+    # what is visible is as it was, but for the soft edge, also of
+    # what ends beside the image, and a shadow, which darkens
     inner = np.pad(after['visible_mask'], 1)
     far = cv2.erode(
         inner,
@@ -142,16 +142,16 @@ def check_cover(before, after):
     darker = before['img'][far].astype(int) - after['img'][far]
     assert darker.min(initial=0) >= -1 and darker.max(initial=0) <= 64
     assert not darker.size or darker.mean() < 3
-    # and what is not, is not: the picture is noise
+    # and what is not, is not: the image is noise
     other = (before['img'] != after['img']).any(-1)[~visible]
     assert not other.size or other.mean() > .95
-    # the share of the face is that of the mask, within the hull
+    # the ratio of the face is that of the mask, within the hull
     hull = np.zeros((size, size), np.uint8)
     points = np.rint(before['gt_keypoints'][0]).astype(np.int32)
     cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
-    share = (~visible & (hull == 1)).sum() / hull.sum()
-    assert abs(share - after['occlusion_ratio']) < 1e-6
-    # a landmark is seen where the mask is, inside the picture
+    ratio = (~visible & (hull == 1)).sum() / hull.sum()
+    assert abs(ratio - after['occlusion_ratio']) < 1e-6
+    # a landmark is seen where the mask is, inside the image
     at = points.clip(0, size - 1)
     inside = (points == at).all(1)
     np.testing.assert_array_equal(after['keypoints_visible'][0] == 1,
@@ -165,7 +165,7 @@ def check_cover(before, after):
 
 
 def bare(seed, size, away=0):
-    """A face without masks, which may be partly outside its picture."""
+    """A face without masks, which may be partly outside its image."""
     sample = face(seed, size)
     sample['gt_keypoints'] += np.random.default_rng(seed).uniform(
         -away, away, 2).astype(np.float32)

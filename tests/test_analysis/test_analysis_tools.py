@@ -108,12 +108,12 @@ def test_cam_is_the_weighted_map(folder):
 
 def test_cam_says_what_is_wrong(folder):
     model, inputs = classifier(folder), torch.randn(1, 3, 32, 32)
-    with pytest.raises(ValueError, match="no module 'body'.*'backbone'"):
+    with pytest.raises(ValueError, match="'body'.*'backbone'"):
         grad_cam(model, 'body', inputs)
-    with pytest.raises(ValueError, match=r'4 dimensions, but gave \(1, 7\)'):
+    with pytest.raises(ValueError, match=r'\(1, 7\)'):
         grad_cam(model, 'head.fc', inputs)
     model.backbone.requires_grad_(False)
-    with pytest.raises(ValueError, match='gets no gradients'):
+    with pytest.raises(ValueError, match='gradients'):
         grad_cam(model, 'backbone', inputs)
 
 
@@ -217,7 +217,7 @@ def test_features_by_a_list(folder):
         features(cfg, weights, NUM, ['hand'], listed='occlusion_test.txt')
     with pytest.raises(ValueError, match='is 0, expected 1 or more'):
         features(cfg, weights, 0)
-    with pytest.raises(ValueError, match="'class' or 'occlusion', got 'x'"):
+    with pytest.raises(ValueError, match="'x'"):
         draw_features(found, 'none.png', by='x')
 
 
@@ -253,11 +253,11 @@ def test_umap_is_asked_for_or_missed(monkeypatch):
         dict(n_neighbors=9, random_state=0, n_jobs=1)
     ]
     monkeypatch.setitem(sys.modules, 'umap', None)
-    with pytest.raises(ImportError, match='pip install umap-learn'):
+    with pytest.raises(ImportError, match='umap-learn'):
         to_plane(values, 'umap')
-    with pytest.raises(ValueError, match="'tsne' or 'umap', got 'pca'"):
+    with pytest.raises(ValueError, match="'pca'"):
         to_plane(values, 'pca')
-    with pytest.raises(ValueError, match='3 faces are too few'):
+    with pytest.raises(ValueError, match='3 faces'):
         to_plane(values[:3])
 
 
@@ -425,5 +425,5 @@ test_evaluator = dict(_delete_=True, type='Accuracy', topk=(1, 3))
 
 def test_browse_wants_the_split(folder):
     cfg = load_config(str(folder / 'tiny.py'))
-    with pytest.raises(ValueError, match='no train_dataloader'):
+    with pytest.raises(ValueError, match='train_dataloader'):
         browse(cfg, 'none.png')

@@ -75,13 +75,13 @@ def test_a_token_that_is_looked_at_is_where_it_lies():
 def test_what_cannot_be_drawn_is_said():
     with pytest.raises(ValueError, match="token_layout='memory'"):
         cross_attention(Tiny('memory'), torch.rand(1, 3, 4, 6))
-    with pytest.raises(ValueError, match='no MultiScaleCrossInteraction.*Lin'):
+    with pytest.raises(ValueError, match='MultiScaleCrossInteraction.*Lin'):
         model = nn.Module()
         model.neck = nn.Linear(2, 2)
         cross_attention(model, torch.rand(1, 3, 4, 6))
     model = Tiny()
     del model.adapter
-    with pytest.raises(ValueError, match='6 image tokens.*no square grid'):
+    with pytest.raises(ValueError, match='6 image tokens'):
         cross_attention(model, torch.rand(1, 3, 4, 6))
 
 

@@ -50,7 +50,7 @@ def test_calibration_is_found_and_drawn(tmp_path):
     found = draw_reliability([str(path)], out)
     assert list(found) == ['as they are']
     assert list(found['as they are']) == ['as the model says']
-    with pytest.raises(FileNotFoundError, match='no calibration beside'):
+    with pytest.raises(FileNotFoundError, match='calibration'):
         draw_reliability([str(path)], out, str(weights))
     save_calibration(Calibration(temperature=2.), str(weights))
     metrics = FERMetric.calculate(scores, labels)
@@ -154,13 +154,13 @@ def test_other_faces_are_refused(faces, tmp_path):
     for record in content['predictions']:
         record['name'] = 'x' + record['name']
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="a face 'xtest_.*give the config"):
+    with pytest.raises(ValueError, match="'xtest_"):
         draw_worst_mistakes(cfg, str(path), out)
     for i, record in enumerate(content['predictions']):
         record['pred_score'] = np.eye(7)[i % 7].tolist()
     path.write_text(json.dumps(content))
     assert read_predictions(str(path)).scores['clean'].shape == (NUM, 7)
-    with pytest.raises(ValueError, match='no wrong prediction'):
+    with pytest.raises(ValueError, match='wrong prediction'):
         draw_worst_mistakes(cfg, str(path), out)
     with pytest.raises(ValueError, match='positive, but is 0'):
         draw_worst_mistakes(cfg, str(path), out, 0)

@@ -125,7 +125,7 @@ def test_accuracy_of_groups():
 def test_faces_of_another_test_are_refused():
     predictions = Predictions('run.json', ['a'], ['anger'], ['anger'],
                               {'clean': np.ones((1, 1))}, {})
-    with pytest.raises(ValueError, match="run.json.*test split.*'a'"):
+    with pytest.raises(ValueError, match="run.json.*'a'"):
         divide(predictions, {'side': {'b': 'left'}})
 
 

@@ -149,7 +149,7 @@ def test_aligns_real_faces(faces_dir):
 
 
 def test_what_is_refused(model, crops):
-    with pytest.raises(TypeError, match=r'crops\[1\] should be'):
+    with pytest.raises(TypeError, match=r'crops\[1\]'):
         predict_faces(model, [crops[0], crops[0] / 255.])
     with pytest.raises(ValueError, match='test pipeline'):
         predict_faces(
@@ -160,5 +160,5 @@ def test_what_is_refused(model, crops):
         predict_faces(model, crops, batch_size=0)
     nameless = drawing_model()
     nameless.dataset_meta = {}
-    with pytest.raises(ValueError, match='no names for its classes'):
+    with pytest.raises(ValueError, match='classes'):
         predict_faces(nameless, crops)

@@ -265,7 +265,7 @@ def test_a_model_without_landmarks(group):
                                   crop_face(photo, boxes[0], 128)[0])
     assert face.landmarks is face.parsing is face.covered is None
     assert face.to_dict()['landmarks'] is None
-    with pytest.raises(ValueError, match='already has its weights'):
+    with pytest.raises(ValueError, match='weights'):
         FERInferencer(plain, 'weights.pth')
 
 
@@ -293,9 +293,9 @@ def test_a_generator_is_asked_piece_by_piece(model, group):
 
 
 def test_what_is_refused(model, group):
-    with pytest.raises(ValueError, match='comes without weights'):
+    with pytest.raises(ValueError, match='weights'):
         FERInferencer('orsa::orsanet_lite_rafdb.py')
-    with pytest.raises(ValueError, match="no model 'orsanet_huge'"):
+    with pytest.raises(ValueError, match="'orsanet_huge'"):
         FERInferencer('orsanet_huge')
     with pytest.raises(ValueError, match='face_size'):
         FERInferencer(model, face_size=3)
@@ -308,7 +308,7 @@ def test_what_is_refused(model, group):
         inferencer(group[0], return_datasamples=True)
     with pytest.raises(ValueError, match='batch_size'):
         inferencer(group[0], batch_size=0)
-    with pytest.raises(TypeError, match='got dict'):
+    with pytest.raises(TypeError, match='dict'):
         inferencer({})
 
 

@@ -50,7 +50,7 @@ def test_changed_number_of_classes(saved):
     with torch.no_grad():
         assert model(
             torch.randn(1, 3, 112, 112), mode='tensor').shape == (1, 8)
-    with pytest.raises(ValueError, match='has 7 classes.*num_classes=8'):
+    with pytest.raises(ValueError, match='7 classes.*num_classes=8'):
         init_model(cfg, str(saved[1]))
     # the config that was given is not changed
     assert cfg.model.backbone.get('allow_untrained') is None
@@ -66,7 +66,7 @@ def test_another_order_of_classes_is_refused(saved):
 def test_without_classes_it_warns(saved, tmp_path):
     path = tmp_path / 'bare.pth'
     torch.save(dict(state_dict=saved[0].state_dict()), path)
-    with pytest.warns(UserWarning, match='no class names'):
+    with pytest.warns(UserWarning, match='class names'):
         model = init_model(LITE, str(path))
     assert model.dataset_meta['classes'] == RAFDB_CLASSES
 
@@ -86,9 +86,9 @@ def test_what_does_not_fit_is_named(saved, tmp_path):
 
 
 def test_no_such_config():
-    with pytest.raises(FileNotFoundError, match="no config 'nothing.py'"):
+    with pytest.raises(FileNotFoundError, match='nothing.py'):
         init_model('orsa::nothing.py')
-    with pytest.raises(TypeError, match='path or a Config'):
+    with pytest.raises(TypeError, match='Config'):
         init_model(3)
 
 
@@ -156,7 +156,7 @@ def test_names_that_are_not_there(named):
 
 
 def test_a_device_that_is_not_there(named):
-    with pytest.raises(ValueError, match="put on 'abacus': .*'cpu' is always"):
+    with pytest.raises(ValueError, match="'abacus'"):
         init_model('tiny_one', device='abacus')
 
 

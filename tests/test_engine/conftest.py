@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""What the tests of the engine share."""
 import pytest
 from mmengine.logging import MMLogger
 

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A hook that kills, stops or faults its training where the test wants it."""
 import os
 import resource
 import signal

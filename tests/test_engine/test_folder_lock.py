@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A folder has one run at a time, and the lock of a dead one is free."""
 import multiprocessing
 import os
 import signal

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Hooks check, log and schedule what a config asks them to."""
 from types import SimpleNamespace
 
 import pytest

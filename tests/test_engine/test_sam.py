@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""SAM's step and precision are the paper's, by hand and over several ranks."""
 import copy
 
 import numpy as np

@@ -63,11 +63,11 @@ def test_finds_how_it_grows_with_the_cover():
 
 def test_few_or_wrong_faces_are_refused():
     scores, labels = random_scores(1., 60)
-    with pytest.raises(ValueError, match='at least 50'):
+    with pytest.raises(ValueError, match='50'):
         fit_temperature(scores[:49], labels[:49])
     with pytest.raises(ValueError, match=r'\(N, C\)'):
         fit_temperature(scores, labels[:50])
-    with pytest.raises(ValueError, match='occluded should be'):
+    with pytest.raises(ValueError, match='occluded'):
         fit_temperature_by_occlusion(scores, labels, np.zeros(3))
 
 
@@ -94,10 +94,10 @@ def test_lies_beside_the_weights_it_belongs_to(tmp_path):
     assert path == str(tmp_path / 'mine.json') == calibration_file(weights)
     assert load_calibration(str(weights)) == calibration
     weights.write_bytes(b'other weights')
-    with pytest.raises(ValueError, match='fitted for other weights'):
+    with pytest.raises(ValueError, match='weights'):
         load_calibration(str(weights))
     (tmp_path / 'mine.json').write_text('{}')
-    with pytest.raises(ValueError, match='is no calibration'):
+    with pytest.raises(ValueError, match='calibration'):
         load_calibration(str(weights))
 
 

@@ -62,11 +62,11 @@ def test_classes_without_names_are_counted():
     assert one['per_class']['a'] == dict(
         recall=0, precision=0, f1=0, num_samples=1, num_predicted=0)
     assert one['per_class']['b']['precision'] == 50
-    with pytest.raises(ValueError, match='do not match 1 labels'):
+    with pytest.raises(ValueError, match='1 labels'):
         FERMetric.calculate(np.zeros((1, 2, 2)), [0])
     # samples are counted, and not numbers
     scores = [[np.nan, np.inf, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
-    with pytest.raises(ValueError, match='scores of 1 of 4 samples'):
+    with pytest.raises(ValueError, match='1 of 4 samples'):
         FERMetric.calculate(scores, [0, 1, 2, 0])
 
 

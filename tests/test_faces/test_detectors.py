@@ -101,7 +101,7 @@ def test_files_of_yunet_that_are_none(tmp_path):
         build_detector('yunet:nowhere.onnx')
     pointer = tmp_path / 'pointer.onnx'
     pointer.write_text('version https://git-lfs.github.com/spec/v1')
-    with pytest.raises(ValueError, match='pointer file of Git LFS'):
+    with pytest.raises(ValueError, match='Git LFS'):
         build_detector(f'yunet:{pointer}')
 
 
@@ -148,7 +148,7 @@ def test_which_class_is_a_face():
     assert label(dict(classes=('person', 'Face')), None, 'x.py') == 1
     assert label(dict(classes=('head', )), None, 'x.py') == 0
     assert label(dict(classes=('cat', 'head')), 'head', 'x.py') == 1
-    with pytest.raises(ValueError, match='none is called .face.'):
+    with pytest.raises(ValueError, match='.face.'):
         label(dict(classes=('person', 'cat')), None, 'x.py')
 
 
@@ -174,7 +174,7 @@ def test_a_library_that_is_not_installed(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, '__import__', no_mmdet)
-    with pytest.raises(ImportError, match='pip install .*mmdet'):
+    with pytest.raises(ImportError, match='mmdet'):
         build_detector('mmdet:config.py,weights.pth')
 
 
@@ -207,9 +207,9 @@ def test_what_a_function_may_return():
     rows[0, 2] = rows[0, 0]  # no width
     rows[1, 3] = np.nan
     assert not len(check_detections(rows[:, :5]).boxes)
-    with pytest.raises(ValueError, match=r'returned \(2, 6\)'):
+    with pytest.raises(ValueError, match=r'\(2, 6\)'):
         check_detections(rows[:, :6])
-    with pytest.raises(ValueError, match='scores of shape'):
+    with pytest.raises(ValueError, match='scores'):
         check_detections(Detections(rows[:, :4], np.zeros(3)))
 
 

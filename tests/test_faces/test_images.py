@@ -127,7 +127,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path, rgb):
         with pytest.raises(ImageError, match=reason) as caught:
             read_image(tmp_path / name)
         assert '\n' not in str(caught.value)
-    with pytest.raises(ImageError, match='addresses are not read'):
+    with pytest.raises(ImageError, match='address'):
         read_image('https://example.org/a.jpg')
     assert read_image(good, max_pixels=4800).shape == (60, 80, 3)
     with pytest.raises(ImageError, match='max_pixels=4799'):
@@ -167,7 +167,7 @@ def test_what_is_listed(tmp_path, rgb):
     (tmp_path / 'a[1].png').write_bytes(b'0')
     assert names(tmp_path / 'a[1].png') == ['a[1].png']
     for wrong in (3, [3], dict(a=1)):
-        with pytest.raises(TypeError, match='got (int|dict)'):
+        with pytest.raises(TypeError, match='int|dict'):
             list(list_images(wrong))
 
 
@@ -212,7 +212,7 @@ def test_what_is_in_memory(tmp_path, rgb):
     for one in inputs[1:3] + inputs[4:]:
         assert len(list(list_images(one))) == 1
     with open(path, encoding='latin') as file:
-        with pytest.raises(ImageError, match="open it with 'rb'"):
+        with pytest.raises(ImageError, match="'rb'"):
             read_image(file)
     with pytest.raises(ImageError, match='max_pixels=9'):
         read_image(inputs[-1], max_pixels=9)

@@ -340,7 +340,7 @@ def test_a_damaged_row_is_noticed_when_read(mine, capsys):
         dict(type='orsa.LoadCachedPriors', cache=str(path.parent)))
     good = transform(dict(name='train_00009'))
     assert good['prior_parsing'].dtype == np.float32
-    with pytest.raises(CacheError, match='row 9, flipped, is not what'):
+    with pytest.raises(CacheError, match='row 9'):
         transform(
             dict(name='train_00009', flip=True, flip_direction='horizontal'))
     assert cache(mine / 'tiny.py', '--out', mine / 'cache') == ['train']
@@ -350,14 +350,14 @@ def test_a_damaged_row_is_noticed_when_read(mine, capsys):
 def test_the_transform_says_what_it_cannot_do(made):
     build = dict(type='orsa.LoadCachedPriors', cache=f'{made}/cache/train')
     transform = TRANSFORMS.build(build)
-    with pytest.raises(CacheError, match="no row for 'somebody'"):
+    with pytest.raises(CacheError, match="'somebody'"):
         transform(dict(name='somebody'))
-    with pytest.raises(CacheError, match="direction 'vertical'"):
+    with pytest.raises(CacheError, match="'vertical'"):
         transform(
             dict(name='train_00001', flip=True, flip_direction='vertical'))
-    with pytest.raises(CacheError, match='no name and no img_path'):
+    with pytest.raises(CacheError, match='img_path'):
         transform(dict())
-    with pytest.raises(ValueError, match=r"some of \('parsing'"):
+    with pytest.raises(ValueError, match="'parsing'"):
         TRANSFORMS.build(dict(build, priors=('depth', )))
     with pytest.raises(CacheError, match='there is no folder'):
         TRANSFORMS.build(dict(build, cache=f'{made}/nowhere'))
@@ -428,9 +428,9 @@ model = dict(backbone=dict(parsing_prior=dict(
     _delete_=True, type='orsa.LandmarkPrior', model={{{{_base_.tiny}}}},
     checkpoint='{mine}/landmark.pth')))
 """)
-    with pytest.raises(CacheError, match='is of type LandmarkPrior'):
+    with pytest.raises(CacheError, match='LandmarkPrior'):
         cache(wrong, *out)
-    with pytest.raises(ValueError, match='--out should name'):
+    with pytest.raises(ValueError, match='--out'):
         cache(mine / 'tiny.py')
     (mine / 'parsing.pth').unlink()
     with pytest.raises(FileNotFoundError, match='parsing.pth'):
@@ -439,7 +439,7 @@ model = dict(backbone=dict(parsing_prior=dict(
 
 
 def test_drawn_faces_have_nothing_to_cache():
-    with pytest.raises(CacheError, match='DrawSyntheticFace draws'):
+    with pytest.raises(CacheError, match='DrawSyntheticFace'):
         clean_pipeline([dict(type='orsa.DrawSyntheticFace')])
 
 
@@ -457,8 +457,7 @@ def test_a_full_disk_is_found_before_it_is_written_to(mine):
     def full():
         # more than what pytest has captured
         resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000))
-        with pytest.raises(
-                OSError, match=r"other/train/\w+\.npy' cannot be written"):
+        with pytest.raises(OSError, match=r'other/train/\w+\.npy'):
             cache(mine / 'tiny.py', '--split', 'train', '--out',
                   mine / 'other')
 

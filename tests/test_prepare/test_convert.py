@@ -179,7 +179,7 @@ def test_segface_says_what_it_does_not_know():
     state['face_decoder.hat_token.weight'] = state.pop(
         'face_decoder.hair_token.weight')
     with pytest.raises(
-            convert.ConversionError, match=r"\['hair'\] are .*\['hat'\]"):
+            convert.ConversionError, match=r"\['hair'\] .*\['hat'\]"):
         convert.convert_segface_decoder(state)
 
 
@@ -294,8 +294,7 @@ def test_publish(tmp_path):
     torch.save(dict(w=torch.tensor([1e6])), src)
     convert.publish(src, dst, half=False)
     assert torch.load(dst)['meta'] == {}
-    with pytest.raises(
-            convert.ConversionError, match='w is not finite in float16$'):
+    with pytest.raises(convert.ConversionError, match='w .*float16'):
         convert.publish(src, dst)
 
 

@@ -168,7 +168,7 @@ def test_what_is_missing_is_named_with_the_remedy(tree, packed):
     assert build(
         tree, pack=str(packed), skip_unreadable=True).skipped == ['new']
     # outside of the root
-    with pytest.raises(FileNotFoundError, match='not below root'):
+    with pytest.raises(FileNotFoundError, match='root'):
         PackedFiles(packed, tree).get(str(packed))
 
 
@@ -183,7 +183,7 @@ def test_what_is_no_pack_is_refused(tree, tmp_path):
     with lmdb.open(str(other), subdir=False, lock=False) as file:
         with file.begin(write=True) as write:
             write.put(b'images/a.png', b'image')
-    with pytest.raises(ValueError, match='not packed images'):
+    with pytest.raises(ValueError, match='packed images'):
         build(tree, pack=str(other))[0]
 
 
@@ -211,7 +211,7 @@ def test_whole_or_not_at_all(tree, packed, monkeypatch):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
     try:
-        with pytest.raises(OSError, match='LMDB could not write') as raised:
+        with pytest.raises(OSError, match='LMDB') as raised:
             pack_files(files, str(packed))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -270,7 +270,7 @@ def test_configs_that_cannot_be_packed(tree, tmp_path):
         cfg[f'{split}_dataloader'].dataset.update(
             data_root=str(tmp_path / 'other'),
             ann_file=str(tree / f'{split}.txt'))
-    with pytest.raises(ValueError, match='not below data_root'):
+    with pytest.raises(ValueError, match='data_root'):
         find_images(cfg)
 
 

@@ -48,7 +48,7 @@ def test_progress_is_shown(tmp_path, capsys):
 
 def test_keys_longer_than_lmdb_takes(tmp_path):
     files = write(tmp_path, ['x' * 512], 10)
-    with pytest.raises(ValueError, match='512 bytes, LMDB takes 511'):
+    with pytest.raises(ValueError, match='512 bytes.*511'):
         pack_files(files, str(tmp_path / 'out.lmdb'))
     assert not (tmp_path / 'out.lmdb').exists()
 
@@ -89,7 +89,7 @@ def test_a_config_with_some_of_the_splits(data):
     for absent in ({}, dict(train_dataloader=None)):
         cfg = Config(dict(test_dataloader=dict(dataset=data), **absent))
         assert list(find_images(cfg)) == ['a.png']
-        with pytest.raises(ValueError, match="any of .'train', 'val'."):
+        with pytest.raises(ValueError, match="'train', 'val'"):
             find_images(cfg, ['train', 'val'])
 
 

@@ -66,10 +66,9 @@ def test_interleaved_rounds(work_module):
 
 
 def test_a_variant_that_fails_is_named(work_module):
-    with pytest.raises(
-            RuntimeError, match="(?s)'bad' failed.*the work is broken"):
+    with pytest.raises(RuntimeError, match="(?s)'bad'.*the work is broken"):
         time_interleaved(f'{work_module}:make_broken', dict(bad=dict()))
-    with pytest.raises(ValueError, match='nothing to time'):
+    with pytest.raises(ValueError, match='0 variants'):
         time_interleaved(f'{work_module}:make', {})
 
 

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""Results of the version matrix are recorded, found again and tabulated."""
 import subprocess
 import sys
 from importlib import metadata

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+"""A server and a browser for the tests of the page."""
 import contextlib
 import importlib.util
 import sys

@@ -131,7 +131,7 @@ def test_a_second_model_is_loaded_at_its_first_prediction(
     with pytest.raises(Refusal, match='no model'):
         viewer.predict('configs/orsanet_rafdb.py', crops)
     viewer.others['bad'] = mock.Mock(side_effect=ValueError('of 5 classes'))
-    with pytest.raises(Refusal, match='“bad” does not load: of 5 classes'):
+    with pytest.raises(Refusal, match='“bad”.* 5 classes'):
         viewer.predict('bad', crops)
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_looked_at_is_refused(viewer, people, tmp_path):
     cv2.imwrite(str(path), np.full((90, 120, 3), 128, np.uint8))
     with pytest.raises(Refusal, match='No face was found'):
         viewer.find(str(path))
-    with pytest.raises(Refusal, match='120 × 90 pixels.*Untick'):
+    with pytest.raises(Refusal, match='120 × 90 pixels'):
         viewer.find(str(path), aligned=True)
 
 
