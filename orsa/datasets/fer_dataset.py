@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import hashlib
 import logging
 import os
 import os.path as osp
@@ -8,7 +9,6 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.image_files import IMAGE_SUFFIXES
-from .duplicates import find_duplicates
 from .image_dataset import ImageDataset
 from .images import check_inside
 from .subset_list import select_samples
@@ -244,11 +244,15 @@ class FERDataset(ImageDataset):
         other = dict(type=type(self), data_root=self.data_root, pipeline=[])
         if self.pack:
             other.update(pack=self.pack.db_path)
-        return find_duplicates(self,
-                               DATASETS.build({
-                                   **other,
-                                   **self.duplicates_of
-                               }))
+        other = DATASETS.build({**other, **self.duplicates_of})
+
+        def digests(dataset):
+            infos = map(dataset.get_data_info, range(len(dataset)))
+            return {i['name']: hashlib.blake2b(dataset.image_bytes(i)).digest()
+                    for i in infos}  # yapf: disable
+
+        seen = set(digests(other).values())
+        return [name for name, d in digests(self).items() if d in seen]
 
     def filter_data(self) -> List[dict]:
         """Number the classes; leave out what was requested to be left out."""

@@ -300,9 +300,3 @@ class FERPlus(FERDataset):
         """Read RAN's '1_fer0034656.png' and '0/fer0032226.jpg' too."""
         return re.sub(r'^\d_(?=fer)', '',
                       super().sample_name(osp.basename(entry)))
-
-    def extra_repr(self) -> List[str]:
-        """The extra repr information of the dataset."""
-        return super().extra_repr() + [
-            f'Vote rule: \t{self.vote_rule}', f'Targets: \t{self.targets}'
-        ]

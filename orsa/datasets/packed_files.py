@@ -165,10 +165,6 @@ class PackedFiles(BaseStorageBackend):
         """The content of a file, as text."""
         return self.get(filepath).decode(encoding)
 
-    def exists(self, filepath: str) -> bool:
-        """Whether a file is here."""
-        return self.find(filepath) is not None
-
     def count(self) -> int:
         """The number of files."""
         with _environment(self.db_path).begin() as read:

@@ -49,20 +49,13 @@ def load_annotations(path: Optional[str] = None) -> List[dict]:
         raise FileNotFoundError(f"there are no annotations at '{path}'")
     try:
         with gzip.open(path) as f:
-            faces = json.loads(f.read().decode())
-    except (EOFError, OSError, ValueError, zlib.error,
-            RecursionError) as error:
-        raise ValueError(f"'{path}' is no gzipped JSON, or is cut off: "
-                         f'{error}') from error
-    if not isinstance(faces, list) or not faces:
-        raise ValueError(f"'{path}' should hold a list of faces")
-    for i, face in enumerate(faces):
-        try:
+            faces = json.load(f)
+        for face in faces:
             _check_face(face)
-        except (AttributeError, KeyError, TypeError, ValueError,
-                OverflowError) as error:
-            raise ValueError(f"'{path}': face {i} is damaged: "
-                             f'{str(error)[:200]}') from error
+    except (AttributeError, EOFError, KeyError, OSError, OverflowError,
+            RecursionError, TypeError, ValueError, zlib.error) as error:
+        raise ValueError(f"'{path}' is no gzipped JSON list of faces, or is "
+                         f'cut off: {str(error)[:200]}') from error
     return faces
 
 
@@ -211,15 +204,13 @@ def _write(faces: List[dict], images: str, out: str) -> None:
         lines.append(f'{name}.jpg {number}')
         rows.append((name, source, identity_of(source), face['expression']))
 
-    with open(
-            osp.join(labels, 'list_patition_label.txt'), 'w',
-            encoding='utf-8') as f:
-        f.write('\n'.join(lines) + '\n')
+    points = {face['name']: face['landmarks68'] for face in faces}
+    Path(labels, 'list_patition_label.txt').write_text(
+        '\n'.join(lines) + '\n', encoding='utf-8')
     with open(
             osp.join(out, 'sources.csv'), 'w', encoding='utf-8',
             newline='') as f:
         csv.writer(f, lineterminator='\n').writerows(rows)
-    points = {face['name']: face['landmarks68'] for face in faces}
     with open(osp.join(out, 'landmarks68.json'), 'w', encoding='utf-8') as f:
         json.dump(points, f, separators=(',', ':'))
 

@@ -90,9 +90,6 @@ class SharedEpoch:
         if not self._values.is_shared():
             self._values.share_memory_()
 
-    def __repr__(self):
-        return f'{type(self).__name__}(seed={self.seed}, epoch={self.epoch})'
-
 
 class RepeatedIndex(int):
     """A sample's index that knows how often it was drawn in this epoch.

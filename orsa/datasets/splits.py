@@ -153,32 +153,20 @@ class SplitDataset(FERDataset):
         self.val_seed = val_seed
         self.num_folds = num_folds
         self.fold = fold
-        self._check_arguments(self.check_choice('split', split, self.SPLITS))
-        super().__init__(split=split, **kwargs)
-
-    def _check_arguments(self, split: str) -> None:
-        fold, num_folds = self.fold, self.num_folds
-        divides = self.val_split or num_folds
         for wrong, message in (
-            (not 0 <= self.val_split < 1, 'val_split must be in [0, 1), got '
-             f'{self.val_split}'),
-            (num_folds < 0 or num_folds == 1, 'num_folds must be 0 (none) or '
-             f'at least 2, got {num_folds}'),
-            (num_folds and self.val_split, 'val_split and num_folds both '
-             'divide the training split, give one: got '
-             f'{self.val_split} and {num_folds}'),
-            (split == 'val' and not divides, "split='val' is held out of the "
-             'training split: it needs val_split > 0, the same as for '
-             'training, or num_folds and fold'),
+            (not 0 <= val_split < 1, f'val_split must be in [0, 1), got '
+             f'{val_split}'),
+            (num_folds and val_split, 'val_split and num_folds both divide '
+             f'the training split, give one: got {val_split} and {num_folds}'),
             (fold is not None and not 0 <= fold < num_folds, 'fold must be in '
              f'[0, num_folds), got fold={fold}, num_folds={num_folds}'),
-            (fold is not None and split not in ('train', 'val'), 'folds divide'
-             f" the training split, split='{split}' has no fold {fold}"),
-            (num_folds and fold is None and split == 'val', "split='val' with "
-             'num_folds needs fold, the one that training lacks'),
+            (split == 'val' and not val_split and fold is None, "split='val' "
+             'is held out of the training split: it needs val_split > 0, the '
+             'same as for training, or num_folds and fold'),
         ):  # yapf: disable
             if wrong:
                 raise ValueError(f'{type(self).__name__}: {message}')
+        super().__init__(split=split, **kwargs)
 
     def divide(self, records: List[dict],
                subjects: Sequence[Optional[str]]) -> List[dict]:

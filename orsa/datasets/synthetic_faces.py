@@ -126,7 +126,3 @@ class SyntheticFaces(FERDataset):
         info['face'] = dict(
             self.drawing, expression=self.CLASSES[info['gt_label']])
         return info
-
-    def extra_repr(self) -> List[str]:
-        """The extra repr information of the dataset."""
-        return [f'Split: \t{self.split}', f'Seed of faces: \t{self.face_seed}']

@@ -154,7 +154,6 @@ def test_severity_0_leaves_the_image():
     (dict(severity='3'), "but got '3'"),
     (dict(severity=1, kinds=['cloud']), "unknown occluders \\['cloud'\\]"),
     (dict(severity=1, kinds='beard'), "unknown occluders \\['beard'\\]"),
-    (dict(severity=1, fill=[0]), 'fill should be BGR'),
     (dict(severity=1, kinds=[]), 'expected some of'),
 ])
 def test_bad_arguments(kwargs, message):

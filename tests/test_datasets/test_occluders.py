@@ -314,7 +314,6 @@ def test_random_occluders_follow_their_mix():
     (dict(kinds=dict(hand=0)), 'one above'),
     (dict(severities=(0, 1)), 'severities should be some of'),
     (dict(severities=()), 'severities should be some of'),
-    (dict(fill=(1, 2)), 'fill should be BGR'),
 ])
 def test_bad_arguments_of_random_occluders(kwargs, message):
     with pytest.raises(ValueError, match=message):

@@ -134,16 +134,5 @@ def test_draws_of_one_sample_are_told_apart():
 def test_bad_input():
     with pytest.raises(TypeError, match='get_gt_labels'):
         ClassBalancedSampler([1, 2, 3])
-
-    class Multi:
-
-        def __len__(self):
-            return 2
-
-        def get_cat_ids(self, i):
-            return [i, i + 1]
-
-    with pytest.raises(ValueError, match='one class per sample'):
-        ClassBalancedSampler(Multi())
     with pytest.raises(ValueError, match='0 draws'):
         ClassBalancedSampler(Toy(), num_samples=0, seed=0)

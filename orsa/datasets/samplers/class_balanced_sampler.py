@@ -16,21 +16,14 @@ def _labels(dataset: Sized) -> np.ndarray:
     """The class of every sample of a dataset or of a wrapper of some."""
     if hasattr(dataset, 'get_gt_labels'):
         return np.asarray(dataset.get_gt_labels(), dtype=np.int64)
-    if hasattr(dataset, 'get_data_info'):
-        # MMEngine's wrappers of datasets all have this one
-        labels = [dataset.get_data_info(i) for i in range(len(dataset))]
-        labels = [info['gt_label'] for info in labels]
-    elif hasattr(dataset, 'get_cat_ids'):
-        labels = [dataset.get_cat_ids(i) for i in range(len(dataset))]
-    else:
+    if not hasattr(dataset, 'get_data_info'):
         raise TypeError(
             'ClassBalancedSampler needs the labels of its dataset: expected '
-            'get_gt_labels(), get_data_info(i) or get_cat_ids(i) of '
-            f'{type(dataset).__name__}')
-    labels = np.array([np.ravel(label) for label in labels])
-    if labels.ndim != 2 or labels.shape[1] != 1:
-        raise ValueError('ClassBalancedSampler needs one class per sample')
-    return labels[:, 0].astype(np.int64)
+            f'get_gt_labels() or get_data_info(i) of {type(dataset).__name__}')
+    # MMEngine's wrappers of datasets all have this one
+    return np.array([
+        int(dataset.get_data_info(i)['gt_label']) for i in range(len(dataset))
+    ])
 
 
 @DATA_SAMPLERS.register_module()
@@ -70,8 +63,6 @@ class ClassBalancedSampler(Sampler):
         self.epoch = 0
 
         labels = _labels(dataset)
-        if not len(labels):
-            raise ValueError('ClassBalancedSampler: the dataset is empty')
         counts = np.bincount(labels)
         self.weights = torch.from_numpy((1. / counts[labels])**power)
         self.num_draws = len(labels) if num_samples is None else num_samples

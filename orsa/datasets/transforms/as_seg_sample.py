@@ -107,6 +107,3 @@ class AsSegSample(BaseTransform):
         results['label_sets'] = sets
         del results['mask_labels']
         return labels
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(merge={self.merge})'

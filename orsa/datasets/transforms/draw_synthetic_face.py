@@ -68,7 +68,3 @@ class DrawSyntheticFace(BaseTransform):
         if self.cache and len(self._faces) < self.max_cached:
             self._faces[key] = face
         return face
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(cache={self.cache}, '
-                f'max_cached={self.max_cached})')

@@ -85,7 +85,3 @@ class LoadCachedPriors(BaseTransform):
             row = self._reader.row(name, arrays[name], index[key], flip)
             results[PRIOR_KEYS[name]] = row.astype(np.float32)
         return results
-
-    def __repr__(self) -> str:
-        return (f"{type(self).__name__}(cache='{self.cache}', "
-                f'priors={self.priors})')

@@ -58,9 +58,6 @@ class LoadFace(LoadImageFromFile):
                 "LoadFace decodes color_type='color' by imdecode_backend="
                 f"'cv2', got '{self.color_type}' by '{self.imdecode_backend}'."
                 ' Take LoadImageFromFile')
-        if self.file_client_args is not None:
-            raise ValueError('LoadFace takes backend_args, not '
-                             'file_client_args, which mmcv has deprecated')
         self.min_size = min_size
 
     def transform(self, results: dict) -> Optional[dict]:
@@ -96,9 +93,6 @@ class LoadFace(LoadImageFromFile):
             if min(header.width, header.height) // factor >= self.min_size:
                 return factor, (header.height, header.width)
         return 1, (0, 0)
-
-    def __repr__(self) -> str:
-        return f'{super().__repr__()[:-1]}, min_size={self.min_size})'
 
 
 def use_one_reader(pipeline: Compose) -> None:

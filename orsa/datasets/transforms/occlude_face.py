@@ -88,8 +88,6 @@ class OccludeFace(BaseTransform):
         self.kinds = check_occluders(kinds, self.KINDS)
         self.seed = seed
         self.fill = tuple(fill)
-        if len(self.fill) != 3:
-            raise ValueError(f'fill should be BGR, but got {fill}')
 
     def _hash(self, *what) -> int:
         text = ':'.join(map(str, (self.seed, *what)))
@@ -99,11 +97,10 @@ class OccludeFace(BaseTransform):
         """Occlude a part of the face."""
         if not self.severity:
             return occlude(results, lambda image, _: np.zeros(image.shape[:2]))
-        name = results.get('name')
-        if name is None and results.get('img_path'):
-            # the same wherever the data lie
-            name = osp.basename(results['img_path'])
-        if name is None:
+        # the same wherever the data lie
+        name = results.get('name') or osp.basename(
+            results.get('img_path') or '')
+        if not name:
             raise KeyError(
                 f"{type(self).__name__} needs the sample's 'name' (or "
                 f"'img_path') to choose an occluder, got {sorted(results)}")
@@ -114,7 +111,3 @@ class OccludeFace(BaseTransform):
         return occlude(
             results, lambda image, points: paint_occluder(
                 image, points, kind, self.severity, seed, self.fill))
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(severity={self.severity}, '
-                f'kinds={self.kinds}, seed={self.seed}, fill={self.fill})')

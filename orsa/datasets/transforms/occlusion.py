@@ -36,10 +36,10 @@ def check_occluders(kinds: Collection[str], known: Sequence[str]) -> Tuple:
     return tuple(kinds)
 
 
-def check_prob(prob: float) -> float:
+def check_prob(prob: float, name: str = 'prob') -> float:
     """Return a probability; ValueError if it is not in [0, 1]."""
     if not 0 <= prob <= 1:
-        raise ValueError(f'prob should be in [0, 1], but got {prob}')
+        raise ValueError(f'{name} should be in [0, 1], but got {prob}')
     return prob
 
 

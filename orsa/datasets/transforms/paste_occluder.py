@@ -52,7 +52,3 @@ class PasteOccluder(BaseTransform):
             results,
             lambda image, points: paint_held(image, (points + .5) *
                                              (BOX / len(image)), kind, rng))
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(prob={self.prob}, '
-                f'kinds={self.kinds})')

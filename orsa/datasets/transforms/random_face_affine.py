@@ -12,6 +12,7 @@ from orsa.registry import TRANSFORMS
 from orsa.utils.face_regions import (FACE_CLASSES, FLIP_68, IGNORED,
                                      LAPA_CLASSES, LAPA_FLIP_PAIRS)
 from orsa.utils.warp import shrink_first
+from .occlusion import check_prob
 
 _LAPA = range(len(LAPA_CLASSES))
 
@@ -88,10 +89,8 @@ class RandomFaceAffine(BaseTransform):
                  shift: float = 0.06,
                  prob: float = 0.9,
                  fill: Sequence[float] = (104, 116, 124)):
-        for name, value in (('flip_prob', flip_prob), ('prob', prob)):
-            if not 0 <= value <= 1:
-                raise ValueError(f'{name} should be in [0, 1], but got '
-                                 f'{value}')
+        check_prob(flip_prob, 'flip_prob')
+        check_prob(prob)
         low, high = scale_range
         if not 0 < low <= high:
             raise ValueError('scale_range should be (low, high) with 0 < low '
@@ -211,9 +210,3 @@ class RandomFaceAffine(BaseTransform):
         table = np.arange(256, dtype=np.uint8)
         table[:len(sets)] = mirror_labels(sets)
         return cv2.LUT(results['gt_seg_map'], table)
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(size={self.size}, '
-                f'flip_prob={self.flip_prob}, rotate={self.rotate}, '
-                f'scale_range={self.scale_range}, stretch={self.stretch}, '
-                f'shift={self.shift}, prob={self.prob}, fill={self.fill})')

@@ -80,8 +80,6 @@ class RandomOccluder(BaseTransform):
                              f'but got {severities}')
         self.severities = tuple(severities)
         self.fill = tuple(fill)
-        if len(self.fill) != 3:
-            raise ValueError(f'fill should be BGR, but got {fill}')
 
     @cache_randomness
     def _draw(self) -> Optional[Tuple[str, int, int]]:
@@ -99,8 +97,3 @@ class RandomOccluder(BaseTransform):
         return occlude(
             results, lambda image, points: paint_occluder(
                 image, points, *choice, self.fill))
-
-    def __repr__(self) -> str:
-        kinds = dict(zip(self.kinds, self.weights.round(4).tolist()))
-        return (f'{type(self).__name__}(prob={self.prob}, kinds={kinds}, '
-                f'severities={self.severities}, fill={self.fill})')

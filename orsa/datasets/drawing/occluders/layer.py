@@ -31,15 +31,10 @@ class Layer:
         self.scale = self.side / BOX
         self.fine = max(128, size)  # fine enough for a texture
         self.alpha = np.zeros((self.side, self.side), np.uint8)
-        self.colour = None
-        if ground is not None:
+        self.painted = ground is not None  # whether it has a colour
+        if self.painted:
             self.colour = np.empty((self.side, self.side, 3), np.uint8)
             self.colour[:] = np.clip(ground, 0, 255)
-
-    @property
-    def painted(self) -> bool:
-        """Whether it has a colour."""
-        return self.colour is not None
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:
         points = np.asarray(points, np.float64) * self.scale - .5
