@@ -67,15 +67,6 @@ class AffectNet(FERDataset):
         FileNotFoundError: If neither release, or a listed image, is there.
         ValueError: For an unknown split or label, and if an image is listed
             with two labels.
-
-    Examples:
-        >>> from orsa.datasets import AffectNet
-        >>> from orsa.utils.classes import AFFECTNET_CLASSES
-        >>> AffectNet(split='val', classes=AFFECTNET_CLASSES[:7])
-        Dataset AffectNet
-            Number of samples:  3500
-            Number of categories:       7
-            Root of dataset:    data/affectnet
     """
 
     METAINFO = {'classes': AFFECTNET_CLASSES}

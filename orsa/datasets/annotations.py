@@ -51,15 +51,9 @@ def annotated_records(faces: dict, key: str, what: str,
                       file: str) -> List[dict]:
     """Records of another dataset of faces, which carry an annotation.
 
-    Args:
-        faces (dict): Config of the dataset. Its own pipeline is not used.
-        key (str): What a record of a face on disk has to hold; synthetic faces
-            bring everything with them.
-        what (str): The annotation, for the message.
-        file (str): Where it is on disk, for the message.
-
-    Raises:
-        ValueError: If a face on disk comes without the annotation.
+    Records of faces on disk have to hold ``key``; synthetic faces bring
+    everything with them. ``what`` it is and its ``file`` are for the
+    ValueError if one comes without.
     """
     dataset = DATASETS.build(faces)
     records = [dataset.get_data_info(i) for i in range(len(dataset))]

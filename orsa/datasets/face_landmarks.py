@@ -58,9 +58,6 @@ class FaceLandmarkDataset(_LandmarkDataset):
             ``with_annotations=True``, ``orsa.Face300WDataset``) or are
             synthetic (``orsa.SyntheticFaces``). Its own pipeline is not used.
         **kwargs: See MMEngine's ``BaseDataset``.
-
-    Raises:
-        ValueError: If the faces come without landmarks.
     """
 
     def __init__(self, faces: dict, **kwargs):

@@ -128,23 +128,23 @@ class MaskFolderDataset(_ParsingDataset):
         ├── masks      a.png, b/c.png    one channel, values by pixel
         └── train.txt  a, b/c            optional, a name a line
 
-    Data sets divide a face in their own ways: the "skin" of one holds nose and
-    lips, the "hair" of another brows. So each value of the masks stands for a
-    *set* of the classes ``orsa.utils.face_regions.FACE_CLASSES``, LaPa's
-    eleven and 'occluder'. After ``mmseg.LoadAnnotations`` and
-    ``orsa.AsSegSample`` the map of a sample holds labels that count from 0 in
-    the order of ``labels``, and 255 where they are ignored; ``label_sets``
-    says which classes each label stands for, by their indices. It is in every
-    sample (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the
-    metainfo, so that a batch may hold samples of several datasets, for a loss
-    that sums the probabilities over a set. ``orsa.RandomFaceAffine`` knows
-    which labels a flip exchanges.
+    The "skin" of one dataset holds nose and lips, the "hair" of another brows.
+    So each value of the masks stands for a *set* of the classes
+    ``orsa.utils.face_regions.FACE_CLASSES``, LaPa's eleven and 'occluder'.
+    After ``mmseg.LoadAnnotations`` and ``orsa.AsSegSample`` the map of a
+    sample holds labels that count from 0 in the order of ``labels``, and 255
+    where they are ignored. ``label_sets``, in every sample
+    (``PackSegInputs(meta_keys=(..., 'label_sets'))``) and in the metainfo,
+    names the classes of each label by their indices, for a loss that sums the
+    probabilities over a set. ``orsa.RandomFaceAffine`` knows which labels a
+    flip exchanges.
 
     Args:
         labels (Sequence | Mapping): What each value of the masks stands for:
-            names of classes, or None for what is ignored. By place, or by
-            value: ``{0: 'background', 255: ['skin', 'nose']}``. A value that
-            is not named is an error when it is met.
+            names of classes, or None for what is ignored. By place,
+            ``['background', ['skin', 'nose'], None]``, or by value:
+            ``{0: 'background', 255: 'hair'}``. A value that is not named is
+            an error when it is met.
         data_root (str): Defaults to ''.
         data_prefix (dict): The folders of images and masks. Defaults to
             ``dict(img_path='images', seg_map_path='masks')``.
@@ -162,12 +162,6 @@ class MaskFolderDataset(_ParsingDataset):
         ValueError: If a label stands for what is no class, two images have
             one name, or nothing is left. On loading, if a mask has a value
             that ``labels`` does not name.
-
-    Examples:
-        >>> from orsa.datasets import MaskFolderDataset
-        >>> MaskFolderDataset(
-        ...     data_root='data/mine',
-        ...     labels=['background', ['skin', 'nose'], None])
     """
 
     def __init__(self,
@@ -294,10 +288,6 @@ class LaPaDataset(MaskFolderDataset):
             :class:`MaskFolderDataset`, for mixing with others. Defaults to
             None: the masks hold LaPa's classes.
         **kwargs: See MMEngine's ``BaseDataset``.
-
-    Raises:
-        FileNotFoundError: If a folder or a mask is missing.
-        ValueError: If the split is empty.
     """
 
     def __init__(self,

@@ -43,13 +43,7 @@ def distribution(votes: Sequence[int], vote_rule: str,
     <https://arxiv.org/abs/1608.01041>`_. As in the authors' code, the rule
     'filtered' removes single votes first.
 
-    Args:
-        votes (Sequence[int]): Of the ten columns :data:`VOTES`.
-        vote_rule (str): 'majority' or 'filtered'.
-        classes (Sequence[str]): The classes, in the order of the result.
-
-    Returns:
-        np.ndarray: float32 (C, ) with a sum of 1; 0 if no class has a vote.
+    Returns float32 (C, ) with a sum of 1; 0 if no class has a vote.
     """
     if vote_rule == 'filtered':
         votes = [v if v > 1 else 0 for v in votes]
@@ -98,9 +92,8 @@ class FERPlus(FERDataset):
     their row, 'fer0006953_row_6968'. In folders such rows have one file, that
     of the last row.
 
-    ``vote_rule`` makes a label of the votes, and changes the number of
-    samples: what is 'unknown' or 'NF' (no face) by the rule is dropped, which
-    is logged with the rule.
+    ``vote_rule`` makes a label of the votes; what is 'unknown' or 'NF' (no
+    face) by the rule is dropped, which is logged.
 
     Args:
         data_root (str): Defaults to 'data/ferplus'.
@@ -123,11 +116,6 @@ class FERPlus(FERDataset):
         FileNotFoundError: If the votes or the faces are missing.
         ValueError: For an unknown split, rule or kind of targets, a malformed
             row, or files whose rows do not belong together.
-
-    Examples:
-        >>> from orsa.datasets import FERPlus
-        >>> FERPlus(split='test', vote_rule='majority')
-        >>> FERPlus(split='train', targets='votes')[0]['gt_score']
     """
 
     METAINFO = {'classes': FERPLUS_CLASSES}

@@ -162,18 +162,12 @@ class ImageFolder(SplitDataset):
             └── ...
 
     or by index; then ``convention`` has to say whose. A sample's name is
-    'anger/0001' or 'anger/person1/0001'. Files that are no images by their
-    suffix (``orsa.utils.image_files.IMAGE_SUFFIXES``, in any case), and
-    hidden ones, are skipped, which is logged and counted in
-    ``passed_over``.
+    'anger/0001' or 'anger/person1/0001'. Hidden files, and those that are no
+    images by their suffix (``orsa.utils.image_files.IMAGE_SUFFIXES``), are
+    skipped, which is logged and counted in ``passed_over``.
 
     Classes need not be expressions: ``classes=['no pain', 'pain']`` takes the
-    folders of these names. A folder of a class that ``classes`` does not name
-    is left out, which is logged and counted in ``num_dropped``.
-
-    ``val_split`` and ``num_folds`` divide the data as of
-    :class:`orsa.datasets.RAFDB`; nobody is in two splits, as far as folders
-    name subjects.
+    folders of these names and leaves out others, counted in ``num_dropped``.
 
     Args:
         data_root (str): Defaults to ''.
@@ -191,9 +185,8 @@ class ImageFolder(SplitDataset):
 
     Raises:
         FileNotFoundError: If there are no such folders.
-        ValueError: If a folder is named by an index that means no class, two
-            folders by one class, the convention is unknown, or no sample is
-            left.
+        ValueError: If a folder is named by an index that means no class, or
+            two folders by one class.
 
     Examples:
         >>> from orsa.datasets import ImageFolder

@@ -80,15 +80,8 @@ def name_sample(
                     Optional[str]] = unreadable_file) -> Iterator[None]:
     """Let an error of a pipeline name the sample at which it occurred.
 
-    Args:
-        dataset (object): The dataset, whose type is named.
-        idx (int): Index of the sample.
-        info (dict): Its record.
-        fault (Callable): As :func:`unreadable_file`, the default.
-
-    Raises:
-        OSError: In place of the pipeline's error, if a file of the sample
-            cannot be read.
+    It becomes an OSError if ``fault`` finds a file of the record that cannot
+    be read.
     """
     before, name = dict(info), type(dataset).__name__
     try:

@@ -37,10 +37,6 @@ class OccluFER(ImageFolder):
         convention (str, optional): For folders named by index, see
             :class:`ImageFolder`. Defaults to None.
         **kwargs: Other arguments of :class:`FERDataset`.
-
-    Raises:
-        FileNotFoundError: If the folder of the split is missing.
-        ValueError: For an unknown split, or folders that are no classes.
     """
 
     METAINFO = {'classes': OCCLUFER_CLASSES}

@@ -110,11 +110,9 @@ class PackedFiles(BaseStorageBackend):
 
     Raises:
         ImportError: On reading, if lmdb is not installed.
-        FileNotFoundError: On reading, if there is no such LMDB, or the image
-            is not in it.
-        OSError: On reading, if the image is one that no decoder should be
-            given.
-        ValueError: On reading, if it is none, or of another kind.
+        OSError: On reading, if the LMDB or the image is missing, or is one
+            that no decoder should be given.
+        ValueError: On reading, if it is no LMDB, or of another kind.
     """
 
     def __init__(self, db_path: str, root: str = ''):

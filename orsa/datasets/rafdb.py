@@ -52,18 +52,14 @@ class RAFDB(SplitDataset):
             └── test                            └── ...
                 └── ...
 
-    The last three of the first tree stand beside the faces that
-    ``tools/dataset_converters/press_faces.py`` makes: 68 landmarks (300-W
-    order, pixels of the aligned image), 11-class LaPa masks, and the columns
-    ``name`` and ``identity``.
+    The last three of the first tree stand beside the faces of
+    ``tools/dataset_converters/press_faces.py``: 68 landmarks (300-W order,
+    pixels), LaPa masks, and the columns ``name`` and ``identity``.
 
-    There is no validation split. ``val_split`` holds out a fraction of the
-    training split: stratified by class, the same for any order of the list,
-    and without a subject in both splits where the subjects are known.
-    ``num_folds`` divides the training split in the same way, for cross
-    validation and for cross-fitted priors (``fold_checkpoints`` of
-    :class:`orsa.FrozenPrior`); ``meta_keys`` of ``PackInputs`` has to name
-    ``fold``.
+    There is no validation split: ``val_split`` or ``num_folds``, for cross
+    validation and cross-fitted priors (``fold_checkpoints`` of
+    :class:`orsa.FrozenPrior`; ``meta_keys`` of ``PackInputs`` has to name
+    ``fold``), divide the training split, see :class:`SplitDataset`.
 
     Args:
         data_root (str): The folder that holds ``basic``. Defaults to
@@ -85,16 +81,8 @@ class RAFDB(SplitDataset):
 
     Raises:
         FileNotFoundError: If the tree or a listed image is missing.
-        ValueError: If a line of the list is malformed or listed twice, with
-            the number of the line, or the arguments do not go together.
-
-    Examples:
-        >>> from orsa.datasets import RAFDB
-        >>> RAFDB(data_root='data/raf-db', split='test')
-        Dataset RAFDB
-            Number of samples:  3068
-            Number of categories:       7
-            Root of dataset:    data/raf-db
+        ValueError: If a line of the list is malformed or listed twice, or the
+            arguments do not go together.
     """  # noqa: E501
 
     ANY_CLASSES = False

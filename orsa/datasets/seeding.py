@@ -29,16 +29,7 @@ def seeded(*entropy: Union[int, str]):
 
     Args:
         *entropy (int | str): Non-negative integers and strings that together
-            name the draw, e.g. seed, epoch and index, or a sample's name and
-            a severity.
-
-    Example:
-        >>> with seeded(123, 'test_0001', 3):
-        ...     first = np.random.rand()
-        >>> with seeded(123, 'test_0001', 3):
-        ...     second = np.random.rand()
-        >>> first == second
-        True
+            name the draw, e.g. seed, epoch and index.
     """
     # The length goes in first: SeedSequence pads with zeros, (7,) and (7, 0)
     # would be one.

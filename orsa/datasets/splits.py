@@ -28,9 +28,8 @@ def hold_out(names: Sequence[str],
              groups: Optional[Sequence[str]] = None) -> Set[str]:
     """Choose a stratified part of a dataset by name.
 
-    The choice depends on the names, the labels and the seed, not on the order
-    in which they come: what is ranked first by a hash of its name and the seed
-    is taken first.
+    What is ranked first by a hash of its name and the seed is taken first,
+    whatever the order.
 
     Args:
         names (Sequence[str]): The samples, each once.
@@ -66,15 +65,8 @@ def assign_folds(names: Sequence[str],
     they come, nor on a library's version: models trained on such folds have to
     be matched later with the samples that they have not seen. Groups are
     placed one after the other, those that hold most of some class first, each
-    where its classes are scarcest so far.
-
-    Args:
-        names (Sequence[str]): The samples, each once.
-        labels (Sequence): The class of each.
-        num_folds (int): How many folds, at least 2.
-        seed (int): Another seed, other folds. Defaults to 0.
-        groups (Sequence[str], optional): E.g. the subject in each image. A
-            group is in one fold completely. Defaults to None.
+    where its classes are scarcest so far. Arguments are those of
+    :func:`hold_out`; a group is in one fold completely.
 
     Returns:
         dict[str, int]: The fold of each name, from 0.
@@ -120,6 +112,9 @@ def assign_folds(names: Sequence[str],
 
 class SplitDataset(FERDataset):
     """A dataset whose training split can be divided, subjects kept apart.
+
+    It is stratified by class, the same for any order of the files, and without
+    a subject in two parts where the subjects are known.
 
     Args:
         split (str): 'train', 'val' (what is held out), or another one, which

@@ -41,17 +41,6 @@ class SyntheticFaces(FERDataset):
             photographs do. Defaults to True.
         **kwargs: Other arguments of :class:`FERDataset`, such as ``classes``
             (their order, or some of them alone).
-
-    Raises:
-        ValueError: For an unknown split, class or occluder, or probabilities
-            that do not go with the classes.
-
-    Examples:
-        >>> from orsa.datasets import SyntheticFaces
-        >>> faces = SyntheticFaces(70, pipeline=[dict(
-        ...     type='orsa.DrawSyntheticFace')])
-        >>> faces[0]['img'].shape
-        (112, 112, 3)
     """
 
     ANY_CLASSES = False

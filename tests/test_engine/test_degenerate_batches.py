@@ -74,9 +74,6 @@ class Labelled:
     def __len__(self):
         return len(self.labels)
 
-    def get_cat_ids(self, i):
-        return [self.labels[i]]
-
 
 def test_sampler_with_an_absent_class():
     drawn = list(ClassBalancedSampler(Labelled([0, 0, 0, 5]), seed=0))

@@ -98,9 +98,6 @@ def draw_face(expression: str,
         uint8, 1 where a pixel of the face is visible; ``occlusion_ratio``,
         the occluded fraction of the face; ``occluder``, ``action_units`` and
         ``identity``.
-
-    Raises:
-        ValueError: For an unknown expression.
     """
     if expression not in EXPRESSIONS:
         raise ValueError(f"unknown expression '{expression}', expected one of "

@@ -21,16 +21,10 @@ class LoadCachedPriors(BaseTransform):
     checks that the cache belongs to the config, which this transform cannot
     do.
 
-    Required Keys:
+    **Required Keys:** name (or img_path); flip, flip_direction (optional)
 
-    - name (or img_path)
-    - flip, flip_direction (optional)
-
-    Added Keys:
-
-    - prior_parsing (np.float32): (C, h, w), output of the parsing prior
-    - prior_landmarks (np.float32): (C, h, w) or (K, 3), output of the
-      landmark prior
+    **Added Keys:** prior_parsing (C, h, w) and prior_landmarks (C, h, w) or
+    (K, 3), outputs of the priors, float32
 
     Args:
         cache (str): The folder of one split's cache.

@@ -24,10 +24,6 @@ class PasteOccluder(BaseTransform):
         prob (float): Probability of an occluder. Defaults to 0.5.
         kinds (Sequence[str]): What to choose from. Defaults to all that can
             be held in front of a face.
-
-    Raises:
-        ValueError: For a probability or kind that makes no sense, an image
-            that is not square, or other than 68 points.
     """
 
     def __init__(self, prob: float = 0.5, kinds: Sequence[str] = HELD):

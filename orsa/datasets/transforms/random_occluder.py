@@ -20,17 +20,8 @@ class RandomOccluder(BaseTransform):
     drawn from numpy's generator, which a :class:`FERDataset` seeds per sample
     and epoch.
 
-    **Required Keys:** img (side x side), and gt_keypoints, 68 points in
-    pixels (without them the face is taken to be where an aligned image has
-    it)
-
-    **Modified Keys:** img; gt_seg_map, where it is there (what is occluded is
-    background)
-
-    **Added Keys:** visible_mask (1 where nothing occludes), occlusion_ratio
-    (the occluded fraction of the landmarks' hull), keypoints_visible (1, 68)
-    where there are landmarks (0 where one is occluded; ``AsPoseSample`` labels
-    them all again)
+    Keys are those of :class:`OccludeFace`, but for the name;
+    ``AsPoseSample`` labels occluded landmarks again.
 
     Args:
         prob (float): Probability of an occluder. Defaults to 0.5.

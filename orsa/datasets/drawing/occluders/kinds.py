@@ -47,18 +47,9 @@ def build_occluder(kind: str,
 def paint_occluder(image: np.ndarray, points: np.ndarray, kind: str,
                    severity: int, seed: int,
                    fill: Sequence[float]) -> np.ndarray:
-    """Lay an occluder of a kind and severity over a face.
+    """Lay an occluder of a kind and severity (1 to 5) over a face, in place.
 
-    Args:
-        image (np.ndarray): (size, size, 3) BGR uint8, changed in place.
-        points (np.ndarray): (68, 2) landmarks in pixels.
-        kind (str): One of ``KINDS``.
-        severity (int): 1 to 5.
-        seed (int): Of all that is random.
-        fill (Sequence[float]): BGR of what is one flat colour.
-
-    Returns:
-        np.ndarray: (size, size) occlusion mask in [0, 255].
+    Returns its occlusion mask, (size, size) in [0, 255].
     """
     occluder = build_occluder(kind, len(image), points, seed, fill)
     amount = occluder.reach(FRACTIONS[kind][severity - 1])
