@@ -35,7 +35,6 @@ class FERDataset(ImageDataset):
         metainfo (dict, optional): May hold ``classes``. Defaults to None.
         data_root (str): The root of ``ann_file`` and ``data_prefix``; ``~`` is
             expanded. Defaults to ''.
-        data_prefix (str | dict): The folder of the images. Defaults to ''.
         split (str, optional): Where a subclass has several. Defaults to None.
         classes (Sequence[str] | str, optional): Names of the classes in the
             order of the labels, or a file with one a line; of data of one's
@@ -59,12 +58,12 @@ class FERDataset(ImageDataset):
             images: what differs from this dataset's type and
             ``data_root``, such as ``dict(split='train')``. ``tools/test.py``
             then gives every metric without them too. Defaults to None.
-        pack (str, optional): See :class:`ImageDataset`. Defaults to None.
-        seed (int, optional): See :class:`ImageDataset`. Defaults to None.
         test_mode (bool, optional): Defaults to None: False, True for a
             ``split`` other than 'train'.
         lazy_init (bool): Whether to put off reading. Defaults to False.
-        **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`.
+        **kwargs: ``pack`` and ``seed`` of :class:`ImageDataset`, and arguments
+            of :class:`mmpretrain.datasets.BaseDataset`, among them
+            ``data_prefix``, the folder of the images.
 
     Raises:
         FileNotFoundError: If ``ann_file``, the images' folder or
@@ -92,14 +91,11 @@ class FERDataset(ImageDataset):
                  ann_file: str = '',
                  metainfo: Optional[dict] = None,
                  data_root: str = '',
-                 data_prefix: Union[str, dict] = '',
                  split: Optional[str] = None,
                  classes: Union[Sequence[str], str, None] = None,
                  subset_file: Optional[str] = None,
                  skip_unreadable: bool = False,
                  duplicates_of: Optional[dict] = None,
-                 pack: Optional[str] = None,
-                 seed: Optional[int] = None,
                  test_mode: Optional[bool] = None,
                  lazy_init: bool = False,
                  **kwargs):
@@ -118,9 +114,6 @@ class FERDataset(ImageDataset):
             ann_file=ann_file,
             metainfo=metainfo,
             data_root=osp.expanduser(data_root),
-            data_prefix=data_prefix,
-            pack=pack,
-            seed=seed,
             test_mode=test_mode,
             lazy_init=True,
             **kwargs)
@@ -144,9 +137,7 @@ class FERDataset(ImageDataset):
 
     def _check_classes(self, classes: Sequence[str]) -> Tuple[str, ...]:
         known = dict.fromkeys((*self.METAINFO['classes'], *EXPRESSIONS))
-        unknown = [
-            c for c in classes if c not in known and not self.ANY_CLASSES
-        ]
+        unknown = [] if self.ANY_CLASSES else sorted({*classes} - {*known})
         where = f"{type(self).__name__}: classes '{self._classes_file}'"
         if unknown or not classes:
             raise ValueError(f'{where}: unknown classes {str(unknown)[:500]}, '

@@ -51,17 +51,7 @@ def distribution(votes: Sequence[int], vote_rule: str,
     return votes / max(votes.sum(), 1)
 
 
-def _numbers(text: str) -> np.ndarray:
-    """The numbers of a text, none if it has anything else."""
-    try:
-        return np.array(text.split(), np.int64) if re.fullmatch(
-            r'[0-9\s]*', text) else np.empty(0)
-    except (OverflowError, ValueError):  # one of them is too large
-        return np.empty(0)
-
-
 VOTE_RULES = dict(majority=majority, filtered=filtered)
-TARGETS = ('classes', 'votes')
 
 
 @DATASETS.register_module()
@@ -141,7 +131,8 @@ class FERPlus(FERDataset):
                  **kwargs):
         self.vote_rule = self.check_choice('vote_rule', vote_rule,
                                            list(VOTE_RULES))
-        self.targets = self.check_choice('targets', targets, TARGETS)
+        self.targets = self.check_choice('targets', targets,
+                                         ('classes', 'votes'))
         self._pixels: Optional[np.ndarray] = None
         self._bad_pixels: Dict[int, str] = {}
         if split == 'test':
@@ -239,8 +230,13 @@ class FERPlus(FERDataset):
                     'not the same faces. Take both as they were released')
             if row not in places:
                 continue
-            values, place = _numbers(pixels), places[row]
-            if values.size != SIDE * SIDE or values.max() > 255:
+            place = places[row]
+            try:
+                values = np.array(pixels.split(), np.int64)
+            except (OverflowError, ValueError):  # no numbers, or too large
+                values = np.empty(0)
+            if values.size != SIDE**2 or values.min() < 0 or \
+                    values.max() > 255:
                 reason = (f'{path}:{number}: expected {SIDE * SIDE} numbers '
                           f"of 0-255, got {values.size}, '{pixels[:20]}...'")
                 if not self.skip_unreadable:

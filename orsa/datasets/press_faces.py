@@ -117,21 +117,7 @@ def rebuild(clone: str,
             out: str,
             annotations: Optional[str] = None,
             skip_missing: bool = False) -> Dict[str, list]:
-    """Rebuild ``press_faces`` in RAF-DB's layout. ::
-
-        out
-        ├── basic
-        │   ├── EmoLabel
-        │   │   └── list_patition_label.txt
-        │   └── Image
-        │       └── aligned
-        │           ├── train_00001_aligned.jpg
-        │           └── ...
-        ├── landmarks68.json    name: 68 x [x, y]
-        ├── parsing
-        │   ├── train_00001.png
-        │   └── ...
-        └── sources.csv         name,source_image,identity,expression
+    """Rebuild ``press_faces`` in the layout of :class:`RAFDB`.
 
     Nothing stands at ``out`` before all of it is written.
 
@@ -152,8 +138,7 @@ def rebuild(clone: str,
         FileNotFoundError: If ``clone`` is no folder, or images are missing.
     """
     faces = load_annotations(annotations)
-    clone, out = osp.expanduser(str(clone)), osp.abspath(
-        osp.expanduser(str(out)))
+    clone, out = osp.expanduser(clone), osp.abspath(osp.expanduser(out))
     if not osp.isdir(clone):
         raise FileNotFoundError(f"there is no folder '{clone}': expected a "
                                 f'clone of {SOURCE}')

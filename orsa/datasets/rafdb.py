@@ -2,9 +2,7 @@
 import os
 import os.path as osp
 import re
-from typing import Dict, List, Optional
-
-import numpy as np
+from typing import List, Optional
 
 from orsa.registry import DATASETS
 from orsa.utils.fileio import load_json
@@ -224,7 +222,8 @@ class RAFDB(SplitDataset):
         return [known[r['name']] for r in records]
 
     def _add_annotations(self, records: List[dict]) -> None:
-        points = self._read_landmarks()
+        path = osp.join(self.data_root, 'landmarks68.json')
+        points = load_json(path) if osp.isfile(path) else None
         parsing = osp.join(self.data_root, 'parsing')
         masks = set(os.listdir(parsing)) if osp.isdir(parsing) else None
         if points is None and masks is None:
@@ -234,24 +233,12 @@ class RAFDB(SplitDataset):
         for r in records:
             name = r['name']
             if points is not None:
-                if name not in points:
-                    raise ValueError(
-                        f"{osp.join(self.data_root, 'landmarks68.json')}: no "
-                        f"points for '{name}'")
-                r['gt_keypoints'] = points[name]
+                if not isinstance(points, dict) or name not in points:
+                    raise ValueError(f"{path}: no points for '{name}'")
+                r['gt_keypoints'] = check_points(points[name],
+                                                 f"{path}: '{name}'")[None]
             if masks is not None:
                 r['seg_map_path'] = osp.join(parsing, f'{name}.png')
                 if f'{name}.png' not in masks:
                     raise FileNotFoundError(f"RAFDB: no mask for '{name}', "
                                             f"expected '{r['seg_map_path']}'")
-
-    def _read_landmarks(self) -> Optional[Dict[str, np.ndarray]]:
-        path = osp.join(self.data_root, 'landmarks68.json')
-        if not osp.isfile(path):
-            return None
-        content = load_json(path)
-        if not isinstance(content, dict):
-            raise ValueError(f"'{path}' should be an object of names and "
-                             f'points, but is a {type(content).__name__}')
-        return {k: check_points(v, f"{path}: '{k[:100]}'")[None]
-                for k, v in content.items()}  # yapf: disable

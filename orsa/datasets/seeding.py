@@ -9,16 +9,6 @@ import numpy as np
 import torch
 
 
-def _word(item: Union[int, str]) -> int:
-    if isinstance(item, str):
-        # hash() differs from process to process, crc32 does not
-        return zlib.crc32(item.encode('utf-8'))
-    if int(item) < 0:
-        raise ValueError(
-            f'seeded() takes strings and non-negative integers, got {item}')
-    return int(item)
-
-
 @contextlib.contextmanager
 def seeded(*entropy: Union[int, str]):
     """Seed python, numpy and torch's CPU generator inside, restore outside.
@@ -32,8 +22,11 @@ def seeded(*entropy: Union[int, str]):
             name the draw, e.g. seed, epoch and index.
     """
     # The length goes in first: SeedSequence pads with zeros, (7,) and (7, 0)
-    # would be one.
-    words = [len(entropy)] + [_word(item) for item in entropy]
+    # would be one. hash() differs from process to process, crc32 does not.
+    words = [len(entropy)] + [
+        zlib.crc32(x.encode()) if isinstance(x, str) else int(x)
+        for x in entropy
+    ]
     state = np.random.SeedSequence(words).generate_state(6)
     saved = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:

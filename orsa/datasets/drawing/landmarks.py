@@ -36,14 +36,7 @@ BASE = _base()
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """The points faces are aligned by: eyes, nose tip and mouth corners.
-
-    Args:
-        landmarks (np.ndarray): (68, 2).
-
-    Returns:
-        np.ndarray: (5, 2).
-    """
+    """Eyes, nose tip and mouth corners (5, 2) of 68 landmarks (68, 2)."""
     return np.stack([
         landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0),
         landmarks[30], landmarks[48], landmarks[54]

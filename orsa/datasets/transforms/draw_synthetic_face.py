@@ -42,9 +42,6 @@ class DrawSyntheticFace(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Draw the face, or take it from the cache."""
-        if 'face_seed' not in results or 'face' not in results:
-            raise KeyError('DrawSyntheticFace: the record has no face_seed and'
-                           ' face; it draws the samples of SyntheticFaces')
         results = dict(results)
         face = self._face(tuple(results['face_seed']), results.pop('face'))
         img = face['img']

@@ -9,7 +9,7 @@ from orsa.datasets.drawing.occluders import landmark_hull, occluded_fraction
 from orsa.utils.face_regions import IGNORED
 
 
-def face_points(results: dict, size: int) -> np.ndarray:
+def _face_points(results: dict, size: int) -> np.ndarray:
     """The landmarks (68, 2) of a sample in pixels.
 
     They are its ``gt_keypoints`` or, as mmpose calls them, ``keypoints``.
@@ -68,7 +68,7 @@ def occlude(results: dict, paint: Callable[[np.ndarray, np.ndarray],
         raise ValueError(
             'occluders need a square image, but '
             f"{results.get('img_path', 'this one')} is {image.shape[:2]}")
-    points = face_points(results, size)
+    points = _face_points(results, size)
     mask = paint(image, points)
     visible = mask <= 127
     results['img'] = image

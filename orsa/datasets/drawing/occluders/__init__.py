@@ -11,10 +11,3 @@ from .held import HELD, paint_held
 from .kinds import (COMMON_FRACTIONS, FRACTIONS, KINDS, NUM_SEVERITIES,
                     build_occluder, paint_occluder)
 from .painted import OCCLUDERS, WORN, paint_glasses, paint_worn
-
-__all__ = [
-    'COMMON_FRACTIONS', 'FRACTIONS', 'HELD', 'KINDS', 'NUM_SEVERITIES',
-    'OCCLUDERS', 'Occluder', 'WORN', 'build_occluder', 'landmark_hull',
-    'occluded_fraction', 'paint_glasses', 'paint_held', 'paint_occluder',
-    'paint_worn', 'reach_fraction'
-]

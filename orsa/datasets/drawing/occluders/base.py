@@ -36,17 +36,8 @@ def reach_fraction(fraction_at: Callable[[float], float],
 
     Bisection, at the place where a straight line would reach the goal.
 
-    Args:
-        fraction_at (Callable): The fraction that an amount occludes.
-        goal (float): The fraction wanted.
-        start (float): The first amount to try.
-        low (float): The least amount, taken to occlude nothing.
-        high (float): The largest one, taken to occlude all.
-        tolerance (float): Good enough. Defaults to 0.01.
-        max_tries (int): Defaults to 12.
-
-    Returns:
-        float: The best amount that was tried.
+    ``low`` is taken to occlude nothing and ``high`` all; ``start`` is tried
+    first. Returns the best amount that was tried.
     """
     below, above = (low, 0.), (high, 1.)
     amount, best = start, (math.inf, start)
@@ -111,12 +102,8 @@ class Occluder:
         """The amount that occludes a fraction of the landmarks' hull."""
         return reach_fraction(
             lambda amount: occluded_fraction(self.mask(amount), self.hull),
-            fraction,
-            start=self.FIRST,
-            low=self.LEAST,
-            high=self.MOST,
-            tolerance=self.TOLERANCE,
-            max_tries=self.MAX_TRIES)
+            fraction, self.FIRST, self.LEAST, self.MOST, self.TOLERANCE,
+            self.MAX_TRIES)
 
     def place_on_face(self, rng: np.random.Generator) -> np.ndarray:
         """A random place (x, y) in U, all of the face equally likely."""
