@@ -29,8 +29,8 @@ class AnnotatedDataset(BaseDataset):
 def check_points(values: Any, where: str) -> np.ndarray:
     """Make (68, 2) float32 of 68 pairs of x and y in pixels.
 
-    ``where`` is the file and the place in it, for the ValueError if they are
-    not 68 pairs of numbers, or lie far outside of any image.
+    ValueError, which begins with ``where``, if they are no such numbers, or
+    lie far outside of any image.
     """
     try:
         points = np.array(values, np.float64)

@@ -197,16 +197,11 @@ class FERDataset(ImageDataset):
                       records: List[dict],
                       what: str,
                       ann_file: str = '') -> None:
-        """Check that the images of records exist.
+        """Raise FileNotFoundError unless the images of records exist.
 
-        Args:
-            records (list[dict]): With ``img_path`` and ``where``, the file and
-                the line that name it, or the line in ``ann_file``.
-            what (str): What the records are, e.g. "images of split 'test'".
-            ann_file (str): Defaults to ''.
-
-        Raises:
-            FileNotFoundError: If one is missing.
+        ``where`` of a record is the file and the line that name it, or the
+        line in ``ann_file``; ``what`` the records are, e.g. "images of split
+        'test'".
         """
         if self.pack:
             for record in records:

@@ -70,12 +70,8 @@ class ImageDataset(BaseDataset):
     def set_epoch(self, epoch: int, seed: Optional[int] = None) -> None:
         """Set the epoch (and the seed) of the pipeline's random numbers.
 
-        Workers that run already see it too.
-
-        Args:
-            epoch (int): From 0.
-            seed (int, optional): That of the run. None keeps the present one,
-                and so does a dataset that was given a seed of its own.
+        Workers that run already see it too. A seed of None keeps the present
+        one, and so does a dataset that was given a seed of its own.
         """
         self._clock.set(epoch, None if self._own_seed else seed)
 
@@ -87,11 +83,8 @@ class ImageDataset(BaseDataset):
     def prepare_data(self, idx: int) -> Optional[dict]:
         """Run the pipeline on a sample with random numbers of its own.
 
-        In training a sample for which it returns None is replaced by another.
-
-        Args:
-            idx (int): The index. A :class:`RepeatedIndex` makes every draw of
-                the sample another one.
+        A :class:`RepeatedIndex` makes every draw of the sample another one. In
+        training a sample for which the pipeline returns None is replaced.
 
         Raises:
             OSError: If the image cannot be read.

@@ -40,20 +40,12 @@ def expression_of(name: str) -> Optional[str]:
 def find_classes(root: str,
                  convention: Optional[str] = None,
                  classes: Optional[Sequence[str]] = None) -> Dict[str, str]:
-    """Find the class of each folder below ``root``.
+    """Find the class of each folder below ``root``, by the folder's name.
 
-    Args:
-        root (str): The folder of the classes' folders.
-        convention (str, optional): What an index means, a key of
-            :data:`orsa.datasets.image_folder.CONVENTIONS`. Defaults to None:
-            folders have to be named by class.
-        classes (Sequence[str], optional): Names of any kind that folders may
-            have, in any case. A folder of another name holds an expression, or
-            a class of its own name. Defaults to None: it is an error unless it
-            is an expression.
-
-    Returns:
-        dict[str, str]: Name of the folder -> name of the class.
+    ``convention`` says what an index means; without it folders have to be
+    named by class. ``classes`` are names of any kind that folders may have, in
+    any case: a folder of another name then holds an expression, or a class of
+    its own name.
 
     Raises:
         FileNotFoundError: If there is no folder.
@@ -103,21 +95,13 @@ def _meaning(name: str) -> str:
 
 def list_class_folders(dataset: FERDataset, root: str,
                        classes: Dict[str, str]) -> List[dict]:
-    """List the images in folders of classes, at any depth.
+    """Records of the images in folders of classes, at any depth.
 
+    Each has ``img_path``, ``name`` ('happiness/0001', with its suffix where
+    two files differ in nothing else), ``expression`` and, where the file is
+    not in the class's own folder, ``person``, the folder there that it is in.
     What is skipped is logged by kind, and stored in the dataset's
     ``passed_over``.
-
-    Args:
-        dataset (FERDataset): The dataset that lists them.
-        root (str): The folder of the classes' folders.
-        classes (dict[str, str]): As of :func:`find_classes`.
-
-    Returns:
-        list[dict]: Records with ``img_path``, ``name`` ('happiness/0001', with
-        its suffix where two files differ in nothing else), ``expression`` and,
-        where the file is not in the class's own folder, ``person``, the folder
-        there that it is in; by folder and name.
     """
     records, skipped = [], Counter()
     for folder, expression in classes.items():

@@ -128,15 +128,11 @@ class PackedFiles(BaseStorageBackend):
             return read.get(os.fsencode(key))
 
     def get(self, filepath: str) -> bytes:
-        """The content of a file.
-
-        Args:
-            filepath (str): Where it is, or was, on the disk.
+        """The content of a file by its path, where it is, or was, on the disk.
 
         Raises:
             FileNotFoundError: If it is not here.
-            OSError: If it is an image that no decoder should be given, see
-                :func:`orsa.utils.image_files.image_fault`.
+            OSError: If it is an image that no decoder should be given.
         """
         content = self.check(filepath)
         fault = image_fault(content)

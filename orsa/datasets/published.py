@@ -8,13 +8,9 @@ from orsa.utils.classes import AFFECTNET_CLASSES, RAFDB_CLASSES
 class Published(NamedTuple):
     """The size of a dataset.
 
-    Args:
-        name (str): The dataset, and its release if there are several.
-        source (str): Where the numbers stand.
-        counts (dict): By split the number of images, or a dict of it by
-            class.
-        all_rows (bool): Whether the numbers include what has no class.
-            Defaults to False.
+    ``counts`` has by split the number of images, or a dict of it by class;
+    ``source`` is where they stand, ``all_rows`` whether they include what has
+    no class.
     """
     name: str
     source: str

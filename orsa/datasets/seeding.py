@@ -13,13 +13,10 @@ import torch
 def seeded(*entropy: Union[int, str]):
     """Seed python, numpy and torch's CPU generator inside, restore outside.
 
-    What is drawn inside depends on ``entropy`` alone: not on the process, on
-    the order of the calls or on what was drawn before. The generators of
-    accelerators are left alone.
-
-    Args:
-        *entropy (int | str): Non-negative integers and strings that together
-            name the draw, e.g. seed, epoch and index.
+    What is drawn inside depends on ``entropy`` alone, non-negative integers
+    and strings, e.g. seed, epoch and index: not on the process, on the order
+    of the calls or on what was drawn before. The generators of accelerators
+    are left alone.
     """
     # The length goes in first: SeedSequence pads with zeros, (7,) and (7, 0)
     # would be one. hash() differs from process to process, crc32 does not.
@@ -102,11 +99,7 @@ def set_dataset_epoch(dataset: object,
                       seed: Optional[int] = None) -> None:
     """Call ``set_epoch`` of a dataset and of all datasets that it wraps.
 
-    Args:
-        dataset (object): A dataset, or a wrapper that holds one as
-            ``dataset`` or several as ``datasets``.
-        epoch (int): The epoch, from 0.
-        seed (int, optional): The run's seed; None leaves the dataset's own.
+    A seed of None leaves the datasets' own.
     """
     if hasattr(dataset, 'set_epoch'):
         if seed is None or not hasattr(dataset, 'seed'):

@@ -167,14 +167,8 @@ class SplitDataset(FERDataset):
                subjects: Sequence[Optional[str]]) -> List[dict]:
         """Take the part of the training split that is requested.
 
-        Args:
-            records (list[dict]): All of the training split.
-            subjects (Sequence[str | None]): Who is in each image, None where
-                it is not known; nobody is in two splits.
-
-        Returns:
-            list[dict]: Some of the records; with ``num_folds`` each has its
-            ``fold``, -1 if it is held out.
+        ``subjects`` says who is in each image, None where it is not known.
+        With ``num_folds`` each record gets its ``fold``, -1 if it is held out.
 
         Raises:
             ValueError: If ``val_split`` holds out nothing.

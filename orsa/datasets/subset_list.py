@@ -27,14 +27,13 @@ from .text_files import read_lines, whole_number
 
 
 def read_subset(path: str) -> List[Tuple[int, str]]:
-    """Read the entries of a list of samples.
+    """Read a list of samples, without comments and header.
 
     Args:
         path (str): A text file, or a folder of images, whose names are taken.
 
     Returns:
-        list[tuple[int, str]]: The number of each line, from 1, and the line,
-        without comments and header.
+        list[tuple[int, str]]: The number of each line, from 1, and the line.
 
     Raises:
         ValueError: If it is a file of labels alone, or holds nothing.

@@ -37,9 +37,8 @@ def read_classes(path: str) -> List[str]:
 def read_rows(path: str) -> Iterator[Tuple[int, List[str]]]:
     """Read the non-blank rows of a csv file in UTF-8.
 
-    Yields:
-        tuple[int, list[str]]: The number of the row's last line, from 1, and
-        its fields without blanks around them.
+    Yields the number of a row's last line, from 1, and its fields without
+    blanks around them.
 
     Raises:
         OSError: If it is no ordinary file, or cannot be opened.

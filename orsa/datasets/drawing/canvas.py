@@ -128,12 +128,8 @@ class Canvas:
               layer: Optional[np.ndarray] = None) -> None:
         """Draw open polylines, ``width`` units wide."""
         layer = self.colour if layer is None else layer
-        if isinstance(curves, np.ndarray):  # many of one length, at once
-            fixed = list(self.to_fixed(curves))
-        else:
-            fixed = [self.to_fixed(c) for c in curves]
-        cv2.polylines(layer, fixed, False, _scalar(colour), self.width(width),
-                      cv2.LINE_AA, _SHIFT)
+        cv2.polylines(layer, [self.to_fixed(c) for c in curves], False,
+                      _scalar(colour), self.width(width), cv2.LINE_AA, _SHIFT)
 
     def disc(self,
              centre: Sequence[float],

@@ -47,20 +47,15 @@ def occlude(results: dict, paint: Callable[[np.ndarray, np.ndarray],
                                            np.ndarray]) -> dict:
     """Occlude a part of the face of a sample, and note which.
 
-    Args:
-        results (dict): The sample, its ``img`` square. Gets ``visible_mask``
-            and ``occlusion_ratio``; its ``gt_seg_map`` and the visibility of
-            its landmarks are updated. Arrays are replaced, not changed.
-        paint (Callable): Paints on an image (size, size, 3), in place, given
-            the landmarks (68, 2) in pixels, and returns the occlusion mask
-            (size, size) in [0, 255].
-
-    Returns:
-        dict: The sample.
+    The sample gets ``visible_mask`` and ``occlusion_ratio``; its
+    ``gt_seg_map`` and the visibility of its landmarks are updated. Arrays are
+    replaced, not changed. ``paint`` paints on the image (size, size, 3), in
+    place, given the landmarks (68, 2) in pixels, and returns the occlusion
+    mask (size, size) in [0, 255].
 
     Raises:
-        ValueError: If the image is not square, the mask is of another size,
-            or there are other than 68 landmarks.
+        ValueError: If the image is not square, the mask is of another size, or
+            there are other than 68 landmarks.
     """
     image = np.array(results['img'], order='C')  # never the caller's
     size = len(image)

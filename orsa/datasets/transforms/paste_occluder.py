@@ -15,15 +15,13 @@ from .occlusion import check_occluders, check_prob, occlude
 class PasteOccluder(BaseTransform):
     """Lay a synthetic hand, block or object over a square image of a face.
 
-    How much it occludes is left to chance; :class:`RandomOccluder` knows more
-    kinds and aims at stated fractions.
-
-    Keys are those of :class:`RandomOccluder`.
+    How much it occludes is left to chance; :class:`RandomOccluder`, which has
+    the same keys, knows more kinds and aims at stated fractions.
 
     Args:
         prob (float): Probability of an occluder. Defaults to 0.5.
-        kinds (Sequence[str]): What to choose from. Defaults to all that can
-            be held in front of a face.
+        kinds (Sequence[str]): What to choose from. Defaults to all that can be
+            held in front of a face.
     """
 
     def __init__(self, prob: float = 0.5, kinds: Sequence[str] = HELD):

@@ -89,22 +89,12 @@ def _draw_held(size: int,
                grow: float = 1.,
                pull: float = 0.,
                back: float = 0.) -> Tuple[np.ndarray, np.ndarray]:
-    """Draw an occluder held in front of a face.
+    """Draw an occluder of ``HELD`` in front of a face.
 
-    Args:
-        size (int): Side of the image in pixels.
-        points (np.ndarray): (68, 2) landmarks in the image, in units.
-        kind (str): One of ``HELD``.
-        rng (np.random.Generator): Source of the variation.
-        grow (float): Multiplies the drawn size. Defaults to 1.
-        pull (float): Moves it towards the middle of the face, 1 all the way.
-            Defaults to 0.
-        back (float): How far a hand is drawn back along its arm, in units.
-            Defaults to 0.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Its colours, (size, size, 3) BGR uint8,
-        and the occlusion mask, (size, size) uint8 in [0, 255].
+    ``grow`` multiplies its size; ``pull`` moves it towards the middle of the
+    face, 1 all the way; ``back`` draws a hand back along its arm, in units.
+    Returns its colours, (size, size, 3) uint8, and the occlusion mask, (size,
+    size) uint8.
     """
     canvas = Canvas(size)
     anchors = np.stack([
@@ -125,9 +115,17 @@ def _draw_held(size: int,
 
 def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
                rng: np.random.Generator, **place) -> np.ndarray:
-    """Lay an occluder (:func:`draw_held`) over an image, in place.
+    """Lay an occluder held in front of the face over an image, in place.
 
-    Returns the occlusion mask, (size, size) uint8.
+    Args:
+        image (np.ndarray): (size, size, 3) BGR.
+        points (np.ndarray): (68, 2) landmarks in the image, in units.
+        kind (str): One of ``HELD``.
+        rng (np.random.Generator): Source of the variation. **place: ``grow``,
+            ``pull`` and ``back``, see the source.
+
+    Returns:
+        np.ndarray: (size, size) uint8 occlusion mask in [0, 255].
     """
     paint, mask = _draw_held(len(image), points, kind, rng, **place)
     weight = soften(mask, .5)[..., None].astype(np.float32) / 255

@@ -132,12 +132,8 @@ class Layer:
                  shadow: float = 0.) -> np.ndarray:
         """Lay the layer over an image, in place; return the occlusion mask.
 
-        Args:
-            image (np.ndarray): (size, size, 3) BGR.
-            light (np.ndarray, optional): (size, size), multiplies the colour.
-            grey (bool): Whether to paint in grey. Defaults to False.
-            shadow (float): How much darker the image becomes close to the
-                occluder. Defaults to 0.
+        ``light`` (size, size) multiplies the colour; ``shadow`` is how much
+        darker the image becomes close to the occluder.
         """
         mask, colour = self.mask(), self._shrink(self.colour)
         if grey:

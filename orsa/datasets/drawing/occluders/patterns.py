@@ -55,15 +55,9 @@ def paint_cloth(canvas: Canvas, shape: np.ndarray, colour: np.ndarray,
 
 def pattern(name: str, x: np.ndarray, y: np.ndarray, period: float,
             tones: np.ndarray, noise_at: np.ndarray) -> np.ndarray:
-    """A texture in two tones (2, 3), as (H, W, 3) float32.
+    """A texture of ``PATTERNS`` at x and y (H, W), as (H, W, 3) float32.
 
-    Args:
-        name (str): One of ``PATTERNS``.
-        x (np.ndarray): (H, W) in units, across.
-        y (np.ndarray): (H, W) in units, along.
-        period (float): In units.
-        tones (np.ndarray): (2, 3) BGR.
-        noise_at (np.ndarray): (2, ) int, where in the bank of noise, to 128.
+    ``period`` is in units; ``noise_at`` (2, ) is where in the bank of noise.
     """
     at = ((y + noise_at[0]).astype(np.int32) & 255,
           (x + noise_at[1]).astype(np.int32) & 255)
