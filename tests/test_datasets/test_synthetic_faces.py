@@ -143,12 +143,6 @@ def test_wrong_arguments_are_explained(kwargs, message):
         SyntheticFaces(**kwargs)
 
 
-def test_transform_explains_a_foreign_record():
-    draw_it = TRANSFORMS.build(PIPELINE[0])
-    with pytest.raises(KeyError, match='SyntheticFaces'):
-        draw_it(dict(img_path='a.jpg'))
-
-
 @pytest.mark.parametrize('expression', EXPRESSIONS)
 def test_masks_and_landmarks_agree(expression):
     for seed in range(3):
