@@ -121,14 +121,10 @@ class Face300WDataset(_LandmarkDataset):
                     'ibug.doc.ic.ac.uk/resources/300-W, or name the folders '
                     'that you have by folders=[...]')
             files = [osp.splitext(name) for name in sorted(os.listdir(path))]
-            images = {
+            images, points = ({
                 stem: osp.join(path, stem + suffix)
-                for stem, suffix in files if suffix.lower() in IMAGE_SUFFIXES
-            }
-            points = {
-                stem: osp.join(path, stem + suffix)
-                for stem, suffix in files if suffix.lower() == '.pts'
-            }
+                for stem, suffix in files if suffix.lower() in wanted
+            } for wanted in (IMAGE_SUFFIXES, ('.pts', )))
             records += [
                 self._record(images[stem], points[stem]) for stem in points
                 if stem in images

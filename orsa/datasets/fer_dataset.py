@@ -207,15 +207,15 @@ class FERDataset(ImageDataset):
             for record in records:
                 self.pack.check(record['img_path'])
             return
+        paths = [osp.split(r['img_path']) for r in records]
         # one listing of a folder, not a request for each of its files
         files = {
             folder: set(os.listdir(folder) if osp.isdir(folder) else ())
-            for folder in {osp.dirname(r['img_path'])
-                           for r in records}
+            for folder in dict(paths)
         }
         missing = [
-            r for r in records if osp.basename(r['img_path']) not in files[
-                osp.dirname(r['img_path'])]
+            r for r, (folder, name) in zip(records, paths)
+            if name not in files[folder]
         ]
         if missing:
             where = f'{ann_file}:' * bool(ann_file) + str(missing[0]['where'])

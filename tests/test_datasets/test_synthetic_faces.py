@@ -12,7 +12,7 @@ import pytest
 from orsa.datasets import SyntheticFaces, drawing
 from orsa.datasets.drawing import (EXPRESSIONS, OCCLUDERS, ActionUnits, Pose,
                                    draw_face, sample_identity)
-from orsa.registry import DATASETS, TRANSFORMS
+from orsa.registry import DATASETS
 from orsa.utils.face_regions import FLIP_68
 
 DRAWING = Path(drawing.__file__).parent

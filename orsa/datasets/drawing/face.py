@@ -12,7 +12,7 @@ from .features import paint_brows, paint_eyes, paint_mouth, paint_nose
 from .hair import paint_beard, paint_hair
 from .identity import Identity, sample_identity
 from .landmarks import neutral_landmarks
-from .occluders import OCCLUDERS, WORN, paint_glasses, paint_held, paint_worn
+from .occluders import OCCLUDERS, WORN, paint_glasses, paint_held
 from .photo import background, photograph
 from .pose import Camera, Pose, sample_pose
 from .relief import face_relief, sample_light, shade
@@ -22,14 +22,6 @@ from .skin import apply_light, expose, face_outline, paint_body, skin_colours
 # light when only the expression changes
 _STREAMS = ('identity', 'units', 'pose', 'light', 'paint', 'hair', 'scene',
             'occluder', 'film')
-
-
-def _streams(rng: np.random.Generator) -> Dict[str, np.random.Generator]:
-    seeds = rng.integers(2**63, size=len(_STREAMS))
-    return {
-        name: np.random.Generator(np.random.PCG64(int(seed)))
-        for name, seed in zip(_STREAMS, seeds)
-    }
 
 
 def _paint_person(canvas: Canvas, points: np.ndarray, units: ActionUnits,
@@ -102,7 +94,11 @@ def draw_face(expression: str,
     if expression not in EXPRESSIONS:
         raise ValueError(f"unknown expression '{expression}', expected one of "
                          f'{EXPRESSIONS}')
-    streams = _streams(rng)
+    seeds = rng.integers(2**63, size=len(_STREAMS))
+    streams = {
+        name: np.random.Generator(np.random.PCG64(int(seed)))
+        for name, seed in zip(_STREAMS, seeds)
+    }
     who = identity or sample_identity(streams['identity'], glasses_prob)
     units = action_units
     if units is None:
@@ -118,7 +114,7 @@ def draw_face(expression: str,
     if streams['occluder'].random() < occlude_prob:
         occluder = occluders[streams['occluder'].integers(len(occluders))]
         if occluder in WORN:
-            paint_worn(canvas, points, occluder, streams['occluder'])
+            WORN[occluder](canvas, points, streams['occluder'])
     sample = _photograph(canvas, Camera(pose, points), points, size, occluder,
                          streams)
     if degrade:

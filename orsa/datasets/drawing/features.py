@@ -54,7 +54,8 @@ def _paint_eye(canvas: Canvas, eye: np.ndarray, units: ActionUnits,
     shade = np.zeros(inside.shape[:2], np.uint8)
     shifted = canvas.to_fixed(upper + (0, .6))
     shifted -= np.int32([window[1].start, window[0].start]) << 4
-    _stroke(shade, shifted, canvas.width(2.6))
+    cv2.polylines(shade, [shifted], False, 255, canvas.width(2.6), cv2.LINE_AA,
+                  4)
     dark = soften(shade, .8 * canvas.scale).astype(np.float32) / 255 * .55
     canvas.blend(window, dark[..., None], 30)
     inside = canvas.colour[window].astype(np.float32)
@@ -65,10 +66,6 @@ def _paint_eye(canvas: Canvas, eye: np.ndarray, units: ActionUnits,
     if open_eye < 1.6:
         return None
     return centre[0] + 1.4, max(centre[1] - 1.6, upper[9, 1] + 1.), .9
-
-
-def _stroke(layer: np.ndarray, fixed: np.ndarray, width: int) -> None:
-    cv2.polylines(layer, [fixed], False, 255, width, cv2.LINE_AA, 4)
 
 
 def _paint_lids(canvas: Canvas, upper: np.ndarray, lower: np.ndarray,

@@ -100,12 +100,6 @@ def _sample_shape(rng: np.random.Generator, female: float) -> FaceShape:
         lower_lip=1 + .18 * n[15] - .15 * manly)
 
 
-def _sample_skin(rng: np.random.Generator) -> Tuple[np.ndarray, float]:
-    darkness = rng.beta(1.1, 1.5)
-    skin = along(SKIN_TONES, darkness)[::-1]
-    return skin * (1 + .018 * rng.standard_normal(3)), darkness
-
-
 def _sample_hair(rng: np.random.Generator, darkness: float,
                  age: float) -> Tuple[np.ndarray, np.ndarray]:
     tone = rng.beta(1, 1.2 + 5 * darkness)
@@ -135,7 +129,9 @@ def sample_identity(rng: np.random.Generator,
         np.clip(.5 + rng.choice((-.45, .45)) * rng.beta(4, 1), 0, 1))
     age = float(rng.beta(1.6, 2.))
     shape = _sample_shape(rng, female)
-    skin, darkness = _sample_skin(rng)
+    darkness = rng.beta(1.1, 1.5)
+    skin = along(SKIN_TONES, darkness)[::-1]
+    skin = skin * (1 + .018 * rng.standard_normal(3))
     hair, brow = _sample_hair(rng, darkness, age)
     style_odds = _MALE + (_FEMALE - _MALE) * female
     style_odds = style_odds * np.where(

@@ -78,9 +78,7 @@ class Camera:
         self.pose = pose
         turns = np.float32([pose.yaw, pose.pitch])
         self.sin, self.cos = np.sin(turns), np.cos(turns)
-        self.similarity = np.float64([[1, 0, 0], [0, 1, 0]])
-        source = self._turn(five_points(landmarks))
-        self.similarity = self._align(source)
+        self.similarity = self._align(self._turn(five_points(landmarks)))
 
     def _align(self, source: np.ndarray) -> np.ndarray:
         """Least-squares similarity onto the template (Umeyama), and jitter."""

@@ -10,4 +10,4 @@ from .base import Occluder, landmark_hull, occluded_fraction, reach_fraction
 from .held import HELD, paint_held
 from .kinds import (COMMON_FRACTIONS, FRACTIONS, KINDS, NUM_SEVERITIES,
                     build_occluder, paint_occluder)
-from .painted import OCCLUDERS, WORN, paint_glasses, paint_worn
+from .painted import OCCLUDERS, WORN, paint_glasses

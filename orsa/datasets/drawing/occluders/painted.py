@@ -110,12 +110,6 @@ def _scarf(canvas: Canvas, points: np.ndarray,
     canvas.fill(shape, 255, canvas.alpha)
 
 
-_PAINTERS = dict(sunglasses=_sunglasses, mask=_mask, scarf=_scarf)
-WORN = tuple(_PAINTERS)
-OCCLUDERS = WORN + HELD
-
-
-def paint_worn(canvas: Canvas, points: np.ndarray, kind: str,
-               rng: np.random.Generator) -> None:
-    """Paint an occluder of ``WORN``, which turns with the head."""
-    _PAINTERS[kind](canvas, points, rng)
+# painters of what turns with the head
+WORN = dict(sunglasses=_sunglasses, mask=_mask, scarf=_scarf)
+OCCLUDERS = (*WORN, *HELD)

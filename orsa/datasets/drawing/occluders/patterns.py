@@ -12,21 +12,19 @@ PATTERNS = ('plain', 'stripes', 'plaid', 'checks', 'dots', 'marble', 'wood',
             'weave', 'blotches')
 
 
-def _cloth_colours(rng: np.random.Generator, num: int = 2) -> np.ndarray:
-    """Draw colours (num, 3) of things: few are bright and none is pure."""
+def two_tones(rng: np.random.Generator) -> np.ndarray:
+    """Draw two colours (2, 3) in [8, 245] that can be told apart.
+
+    They are colours of things: few are bright and none is pure.
+    """
     first = rng.random()
     colours = []
-    for i in range(num):
+    for i in range(2):
         hue = first + i * rng.choice((0., .08, .5)) + rng.uniform(-.03, .03)
         rgb = colorsys.hsv_to_rgb(hue % 1, .65 * rng.beta(1.3, 1.8),
                                   rng.uniform(.22, .9))
         colours.append(rgb[::-1])
-    return np.float32(colours) * 255
-
-
-def two_tones(rng: np.random.Generator) -> np.ndarray:
-    """Draw two colours (2, 3) in [8, 245] that can be told apart."""
-    colours = _cloth_colours(rng)
+    colours = np.float32(colours) * 255
     light = colours.mean(1)
     if abs(light[0] - light[1]) < 45:
         goal = light[0] + (90 if light[0] < 120 else -70)
