@@ -135,15 +135,10 @@ class ImageFolder(SplitDataset):
     The folders are named by class, in any case ('happiness', 'Happy'); what
     lies deeper is a subject's: ::
 
-        data_root
-        └── data_prefix         e.g. train
-            ├── anger
-            │   ├── 0001.jpg
-            │   ├── person1     optional
-            │   │   ├── 0001.jpg
-            │   │   └── ...
-            │   └── ...
-            └── ...
+        data_root/data_prefix
+        ├── anger/0001.jpg, ...
+        ├── anger/person1/0001.jpg, ...         optional
+        └── ...
 
     or by index; then ``convention`` has to say whose. A sample's name is
     'anger/0001' or 'anger/person1/0001'. Hidden files, and those that are no

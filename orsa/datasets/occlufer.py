@@ -15,13 +15,9 @@ class OccluFER(ImageFolder):
     request (`project page <https://github.com/Wenyuzhy/ORSANet-master>`_): ::
 
         occlu-fer
-        ├── train                   6,838 images
-        │   ├── anger
-        │   └── ...
-        ├── valid                   880 images
-        │   └── ...
-        └── RAF-DB_valid_occlu      optional
-            └── ...
+        ├── train/anger/...             6,838 images
+        ├── valid/anger/...             880 images
+        └── RAF-DB_valid_occlu/...      optional
 
     The last is a selection of RAF-DB's test images that the same page offers.
     Its format is not published: folders of classes are read here; a list of

@@ -23,36 +23,19 @@ class RAFDB(SplitDataset):
     <http://www.whdeld.cn/RAF/model1.html>`_). The tree, as released: ::
 
         raf-db
-        ├── basic
-        │   ├── EmoLabel
-        │   │   └── list_patition_label.txt     train_00001.jpg 5
-        │   └── Image
-        │       └── aligned
-        │           ├── train_00001_aligned.jpg
-        │           ├── ...
-        │           └── test_3068_aligned.jpg
-        ├── landmarks68.json      not RAF-DB's own, optional
-        ├── parsing               not RAF-DB's own, optional
-        │   ├── train_00001.png
-        │   └── ...
-        └── sources.csv           not RAF-DB's own, optional
+        ├── basic/EmoLabel/list_patition_label.txt      train_00001.jpg 5
+        ├── basic/Image/aligned/train_00001_aligned.jpg, ...
+        ├── landmarks68.json            optional: 68 points, 300-W order, pixels
+        ├── parsing/train_00001.png     optional: LaPa masks
+        └── sources.csv                 optional: name, identity
 
-    Two trees of folders that go around are read where that list is not there,
-    with the same names and labels: ::
+    The last three are not RAF-DB's own, but those of
+    ``tools/dataset_converters/press_faces.py``. Two trees of folders that go
+    around are read where that list is not there, with the same names and
+    labels: ::
 
-        raf-db                              raf-db
-        └── DATASET                         ├── train
-            ├── train                       │   ├── surprise
-            │   ├── 1                       │   │   └── train_00002_aligned.jpg
-            │   │   ├── train_00002_aligned.jpg
-            │   │   └── ...                 │   └── ...
-            │   └── 7                       └── valid, the test split
-            └── test                            └── ...
-                └── ...
-
-    The last three of the first tree stand beside the faces of
-    ``tools/dataset_converters/press_faces.py``: 68 landmarks (300-W order,
-    pixels), LaPa masks, and the columns ``name`` and ``identity``.
+        raf-db/DATASET/{train,test}/{1-7}/train_00002_aligned.jpg, ...
+        raf-db/{train,valid}/surprise/train_00002_aligned.jpg, ...
 
     There is no validation split: ``val_split`` or ``num_folds``, for cross
     validation and cross-fitted priors (``fold_checkpoints`` of

@@ -30,15 +30,13 @@ class SyntheticFaces(FERDataset):
         class_probs (Sequence[float], optional): Probability of each class,
             in the order of ``classes``. Defaults to None: every block of as
             many samples as there are classes has each class once.
-        occlude_prob (float): Probability that a part of the face is
-            occluded. Defaults to 0.
-        occluders (Sequence[str]): Kinds of occluders to draw. Defaults to
-            all: 'sunglasses', 'mask', 'scarf', 'hand', 'block', 'object'.
-        intensity (tuple[float, float]): Range of the strength of the
-            expressions, where 1 is the maximum. Defaults to (0.55, 1).
-        grey_prob (float): Probability of a grey photograph. Defaults to 0.6.
-        degrade (bool): Whether to blur, add grain and compress as press
-            photographs do. Defaults to True.
+        occlude_prob (float): As the next four: of
+            :func:`orsa.datasets.drawing.draw_face`. Defaults to 0.
+        occluders (Sequence[str]): Defaults to all: 'sunglasses', 'mask',
+            'scarf', 'hand', 'block', 'object'.
+        intensity (tuple[float, float]): Defaults to (0.55, 1).
+        grey_prob (float): Defaults to 0.6.
+        degrade (bool): Defaults to True.
         **kwargs: Other arguments of :class:`FERDataset`, such as ``classes``
             (their order, or some of them alone).
     """
