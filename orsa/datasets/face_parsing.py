@@ -20,13 +20,9 @@ Labels = Union[Sequence[Classes], Mapping[Union[int, str], Classes]]
 def read_labels(labels: Labels) -> Dict[str, Any]:
     """Number the labels of a dataset's masks, and what each stands for.
 
-    Args:
-        labels (Sequence | Mapping): As of :class:`MaskFolderDataset`.
-
-    Returns:
-        dict: ``values``, the label of each value, from 0 in the order given,
-        255 where it is ignored; ``sets``, the classes of each label, by their
-        indices.
+    Takes those of :class:`MaskFolderDataset`. Returns ``values``, the label of
+    each value, from 0 in the order given, 255 where it is ignored; and
+    ``sets``, the classes of each label, by their indices.
 
     Raises:
         ValueError: If a name is none of the classes, a value is none of [0,

@@ -97,16 +97,15 @@ class PackedFiles(BaseStorageBackend):
     """Files out of an LMDB that ``tools/dataset_converters/pack_images.py``
     wrote.
 
-    It is registered with MMEngine, so that a loader of images takes
-    ``backend_args=dict(backend='orsa_lmdb', db_path=..., root=...)``; the
-    argument ``pack`` of :class:`orsa.datasets.FERDataset` sets that. Each
-    process opens the file for itself, at the first reading, whether it was
-    forked or spawned.
+    As MMEngine's backend: ``backend_args=dict(backend='orsa_lmdb',
+    db_path=..., root=...)``, which the argument ``pack`` of
+    :class:`orsa.datasets.FERDataset` sets. Each process opens the file for
+    itself, at the first reading.
 
     Args:
         db_path (str): The LMDB; ``~`` is expanded.
-        root (str): The folder that paths are taken relative to, the data
-            set's ``data_root``. Defaults to '', the current one.
+        root (str): The folder that paths are taken relative to, the data set's
+            ``data_root``. Defaults to '', the current one.
 
     Raises:
         ImportError: On reading, if lmdb is not installed.

@@ -39,9 +39,6 @@ def hold_out(names: Sequence[str],
         groups (Sequence[str], optional): E.g. the subject in each image. A
             group is held out completely or not at all, and only if no class
             gets more than its fraction. Defaults to None.
-
-    Returns:
-        set[str]: The names held out.
     """
     limit = {c: round(fraction * n) for c, n in Counter(labels).items()}
     members = _members(names if groups is None else groups)
