@@ -232,7 +232,7 @@ class FERPlus(FERDataset):
                 continue
             place = places[row]
             try:
-                values = np.array(pixels.split(), np.int64)
+                values = np.array(pixels.encode('ascii').split(), np.int64)
             except (OverflowError, ValueError):  # no numbers, or too large
                 values = np.empty(0)
             if values.size != SIDE**2 or values.min() < 0 or \
