@@ -98,18 +98,17 @@ def test_missing_image(tree):
 
 
 @pytest.mark.parametrize(
-    'kwargs, message',
-    [(dict(split='valid'), 'split must be'),
-     (dict(split='val'), 'val_split > 0'),
-     (dict(val_split=1.), r'in \[0, 1\)'),
-     (dict(num_folds=1), '2 or more.*got 1'),
-     (dict(num_folds=-2), '2 or more.*got -2'),
-     (dict(num_folds=2, val_split=.1), 'give one'),
-     (dict(fold=0), 'fold=0, num_folds=0'),
-     (dict(num_folds=2, fold=2), 'fold=2, num_folds=2'),
-     (dict(num_folds=2, fold=-1), 'fold=-1'),
-     (dict(num_folds=2, split='val'), 'num_folds and fold'),
-     (dict(num_folds=9), 'at most 3.*groups, got 9')])
+    'kwargs, message', [(dict(split='valid'), 'split must be'),
+                        (dict(split='val'), 'val_split > 0'),
+                        (dict(val_split=1.), r'in \[0, 1\)'),
+                        (dict(num_folds=1), '2 or more.*got 1'),
+                        (dict(num_folds=-2), '2 or more.*got -2'),
+                        (dict(num_folds=2, val_split=.1), 'give one'),
+                        (dict(fold=0), 'fold=0, num_folds=0'),
+                        (dict(num_folds=2, fold=2), 'fold=2, num_folds=2'),
+                        (dict(num_folds=2, fold=-1), 'fold=-1'),
+                        (dict(num_folds=2, split='val'), 'num_folds and fold'),
+                        (dict(num_folds=9), 'at most 3.*groups, got 9')])
 def test_bad_arguments(tree, kwargs, message):
     with pytest.raises(ValueError, match=message):
         RAFDB(str(tree), **kwargs)
