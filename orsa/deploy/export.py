@@ -105,19 +105,9 @@ def reference_logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def compare(exported: ExportedModel, images: np.ndarray, expected: np.ndarray,
-            source: str) -> Parity:
-    """Compare an exported file with its model, in batches of several sizes.
-
-    Args:
-        exported (ExportedModel): The file.
-        images (np.ndarray): (N, H, W, 3), BGR uint8.
-        expected (np.ndarray): Logits of the model, (N, C).
-        source (str): What images these are.
-
-    Returns:
-        Parity: How far they are apart.
-    """
+def _compare(exported: ExportedModel, images: np.ndarray, expected: np.ndarray,
+             source: str) -> Parity:
+    """Compare an exported file with its model, in batches of several sizes."""
     batches = [images[:1]]
     batches += [images[i:i + _BATCH] for i in range(1, len(images), _BATCH)]
     found = np.concatenate([exported.run(batch)[LOGITS] for batch in batches])
@@ -130,11 +120,7 @@ def compare(exported: ExportedModel, images: np.ndarray, expected: np.ndarray,
 
 
 def check_pair(path: str, precision: str) -> str:
-    """The format of a file to be written.
-
-    Args:
-        path (str): The file.
-        precision (str): One of :data:`PRECISIONS`.
+    """The format of a file to be written, by its suffix.
 
     Raises:
         ValueError: If the suffix or the precision is unknown, or the format
@@ -195,17 +181,16 @@ def export_model(model: nn.Module,
             CPU.
         path (str): The file, .onnx, .pt2 or .pt. It is replaced completely,
             or stays as it is.
-        precision (str): 'fp32'; for ONNX 'fp16' or 'int8' too. Defaults to
-            'fp32'.
+        precision (str): 'fp32'; for ONNX 'fp16' or 'int8' too.
         checkpoint (str, optional): Where its weights are from, for their
-            hash and calibration. Defaults to None.
+            hash and calibration.
         with_priors (bool): Whether the file gives the landmarks and parsing
-            maps of its priors too, for ONNX. Defaults to False.
+            maps of its priors too, for ONNX.
         calibration_images (str, optional): A folder of aligned faces to
             calibrate int8 on, and to compare with. Defaults to None, the
             training split.
-        calibration_samples (int): Of these, to calibrate. Defaults to 256.
-        check_samples (int): Others of these, to compare. Defaults to 64.
+        calibration_samples (int): Of these, to calibrate.
+        check_samples (int): Others of these, to compare.
         limits (tuple[float, float], optional): The largest difference of
             logits relative to their spread, and the smallest fraction of
             equal predictions. Defaults to None, those of :data:`LIMITS`.
@@ -221,7 +206,14 @@ def export_model(model: nn.Module,
     """
     kind = check_pair(path, precision)
     if kind == 'onnx':
-        _require_onnx()
+        import_onnxruntime()
+        try:
+            import onnx  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                f'writing ONNX needs {error.name}, which is not installed: '
+                'pip install "orsa[deploy]"') from error
     elif with_priors:
         raise ValueError(f"with_priors is for ONNX: '{path}' ({kind}) gives "
                          'logits only')
@@ -234,7 +226,7 @@ def export_model(model: nn.Module,
     tolerance, least = limits or LIMITS[precision]
     with atomic_path(path) as temporary:
         _write(model, temporary, kind, info, with_priors, calibrating)
-        parity = compare(
+        parity = _compare(
             load_exported(temporary, run_code=True), checking, expected,
             faces.source)
         # a NaN is not below it
@@ -245,16 +237,6 @@ def export_model(model: nn.Module,
                 f'spread, and {least:.0%} equal at least (--tolerance, '
                 '--min-equal)')
     return parity
-
-
-def _require_onnx() -> None:
-    import_onnxruntime()
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f'writing ONNX needs {error.name}, which is not '
-                          'installed: pip install "orsa[deploy]"') from error
 
 
 def _divide(images: np.ndarray, first: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -272,12 +254,11 @@ def _divide(images: np.ndarray, first: int) -> Tuple[np.ndarray, np.ndarray]:
 def _write(model: nn.Module, path: str, kind: str, info: ExportInfo,
            with_priors: bool, calibrating: np.ndarray) -> None:
     deployed = DeployedModel(model, with_priors).eval()
-    writers = {
+    write = {
         'TorchScript': write_torchscript,
         'torch.export': write_pt2,
         'onnx': write_onnx
-    }
-    write = writers[kind]
+    }[kind]
     with torch.no_grad(), fast_priors(model, info.image_size):
         if info.precision == 'fp32':
             return write(deployed, path, info)

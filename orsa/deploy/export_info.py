@@ -60,20 +60,17 @@ class ExportInfo:
     def __post_init__(self):
         for key in ('classes', 'image_size', 'pipeline', 'mean', 'std'):
             object.__setattr__(self, key, tuple(getattr(self, key)))
-        checks = {
-            'classes': ('names', self.classes
-                        and all(isinstance(c, str) for c in self.classes)),
-            'image_size': ('height and width', len(self.image_size) == 2
-                           and all(
-                               type(s) is int and 0 < s < _MAX_SIZE
-                               for s in self.image_size)),
-            'pipeline':
-            (f'at most {_MAX_TRANSFORMS} transforms of '
-             f'{", ".join(TRANSFORMS)}, with numbers up to {_MAX_SIZE} and '
-             'without scale_factor', len(self.pipeline) <= _MAX_TRANSFORMS
-             and all(map(_is_allowed, self.pipeline)))
-        }
-        for key, (expected, valid) in checks.items():
+        named = self.classes and all(isinstance(c, str) for c in self.classes)
+        sized = len(self.image_size) == 2 and all(
+            type(s) is int and 0 < s < _MAX_SIZE for s in self.image_size)
+        known = (
+            len(self.pipeline) <= _MAX_TRANSFORMS
+            and all(map(_is_allowed, self.pipeline)))
+        for key, valid, expected in (
+            ('classes', named, 'names'), ('image_size', sized,
+                                          'height and width'),
+            ('pipeline', known, f'at most {_MAX_TRANSFORMS} of '
+             f'{", ".join(TRANSFORMS)}, with numbers up to {_MAX_SIZE}')):
             if not valid:
                 raise ValueError(f'{key} should be {expected}, but is '
                                  f'{str(getattr(self, key))[:100]}')

@@ -9,11 +9,10 @@ program.
 import os.path as osp
 import warnings
 import zipfile
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, Optional, Sequence
 
 import numpy as np
 import torch
-import torch.nn as nn
 from scipy.special import softmax
 
 from orsa.evaluation.calibration import Calibration
@@ -34,8 +33,12 @@ class ExportedModel:
         run (Callable): From images (N, H, W, 3), BGR uint8, to outputs by
             name.
         outputs (Sequence[str]): Their names.
-        reload (tuple): Arguments of :func:`load_exported`: a pickle of this
-            holds them alone, and reads the file again.
+        reload (tuple): Arguments of :func:`load_exported`, all that a pickle
+            holds.
+
+    Attributes:
+        classes (tuple[str]): The expressions, in the order of the scores.
+        image_size (tuple[int, int]): Height and width of the input, pixels.
 
     Examples:
         >>> import numpy as np
@@ -49,6 +52,8 @@ class ExportedModel:
                  outputs: Sequence[str], reload: tuple):
         self.path = path
         self.info = info
+        self.classes = info.classes
+        self.image_size = info.image_size
         self.outputs = tuple(outputs)
         self._run = run
         self._reload = reload
@@ -58,22 +63,8 @@ class ExportedModel:
         return load_exported, self._reload
 
     @property
-    def classes(self) -> Tuple[str, ...]:
-        """The expressions, in the order of the scores."""
-        return self.info.classes
-
-    @property
-    def image_size(self) -> Tuple[int, int]:
-        """Height and width of the model's input, in pixels."""
-        return self.info.image_size
-
-    @property
     def calibration(self) -> Calibration:
-        """How to read the scores; the neutral one if the file has none.
-
-        Raises:
-            ValueError: If what it has is no calibration.
-        """
+        """How to read the scores; the neutral one if the file has none."""
         try:
             return Calibration(**(self.info.calibration or {}))
         except (TypeError, ValueError) as error:
@@ -114,18 +105,14 @@ class ExportedModel:
         Args:
             crops (Sequence[np.ndarray]): (H, W, 3) each, of any size, BGR
                 uint8.
-            batch_size (int): Faces at a time. Defaults to 32.
+            batch_size (int): Faces at a time.
 
         Returns:
             np.ndarray: (N, C), float32.
 
         Raises:
             TypeError: If a crop is no such array.
-            ValueError: If ``batch_size`` is not positive.
         """
-        if batch_size < 1:
-            raise ValueError(
-                f'batch_size should be positive, got {batch_size}')
         images = []
         for i, crop in enumerate(crops):
             check_image(crop, f'crops[{i}]')
@@ -142,7 +129,7 @@ class ExportedModel:
 
         Args:
             crops (Sequence[np.ndarray]): As of :meth:`logits`.
-            batch_size (int): Faces at a time. Defaults to 32.
+            batch_size (int): Faces at a time.
 
         Returns:
             np.ndarray: (N, C), in [0, 1] with sum 1, in the order of
@@ -153,19 +140,15 @@ class ExportedModel:
 
 def load_exported(path: str,
                   device: str = 'cpu',
-                  threads: Optional[int] = None,
                   run_code: bool = False) -> ExportedModel:
     """Read a model that ``tools/deployment/export.py`` has written.
 
     Args:
         path (str): A file .onnx, .pt2 or .pt.
-        device (str): 'cpu' or 'cuda'. Defaults to 'cpu'.
-        threads (int, optional): Of onnxruntime. Defaults to None, as many as
-            torch uses.
+        device (str): 'cpu' or 'cuda'.
         run_code (bool): Whether a file .pt2 or .pt may be read. They hold
             programs, which run with your rights: only take those from whom
             you would run a script. ONNX needs no such trust.
-            Defaults to False.
 
     Returns:
         ExportedModel: With ``classes``, ``image_size`` and ``predict``.
@@ -181,10 +164,9 @@ def load_exported(path: str,
     kind = file_format(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no exported model '{path}'")
-    reload = osp.abspath(path), device, threads, run_code
+    reload = osp.abspath(path), device, run_code
     if kind == 'onnx':
-        return _load_onnx(path, device, threads or torch.get_num_threads(),
-                          reload)
+        return _load_onnx(path, device, reload)
     if not run_code:
         raise ValueError(
             f"'{path}' ({kind}) is a program that would run with your rights:"
@@ -194,11 +176,7 @@ def load_exported(path: str,
 
 
 def import_onnxruntime():
-    """The module.
-
-    Raises:
-        ImportError: If it is not installed, with how to install it.
-    """
+    """The module; an ImportError that says how to install it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -220,8 +198,7 @@ def _parse_info(path: str, text: Optional[str]) -> ExportInfo:
                          f'this version of orsa: {error}') from error
 
 
-def _load_onnx(path: str, device: str, threads: int,
-               reload: tuple) -> ExportedModel:
+def _load_onnx(path: str, device: str, reload: tuple) -> ExportedModel:
     ort = import_onnxruntime()
     providers = ['CPUExecutionProvider']
     if device.startswith('cuda'):
@@ -233,7 +210,7 @@ def _load_onnx(path: str, device: str, threads: int,
         raise ValueError(f"device='{device}': this onnxruntime has no "
                          f'{missing.pop()}, install onnxruntime-gpu')
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors, which are raised too
     try:
         session = ort.InferenceSession(path, options, providers)
@@ -279,25 +256,22 @@ def _read_extra(path: str, kind: str) -> Optional[str]:
                          f'or of another kind ({error})') from error
 
 
-def _read_program(path: str, kind: str, device: str) -> nn.Module:
-    if kind == 'TorchScript':
-        with warnings.catch_warnings():
-            # that torch.jit is deprecated stands in docs/deploy.md
-            warnings.simplefilter('ignore', FutureWarning)
-            return torch.jit.load(path, map_location=device)
-    program = torch.export.load(path)
-    if device != 'cpu':
-        # some versions of torch lack it
-        from torch.export.passes import move_to_device_pass
-        program = move_to_device_pass(program, device)
-    return program.module()
-
-
 def _load_torch(path: str, kind: str, device: str,
                 reload: tuple) -> ExportedModel:
     info = _parse_info(path, _read_extra(path, kind))
     try:
-        model = _read_program(path, kind, device)
+        if kind == 'TorchScript':
+            with warnings.catch_warnings():
+                # that torch.jit is deprecated stands in docs/deploy.md
+                warnings.simplefilter('ignore', FutureWarning)
+                model = torch.jit.load(path, map_location=device)
+        else:
+            program = torch.export.load(path)
+            if device != 'cpu':
+                # some versions of torch lack it
+                from torch.export.passes import move_to_device_pass
+                program = move_to_device_pass(program, device)
+            model = program.module()
     except Exception as error:  # of zip, pickle, json, torch, ...
         raise ValueError(f"'{path}' cannot be read as {kind}, it is damaged, "
                          f'or of another version of torch than '

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """An exported file in place of a model that was built."""
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
@@ -64,16 +65,13 @@ class ExportedClassifier(nn.Module):
                 test_dataloader=dict(dataset=dict(pipeline=pipeline))))
         self.data_preprocessor = _StackImages()
         self.backbone = nn.Module()
-        for name, output, ability in (('parsing_prior', PARSING, 'can_parse'),
-                                      ('landmark_prior', LANDMARKS,
-                                       'can_locate')):
-            if output in exported.outputs:
-                setattr(
-                    self.backbone, name,
-                    _ExportedPrior(
-                        lambda x, key=output: self._outputs(x)[key],
-                        exported.image_size,
-                        ability))
+        for name, key, ability in (('parsing_prior', PARSING, 'can_parse'),
+                                   ('landmark_prior', LANDMARKS,
+                                    'can_locate')):
+            if key in exported.outputs:
+                predict = partial(lambda key, x: self._outputs(x)[key], key)
+                prior = _ExportedPrior(predict, exported.image_size, ability)
+                setattr(self.backbone, name, prior)
         self._last: Tuple[Any, Dict[str, torch.Tensor]] = (None, {})
 
     def __reduce__(self):
@@ -100,9 +98,8 @@ class ExportedClassifier(nn.Module):
             inputs (Tensor): Images (N, 3, H, W), BGR uint8, as
                 ``PackInputs`` makes them.
             data_samples (list[DataSample], optional): Of each.
-                Defaults to None.
             mode (str): 'tensor' for logits, 'predict' for data samples with
-                ``pred_score`` and ``pred_label``. Defaults to 'tensor'.
+                ``pred_score`` and ``pred_label``.
 
         Raises:
             ValueError: For another mode.

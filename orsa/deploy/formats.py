@@ -1,15 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""How a model with its priors is written as ONNX, torch.export or TorchScript.
-
-The input is what OpenCV gives: crops (N, H, W, 3), BGR uint8, of the size of
-the model's input; channels are reversed and normalised inside.
-"""
+"""How a model with its priors becomes ONNX, torch.export or TorchScript."""
 import contextlib
 import logging
 import os.path as osp
 import tempfile
 import warnings
 from functools import partial
+from types import SimpleNamespace
 from typing import Iterator, List, Tuple
 
 import numpy as np
@@ -34,7 +31,7 @@ class DeployedModel(nn.Module):
     Args:
         model (nn.Module): As :func:`orsa.apis.init_model` gives it.
         with_priors (bool): Whether to give landmarks and parsing maps, where
-            there are priors for them. Defaults to False.
+            there are priors for them.
 
     Raises:
         TypeError: If its data preprocessor is none of mmpretrain's
@@ -95,12 +92,7 @@ class DeployedModel(nn.Module):
 @contextlib.contextmanager
 def fast_priors(model: nn.Module, image_size: Tuple[int,
                                                     int]) -> Iterator[None]:
-    """Replace frozen priors by their faster copies, where these are equal.
-
-    Args:
-        model (nn.Module): The classifier, which is itself again afterwards.
-        image_size (tuple[int, int]): Height and width of its input.
-    """
+    """Replace frozen priors by their faster copies, where these are equal."""
     # heavy, and needed for writing alone
     from orsa.models.priors import FrozenPrior
     from orsa.models.utils.fast_copy import (TOLERANCE, fast_copy,
@@ -126,20 +118,14 @@ def fast_priors(model: nn.Module, image_size: Tuple[int,
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporters' own messages: parity is checked."""
-    loggers = [
-        logging.getLogger(name) for name in ('torch.onnx', 'torch.export',
-                                             'onnxscript', 'onnx_ir', None)
-    ]
-    levels = [one.level for one in loggers]
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for one in loggers:
-            one.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             yield
     finally:
-        for one, level in zip(loggers, levels):
-            one.setLevel(level)
+        logging.disable(level)
 
 
 def _blank_images(info: ExportInfo) -> torch.Tensor:
@@ -212,24 +198,8 @@ def to_half(source: str, path: str, info: ExportInfo) -> None:
     _save_onnx(model, path, info)
 
 
-class _Batches:
-    """Images for onnxruntime's calibration, batch by batch."""
-
-    def __init__(self, images: np.ndarray):
-        self._batches = iter(
-            dict(images=images[i:i + _BATCH])
-            for i in range(0, len(images), _BATCH))
-
-    def get_next(self):
-        return next(self._batches, None)
-
-
 def _beside_logits(graph) -> List[str]:
-    """Names of nodes that logits do not depend on: heads of priors.
-
-    They are small, and landmarks, maxima of their output, jump if it is
-    rounded.
-    """
+    """Names of nodes that logits do not need: heads of priors, kept exact."""
     needed, beside = {LOGITS}, []
     for node in reversed(graph.node):  # which come after what they need
         if needed.intersection(node.output):
@@ -256,6 +226,9 @@ def to_int8(source: str, path: str, info: ExportInfo,
     from onnxruntime.quantization import (QuantFormat, QuantType,
                                           quantize_static)
     from onnxruntime.quantization.shape_inference import quant_pre_process
+    batches = iter(
+        dict(images=images[i:i + _BATCH])
+        for i in range(0, len(images), _BATCH))
     with tempfile.TemporaryDirectory() as folder, _quiet():
         prepared = osp.join(folder, 'prepared.onnx')
         # symbolic shapes fail for some graphs, and are not needed
@@ -263,7 +236,7 @@ def to_int8(source: str, path: str, info: ExportInfo,
         quantize_static(
             prepared,
             path,
-            _Batches(images),
+            SimpleNamespace(get_next=lambda: next(batches, None)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED,
             nodes_to_exclude=_beside_logits(onnx.load(prepared).graph),

@@ -22,13 +22,6 @@ class Faces(NamedTuple):
 def crop_pipeline(cfg: Config) -> Tuple[dict, ...]:
     """How a test brings a crop to the model's size, for an exported file.
 
-    Args:
-        cfg (Config): The experiment, with its ``test_dataloader``.
-
-    Returns:
-        tuple[dict]: Configs of transforms of
-        :data:`orsa.deploy.export_info.TRANSFORMS`.
-
     Raises:
         ValueError: If there is no test pipeline, or a transform in it that an
             exported file cannot name.
@@ -56,9 +49,6 @@ def crop_pipeline(cfg: Config) -> Tuple[dict, ...]:
 
 def crop_size(pipeline: Sequence[dict]) -> Tuple[int, int]:
     """Height and width that a pipeline brings crops to.
-
-    Args:
-        pipeline (Sequence[dict]): Of :func:`crop_pipeline`.
 
     Raises:
         ValueError: If these depend on the crop, or its pixels on chance.
@@ -118,21 +108,16 @@ def spread(total: int, count: int) -> List[int]:
     return np.linspace(0, total - 1, count).round().astype(int).tolist()
 
 
-def folder_faces(folder: str, pipeline: Sequence[dict],
-                 count: int) -> np.ndarray:
-    """Aligned faces in a folder; as :func:`training_faces`.
-
-    Raises:
-        OSError: If the folder, or images in it, are missing, or one cannot
-            be read.
-    """
+def _folder_faces(folder: str, pipeline: Sequence[dict],
+                  count: int) -> np.ndarray:
+    """Aligned faces in a folder; as :func:`training_faces`."""
     sources = list(list_images(folder))
     compose = build_pipeline(pipeline)
     rows = []
-    for i in spread(len(sources), count):
-        if sources[i].error:
-            raise OSError(sources[i].error)
-        rows.append(apply_pipeline(compose, read_image(sources[i].image)))
+    for source in (sources[i] for i in spread(len(sources), count)):
+        if source.error:
+            raise OSError(source.error)
+        rows.append(apply_pipeline(compose, read_image(source.image)))
     return np.stack(rows)
 
 
@@ -162,14 +147,11 @@ def gather_faces(cfg: Config,
         folder (str, optional): Images of aligned faces. Defaults to None,
             the training split of the config.
         required (bool): Whether noise will not do, where the training split
-            is not at hand. Defaults to False.
-
-    Returns:
-        Faces: Images and what they are.
+            is not at hand.
     """
     if folder is not None:
         return Faces(
-            folder_faces(folder, pipeline, count), f"images of '{folder}'")
+            _folder_faces(folder, pipeline, count), f"images of '{folder}'")
     try:
         return Faces(
             training_faces(cfg, pipeline, count),

@@ -162,29 +162,10 @@ def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
     print()
 
 
-def write_cache(cfg: Config,
-                split: str,
-                folder: str,
-                priors: Dict[str, nn.Module],
-                from_files: bool = True,
-                device: str = 'cpu') -> dict:
-    """Compute the priors of every image of a split, flipped and not.
-
-    Args:
-        cfg (Config): The experiment.
-        split (str): 'train', 'val' or 'test'.
-        folder (str): Where to write; the manifest comes last.
-        priors (dict): See :func:`build_priors`.
-        from_files (bool): Whether their weights are those of the config's
-            files. Defaults to True.
-        device (str): Where to compute. Defaults to 'cpu'.
-
-    Returns:
-        dict: The manifest.
-
-    Raises:
-        CacheError: If images or outputs differ in size, or are too large.
-    """
+def _write_cache(cfg: Config, split: str, folder: str,
+                 priors: Dict[str, nn.Module], from_files: bool,
+                 device: torch.device) -> dict:
+    """Compute the priors of every image of a split; return the manifest."""
     folder = osp.expanduser(folder)
     dataset = identity.build_dataset(cfg, split)
     samples = identity.list_samples(dataset)
@@ -197,7 +178,7 @@ def write_cache(cfg: Config,
         os.remove(path)
     with contextlib.ExitStack() as stack:
         writer = _Writer(folder, len(dataset), stack)
-        _compute(cfg, split, dataset, priors, writer, torch.device(device))
+        _compute(cfg, split, dataset, priors, writer, device)
         writer.finish()
     path = osp.join(folder, SAMPLES)
     dump_json(
@@ -230,30 +211,26 @@ def write_cache(cfg: Config,
 
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``tools/cache_priors.py``."""
-    parser.add_argument('config', help='config file, or orsa::NAME.py')
-    parser.add_argument(
-        '--split',
+    add = parser.add_argument
+    add('config', help='config file, or orsa::NAME.py')
+    add('--split',
         nargs='+',
         choices=identity.SPLITS,
         help='splits to cache (default: all that the config has)')
-    parser.add_argument(
-        '--out',
+    add('--out',
         help='folder of the cache, a folder for each split is made in it '
         '(default: prior_cache of the config)')
-    parser.add_argument(
-        '--checkpoint',
+    add('--checkpoint',
         help="checkpoint of the model with the priors' weights, in place of "
         'their own files')
-    parser.add_argument(
-        '--force', action='store_true', help='compute anew what is up to date')
-    parser.add_argument(
-        '--device',
+    add('--force', action='store_true', help='compute anew what is up to date')
+    add('--device',
         default='cuda' if torch.cuda.is_available() else 'cpu',
         help='where to compute (default: a GPU if there is one)')
-    parser.add_argument(
-        '--cfg-options',
+    add('--cfg-options',
         nargs='+',
         action=OptionsAction,
+        default={},
         help='override settings of the config, as key=value')
 
 
@@ -269,8 +246,7 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
         ValueError: If no folder is given, or the config lacks a split.
     """
     cfg = load_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options)
     out = args.out or cfg.get('prior_cache')
     if not out:
         raise ValueError('--out should name the folder of the cache (or '
@@ -297,8 +273,9 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
         print(f'{split}: computing, {reason}')
         if priors is None:
             priors = build_priors(cfg, args.checkpoint)
-        manifest = write_cache(cfg, split, folder, priors, not args.checkpoint,
-                               args.device)
+        manifest = _write_cache(cfg, split, folder, priors,
+                                not args.checkpoint,
+                                torch.device(args.device))
         computed.append(split)
         _report(cfg, split, folder, manifest)
     return computed

@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/model_converters/`` do, for use from Python."""
 import argparse
+import inspect
 from typing import Callable, Optional, Sequence
 
 from mmengine.registry import DefaultScope
@@ -15,15 +16,13 @@ _OFFICIAL = 'orsa::_base_/models/orsanet_large.py'
 _SEGFACE = 'orsa::_base_/models/segface_lapa.py'
 
 
-def _build(cfg: dict):
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        return MODELS.build(cfg)
-
-
 def _write(converted: weights.Converted,
            model,
            dst: str,
            classes: Optional[Sequence[str]] = None) -> weights.Report:
+    if isinstance(model, dict):
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(model)
     new, dropped = converted
     report = weights.fit(new, dropped, model)
     weights.write_state(new, dst, classes)
@@ -31,32 +30,22 @@ def _write(converted: weights.Converted,
 
 
 def convert_ir50(src: str, dst: str) -> weights.Report:
-    """``ir50.pth`` into weights of ``orsa.IRNet``.
-
-    Args:
-        src (str): The published file.
-        dst (str): The file to write.
-    """
+    """``ir50.pth``, the file ``src``, into weights of ``orsa.IRNet``."""
     state = weights.read_state(src, 'state_dict')
     return _write(
-        weights.convert_state(state, 'ir50'), _build(dict(type='orsa.IRNet')),
-        dst)
+        weights.convert_state(state, 'ir50'), dict(type='orsa.IRNet'), dst)
 
 
 def convert_mobilefacenet(src: str, dst: str) -> weights.Report:
     """``mobilefacenet_model_best.pth.tar`` into ``orsa.MobileFaceNet``.
 
-    The head of 68 landmarks is converted where the file has it.
-
-    Args:
-        src (str): The published file.
-        dst (str): The file to write.
+    The head of 68 landmarks is converted where the file ``src`` has it.
     """
     state = weights.read_state(src, 'state_dict')
     with_head = any(k.startswith('output_layer.') for k in state)
     return _write(
         weights.convert_state(state, 'mobilefacenet', left_out=r'$^'),
-        _build(dict(type='orsa.MobileFaceNet', with_head=with_head)), dst)
+        dict(type='orsa.MobileFaceNet', with_head=with_head), dst)
 
 
 def convert_segface(src: str,
@@ -70,8 +59,8 @@ def convert_segface(src: str,
         with_decoder (bool): Whether to write a complete
             ``mmseg.EncoderDecoder`` that gives masks
             (``_base_/models/segface_lapa.py``), mask decoder included.
-            Otherwise mmpretrain's Swin-B alone is written, whose feature
-            the published ORSANet uses. Defaults to False.
+            Otherwise mmpretrain's Swin-B alone is written, whose feature the
+            published ORSANet uses.
 
     Raises:
         ConversionError: If what the model needs is missing; for a complete
@@ -84,7 +73,7 @@ def convert_segface(src: str,
         dropped = [f'backbone.{k}' for k in dropped]
         dropped += [k for k in state if not k.startswith('backbone.')]
         cfg = load_config(_OFFICIAL).model.backbone.parsing_prior.model
-        return _write((new, dropped), _build(cfg), dst)
+        return _write((new, dropped), cfg, dst)
     # heavy, and not needed for the other converters
     from orsa.models.priors import build_wrapped
     new, dropped = weights.convert_segface(state)
@@ -136,31 +125,26 @@ def convert_official(
         dst, classes)
 
 
-def main(run: Callable,
-         description: str,
-         with_classes: bool = False,
-         with_decoder: bool = False) -> None:
+def main(run: Callable, description: str) -> None:
     """Run a converter from the command line.
 
     Args:
-        run (Callable): Takes the source, the file to write and the options.
+        run (Callable): Takes the source, the file to write and perhaps
+            ``classes`` or ``with_decoder``, for which there are flags then.
         description (str): For ``--help``.
-        with_classes (bool): Whether ``run`` takes class names.
-            Defaults to False.
-        with_decoder (bool): Whether ``run`` takes ``with_decoder``.
-            Defaults to False.
     """
+    options = inspect.signature(run).parameters
     setup_stack()
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('src', help='the published file')
     parser.add_argument('dst', help='the file to write')
-    if with_classes:
+    if 'classes' in options:
         parser.add_argument(
             '--classes',
             nargs='+',
             help='names of the outputs, in order; the official RAF-DB model '
             'has: surprise fear disgust happiness sadness anger neutral')
-    if with_decoder:
+    if 'with_decoder' in options:
         parser.add_argument(
             '--with-decoder',
             action='store_true',

@@ -6,7 +6,7 @@ import os.path as osp
 import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 from mmengine.utils import ProgressBar
@@ -54,31 +54,24 @@ class ImageScan:
             }
             for split in lists
         }
-        self.drawn = self._choose_samples() if draw else set()
+        members = defaultdict(list)
+        for i, (split, r) in enumerate(self.rows):
+            members[split, r['expression']].append(i)
+        # spread over the list, for neighbours are often alike
+        self.drawn = {
+            rows[int(place)]
+            for rows in members.values()
+            for place in np.linspace(0,
+                                     len(rows) - 1, self.COLUMNS).round()
+        } if draw else set()
         # finding: row and text
         self.found: Dict[str, Dict[int, str]] = {k: {} for k in _FINDINGS}
         # of the pixels, 0 where there is no image; in 64 bits two of a
         # million images share one by chance once in 40 million data sets
         self.digests = np.zeros(len(self.rows), np.uint64)
 
-    def _choose_samples(self) -> set:
-        members = defaultdict(list)
-        for i, (split, r) in enumerate(self.rows):
-            members[split, r['expression']].append(i)
-        # spread over the list, for neighbours are often alike
-        return {
-            rows[int(place)]
-            for rows in members.values()
-            for place in np.linspace(0,
-                                     len(rows) - 1, self.COLUMNS).round()
-        }
-
     def run(self, num_workers: int) -> None:
-        """Read every image, a batch at a time.
-
-        Args:
-            num_workers (int): Threads.
-        """
+        """Read every image, a batch at a time."""
         if not self.rows:
             return
         bar = ProgressBar(len(self.rows), file=sys.stderr)
@@ -153,26 +146,17 @@ class ImageScan:
                 [self._where(i) + t for i, t in sorted(
                     self.found[kind].items())])  # yapf: disable
 
-    def _pairs(self) -> List[Tuple[int, int]]:
-        """Each image that was there before, with its first place."""
+    def report_duplicates(self, allow: bool, out: Optional[str]) -> None:
+        """Report images that are there more than once, all in a file."""
+        across, labels, within = [], [], []
         _, first, inverse = np.unique(
             self.digests, return_index=True, return_inverse=True)
         firsts = first[inverse]
-        again = np.flatnonzero((firsts != np.arange(len(firsts)))
-                               & (self.digests != 0))
-        return [(int(firsts[i]), int(i)) for i in again]
-
-    def report_duplicates(self, allow: bool, out: Optional[str]) -> None:
-        """Report images that are there more than once, all in a file.
-
-        Args:
-            allow (bool): Whether none of them is an error.
-            out (str, optional): The folder of ``duplicates.txt``.
-        """
-        across, labels, within = [], [], []
-        for pair in self._pairs():
-            (split, a), (other, b) = (self.rows[i] for i in pair)
-            where = [self._where(i) for i in pair]
+        for i in np.flatnonzero((firsts != np.arange(len(firsts)))
+                                & (self.digests != 0)):
+            pair = firsts[i], i
+            (split, a), (other, b) = (self.rows[j] for j in pair)
+            where = [self._where(j) for j in pair]
             classes = [a['expression'], b['expression']]
             if split != other:
                 across.append(' = '.join(where))
@@ -199,11 +183,7 @@ class ImageScan:
             self.report.written.append(path)
 
     def draw_samples(self, out: str) -> None:
-        """Draw a grid of samples for every split.
-
-        Args:
-            out (str): The folder of the PNGs.
-        """
+        """Draw a grid of samples for every split."""
         for split, samples in self.samples.items():
             path = osp.join(out, f'{split}.png')
             report = self.splits[split]

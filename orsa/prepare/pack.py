@@ -7,7 +7,7 @@ import json
 import os
 import os.path as osp
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Dict, Iterator, Sequence, Tuple
 
 from mmengine.config import Config
@@ -31,36 +31,28 @@ _PAGE = 4096
 
 def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of packing."""
-    parser.add_argument('config', help='a config, or the name of a model')
-    parser.add_argument(
-        '--out', required=True, metavar='FILE.lmdb', help='the file to write')
-    parser.add_argument(
-        '--splits',
+    add = parser.add_argument
+    add('config', help='a config, or the name of a model')
+    add('--out', required=True, metavar='FILE.lmdb', help='the file to write')
+    add('--splits',
         nargs='+',
         choices=SPLITS,
         default=list(SPLITS),
         help='whose images (default: all)')
-    parser.add_argument(
-        '--cfg-options',
+    add('--cfg-options',
         nargs='+',
         action=OptionsAction,
+        default={},
         help='changes to the config, as key=value')
 
 
-def pack(args: argparse.Namespace) -> int:
-    """Pack the images of a config by parsed arguments.
-
-    Args:
-        args (argparse.Namespace): Of :func:`add_pack_arguments`.
-
-    Returns:
-        int: How many files were packed.
-    """
+def pack(args: argparse.Namespace) -> None:
+    """Pack the images of a config, see :func:`add_pack_arguments`."""
     config = args.config
     if looks_like_name(config):
         config = resolve_model(config)[0]
     cfg = load_config(config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg.merge_from_dict(args.cfg_options)
     files = find_images(cfg, args.splits)
     pack_files(files, args.out)
     print(f'packed and compared {len(files)} files, '
@@ -68,7 +60,6 @@ def pack(args: argparse.Namespace) -> int:
     print('Use it by --cfg-options ' +
           ' '.join(f'{s}_dataloader.dataset.pack={args.out}'
                    for s in args.splits))
-    return len(files)
 
 
 def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
@@ -77,7 +68,6 @@ def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
     Args:
         cfg (Config): The experiment.
         splits (Sequence[str]): Of which loaders, where the config has them.
-            Defaults to all.
 
     Returns:
         dict[str, str]: The path of each file by its key, which is its path
@@ -86,8 +76,7 @@ def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
     Raises:
         ValueError: If a data set is no :class:`FERDataset`, has no image
             files or has them elsewhere than below its ``data_root``, if two
-            of them have different files at the same place below their roots,
-            or if there are none.
+            of them have different files of one key, or if there are none.
     """
     found: Dict[str, str] = {}
     for split in splits:
@@ -150,8 +139,7 @@ def _list(dataset) -> Iterator[Tuple[str, str]]:
 def pack_files(files: Dict[str, str], out: str) -> None:
     """Write files into one LMDB, completely or not at all.
 
-    One file at a time is in memory, and what LMDB has not written yet, at
-    most 32 MiB more. In the end every file is compared with its copy.
+    In the end every file is compared with its copy.
 
     Args:
         files (dict[str, str]): Paths by key, sorted by the keys' bytes.
@@ -187,10 +175,8 @@ def _lmdb(path: str, map_size: int = 0):
         map_size=map_size, sync=False) if map_size else dict(readonly=True)
     try:
         environment = lmdb.open(path, subdir=False, lock=False, **mode)
-        try:
+        with closing(environment):
             yield environment
-        finally:
-            environment.close()
     except lmdb.Error as error:
         full = isinstance(error, (lmdb.DiskError, lmdb.MapFullError))
         raise OSError(errno.ENOSPC if full else errno.EIO,
@@ -235,10 +221,6 @@ def _read(path: str) -> bytes:
 
 def _compare(environment, files: Dict[str, str], bar: ProgressBar) -> None:
     with environment.begin() as read:
-        entries = environment.stat()['entries']
-        if entries != len(files) + 1:
-            raise RuntimeError(f'{entries - 1} files were written instead of '
-                               f'{len(files)}')
         for key, path in files.items():
             if read.get(os.fsencode(key)) != _read(path):
                 raise RuntimeError(

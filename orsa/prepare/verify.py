@@ -4,7 +4,7 @@ import argparse
 import os
 import os.path as osp
 from collections import Counter, defaultdict
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import cv2
 
@@ -33,53 +33,34 @@ Records = Dict[str, List[dict]]
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verification."""
-    parser.add_argument('name', choices=NAMES, help='the data set')
-    parser.add_argument('root', help='the folder that holds it')
-    parser.add_argument(
-        '--out',
+    add = parser.add_argument
+    add('name', choices=NAMES, help='the data set')
+    add('root', help='the folder that holds it')
+    add('--out',
         help='folder of the grids of samples (default: work_dirs/verify_NAME)')
-    parser.add_argument(
-        '--convention',
+    add('--convention',
         choices=list(CONVENTIONS),
         help='what folders named by index mean (imagefolder, occlufer)')
-    parser.add_argument(
-        '--classes',
+    add('--classes',
         nargs='+',
+        default=AFFECTNET_CLASSES,
         help='the classes, of any names (imagefolder, default: the eight '
         'expressions)')
-    parser.add_argument(
-        '--vote-rule',
+    add('--vote-rule',
         choices=list(VOTE_RULES),
         default='filtered',
         help='how votes become a label (ferplus, default: filtered)')
-    parser.add_argument(
-        '--allow-duplicates',
+    add('--allow-duplicates',
         action='store_true',
         help='the same image in two splits, or under two classes, is a '
         'warning for a data set of your own too, as it is for published ones')
-    parser.add_argument(
-        '--num-workers', type=int, default=2, help='threads (default: 2)')
+    add('--num-workers', type=int, default=2, help='threads (default: 2)')
 
 
-def find_datasets(
-        name: str,
-        root: str,
-        convention: Optional[str] = None,
-        vote_rule: str = 'filtered',
-        classes: Optional[Sequence[str]] = None) -> Dict[str, FERDataset]:
-    """The data sets of all splits, not read yet.
-
-    Args:
-        name (str): One of :data:`NAMES`.
-        root (str): The folder.
-        convention (str, optional): As of :class:`ImageFolder`.
-        vote_rule (str): As of :class:`FERPlus`.
-        classes (Sequence[str], optional): As of :class:`ImageFolder`.
-            Defaults to None: AffectNet's eight.
-
-    Returns:
-        dict[str, FERDataset]: By split.
-    """
+def _find_datasets(name: str, root: str, convention: Optional[str],
+                   vote_rule: str,
+                   classes: Sequence[str]) -> Dict[str, FERDataset]:
+    """The data sets of all splits, not read yet."""
     kind, splits = DATASETS[name]
     options = dict(data_root=root, lazy_init=True, skip_unreadable=True)
     if kind is ImageFolder:
@@ -93,7 +74,7 @@ def find_datasets(
             ImageFolder(
                 data_prefix=folder,
                 convention=convention,
-                classes=classes or AFFECTNET_CLASSES,
+                classes=classes,
                 **options)
             for folder in folders or ['']
         }
@@ -115,7 +96,7 @@ def verify(name: str,
            vote_rule: str = 'filtered',
            allow_duplicates: bool = False,
            num_workers: int = 2,
-           classes: Optional[Sequence[str]] = None) -> Report:
+           classes: Sequence[str] = AFFECTNET_CLASSES) -> Report:
     """Check every image of a data set and its labels.
 
     Two images are the same if all their pixels are; a copy that was
@@ -128,15 +109,13 @@ def verify(name: str,
         out (str, optional): The folder of the grids of samples and of
             ``duplicates.txt``. Defaults to None: neither is written.
         convention (str, optional): What folders named by index mean, see
-            :class:`orsa.datasets.ImageFolder`. Defaults to None.
-        vote_rule (str): Of FERPlus. Defaults to 'filtered'.
+            :class:`orsa.datasets.ImageFolder`.
+        vote_rule (str): Of FERPlus.
         allow_duplicates (bool): Whether the same image in two splits or
             under two classes is no error in a data set of one's own either.
-            Defaults to False.
-        num_workers (int): Threads that read. Defaults to 2.
-        classes (Sequence[str], optional): Of folders, as of
-            :class:`orsa.datasets.ImageFolder`. Defaults to None: AffectNet's
-            eight.
+        num_workers (int): Threads that read.
+        classes (Sequence[str]): Of folders, as of
+            :class:`orsa.datasets.ImageFolder`.
 
     Returns:
         Report: Its ``errors`` are what makes training on the data wrong:
@@ -157,7 +136,7 @@ def verify(name: str,
     if not osp.isdir(root):
         raise FileNotFoundError(f"there is no folder '{root}'")
     report = Report(name, root)
-    datasets = find_datasets(name, root, convention, vote_rule, classes)
+    datasets = _find_datasets(name, root, convention, vote_rule, classes)
     lists = _read_lists(report, datasets)
     _compare_counts(report, lists)
     scan = ImageScan(report, datasets, lists, draw=out is not None)
@@ -207,10 +186,9 @@ def _compare_counts(report: Report, lists: Records) -> None:
     releases = PUBLISHED.get(report.name, ())
     if not releases or not report.splits:
         return
-    differences = [_differences(report, lists, p) for p in releases]
-    nearest = min(
-        range(len(releases)), key=lambda i: sum(n for n, _ in differences[i]))
-    published, found = releases[nearest], differences[nearest]
+    found, published = min(
+        ((_differences(report, lists, p), p) for p in releases),
+        key=lambda pair: sum(n for n, _ in pair[0]))
     if found:
         report.warnings.append(
             f'by its counts this is not {published.name} as published '
@@ -268,9 +246,19 @@ def _report_unlisted(report: Report, datasets: Dict[str, FERDataset],
     deep = [d.img_prefix for d in datasets.values() if isinstance(d, OccluFER)]
     if report.name == 'imagefolder':
         deep = [report.root]
-    flat = {osp.dirname(path) for path in taken} if not deep else ()
+    if deep:
+        files = [
+            osp.join(parent, f) for folder in deep
+            for parent, _, names in os.walk(folder) for f in names
+        ]
+    else:
+        files = [
+            entry.path for folder in {osp.dirname(path)
+                                      for path in taken} if osp.isdir(folder)
+            for entry in os.scandir(folder) if not entry.is_dir()
+        ]
     images, others = set(), Counter()
-    for path in (*_files(deep, True), *_files(flat, False)):
+    for path in files:
         if osp.abspath(path) in taken:
             continue
         if file_fault(path) is None and cv2.haveImageReader(path):
@@ -283,14 +271,6 @@ def _report_unlisted(report: Report, datasets: Dict[str, FERDataset],
         report.notes.append('files that are no images: ' +
                             ', '.join(f'{n:,} {kind}'
                                       for kind, n in sorted(others.items())))
-
-
-def _files(folders: Iterable[str], deep: bool) -> Iterator[str]:
-    for folder in folders:
-        for parent, below, files in os.walk(folder):
-            if not deep:
-                below.clear()
-            yield from (osp.join(parent, f) for f in files)
 
 
 def run(args: argparse.Namespace) -> Report:

@@ -57,20 +57,12 @@ class Report:
     published: bool = False
 
     def add(self, severity: str, what: str, items: List[str]) -> None:
-        """Add a finding, if there is one, with its number and first files.
-
-        Args:
-            severity (str): 'errors' or 'warnings'.
-            what (str): The finding.
-            items (list[str]): Where it was found.
-        """
-        more = len(items) - _NAMED
+        """Add a finding of a severity, if any, with its first files."""
         if items:
-            getattr(
-                self,
-                severity).append(f'{what} ({len(items):,}): ' +
-                                 '; '.join(items[:_NAMED]) +
-                                 (f'; and {more:,} more' if more > 0 else ''))
+            more = len(items) - _NAMED
+            text = '; '.join(items[:_NAMED] + [f'and {more:,} more'] *
+                             (more > 0))
+            getattr(self, severity).append(f'{what} ({len(items):,}): {text}')
 
     def lines(self) -> List[str]:
         """The report as lines of text."""
@@ -88,11 +80,10 @@ class Report:
         lines += [f'ERROR: {text}' for text in self.errors]
         lines += [f'wrote {path}' for path in self.written]
         result = 'NOT fit for training' if self.errors else 'usable'
-        lines += [
-            '', f'{result}: {_plural(len(self.errors), "error")}, '
-            f'{_plural(len(self.warnings), "warning")}'
-        ]
-        return lines
+        counts = ', '.join(f'{len(found):,} {kind}{"s"[:len(found) != 1]}'
+                           for kind, found in (('error', self.errors),
+                                               ('warning', self.warnings)))
+        return [*lines, '', f'{result}: {counts}']
 
     def _table(self) -> List[str]:
         releases = PUBLISHED.get(self.name)
@@ -113,10 +104,6 @@ class Report:
             ' '.join([f'{row[0]:<{width}}'] + [f'{v:>10}' for v in row[1:]])
             for row in rows
         ] if classes else []
-
-
-def _plural(count: int, what: str) -> str:
-    return f'{count:,} {what}' + ('' if count == 1 else 's')
 
 
 def _sizes(sizes: Counter) -> str:

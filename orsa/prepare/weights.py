@@ -175,10 +175,10 @@ def convert_state(state: State,
 
     Args:
         state (dict): The published entries.
-        network (str): 'ir50' (keys as in ``ir50.pth``), 'mobilefacenet',
-            'swin' (as under ``backbone.`` of SegFace), 'segface_decoder'
-            (without its class tokens), 'guidance' (as under ``seg_fusion.``),
-            'interaction' (as under ``pyramid_fuse.``) or 'same'.
+        network (str): 'ir50', 'mobilefacenet', 'swin' (as under ``backbone.``
+            of SegFace), 'segface_decoder' (without its class tokens),
+            'guidance' (as under ``seg_fusion.``), 'interaction' (as under
+            ``pyramid_fuse.``) or 'same'.
         left_out (str, optional): Pattern of keys that are left out. Defaults
             to None, that of the network: what ORSANet does not use.
 
@@ -202,9 +202,8 @@ def convert_state(state: State,
 def _unfold_order(value: torch.Tensor) -> torch.Tensor:
     """Reorder the last axis, 4C, of a patch merging for OpenMMLab's.
 
-    torchvision joins the four neighbours block by block, in the order (0,0),
-    (1,0), (0,1), (1,1) of (row, column); OpenMMLab unfolds, so that a
-    channel's four neighbours lie together, row by row.
+    torchvision joins the neighbours (0,0), (1,0), (0,1), (1,1) of (row,
+    column) block by block; OpenMMLab unfolds channel by channel.
     """
     blocks = value.reshape(*value.shape[:-1], 4, -1)[..., [0, 2, 1, 3], :]
     return blocks.transpose(-1, -2).reshape(value.shape)
@@ -219,20 +218,16 @@ def convert_segface_decoder(state: State) -> State:
     new, keys = convert_state(state, 'segface_decoder')
     found = {re.match(r'face_decoder\.(\w+)_token', k)[1]: k for k in keys}
     if set(found) != set(_SEGFACE_TOKENS):
-        missing = sorted(set(_SEGFACE_TOKENS) - set(found))
-        unknown = sorted(set(found) - set(_SEGFACE_TOKENS))
         raise ConversionError(
-            'this is no mask decoder of SegFace for LaPa, whose classes are '
-            f'{", ".join(_SEGFACE_TOKENS)}: of their tokens {missing} are '
-            f'missing, and {unknown} are unknown')
+            'this is no mask decoder of SegFace for LaPa: of its class tokens '
+            f'{sorted(set(_SEGFACE_TOKENS) - set(found))} are missing, and '
+            f'{sorted(set(found) - set(_SEGFACE_TOKENS))} are unknown')
     new['class_tokens'] = torch.cat([state[found[t]] for t in _SEGFACE_TOKENS])
     return new
 
 
 def convert_segface(state: State) -> Converted:
     """All of SegFace for LaPa, into an ``mmseg.EncoderDecoder``.
-
-    Left out: what 'swin' of :func:`convert_state` leaves out.
 
     Raises:
         ConversionError: If there is an entry that SegFace does not have, or
@@ -269,9 +264,8 @@ def convert_official(state: State) -> Converted:
 def fit(state: State, dropped: Sequence[str], model: nn.Module) -> Report:
     """Compare a converted state dict with the model that takes it.
 
-    Afterwards ``state`` has exactly the model's entries. Counters of batches
-    (``num_batches_tracked``) and index tables need not be in a file: they are
-    no weights, and the model's own are taken.
+    Afterwards ``state`` has exactly the model's entries. Integers (counters
+    of batches, index tables) need not be in a file: the model's are taken.
 
     Args:
         state (dict): The converted entries, changed in place.
@@ -336,15 +330,8 @@ def read_state(path: str, *names: str) -> State:
 def write_state(state: State,
                 path: str,
                 classes: Optional[Sequence[str]] = None) -> None:
-    """Write a state dict as MMEngine's checkpoints are, complete or not.
-
-    Args:
-        state (dict): The weights.
-        path (str): Where to.
-        classes (Sequence[str], optional): Class names by index.
-    """
-    meta = dict(dataset_meta=dict(
-        classes=tuple(classes))) if classes else dict()
+    """Write weights and class names as MMEngine's checkpoints are."""
+    meta = dict(dataset_meta=dict(classes=tuple(classes))) if classes else {}
     with atomic_path(path) as temporary:
         # by a path torch refuses a name without an ending
         with open(temporary, 'wb') as file:
@@ -352,16 +339,13 @@ def write_state(state: State,
 
 
 def publish(src: str, dst: str, half: bool = True) -> int:
-    """Reduce a training checkpoint to what a user of the weights needs.
-
-    Keeps the weights (MMEngine has put a moving average in their place where
-    there is one) and the class names; optimizer, schedules and logs go.
+    """Reduce a training checkpoint to its weights and class names.
 
     Args:
         src (str): A checkpoint of ``tools/train.py``.
         dst (str): The file to write.
         half (bool): Whether to store floats as float16; they become float32
-            again when loaded. Defaults to True.
+            again when loaded.
 
     Returns:
         int: Size of the new file in bytes.

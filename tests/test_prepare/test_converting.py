@@ -8,25 +8,31 @@ from orsa.prepare import convert as converting
 from orsa.prepare import weights as convert
 
 
-def call(monkeypatch, run, *arguments, **options):
+def call(monkeypatch, run, *arguments):
     monkeypatch.setattr(sys, 'argv', ['tool', *arguments])
-    converting.main(run, 'Convert.', **options)
+    converting.main(run, 'Convert.')
 
 
 def test_options_are_those_that_the_converter_takes(monkeypatch, capsys):
     seen = []
 
-    def run(**kwargs):
-        seen.append(kwargs)
+    def run(src, dst):
+        seen.append((src, dst))
         return 'the report'
 
+    def with_classes(src, dst, classes=None):
+        seen.append((src, dst, classes))
+
+    def with_decoder(src, dst, with_decoder=False):
+        seen.append((src, dst, with_decoder))
+
     call(monkeypatch, run, 'in.pth', 'out.pth')
-    assert seen.pop() == dict(src='in.pth', dst='out.pth')
+    assert seen.pop() == ('in.pth', 'out.pth')
     assert capsys.readouterr().out == 'the report\nwrote out.pth\n'
-    call(monkeypatch, run, 'a', 'b', '--classes', 'x', 'y', with_classes=True)
-    assert seen.pop() == dict(src='a', dst='b', classes=['x', 'y'])
-    call(monkeypatch, run, 'a', 'b', with_decoder=True)
-    assert seen.pop() == dict(src='a', dst='b', with_decoder=False)
+    call(monkeypatch, with_classes, 'a', 'b', '--classes', 'x', 'y')
+    assert seen.pop() == ('a', 'b', ['x', 'y'])
+    call(monkeypatch, with_decoder, 'a', 'b')
+    assert seen.pop() == ('a', 'b', False)
     for option in ('--classes', '--with-decoder'):
         with pytest.raises(SystemExit) as raised:
             call(monkeypatch, run, 'a', 'b', option)

@@ -8,4 +8,4 @@ from orsa.prepare.convert import convert_segface, main
 from orsa.utils.command import run_script
 
 if __name__ == '__main__':
-    run_script(lambda: main(convert_segface, __doc__, with_decoder=True))
+    run_script(lambda: main(convert_segface, __doc__))

@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseModule, initialize
 from mmengine.utils import to_2tuple
 
+from orsa.models.utils.inputs import Maps
 from orsa.models.utils.pretrained import (AllowUntrained,
                                           check_allow_untrained,
                                           check_pretrained, load_pretrained)
@@ -21,23 +22,19 @@ class ImageStream(BaseModule):
         image_encoder (dict): Config of any backbone. Its ``init_cfg`` of type
             'Pretrained' is loaded completely or refused.
         image_size (int | tuple[int, int]): Height and width of the image
-            encoder's input, in pixels. Defaults to 112.
-        resize_mode (str): How images of another size are resized for the
-            encoder, 'nearest' as the published implementations do, or
-            'bilinear' (antialiased). Defaults to 'nearest'.
+            encoder's input, in pixels.
+        resize_mode (str): 'nearest', as the published implementations resize
+            images of another size, or 'bilinear' (antialiased).
         image_source (str, optional): Where to get the pretrained file of
             the image encoder, for the message when it is missing.
         allow_untrained (bool | str): Let the image encoder and the priors
             do without their pretrained files: True warns loudly, 'quiet'
             does not (the checkpoint of the model is loaded later).
-            Defaults to False.
         channels_last (bool): Whether to store the weights in that memory
-            format, in which convolutions on a CPU, and in lower precision on
-            a GPU, are faster. Results differ by rounding only.
-            Defaults to False.
+            format: faster on a CPU, or on a GPU in lower precision.
         init_cfg (dict | list[dict], optional): Initialisation.
-            Defaults to None.
     """
+    allow_untrained: AllowUntrained = False
 
     def __init__(self,
                  image_encoder: dict,
@@ -77,8 +74,7 @@ class ImageStream(BaseModule):
     def init_weights(self) -> None:
         """Initialise, load the encoder's file, let the priors load theirs.
 
-        A Pretrained ``init_cfg`` of this backbone comes last: as everywhere in
-        MMEngine, it wins over the files of its modules.
+        A Pretrained ``init_cfg`` of this backbone comes last and wins.
 
         Raises:
             FileNotFoundError: If a pretrained file is missing.
@@ -96,7 +92,7 @@ class ImageStream(BaseModule):
         if self.pretrained is not None:
             initialize(self, self.pretrained)
 
-    def encode(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def encode(self, x: torch.Tensor) -> Maps:
         """The encoder's maps of images (B, 3, H, W) of any size."""
         maps = self.image_encoder(
             resize_images(x, self.image_size, self.resize_mode))
@@ -105,16 +101,6 @@ class ImageStream(BaseModule):
     def get_layer_depth(self,
                         param_name: str,
                         prefix: str = '') -> Tuple[int, int]:
-        """Get the layer-wise depth of a parameter in the image encoder.
-
-        Args:
-            param_name (str): The name of the parameter.
-            prefix (str): The prefix of this backbone's parameters.
-                Defaults to an empty string.
-
-        Returns:
-            tuple[int, int]: The depth and the number of layers. What is not
-            in the image encoder counts as the last layer.
-        """
+        """Depth of a parameter in the image encoder; all others come last."""
         return self.image_encoder.get_layer_depth(param_name,
                                                   f'{prefix}image_encoder.')

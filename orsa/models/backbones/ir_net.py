@@ -1,5 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from itertools import chain
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -8,18 +7,12 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList, Sequential
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
+from orsa.models.utils.inputs import Maps, stage_indices
 from orsa.registry import MODELS
 
 
-class IRUnit(BaseModule):
-    """The improved residual unit: BN, conv, PReLU, conv, BN.
-
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output.
-        stride (int): Stride of the second convolution and the shortcut.
-        norm_cfg (dict): Config of the normalisation layers.
-    """
+class _IRUnit(BaseModule):
+    """The improved residual unit: BN, conv, PReLU, conv, BN."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int,
                  norm_cfg: dict):
@@ -80,11 +73,6 @@ class IRNet(BaseModule):
     Raises:
         ValueError: If ``arch``, ``out_indices`` or ``frozen_stages`` do not
             describe a network.
-
-    Examples:
-        >>> model = IRNet('ir50')
-        >>> [m.shape for m in model(torch.rand(1, 3, 112, 112))]
-        [torch.Size([1, 256, 14, 14])]
     """
     arch_settings: Dict[str, dict] = {
         'ir50': {
@@ -114,68 +102,41 @@ class IRNet(BaseModule):
                          val=1.),
                  ]):
         super().__init__(init_cfg=init_cfg)
-        arch = self._parse_arch(arch)
+        if not isinstance(arch, dict):
+            if arch not in self.arch_settings:
+                raise ValueError(f"unavailable arch '{arch}', choose from "
+                                 f'{list(self.arch_settings)} or pass a dict')
+            arch = self.arch_settings[arch]
         self.depths = tuple(arch['depths'])
         self.channels = tuple(arch['channels'])
-        self.num_stages = len(self.depths)
-        self.out_indices = self._parse_indices(out_indices)
-        if not -1 <= frozen_stages <= self.num_stages:
-            raise ValueError(
-                f'frozen_stages should be from -1 to {self.num_stages}, but '
-                f'got {frozen_stages}')
+        num_stages = len(self.depths)
+        if len(self.channels) != num_stages:
+            raise ValueError(f"'depths' {self.depths} and 'channels' "
+                             f'{self.channels} should be of the same length')
+        self.out_indices = stage_indices(out_indices, num_stages)
+        if not -1 <= frozen_stages <= num_stages:
+            raise ValueError(f'frozen_stages should be from -1 to {num_stages}'
+                             f', but got {frozen_stages}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
 
         channels = arch.get('stem_channels', self.channels[0])
+        stride = arch.get('stem_stride', 1)
         self.stem = nn.Sequential(
-            nn.Conv2d(
-                in_channels,
-                channels,
-                3,
-                arch.get('stem_stride', 1),
-                padding=1,
-                bias=False),
+            nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False),
             build_norm_layer(norm_cfg, channels)[1], nn.PReLU(channels))
         self.stages = ModuleList()
         for depth, out_channels in zip(self.depths, self.channels):
-            units = []
-            for i in range(depth):
-                units.append(
-                    IRUnit(channels, out_channels, 2 if i == 0 else 1,
-                           norm_cfg))
-                channels = out_channels
+            units = [_IRUnit(channels, out_channels, 2, norm_cfg)]
+            channels = out_channels
+            units += [
+                _IRUnit(channels, channels, 1, norm_cfg)
+                for _ in range(depth - 1)
+            ]
             self.stages.append(Sequential(*units))
         self._freeze_stages()
 
-    def _parse_arch(self, arch: Union[str, dict]) -> dict:
-        if isinstance(arch, str):
-            if arch not in self.arch_settings:
-                raise ValueError(f"unavailable arch '{arch}', choose from "
-                                 f'{list(self.arch_settings)} or pass a dict')
-            return self.arch_settings[arch]
-        required = {'depths', 'channels'}
-        allowed = required | {'stem_channels', 'stem_stride'}
-        if not required <= set(arch) <= allowed:
-            raise ValueError(f'arch should be a dict of {sorted(allowed)}, of '
-                             f"which 'depths' and 'channels' are required, "
-                             f'but has {list(arch)}')
-        if len(arch['depths']) != len(arch['channels']):
-            raise ValueError(
-                f"'depths' {arch['depths']} and 'channels' "
-                f"{arch['channels']} should be of the same length")
-        return arch
-
-    def _parse_indices(self, indices) -> Tuple[int, ...]:
-        if isinstance(indices, int):
-            indices = (indices, )
-        n = self.num_stages
-        wrong = [i for i in indices if not -n <= i < n]
-        if wrong:
-            raise ValueError(f'out_indices {wrong} do not exist in a network '
-                             f'of {n} stages')
-        return tuple(i % n for i in indices)
-
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def forward(self, x: torch.Tensor) -> Maps:
         x = self.stem(x)
         outs = []
         for i, stage in enumerate(self.stages):
@@ -187,9 +148,7 @@ class IRNet(BaseModule):
     def _freeze_stages(self):
         frozen = [self.stem, *self.stages][:self.frozen_stages + 1]
         for module in frozen:
-            module.eval()
-        for param in chain(*(m.parameters() for m in frozen)):
-            param.requires_grad = False
+            module.eval().requires_grad_(False)
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -203,17 +162,15 @@ class IRNet(BaseModule):
     def get_layer_depth(self,
                         param_name: str,
                         prefix: str = '') -> Tuple[int, int]:
-        """Get the layer-wise depth of a parameter.
+        """Depth of a parameter, as of mmpretrain's backbones.
 
         Args:
             param_name (str): The name of the parameter.
             prefix (str): The prefix of this network's parameters.
-                Defaults to an empty string.
 
         Returns:
-            Tuple[int, int]: The depth, from 0 for the stem over one per unit
-            to ``num_layers - 1`` for all that follows this network, and the
-            number of layers.
+            tuple[int, int]: The depth, which grows by one with each unit, and
+            the number of layers.
         """
         num_layers = sum(self.depths) + 2
         if not param_name.startswith(prefix):
@@ -221,7 +178,5 @@ class IRNet(BaseModule):
         name = param_name[len(prefix):].split('.')
         if name[0] == 'stem':
             return 0, num_layers
-        if name[0] == 'stages':
-            stage, unit = int(name[1]), int(name[2])
-            return sum(self.depths[:stage]) + unit + 1, num_layers
-        return num_layers - 1, num_layers
+        stage, unit = int(name[1]), int(name[2])
+        return sum(self.depths[:stage]) + unit + 1, num_layers

@@ -1,44 +1,33 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Union
 
 import torch
 import torch.nn as nn
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList, Sequential
 
+from orsa.models.utils.inputs import Maps, stage_indices
 from orsa.registry import MODELS
 
 
 def _conv_unit(in_channels: int,
                out_channels: int,
-               kernel_size: int,
-               stride: int = 1,
-               padding: int = 0,
-               groups: int = 1,
-               act: bool = True) -> ConvModule:
+               *args,
+               act: bool = True,
+               **kwargs) -> ConvModule:
     """Convolution without bias, BN, and PReLU per channel if ``act``."""
+    prelu = dict(type='PReLU', num_parameters=out_channels)
     return ConvModule(
         in_channels,
         out_channels,
-        kernel_size,
-        stride,
-        padding,
-        groups=groups,
+        *args,
         norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='PReLU', num_parameters=out_channels)
-        if act else None)
+        act_cfg=prelu if act else None,
+        **kwargs)
 
 
-class DepthWise(BaseModule):
-    """Inverted bottleneck: expand, 3x3 depthwise, project.
-
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output.
-        mid_channels (int): Channels of the depthwise convolution.
-        stride (int): Its stride. Defaults to 1.
-        residual (bool): Add the input. Defaults to False.
-    """
+class _DepthWise(BaseModule):
+    """Inverted bottleneck: expand, 3x3 depthwise, project."""
 
     def __init__(self,
                  in_channels: int,
@@ -58,13 +47,8 @@ class DepthWise(BaseModule):
         return x + out if self.residual else out
 
 
-class LandmarkHead(BaseModule):
-    """68 points from the 7x7 map: global depthwise conv, linear, BN.
-
-    Args:
-        in_channels (int): Channels of the map.
-        num_keypoints (int): Number of points.
-    """
+class _LandmarkHead(BaseModule):
+    """68 points from the 7x7 map: global depthwise conv, linear, BN."""
 
     def __init__(self, in_channels: int, num_keypoints: int):
         super().__init__()
@@ -87,23 +71,16 @@ class MobileFaceNet(BaseModule):
     face of 112x112.
 
     Args:
-        with_head (bool): Build the head of 68 points behind the map, which
-            the map does not need (see :meth:`predict_landmarks`).
-            Defaults to False.
-        num_keypoints (int): Points of that head. Defaults to 68.
+        with_head (bool): Build the head of 68 points behind the map, which the
+            map does not need (see :meth:`predict_landmarks`).
+        num_keypoints (int): Points of that head.
         out_indices (Sequence[int] | int): Stages whose maps are returned,
-            counted from 0, or from the end if negative; the last one's is
-            the 512 channels behind it. Defaults to -1.
+            counted from 0, or from the end if negative; the last one's is the
+            512 channels behind it.
         init_cfg (dict | list[dict], optional): Initialisation.
-            Defaults to None.
 
     Raises:
         ValueError: If ``out_indices`` names no stage.
-
-    Examples:
-        >>> model = MobileFaceNet()
-        >>> [m.shape for m in model(torch.rand(1, 3, 112, 112))]
-        [torch.Size([1, 512, 7, 7])]
     """
     # of each stage: residual units behind the first one, channels of the
     # stage, and those inside its first and its residual units
@@ -117,29 +94,23 @@ class MobileFaceNet(BaseModule):
                  out_indices: Union[int, Sequence[int]] = -1,
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
-        self.out_indices = (out_indices, ) if isinstance(
-            out_indices, int) else tuple(out_indices)
-        count = len(self.stage_settings)
-        wrong = [i for i in self.out_indices if not -count <= i < count]
-        if wrong:
-            raise ValueError(f'out_indices {wrong} do not exist in a network '
-                             f'of {count} stages')
+        self.out_indices = stage_indices(out_indices, len(self.stage_settings))
         channels = 64
         self.stem = Sequential(
             _conv_unit(3, channels, 3, 2, 1),
             _conv_unit(channels, channels, 3, 1, 1, groups=channels))
         self.stages = ModuleList()
         for depth, out_channels, first, mid in self.stage_settings:
-            units = [DepthWise(channels, out_channels, first, stride=2)]
+            units = [_DepthWise(channels, out_channels, first, stride=2)]
             channels = out_channels
             units += [
-                DepthWise(channels, channels, mid, residual=True)
+                _DepthWise(channels, channels, mid, residual=True)
                 for _ in range(depth)
             ]
             self.stages.append(Sequential(*units))
         self.last = _conv_unit(channels, self.out_channels, 1)
-        self.head = LandmarkHead(self.out_channels,
-                                 num_keypoints) if with_head else None
+        self.head = _LandmarkHead(self.out_channels,
+                                  num_keypoints) if with_head else None
 
     def _maps(self, x: torch.Tensor) -> List[torch.Tensor]:
         maps = []
@@ -149,7 +120,7 @@ class MobileFaceNet(BaseModule):
             maps.append(x)
         return maps[:-1] + [self.last(x)]
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def forward(self, x: torch.Tensor) -> Maps:
         maps = self._maps(x)
         return tuple(maps[i] for i in self.out_indices)
 

@@ -5,22 +5,20 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 
+from orsa.models.utils.inputs import Maps
 from orsa.models.utils.linear import Linear
 from orsa.registry import MODELS
 from .image_stream import ImageStream
 
 
 class TokenAdapter(BaseModule):
-    """Lays a map of any encoder out as a grid of tokens.
-
-    Symbols: B images, C x H x W the map, N = gh * gw tokens, E their width.
+    """Lays a map (B, C, H, W) of any encoder out as a grid of tokens.
 
     Args:
         in_shape (tuple[int, int, int]): C, H and W.
-        embed_dims (int): E.
-        grid (tuple[int, int]): gh and gw.
-        layout (str): 'space', where a token is what lies in its cell of the
-            map, or 'memory', where the map's memory is cut into N pieces.
+        embed_dims (int): Width of the tokens.
+        grid (tuple[int, int]): gh and gw, their number.
+        layout (str): 'space' or 'memory', see :class:`ORSANet`.
     """
 
     def __init__(self, in_shape: Tuple[int, int, int], embed_dims: int,
@@ -31,18 +29,13 @@ class TokenAdapter(BaseModule):
                              f'but got {layout!r}')
         channels, height, width = in_shape
         num_tokens = grid[0] * grid[1]
-        if layout == 'space' and (height % grid[0] or width % grid[1]):
-            raise ValueError(
-                f"token_layout='space' needs a map whose size is a multiple "
-                f'of the grid, but the image encoder gives {height}x{width} '
-                f'and the grid is {grid[0]}x{grid[1]}')
         size = channels * height * width
-        if size % num_tokens:
+        if (size % num_tokens if layout == 'memory' else height % grid[0]
+                or width % grid[1]):
             raise ValueError(
-                f"token_layout='memory' cuts the image encoder's map of "
-                f'{channels}x{height}x{width} = {size} values into '
-                f'{grid[0]}x{grid[1]} = {num_tokens} tokens, which does not '
-                'come out even')
+                f"token_layout='{layout}' cannot divide the image encoder's "
+                f'map of {channels}x{height}x{width} = {size} values into '
+                f'{grid[0]}x{grid[1]} = {num_tokens} tokens')
         self.in_shape = tuple(in_shape)
         self.grid = grid
         self.layout = layout
@@ -78,16 +71,13 @@ class ORSANet(ImageStream):
         image_encoder (dict): Config of any backbone whose last output is a
             map.
         parsing_prior (dict, optional): Config of the parsing prior.
-            Defaults to None.
         landmark_prior (dict, optional): Config of the landmark prior.
-            Defaults to None.
-        embed_dims (int): Channels of the image map. Defaults to 512.
+        embed_dims (int): Channels of the image map.
         grid (int | tuple[int, int]): Height and width of the image map.
-            Defaults to 7.
-        token_layout (str): How the encoder's map becomes that map: 'space',
-            a pixel-unshuffle and a linear layer, or 'memory', the published
-            implementation's, which cuts the memory of the map into tokens
-            that are no places. Defaults to 'space'.
+        token_layout (str): How the encoder's map becomes that map: 'space', a
+            pixel-unshuffle and a linear layer, or 'memory', the published
+            implementation's, which cuts the memory of the map into tokens that
+            are no places.
         **kwargs: See :class:`ImageStream`.
 
     Returns:
@@ -129,7 +119,7 @@ class ORSANet(ImageStream):
                 f'{type(self.image_encoder).__name__} gives {shape}')
         return tuple(out.shape[1:])
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def forward(self, x: torch.Tensor) -> Maps:
         outs = [self.adapter(self.encode(x)[-1])]
         # The priors are given x itself, by which a batch is recognised.
         for prior in (self.parsing_prior, self.landmark_prior):

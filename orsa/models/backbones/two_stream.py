@@ -1,8 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Tuple
-
 import torch
 
+from orsa.models.utils.inputs import Maps
 from orsa.registry import MODELS
 from .image_stream import ImageStream
 
@@ -32,7 +31,7 @@ class TwoStream(ImageStream):
         super().__init__(image_encoder, **kwargs)
         self._add_priors(landmark_prior=landmark_prior)
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def forward(self, x: torch.Tensor) -> Maps:
         # The prior is given x itself, by which a batch is recognised.
         landmark = self.landmark_prior(x)
         if not isinstance(landmark, (tuple, list)):

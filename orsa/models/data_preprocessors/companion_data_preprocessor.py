@@ -20,9 +20,8 @@ class CompanionDataPreprocessor(ClsDataPreprocessor):
     :func:`orsa.models.utils.same_batch.provide`. ``inputs`` stays one tensor.
 
     Args:
-        auxiliary_inputs (Sequence[str]): Fields that are attached. One that
-            no sample of a batch has is skipped. Defaults to ('fold',
-            'prior_parsing', 'prior_landmarks').
+        auxiliary_inputs (Sequence[str]): Fields that are attached. One that no
+            sample of a batch has is skipped.
         **kwargs: See mmpretrain's ``ClsDataPreprocessor``.
 
     Raises:

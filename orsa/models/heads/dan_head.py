@@ -8,6 +8,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 
+from orsa.models.utils.inputs import Maps
 from orsa.registry import MODELS
 from .dare_head import class_indices
 
@@ -21,13 +22,8 @@ def _conv_norm(in_channels: int, out_channels: int,
         nn.BatchNorm2d(out_channels))
 
 
-class SpatialAttention(BaseModule):
-    """Weigh the places of a map: 1x1, then 3x3, 1x3 and 3x1 side by side.
-
-    Args:
-        channels (int): Channels D of the map.
-        mid_channels (int): Channels behind the 1x1 convolution.
-    """
+class _SpatialAttention(BaseModule):
+    """Weigh the places of a map: 1x1, then 3x3, 1x3 and 3x1 side by side."""
 
     def __init__(self, channels: int, mid_channels: int):
         super().__init__()
@@ -45,13 +41,8 @@ class SpatialAttention(BaseModule):
         return x * weight
 
 
-class ChannelAttention(BaseModule):
-    """Average a map over its places and weigh the channels.
-
-    Args:
-        channels (int): Channels D of the map.
-        mid_channels (int): Width of the hidden layer.
-    """
+class _ChannelAttention(BaseModule):
+    """Average a map over its places and weigh the channels."""
 
     def __init__(self, channels: int, mid_channels: int):
         super().__init__()
@@ -65,14 +56,8 @@ class ChannelAttention(BaseModule):
         return x * self.gate(x)
 
 
-class CrossAttentionHead(BaseModule):
-    """One head of DAN: spatial attention, then channel attention.
-
-    Args:
-        channels (int): Channels D of the map.
-        spatial_channels (int): See :class:`SpatialAttention`.
-        gate_channels (int): See :class:`ChannelAttention`.
-    """
+class _CrossAttentionHead(BaseModule):
+    """One head of DAN: spatial attention, then channel attention."""
 
     def __init__(self, channels: int, spatial_channels: int,
                  gate_channels: int):
@@ -82,8 +67,8 @@ class CrossAttentionHead(BaseModule):
             # gates that begin half open
             dict(type='Normal', layer='Linear', std=0.001)
         ])
-        self.spatial = SpatialAttention(channels, spatial_channels)
-        self.channel = ChannelAttention(channels, gate_channels)
+        self.spatial = _SpatialAttention(channels, spatial_channels)
+        self.channel = _ChannelAttention(channels, gate_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.channel(self.spatial(x))
@@ -98,15 +83,13 @@ class DANHead(ClsHead):
     puts behind its backbone, for any backbone whose last output is a map.
     Symbols: N samples, D channels, k heads, C classes.
 
-    - Feature clustering network: the averaged map is held to the centre of
-      its class by the affinity loss (:class:`orsa.AffinityLoss`; its centres
-      are parameters).
+    - Feature clustering network: the affinity loss
+      (:class:`orsa.AffinityLoss`) on the averaged map.
     - Multi-head attention network: each head weighs places, then channels,
       and gives a vector :math:`v_j` of D channels.
-    - Attention fusion network: every channel is set in relation to the other
-      heads', :math:`v'_j = v_j - \log \sum_i \exp v_i`, the partition loss
-      (:class:`orsa.PartitionLoss`) wants the :math:`v'_j` to differ, and
-      their sum is classified by a linear layer with BN on the logits.
+    - Attention fusion network: of :math:`v'_j = v_j - \log \sum_i \exp v_i`
+      the partition loss (:class:`orsa.PartitionLoss`) wants difference, and
+      the sum is classified by a linear layer with BN on the logits.
 
     The total is :math:`L_{ce} + \lambda_1 L_{affinity} + \lambda_2
     L_{partition}`, both weights being 1 in the paper; each term is logged.
@@ -117,32 +100,25 @@ class DANHead(ClsHead):
         num_classes (int): C.
         in_channels (int): D, the channels of the backbone's last map.
         num_heads (int): k. With one head there is neither fusion nor
-            partition loss. Defaults to 4.
+            partition loss.
         spatial_reduction (int): By how much the 1x1 convolution of the
-            spatial attention divides D. Defaults to 2.
+            spatial attention divides D.
         channel_reduction (int): By how much the hidden layer of the channel
-            attention divides D. Defaults to 16.
+            attention divides D.
         loss (dict): Config of the loss on the logits, logged as 'loss_ce';
-            the terms of one that returns a dict keep their names. Defaults
-            to cross-entropy.
+            the terms of one that returns a dict keep their names.
         affinity_loss (dict, optional): Config of the loss on the averaged
-            map, given ``num_classes`` and ``feat_channels``. None leaves it
-            out. Defaults to ``dict(type='orsa.AffinityLoss')``.
-        partition_loss (dict, optional): Config of the loss on the heads. None
-            leaves it out. Defaults to ``dict(type='orsa.PartitionLoss')``.
+            map, given ``num_classes`` and ``feat_channels``; None for none.
+        partition_loss (dict, optional): Config of the loss on the heads, None
+            for none.
         topk (int | tuple[int]): See mmpretrain's ``ClsHead``.
         cal_acc (bool): See mmpretrain's ``ClsHead``.
         init_cfg (dict, optional): Initialisation of all but the attention
-            heads, which have their own. Defaults to None.
+            heads, which have their own.
 
     Raises:
         ValueError: If a number is not positive, or a reduction leaves no
             channel.
-
-    Examples:
-        >>> head = DANHead(num_classes=7, in_channels=512)
-        >>> head((torch.rand(2, 512, 7, 7), )).shape
-        torch.Size([2, 7])
     """
 
     def __init__(
@@ -160,14 +136,10 @@ class DANHead(ClsHead):
             init_cfg: Optional[dict] = None):
         super().__init__(
             loss=loss, topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
-        numbers = dict(
-            num_classes=num_classes,
-            num_heads=num_heads,
-            spatial_reduction=spatial_reduction,
-            channel_reduction=channel_reduction)
-        for name, value in numbers.items():
-            if value <= 0:
-                raise ValueError(f'{name}={value} should be positive')
+        for name in ('num_classes', 'num_heads', 'spatial_reduction',
+                     'channel_reduction'):
+            if locals()[name] <= 0:
+                raise ValueError(f'{name}={locals()[name]} should be positive')
         if in_channels < max(spatial_reduction, channel_reduction):
             raise ValueError(
                 f'in_channels={in_channels} divided by spatial_reduction='
@@ -177,21 +149,21 @@ class DANHead(ClsHead):
         self.in_channels = in_channels
         self.num_heads = num_heads
         self.heads = ModuleList(
-            CrossAttentionHead(in_channels, in_channels //
-                               spatial_reduction, in_channels //
-                               channel_reduction) for _ in range(num_heads))
+            _CrossAttentionHead(in_channels, in_channels //
+                                spatial_reduction, in_channels //
+                                channel_reduction) for _ in range(num_heads))
         self.fc = nn.Linear(in_channels, num_classes)
         self.norm = nn.BatchNorm1d(num_classes)
 
-        self.affinity_loss = MODELS.build(
-            dict(
-                affinity_loss,
-                num_classes=num_classes,
-                feat_channels=in_channels)) if affinity_loss else None
+        sizes = dict(num_classes=num_classes, feat_channels=in_channels)
+        self.affinity_loss = affinity_loss and MODELS.build({
+            **affinity_loss,
+            **sizes
+        }) or None
         self.partition_loss = MODELS.build(
             partition_loss) if partition_loss and num_heads > 1 else None
 
-    def _last_map(self, feats: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def _last_map(self, feats: Maps) -> torch.Tensor:
         x = feats[-1]
         if x.ndim != 4 or x.size(1) != self.in_channels:
             raise ValueError(
@@ -206,14 +178,8 @@ class DANHead(ClsHead):
         return x
 
     def attend(self, x: torch.Tensor) -> torch.Tensor:
-        """The outputs of the heads, related to each other.
-
-        Args:
-            x (Tensor): A map (N, D, h, w).
-
-        Returns:
-            Tensor: Of shape (N, k, D); ``exp`` of it sums to 1 over k heads,
-            if there are several.
+        """The outputs of the heads for a map (N, D, h, w), related to each
+        other: (N, k, D), whose ``exp`` sums to 1 over several heads.
         """
         heads = torch.stack([head(x) for head in self.heads], dim=1)
         return heads if self.num_heads == 1 else F.log_softmax(heads, dim=1)
@@ -222,16 +188,16 @@ class DANHead(ClsHead):
         """The logits (N, C) of a fused feature (N, D)."""
         return self.norm(self.fc(fused))
 
-    def pre_logits(self, feats: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def pre_logits(self, feats: Maps) -> torch.Tensor:
         """The fused feature, (N, D), before the classifier."""
         return self.attend(self._last_map(feats)).sum(dim=1)
 
-    def forward(self, feats: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def forward(self, feats: Maps) -> torch.Tensor:
         """The logits, (N, C)."""
         return self.classify(self.pre_logits(feats))
 
-    def loss(self, feats: Tuple[torch.Tensor, ...],
-             data_samples: List[DataSample], **kwargs) -> dict:
+    def loss(self, feats: Maps, data_samples: List[DataSample],
+             **kwargs) -> dict:
         """The terms of the loss by name.
 
         Args:

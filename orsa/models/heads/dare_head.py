@@ -7,18 +7,12 @@ from mmpretrain.evaluation.metrics import Accuracy
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 
+from orsa.models.utils.inputs import Maps
 from orsa.registry import MODELS
 
 
 def class_indices(data_samples: List[DataSample]) -> torch.Tensor:
-    """The class indices of samples that have soft targets too.
-
-    Args:
-        data_samples (list[DataSample]): N samples with ``gt_score`` and
-            ``gt_label``.
-
-    Returns:
-        Tensor: Of shape (N,).
+    """The class indices (N,) of samples that have soft targets too.
 
     Raises:
         ValueError: If there are no indices, or they are not what is largest
@@ -53,7 +47,7 @@ class DAREHead(ClsHead):
     Args:
         num_classes (int): Number of classes C.
         in_channels (int): Width D of the feature.
-        gate (bool): Whether to gate the feature. Defaults to True.
+        gate (bool): Whether to gate the feature.
         loss (dict): Config of the loss; one that returns a dict of terms
             (:class:`orsa.CompositeLoss`) has each logged under its name.
             Defaults to cross-entropy.
@@ -91,7 +85,7 @@ class DAREHead(ClsHead):
             nn.Sigmoid()) if gate else None
         self.fc = nn.Linear(in_channels, num_classes)
 
-    def pre_logits(self, feats: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def pre_logits(self, feats: Maps) -> torch.Tensor:
         """The gated feature, (N, D), before the classifier.
 
         A map (N, D, h, w) in place of a vector is averaged, so that the head
@@ -106,7 +100,7 @@ class DAREHead(ClsHead):
                 f'but the last of its inputs has shape {tuple(x.shape)}')
         return x if self.gate is None else x * self.gate(x)
 
-    def forward(self, feats: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def forward(self, feats: Maps) -> torch.Tensor:
         """The logits, (N, C)."""
         return self.fc(self.pre_logits(feats))
 

@@ -2,7 +2,7 @@
 """The mask decoder of SegFace. Needs mmseg, and is therefore imported by
 :mod:`orsa.registry` when ``orsa.SegFaceHead`` is requested, not before."""
 import math
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
@@ -19,16 +19,8 @@ provide_mmcv_ops()  # without them mmseg's models do not import
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead  # noqa: E402
 
 
-class NarrowAttention(BaseModule):
-    """Attention between two sets of rows, narrower inside than outside.
-
-    Symbols: B images, N queries, M keys, C their width.
-
-    Args:
-        dims (int): C.
-        inner_dims (int): Width of queries, keys and values together.
-        num_heads (int): Heads.
-    """
+class _NarrowAttention(BaseModule):
+    """Attention between two sets of rows, narrower inside than outside."""
 
     def __init__(self, dims: int, inner_dims: int, num_heads: int):
         super().__init__()
@@ -46,42 +38,29 @@ class NarrowAttention(BaseModule):
                 self.q(query), self.k(key), self.v(value), self.num_heads))
 
 
-class TwoWayLayer(BaseModule):
-    """Tokens attend to the map, then the map to the tokens.
-
-    Symbols: B images, K tokens, N places of the map, C their width.
-
-    Args:
-        dims (int): C.
-        inner_dims (int): Width inside the attention between the two.
-        num_heads (int): Heads, of every attention.
-        hidden_dims (int): Hidden width of the tokens' MLP.
-        is_first (bool): Whether the tokens come as they are, so that their
-            own code need not be added, and whose self-attention replaces
-            them instead of being added.
-    """
+class _TwoWayLayer(BaseModule):
+    """Tokens attend to the map, then the map to the tokens."""
 
     def __init__(self, dims: int, inner_dims: int, num_heads: int,
                  hidden_dims: int, is_first: bool):
         super().__init__()
         self.is_first = is_first
-        self.self_attn = NarrowAttention(dims, dims, num_heads)
+        self.self_attn = _NarrowAttention(dims, dims, num_heads)
         self.norm1 = nn.LayerNorm(dims)
-        self.token_attn = NarrowAttention(dims, inner_dims, num_heads)
+        self.token_attn = _NarrowAttention(dims, inner_dims, num_heads)
         self.norm2 = nn.LayerNorm(dims)
         self.mlp = nn.Sequential(
             nn.Linear(dims, hidden_dims), nn.ReLU(inplace=True),
             nn.Linear(hidden_dims, dims))
         self.norm3 = nn.LayerNorm(dims)
-        self.map_attn = NarrowAttention(dims, inner_dims, num_heads)
+        self.map_attn = _NarrowAttention(dims, inner_dims, num_heads)
         self.norm4 = nn.LayerNorm(dims)
 
     def forward(self, tokens: torch.Tensor, places: torch.Tensor,
                 token_code: torch.Tensor,
                 place_code: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """(B, K, C) and (B, N, C), with their positional codes, to the
-        same."""
-        if self.is_first:
+        # (B, K, C) and (B, N, C), with their positional codes, to the same
+        if self.is_first:  # the tokens come as they are, and are replaced
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
             coded = tokens + token_code
@@ -113,16 +92,15 @@ class SegFaceHead(BaseDecodeHead):
     Args:
         in_channels (Sequence[int]): Channels of the stages, the largest map
             first. Defaults to Swin-B's (128, 256, 512, 1024).
-        channels (int): C, a multiple of 8. Defaults to 256.
+        channels (int): C, a multiple of 8.
         num_classes (int): K. Defaults to 11, those of LaPa.
         in_index (Sequence[int], optional): Which of the backbone's outputs
             the stages are. Defaults to None, the first ones in order.
-        num_layers (int): Layers of the transformer. Defaults to 2.
-        num_heads (int): Heads, of every attention. Defaults to 8.
+        num_layers (int): Layers of the transformer.
+        num_heads (int): Heads, of every attention.
         feedforward_channels (int): Hidden width of the transformer's MLP.
-            Defaults to 2048.
-        attn_ratio (int): The attention between tokens and map is C divided
-            by this wide. Defaults to 2.
+        attn_ratio (int): The attention between tokens and map is C divided by
+            this wide.
         **kwargs: ``loss_decode``, ``ignore_index``, ``sampler``,
             ``align_corners``, ``out_channels``, ``threshold`` and
             ``init_cfg`` of mmseg's ``BaseDecodeHead``.
@@ -131,9 +109,8 @@ class SegFaceHead(BaseDecodeHead):
         Tensor: Logits (B, K, 4h, 4w), from :meth:`forward`.
 
     Raises:
-        ValueError: If the widths do not divide, ``in_channels`` is no list of
-            positive numbers or has another length than ``in_index``; and in
-            the forward pass if the maps have other channels.
+        ValueError: If the widths do not divide, or, in the forward pass, the
+            maps have other channels.
     """
 
     def __init__(self,
@@ -146,8 +123,11 @@ class SegFaceHead(BaseDecodeHead):
                  feedforward_channels: int = 2048,
                  attn_ratio: int = 2,
                  **kwargs):
-        in_channels = self._check_stages(in_channels, in_index)
-        self._check_widths(channels, num_heads, attn_ratio, num_layers)
+        in_channels = list(in_channels)
+        for divisor in (8, attn_ratio * num_heads):
+            if channels % divisor:
+                raise ValueError('SegFaceHead.channels should be a multiple '
+                                 f'of {divisor}, but got {channels}')
         kwargs.setdefault('init_cfg', None)
         super().__init__(
             in_channels,
@@ -162,7 +142,7 @@ class SegFaceHead(BaseDecodeHead):
         del self.conv_seg
 
         self.projections = ModuleList(
-            [nn.Linear(c, channels) for c in in_channels])
+            nn.Linear(c, channels) for c in in_channels)
         self.fuse = nn.Conv2d(
             len(in_channels) * channels, channels, 1, bias=False)
         # drawn once and never trained, but part of the weights
@@ -170,15 +150,10 @@ class SegFaceHead(BaseDecodeHead):
         self.class_tokens = nn.Parameter(
             torch.randn(self.out_channels, channels))
         inner = channels // attn_ratio
-        self.layers = ModuleList([
-            TwoWayLayer(
-                channels,
-                inner,
-                num_heads,
-                feedforward_channels,
-                is_first=index == 0) for index in range(num_layers)
-        ])
-        self.final_attn = NarrowAttention(channels, inner, num_heads)
+        self.layers = ModuleList(
+            _TwoWayLayer(channels, inner, num_heads, feedforward_channels,
+                         index == 0) for index in range(num_layers))
+        self.final_attn = _NarrowAttention(channels, inner, num_heads)
         self.final_norm = nn.LayerNorm(channels)
         self.upscale = nn.Sequential(
             nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
@@ -190,34 +165,6 @@ class SegFaceHead(BaseDecodeHead):
             nn.Linear(channels, channels), nn.ReLU(inplace=True),
             nn.Linear(channels, channels), nn.ReLU(inplace=True),
             nn.Linear(channels, channels // 8))
-
-    @staticmethod
-    def _check_stages(in_channels: Sequence[int],
-                      in_index: Optional[Sequence[int]]) -> List[int]:
-        if (not isinstance(in_channels, (list, tuple)) or not in_channels
-                or not all(isinstance(c, int) and c > 0 for c in in_channels)):
-            raise ValueError('SegFaceHead.in_channels should be a positive '
-                             'number for each stage, as (128, 256, 512, '
-                             f'1024), but got {in_channels!r}')
-        if in_index is not None and len(in_index) != len(in_channels):
-            raise ValueError(
-                f'SegFaceHead.in_channels has {len(in_channels)} stages, but '
-                f'in_index {len(in_index)}: {in_channels!r}, {in_index!r}')
-        return list(in_channels)
-
-    @staticmethod
-    def _check_widths(channels: int, num_heads: int, attn_ratio: int,
-                      num_layers: int) -> None:
-        for name, divisor in (('8', 8), ('num_heads', num_heads),
-                              ('attn_ratio * num_heads',
-                               attn_ratio * num_heads)):
-            if channels <= 0 or divisor <= 0 or channels % divisor:
-                given = '' if name == '8' else f' = {divisor}'
-                raise ValueError('SegFaceHead.channels should be a multiple '
-                                 f'of {name}{given}, but got {channels}')
-        if num_layers < 1:
-            raise ValueError('SegFaceHead.num_layers should be at least 1, '
-                             f'but got {num_layers}')
 
     def _fused(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """The maps of all stages to one, (B, C, h, w)."""
@@ -233,12 +180,9 @@ class SegFaceHead(BaseDecodeHead):
         maps = []
         for project, x in zip(self.projections, stages):
             x = project(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            if x.shape[2:] != stages[0].shape[2:]:
-                x = F.interpolate(
-                    x,
-                    stages[0].shape[2:],
-                    mode='bilinear',
-                    align_corners=self.align_corners)
+            size, align = stages[0].shape[2:], self.align_corners
+            if x.shape[2:] != size:
+                x = F.interpolate(x, size, None, 'bilinear', align)
             maps.append(x)
         # the published weights have the deepest stage first
         return self.fuse(torch.cat(maps[::-1], dim=1))

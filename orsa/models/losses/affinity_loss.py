@@ -20,28 +20,17 @@ class AffinityLoss(nn.Module):
         \quad
         \sigma_c^2 = \sum_{d=1}^{D} \mathrm{Var}_k(c_{kd}),
 
-    the variance over the classes being the unbiased one. The numerator holds
-    a class together, the denominator keeps the classes from meeting; the
-    ratio does not change with the scale of the features.
-
-    The centres are parameters, drawn from N(0, 1): the optimizer moves them,
-    and SAM perturbs them, as any other. Under DDP their gradients are
-    averaged as any other's, so that they stay the same in every process. The
-    denominator reaches all of them, whatever classes a batch has: none is
-    ever unused.
+    the variance over the classes being the unbiased one. The centres are
+    parameters, drawn from N(0, 1), and trained as any other; all of them
+    get a gradient from every batch.
 
     Args:
         num_classes (int): K, at least 2.
         feat_channels (int): Width D of the features.
-        loss_weight (float): Weight of the loss. Defaults to 1.
+        loss_weight (float): Weight of the loss.
 
     Raises:
         ValueError: If there are fewer than two classes.
-
-    Examples:
-        >>> loss = AffinityLoss(num_classes=7, feat_channels=512)
-        >>> loss.centers.shape
-        torch.Size([7, 512])
     """
 
     def __init__(self,
@@ -65,8 +54,7 @@ class AffinityLoss(nn.Module):
             label (Tensor): Class indices of shape (N,), integers.
 
         Returns:
-            Tensor: A scalar, in the precision of the centres: squares of a
-            feature may leave the range of float16.
+            Tensor: A scalar, in the precision of the centres.
 
         Raises:
             ValueError: If either has another shape, or the labels are no

@@ -39,8 +39,7 @@ class CompositeLoss(nn.Module):
                 f'got {list(losses)}')
         # `losses.loss_ce` in a config, `loss_ce` in logs
         self.losses = nn.ModuleDict({
-            name:
-            loss if isinstance(loss, nn.Module) else MODELS.build(loss)
+            name: MODELS.build(loss)
             for name, loss in losses.items()
         })
 
@@ -64,7 +63,7 @@ class CompositeLoss(nn.Module):
                 targets (N, C).
             gt_label (Tensor, optional): Class indices (N,) beside soft
                 targets, for the losses that take nothing else
-                (:class:`orsa.DARELoss`). Defaults to None.
+                (:class:`orsa.DARELoss`).
             **kwargs: Passed to every loss (``avg_factor`` above all).
 
         Returns:

@@ -26,16 +26,11 @@ class DARELoss(nn.Module):
     Gradients reach :math:`z_t` and :math:`z_h` only.
 
     Args:
-        temperature (float): :math:`T`, the largest margin. Defaults to 1.
-        reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        ignore_index (int): Target of samples that do not count, neither in
-            the sum nor in the mean. Defaults to -100.
-
-    Examples:
-        >>> loss = DARELoss()
-        >>> loss(torch.tensor([[2., 1., 0.1]]), torch.tensor([0]))
-        tensor(0.4170)
+        temperature (float): :math:`T`, the largest margin.
+        reduction (str): 'none', 'mean' or 'sum'.
+        loss_weight (float): Weight of the loss.
+        ignore_index (int): Target of samples that do not count, neither in the
+            sum nor in the mean.
     """
 
     # heads give it ``gt_label`` beside soft targets
@@ -47,9 +42,6 @@ class DARELoss(nn.Module):
                  loss_weight: float = 1.0,
                  ignore_index: int = -100):
         super().__init__()
-        if reduction not in ('none', 'mean', 'sum'):
-            raise ValueError("reduction should be 'none', 'mean' or 'sum', "
-                             f'but got {reduction!r}')
         self.temperature = temperature
         self.reduction = reduction
         self.loss_weight = loss_weight
@@ -73,16 +65,25 @@ class DARELoss(nn.Module):
                 ignored samples it is taken as it is given.
             reduction_override (str, optional): In place of ``reduction``.
             gt_label (Tensor, optional): The class indices where ``label``
-                holds soft targets for other losses. Defaults to None.
+                holds soft targets for other losses.
 
         Returns:
             Tensor: A scalar, or (N,) without reduction.
 
         Raises:
-            ValueError: If the labels are no class indices in range.
+            ValueError: If the labels are no class indices.
         """
         label = label if gt_label is None else gt_label
-        self._check(cls_score, label)
+        if cls_score.ndim != 2 or cls_score.size(1) < 2:
+            raise ValueError('DARELoss needs logits of shape (N, C) with at '
+                             f'least two classes, but got '
+                             f'{tuple(cls_score.shape)}')
+        if label.ndim != 1 or label.is_floating_point():
+            raise ValueError(
+                'DARELoss needs class indices of shape (N,), but got '
+                f'{label.dtype} of shape {tuple(label.shape)}. Soft targets '
+                '(label smoothing, Mixup, CutMix) have no single rival: use '
+                'them with another loss')
         kept = label != self.ignore_index
         target = torch.where(kept, label, 0)[:, None]
 
@@ -107,24 +108,3 @@ class DARELoss(nn.Module):
             avg_factor = None
         return self.loss_weight * weight_reduce_loss(loss, weight, reduction,
                                                      avg_factor)
-
-    def _check(self, cls_score: torch.Tensor, label: torch.Tensor) -> None:
-        if cls_score.ndim != 2 or cls_score.size(1) < 2:
-            raise ValueError('DARELoss needs logits of shape (N, C) with at '
-                             f'least two classes, but got '
-                             f'{tuple(cls_score.shape)}')
-        if label.ndim != 1 or label.is_floating_point():
-            raise ValueError(
-                'DARELoss needs class indices of shape (N,), but got '
-                f'{label.dtype} of shape {tuple(label.shape)}. Soft targets '
-                '(label smoothing, Mixup, CutMix) have no single rival: use '
-                'them with another loss')
-        if label.device.type == 'cpu' and label.numel():
-            # only where looking costs no wait for the device
-            kept = label[label != self.ignore_index]
-            if kept.numel() and not (0 <= int(kept.min())
-                                     and int(kept.max()) < cls_score.size(1)):
-                raise ValueError(
-                    f'labels should be in [0, {cls_score.size(1) - 1}] or '
-                    f'{self.ignore_index}, but go from {int(kept.min())} to '
-                    f'{int(kept.max())}')

@@ -18,19 +18,12 @@ class PartitionLoss(nn.Module):
         \sigma^2 = \frac{1}{ND} \sum_{i,d} \mathrm{Var}_j(v_{ijd}),
 
     the variance over the heads j being the unbiased one. The logarithm is
-    taken of the mean variance, as in the authors' code, and not for each
-    sample and channel: where a ReLU has silenced a channel the heads agree
-    exactly, and its own logarithm would be infinite.
+    taken of the mean variance, as in the authors' code: that of one channel
+    would be infinite where the heads agree exactly.
 
     Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        eps (float): The smallest variance, for heads
-            that agree everywhere. Defaults to 1e-12.
-
-    Examples:
-        >>> heads = torch.tensor([[[0.], [2.]]])
-        >>> PartitionLoss()(heads)  # log(1 + 2 / 2)
-        tensor(0.6931)
+        loss_weight (float): Weight of the loss.
+        eps (float): The smallest variance.
     """
 
     def __init__(self, loss_weight: float = 1.0, eps: float = 1e-12):

@@ -1,12 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 
-from orsa.models.utils.inputs import check_map, pick_inputs
+from orsa.models.utils.inputs import Maps, check_map, pick_inputs
 from orsa.registry import MODELS
 
 
@@ -24,7 +24,7 @@ class ConcatFusion(BaseModule):
         out_channels (int): E.
         in_index (Sequence[int], optional): Which of the backbone's outputs
             the inputs are. Defaults to None, the first ones in order.
-        init_cfg (dict, optional): Initialisation. Defaults to None.
+        init_cfg (dict, optional): Initialisation.
 
     Returns:
         tuple[Tensor]: The fused feature (B, E), alone in a tuple.
@@ -57,8 +57,7 @@ class ConcatFusion(BaseModule):
             nn.Conv2d(width, out_channels, 1, bias=False),
             nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
-    def forward(self, inputs: Tuple[torch.Tensor,
-                                    ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Maps) -> Maps:
         """Fuse maps (B, C, h, w)."""
         maps = []
         for index, x, channels, project in zip(

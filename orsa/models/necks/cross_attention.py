@@ -11,14 +11,12 @@ from orsa.models.utils.linear import Linear
 class CrossAttention(BaseModule):
     """Multi-head attention of one stream over another.
 
-    The queries are taken as they are: as in the published implementations of
-    `POSTER <https://arxiv.org/abs/2204.04083>`_ and `POSTER++
+    As published for `POSTER <https://arxiv.org/abs/2204.04083>`_ and `POSTER++
     <https://arxiv.org/abs/2301.12149>`_, keys and values are projected, and
-    queries are not. Symbols: B images, M query tokens, N key tokens, d
-    their width, H heads.
+    queries are not.
 
     Args:
-        dims (int): d.
+        dims (int): Width d of the tokens.
         num_heads (int): H.
 
     Raises:

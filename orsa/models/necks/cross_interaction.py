@@ -8,7 +8,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.model.weight_init import trunc_normal_
 
 from orsa.models.utils.attention import multi_head_attention
-from orsa.models.utils.inputs import pick_inputs
+from orsa.models.utils.inputs import Maps, pick_inputs
 from orsa.models.utils.linear import Linear
 from orsa.registry import MODELS
 
@@ -16,13 +16,12 @@ from orsa.registry import MODELS
 class CrossFusion(BaseModule):
     """Landmark tokens attend to image tokens, and both are mixed.
 
-    Symbols: B images, N tokens of each stream, d their width. Only the
-    attention sees the normalised rows; the residual and the landmark rows go
-    on as they came.
+    Only the attention sees the normalised rows; the residual and the
+    landmark rows go on as they came.
 
     Args:
-        num_tokens (int): N.
-        dims (int): d.
+        num_tokens (int): Tokens N of each stream.
+        dims (int): Their width d.
         num_heads (int): Heads of the attention.
         mlp_ratio (float): Hidden width of the MLP, in multiples of d.
         drop_path (float): Rate of stochastic depth.
@@ -62,27 +61,18 @@ class CrossFusion(BaseModule):
         return self.mix(torch.cat([image, landmark], dim=1))
 
 
-class CrossInteractionLevel(BaseModule):
-    """Cross-fusion at every scale, then the narrow ones join the wide ones.
-
-    Args:
-        num_tokens (int): Tokens N of each stream.
-        dims (Sequence[int]): Widths of the scales, each half the one before.
-        num_heads, mlp_ratio, drop_path: See :class:`CrossFusion`.
-        fusion (type): What fuses a scale.
-    """
+class _Level(BaseModule):
+    """Cross-fusion at every scale, then the narrow ones join the wide ones."""
 
     def __init__(self, num_tokens: int, dims: Sequence[int], num_heads: int,
                  mlp_ratio: float, drop_path: float, fusion: type):
         super().__init__()
-        self.fusions = ModuleList([
+        self.fusions = ModuleList(
             fusion(num_tokens, d, num_heads, mlp_ratio, drop_path)
-            for d in dims
-        ])
-        self.upsamples = ModuleList([
+            for d in dims)
+        self.upsamples = ModuleList(
             nn.ConvTranspose1d(2 * num_tokens, 2 * num_tokens, 2, stride=2)
-            for _ in dims[1:]
-        ])
+            for _ in dims[1:])
 
     def forward(self, scales: List[torch.Tensor]) -> List[torch.Tensor]:
         scales = [fuse(x) for fuse, x in zip(self.fusions, scales)]
@@ -104,18 +94,17 @@ class MultiScaleCrossInteraction(BaseModule):
     ``embed_dims``, N = h * w tokens of each stream.
 
     Args:
-        embed_dims (int): E. Defaults to 512.
-        num_tokens (int): N, the same for both streams. Defaults to 49.
-        depth (int): Levels; 4, 6 and 8 are the paper's small, base and
-            large. Defaults to 8.
-        num_scales (int): Scales. Defaults to 3.
-        num_heads (int): Heads, at every scale. Defaults to 8.
-        mlp_ratio (float): Hidden width of the MLPs. Defaults to 2.
+        embed_dims (int): E.
+        num_tokens (int): N, the same for both streams.
+        depth (int): Levels; 4, 6 and 8 are the paper's small, base and large.
+        num_scales (int): Scales.
+        num_heads (int): Heads, at every scale.
+        mlp_ratio (float): Hidden width of the MLPs.
         drop_path_rate (float): Stochastic depth at the last level; it grows
-            linearly from 0 at the first. Defaults to 0.1.
+            linearly from 0 at the first.
         in_index (tuple[int, int]): Which inputs are the image map and the
-            landmark tokens. Defaults to (0, 1).
-        init_cfg (dict, optional): Initialisation. Defaults to None.
+            landmark tokens.
+        init_cfg (dict, optional): Initialisation.
 
     Returns:
         tuple[Tensor]: The fused feature, (B, E), alone in a tuple.
@@ -139,11 +128,6 @@ class MultiScaleCrossInteraction(BaseModule):
                  in_index: Tuple[int, int] = (0, 1),
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
-        for name, value in (('depth', depth), ('num_scales', num_scales),
-                            ('num_heads', num_heads), ('num_tokens',
-                                                       num_tokens)):
-            if value < 1:
-                raise ValueError(f'{name} should be positive, but is {value}')
         narrowest = 2**(num_scales - 1)
         if embed_dims % narrowest or (embed_dims // narrowest) % num_heads:
             raise ValueError(
@@ -162,8 +146,8 @@ class MultiScaleCrossInteraction(BaseModule):
         dims = [embed_dims // 2**i for i in range(num_scales)]
         rates = torch.linspace(0, drop_path_rate, depth).tolist()
         self.levels = ModuleList([
-            CrossInteractionLevel(count, dims, num_heads, mlp_ratio, rate,
-                                  self.fusion) for rate in rates
+            _Level(count, dims, num_heads, mlp_ratio, rate, self.fusion)
+            for rate in rates
         ])
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
 
@@ -187,8 +171,7 @@ class MultiScaleCrossInteraction(BaseModule):
                 f'{x.shape[1]} of {x.shape[-1]} (shape {tuple(x.shape)})')
         return torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
 
-    def forward(self, inputs: Tuple[torch.Tensor,
-                                    ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Maps) -> Maps:
         """Fuse the two streams."""
         image, landmark = pick_inputs('MultiScaleCrossInteraction', inputs,
                                       self.in_index)

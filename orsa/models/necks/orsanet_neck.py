@@ -1,10 +1,11 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 import torch
 import torch.nn as nn
 from mmengine.model import BaseModule
 
+from orsa.models.utils.inputs import Maps
 from orsa.registry import MODELS
 
 
@@ -24,15 +25,12 @@ class ORSANetNeck(BaseModule):
     Args:
         semantic_guidance (dict, optional): Config of the module that guides
             the image map by the parsing prior; None where there is none.
-            Defaults to None.
         cross_interaction (dict, optional): Config of the module that fuses the
-            image map with the landmark prior; None where there is no
-            landmark prior, and the image map is then averaged.
-            Defaults to None.
-        parsing_encoder (dict, optional): Config of a trained encoder
-            for a prior that gives no map of features. Defaults to None.
+            image map with the landmark prior; None where there is no landmark
+            prior, and the image map is then averaged.
+        parsing_encoder (dict, optional): Config of a trained encoder for a
+            prior that gives no map of features.
         landmark_encoder (dict, optional): The same for the landmark prior.
-            Defaults to None.
         in_index (Sequence[int], optional): Which of the backbone's outputs
             are the image map, the parsing prior and the landmark prior, as
             many as the modules need; negative numbers count from the end.
@@ -43,7 +41,7 @@ class ORSANetNeck(BaseModule):
             https://arxiv.org/abs/2103.17239): a training begins at the image
             branch, and a fusion that finds nothing does no harm. Not in the
             paper; for small data. Defaults to None, the fused feature alone.
-        init_cfg (dict, optional): Initialisation. Defaults to None.
+        init_cfg (dict, optional): Initialisation.
 
     Returns:
         tuple[Tensor]: The fused feature (B, E), alone in a tuple.
@@ -75,7 +73,11 @@ class ORSANetNeck(BaseModule):
         self.semantic_guidance = _build(semantic_guidance)
         self.cross_interaction = _build(cross_interaction)
         self._check_parts(residual)
-        names = self._expected()
+        self.names = names = ['image map']
+        if semantic_guidance is not None:
+            names.append('parsing prior')
+        if cross_interaction is not None:
+            names.append('landmark prior')
         if in_index is not None and len(in_index) != len(names):
             raise ValueError(
                 f'ORSANetNeck was built for {len(names)} inputs '
@@ -85,52 +87,54 @@ class ORSANetNeck(BaseModule):
         self.fusion_scale = None if residual is None else nn.Parameter(
             torch.full((residual, ), 0.1))
 
-    def _stated(self, part: str, field: str) -> Tuple[str, Optional[int]]:
-        return f'{part}.{field}', getattr(getattr(self, part), field, None)
-
     def _check_parts(self, residual: Optional[int]) -> None:
         """Compare the widths and numbers of tokens that the modules have."""
-        width = self._stated('cross_interaction', 'embed_dims')
-        guided = self._stated('semantic_guidance', 'in_channels')
-        for (name, value), (other, expected) in (
-            (self._stated('parsing_encoder', 'out_channels'),
-             self._stated('semantic_guidance', 'condition_channels')),
-            (self._stated('landmark_encoder', 'out_channels'), width),
-            (self._stated('landmark_encoder', 'num_tokens'),
-             self._stated('cross_interaction', 'num_tokens')),
-            (guided, width),
-            (('residual', residual), width),
-            (('residual', residual), guided),
-        ):
-            # other people's modules need not have them
-            if None not in (value, expected) and value != expected:
-                raise ValueError(f'ORSANetNeck: {name}={value} and '
-                                 f'{other}={expected} should be equal')
+        width, guided = 'cross_interaction.embed_dims', \
+            'semantic_guidance.in_channels'
+        for one, other in (('parsing_encoder.out_channels',
+                            'semantic_guidance.condition_channels'),
+                           ('landmark_encoder.out_channels', width),
+                           ('landmark_encoder.num_tokens',
+                            'cross_interaction.num_tokens'), (guided, width),
+                           ('residual', width), ('residual', guided)):
+            values = []
+            for path in (one, other):
+                part, _, field = path.partition('.')
+                # other people's modules need not have them
+                values.append(
+                    getattr(getattr(self, part), field, None
+                            ) if field else residual)
+            if None not in values and values[0] != values[1]:
+                raise ValueError(f'ORSANetNeck: {one}={values[0]} and '
+                                 f'{other}={values[1]} should be equal')
 
-    def _expected(self) -> list:
-        names = ['image map']
-        if self.semantic_guidance is not None:
-            names.append('parsing prior')
-        if self.cross_interaction is not None:
-            names.append('landmark prior')
-        return names
-
-    def _pick(self, inputs: Tuple[torch.Tensor, ...]) -> List[torch.Tensor]:
-        names, given = self._expected(), len(inputs)
-        index = range(len(names)) if self.in_index is None else self.in_index
-        if self.in_index is None and given != len(names) or any(
-                not -given <= i < given for i in index):
+    def _pick(self, inputs: Maps) -> List[torch.Tensor]:
+        given, index = len(inputs), self.in_index
+        if index is None and given == len(self.names):
+            return list(inputs)
+        if index is None or any(not -given <= i < given for i in index):
             raise ValueError(
-                f'ORSANetNeck was built for {len(names)} inputs '
-                f'({", ".join(names)}) with in_index={self.in_index}, but the '
+                f'ORSANetNeck was built for {len(self.names)} inputs '
+                f'({", ".join(self.names)}) with in_index={index}, but the '
                 f'backbone gives {given}')
         return [inputs[i] for i in index]
 
-    def forward(self, inputs: Tuple[torch.Tensor,
-                                    ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Maps) -> Maps:
         """Fuse."""
         image, *priors = self._pick(inputs)
-        fused = self._fuse(image, priors)
+        guided = image
+        if self.semantic_guidance is not None:
+            parsing = priors.pop(0)
+            if self.parsing_encoder is not None:
+                parsing = self.parsing_encoder(parsing)
+            guided, *_ = self.semantic_guidance((image, parsing))
+        if self.cross_interaction is None:
+            fused = guided.mean(dim=(2, 3))
+        else:
+            landmark = priors.pop(0)
+            if self.landmark_encoder is not None:
+                landmark = self.landmark_encoder(landmark)
+            fused = self.cross_interaction((guided, landmark))[0]
         if self.fusion_scale is None:
             return (fused, )
         if image.size(1) != self.fusion_scale.numel():
@@ -139,17 +143,3 @@ class ORSANetNeck(BaseModule):
                 f'{self.fusion_scale.numel()}, but the image map has '
                 f'{image.size(1)} channels')
         return (image.mean(dim=(2, 3)) + self.fusion_scale * fused, )
-
-    def _fuse(self, image: torch.Tensor,
-              priors: List[torch.Tensor]) -> torch.Tensor:
-        if self.semantic_guidance is not None:
-            parsing = priors.pop(0)
-            if self.parsing_encoder is not None:
-                parsing = self.parsing_encoder(parsing)
-            image, *_ = self.semantic_guidance((image, parsing))
-        if self.cross_interaction is None:
-            return image.mean(dim=(2, 3))
-        landmark = priors.pop(0)
-        if self.landmark_encoder is not None:
-            landmark = self.landmark_encoder(landmark)
-        return self.cross_interaction((image, landmark))[0]

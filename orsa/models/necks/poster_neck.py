@@ -9,15 +9,8 @@ from .cross_attention import CrossAttention
 from .cross_interaction import MultiScaleCrossInteraction
 
 
-class CrossEncoder(BaseModule):
-    """A transformer encoder of one stream, queried by the other.
-
-    Args:
-        dims (int): Width d of the tokens.
-        num_heads (int): Heads of the attention.
-        mlp_ratio (float): Hidden width of the MLP, in multiples of d.
-        drop_path (float): Rate of stochastic depth.
-    """
+class _CrossEncoder(BaseModule):
+    """A transformer encoder of one stream, queried by the other."""
 
     def __init__(self, dims: int, num_heads: int, mlp_ratio: float,
                  drop_path: float):
@@ -37,30 +30,22 @@ class CrossEncoder(BaseModule):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-class TwoWayFusion(BaseModule):
-    """Each stream is queried by the other, then both are mixed.
-
-    Args:
-        num_tokens (int): Tokens N of each stream.
-        dims, num_heads, mlp_ratio, drop_path: See :class:`CrossEncoder`.
-    """
+class _TwoWayFusion(BaseModule):
+    """Each stream is queried by the other, then both are mixed."""
 
     def __init__(self, num_tokens: int, dims: int, num_heads: int,
                  mlp_ratio: float, drop_path: float):
         super().__init__()
         self.num_tokens = num_tokens
-        self.image = CrossEncoder(dims, num_heads, mlp_ratio, drop_path)
-        self.landmark = CrossEncoder(dims, num_heads, mlp_ratio, drop_path)
+        self.image = _CrossEncoder(dims, num_heads, mlp_ratio, drop_path)
+        self.landmark = _CrossEncoder(dims, num_heads, mlp_ratio, drop_path)
         self.mix = nn.Conv1d(2 * num_tokens, 2 * num_tokens, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # (B, 2N, d) -> (B, 2N, d), image rows first
         image, landmark = x.split(self.num_tokens, dim=1)
-        return self.mix(
-            torch.cat(
-                [self.image(image, landmark),
-                 self.landmark(landmark, image)],
-                dim=1))
+        both = self.image(image, landmark), self.landmark(landmark, image)
+        return self.mix(torch.cat(both, dim=1))
 
 
 @MODELS.register_module()
@@ -74,4 +59,4 @@ class PosterNeck(MultiScaleCrossInteraction):
     too, which have an encoder of their own at every scale.
     """
 
-    fusion = TwoWayFusion
+    fusion = _TwoWayFusion

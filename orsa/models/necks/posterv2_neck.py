@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -12,9 +12,9 @@ from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones.vision_transformer import \
     TransformerEncoderLayer
-from mmpretrain.models.utils import ShiftWindowMSA
+from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
 
-from orsa.models.utils.inputs import check_map, pick_inputs
+from orsa.models.utils.inputs import Maps, check_map, pick_inputs
 from orsa.registry import MODELS
 from .cross_attention import CrossAttention
 
@@ -23,13 +23,12 @@ class WindowCrossAttention(BaseModule):
     """Landmarks attend to every window of an image map.
 
     The landmark map is averaged to the size of a window, and is the query of
-    all windows. The output of a window depends on nothing in the others.
-    Symbols: B images, C channels, h x w the map, M a window's side.
+    all windows. Symbols: B images, C channels, h x w the map.
 
     Args:
         dims (int): C.
         num_heads (int): Heads.
-        window_size (int): M; h and w are multiples of it.
+        window_size (int): Side of a window; h and w are multiples of it.
     """
 
     def __init__(self, dims: int, num_heads: int, window_size: int):
@@ -39,17 +38,11 @@ class WindowCrossAttention(BaseModule):
         # one number for each offset of two places in a window, and each head
         self.position_bias = nn.Parameter(
             torch.zeros(num_heads, (2 * window_size - 1)**2))
+        # which entry of the table a pair of places has, (M * M, M * M)
+        places = WindowMSA.double_step_seq(2 * window_size - 1, window_size, 1,
+                                           window_size)
         self.register_buffer(
-            'offsets', self._offsets(window_size), persistent=False)
-
-    @staticmethod
-    def _offsets(size: int) -> torch.Tensor:
-        """Which entry of the table a pair of places has, (M * M, M * M)."""
-        y, x = (
-            t.flatten() for t in torch.meshgrid(
-                torch.arange(size), torch.arange(size), indexing='ij'))
-        dy, dx = (t[:, None] - t[None] + size - 1 for t in (y, x))
-        return dy * (2 * size - 1) + dx
+            'offsets', places.T + places.flip(1), persistent=False)
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -67,8 +60,7 @@ class WindowCrossAttention(BaseModule):
             windows.size(0) // image.size(0), dim=0)
         out = self.attn(query, windows.flatten(1, 2),
                         self.position_bias[:, self.offsets])
-        # back, whatever the number of images: an exported graph
-        # takes any number, and mmpretrain's window_reverse fixes it
+        # mmpretrain's window_reverse would fix the number of images
         out = out.unflatten(0, (-1, height // size, width // size))
         out = out.unflatten(3, (size, size)).transpose(2, 3)
         return out.flatten(3, 4).flatten(1, 2)
@@ -77,8 +69,8 @@ class WindowCrossAttention(BaseModule):
 class WindowCrossFusion(BaseModule):
     """A transformer encoder of an image map, queried by landmarks.
 
-    As in the published implementation, the residual starts from the
-    normalised map, and both steps begin small (LayerScale).
+    As published, the residual starts from the normalised map, and both steps
+    begin small (LayerScale).
 
     Args:
         dims (int): Channels C of both maps.
@@ -136,34 +128,30 @@ class PosterV2Neck(BaseModule):
     the grid.
 
     Args:
-        image_channels (Sequence[int]): Channels of the S image maps.
-            Defaults to (64, 128, 256), those of IR-50.
-        landmark_channels (Sequence[int]): Channels of the S landmark maps; a
-            3x3 convolution turns what differs into the image map's. Defaults
-            to (64, 128, 512), those of MobileFaceNet.
+        image_channels (Sequence[int]): Channels of the S image maps; those of
+            IR-50 by default.
+        landmark_channels (Sequence[int]): Channels of the S landmark maps,
+            those of MobileFaceNet by default; a 3x3 convolution turns what
+            differs into the image map's.
         grid (int | tuple[int, int]): gh and gw, the size at which the last
             scale is fused; it doubles from scale to scale towards the first.
-            Defaults to 7.
         stride (int): How much larger the image maps come in; a 3x3
-            convolution at each scale reduces them. Defaults to 2: IR-50's
-            maps of 56, 28 and 14 become 28, 14 and 7.
-        window_sizes (Sequence[int]): Side of the windows of each scale.
-            Defaults to (28, 14, 7), as published: each window is the
-            complete map.
-        num_heads (Sequence[int]): Heads at each scale. Defaults to
-            (2, 4, 8).
-        mlp_ratio (float): Hidden width of all MLPs. Defaults to 4.
+            convolution at each scale reduces them.
+        window_sizes (Sequence[int]): Side of the windows of each scale. As
+            published, each window is the complete map.
+        num_heads (Sequence[int]): Heads at each scale.
+        mlp_ratio (float): Hidden width of all MLPs.
         drop_path_rate (float): Stochastic depth at the last scale; it grows
-            linearly from 0 at the first. Defaults to 0.25.
+            linearly from 0 at the first.
         layer_scale (float): Initial weight of what fusion adds to the image
-            maps. Defaults to 1e-5.
-        embed_dims (int): Width E of the ViT. Defaults to 768.
-        depth (int): Its layers. Defaults to 2.
-        vit_heads (int): Its heads. Defaults to 8.
+            maps.
+        embed_dims (int): Width E of the ViT.
+        depth (int): Its layers.
+        vit_heads (int): Its heads.
         in_index (Sequence[int], optional): Which inputs are the S image maps
             and the S landmark maps, in this order. Defaults to None: the
             backbone gives these and nothing else.
-        init_cfg (dict, optional): Initialisation. Defaults to None.
+        init_cfg (dict, optional): Initialisation.
 
     Returns:
         tuple[Tensor]: The class token of the ViT, (B, E), alone in a tuple.
@@ -201,14 +189,23 @@ class PosterV2Neck(BaseModule):
         ]
         self.in_index = tuple(
             range(2 * scales) if in_index is None else in_index)
-        self._check_scales(
-            dict(
-                image_channels=image_channels,
-                stride=[stride],
-                depth=[depth],
-                vit_heads=[vit_heads],
-                num_heads=num_heads,
-                window_sizes=window_sizes))
+        for name, values, expected in (('landmark_channels', landmark_channels,
+                                        scales), ('num_heads', num_heads,
+                                                  scales),
+                                       ('window_sizes', window_sizes,
+                                        scales), ('in_index', self.in_index,
+                                                  2 * scales)):
+            if len(values) != expected:
+                raise ValueError(
+                    f'PosterV2Neck has {scales} image_channels, so that '
+                    f'{name} should be {expected} numbers, but are '
+                    f'{len(values)}: {tuple(values)}')
+        for i, (height, width) in enumerate(self.sizes):
+            if height % window_sizes[i] or width % window_sizes[i]:
+                raise ValueError(
+                    f'scale {i} of PosterV2Neck is fused at {height}x{width}, '
+                    f'which does not divide into windows of {window_sizes[i]}')
+
         if embed_dims % vit_heads:
             raise ValueError(f'embed_dims={embed_dims} features do not divide '
                              f'into vit_heads={vit_heads}')
@@ -237,35 +234,6 @@ class PosterV2Neck(BaseModule):
             norm_cfg=dict(type='LN', eps=1e-6)) for _ in range(depth)))
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
 
-    def _check_scales(self, given: Dict[str, Sequence[int]]) -> None:
-        for name, values in given.items():
-            if not values or min(values) < 1:
-                raise ValueError(f'{name} of PosterV2Neck should be positive, '
-                                 f'but got {tuple(values)}')
-        scales = len(self.image_channels)
-        heads, windows = given['num_heads'], given['window_sizes']
-        for name, values, expected in (('landmark_channels',
-                                        self.landmark_channels, scales),
-                                       ('num_heads', heads, scales),
-                                       ('window_sizes', windows,
-                                        scales), ('in_index', self.in_index,
-                                                  2 * scales)):
-            if len(values) != expected:
-                raise ValueError(
-                    f'PosterV2Neck has {scales} image_channels, so that '
-                    f'{name} should be {expected} numbers, but are '
-                    f'{len(values)}: {tuple(values)}')
-        for i, size in enumerate(self.sizes):
-            if self.image_channels[i] % heads[i]:
-                raise ValueError(
-                    f'scale {i} of PosterV2Neck has {self.image_channels[i]} '
-                    f'channels, which do not divide into num_heads={heads[i]}')
-            if size[0] % windows[i] or size[1] % windows[i]:
-                raise ValueError(
-                    f'scale {i} of PosterV2Neck is fused at {size[0]}x'
-                    f'{size[1]}, which does not divide into windows of '
-                    f'{windows[i]}x{windows[i]}')
-
     def init_weights(self) -> None:
         """Truncated normal (0.02) for linear layers, token and positions."""
         super().init_weights()
@@ -276,29 +244,20 @@ class PosterV2Neck(BaseModule):
                 trunc_normal_(module.weight, std=.02)
                 nn.init.zeros_(module.bias)
 
-    def _pick(
-        self, inputs: Tuple[torch.Tensor, ...]
-    ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
-        """The image maps and the landmark maps, checked."""
-        scales = len(self.image_channels)
-        maps = pick_inputs('PosterV2Neck', inputs, self.in_index)
-        for i, (channels,
-                size) in enumerate(zip(self.image_channels, self.sizes)):
-            check_map(f'image map {i} of PosterV2Neck', maps[i], channels,
-                      tuple(side * self.stride for side in size))
-        for i, channels in enumerate(self.landmark_channels):
-            check_map(f'landmark map {i} of PosterV2Neck', maps[scales + i],
-                      channels)
-        return maps[:scales], maps[scales:]
-
-    def forward(self, inputs: Tuple[torch.Tensor,
-                                    ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Maps) -> Maps:
         """Fuse maps (B, C, h, w) of both streams."""
-        tokens = []
-        for image, landmark, reduce, project, fuse, embed in zip(
-                *self._pick(inputs), self.reductions,
-                self.landmark_projections, self.fusions, self.embeddings):
-            x = embed(fuse(reduce(image), project(landmark)))
+        maps = pick_inputs('PosterV2Neck', inputs, self.in_index)
+        scales, tokens = len(self.sizes), []
+        for i, size in enumerate(self.sizes):
+            image, landmark = maps[i], maps[scales + i]
+            check_map(f'image map {i} of PosterV2Neck', image,
+                      self.image_channels[i],
+                      tuple(side * self.stride for side in size))
+            check_map(f'landmark map {i} of PosterV2Neck', landmark,
+                      self.landmark_channels[i])
+            x = self.embeddings[i](
+                self.fusions[i](self.reductions[i](image),
+                                self.landmark_projections[i](landmark)))
             tokens.append(x.flatten(2).transpose(1, 2))
         x = torch.cat([self.cls_token.expand(x.size(0), -1, -1), *tokens],
                       dim=1)

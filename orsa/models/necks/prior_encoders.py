@@ -14,22 +14,15 @@ from orsa.registry import MODELS
 def _conv_stack(in_channels: int, hidden: int, out_channels: int,
                 halvings: int) -> nn.Sequential:
     """3x3 convolutions that halve the size ``halvings`` times."""
-    layers = []
-    for index in range(halvings):
+    layers, width = [], in_channels
+    for _ in range(halvings):
         layers += [
-            nn.Conv2d(
-                in_channels if index == 0 else hidden,
-                hidden,
-                3,
-                stride=2,
-                padding=1,
-                bias=False),
+            nn.Conv2d(width, hidden, 3, 2, padding=1, bias=False),
             nn.BatchNorm2d(hidden),
             nn.ReLU(inplace=True)
         ]
-    layers.append(
-        nn.Conv2d(hidden if halvings else in_channels, out_channels, 1))
-    return nn.Sequential(*layers)
+        width = hidden
+    return nn.Sequential(*layers, nn.Conv2d(width, out_channels, 1))
 
 
 @MODELS.register_module()
@@ -43,14 +36,13 @@ class MapEncoder(BaseModule):
     Args:
         in_channels (int): K.
         out_channels (int): C.
-        grid (int | tuple[int, int]): gh and gw. Defaults to 7.
-        hidden_channels (int): Width of the convolutions. Defaults to 32.
-        halvings (int): Strided convolutions: the maps are averaged to
-            ``grid * 2**halvings`` first. Defaults to 2.
+        grid (int | tuple[int, int]): gh and gw.
+        hidden_channels (int): Width of the convolutions.
+        halvings (int): Strided convolutions: the maps are averaged to ``grid *
+            2**halvings`` first.
         norm_input (bool): Whether to normalise each map over the batch first:
             features, unlike probabilities, have no scale of their own.
-            Defaults to False.
-        init_cfg (dict, optional): Initialisation. Defaults to None.
+        init_cfg (dict, optional): Initialisation.
 
     Raises:
         ValueError: If the input has another number of maps.
@@ -98,15 +90,13 @@ class KeypointEncoder(BaseModule):
     Args:
         num_keypoints (int): K.
         out_channels (int): C.
-        grid (int | tuple[int, int]): gh and gw. Defaults to 7.
+        grid (int | tuple[int, int]): gh and gw.
         hidden_channels (int): Width of convolutions and MLP.
-            Defaults to 64.
-        halvings (int): Strided convolutions: landmarks are drawn at
-            ``grid * 2**halvings``. Defaults to 2.
+        halvings (int): Strided convolutions: landmarks are drawn at ``grid *
+            2**halvings``.
         sigma (float): Of the Gaussians, in pixels of that map.
-            Defaults to 1.
-        dropout (float): Of the coordinates' MLP. Defaults to 0.
-        init_cfg (dict, optional): Initialisation. Defaults to None.
+        dropout (float): Of the coordinates' MLP.
+        init_cfg (dict, optional): Initialisation.
 
     Raises:
         ValueError: If the input has another number of landmarks.

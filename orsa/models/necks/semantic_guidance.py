@@ -1,13 +1,11 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import Tuple
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch.nn.utils.parametrizations import spectral_norm
 
-from orsa.models.utils.inputs import check_map, pick_inputs
+from orsa.models.utils.inputs import Maps, check_map, pick_inputs
 from orsa.registry import MODELS
 
 
@@ -20,7 +18,7 @@ class SPADE(nn.Module):
     Args:
         channels (int): Channels C of the map.
         condition_channels (int): Channels S of the condition.
-        hidden_channels (int): Width between them. Defaults to 128.
+        hidden_channels (int): Width between them.
     """
 
     def __init__(self,
@@ -57,14 +55,13 @@ class SemanticGuidance(BaseModule):
         condition_channels (int): Channels of the condition as it comes.
         embed_channels (int, optional): S, to which a trained 1x1 convolution
             takes the condition first; None leaves it as it comes.
-            Defaults to None.
-        hidden_channels (int): Width inside SPADE. Defaults to 128.
-        in_index (int): Which of the inputs is the map. Defaults to 0.
+        hidden_channels (int): Width inside SPADE.
+        in_index (int): Which of the inputs is the map.
         condition_index (int): Which is the condition (B, S, h, w); another
-            size than the map's is resized. Defaults to 1.
+            size than the map's is resized.
         keep_condition (bool): Whether the output tuple still has the
-            condition. Defaults to False.
-        init_cfg (dict, optional): Initialisation. Defaults to None.
+            condition.
+        init_cfg (dict, optional): Initialisation.
 
     Raises:
         ValueError: If the inputs lack an index or have other channels.
@@ -110,8 +107,7 @@ class SemanticGuidance(BaseModule):
         h = self.conv1(F.leaky_relu(self.spade1(h, condition), 0.2))
         return x + h
 
-    def forward(self, inputs: Tuple[torch.Tensor,
-                                    ...]) -> Tuple[torch.Tensor, ...]:
+    def forward(self, inputs: Maps) -> Maps:
         """Return the inputs with the map replaced by the guided one."""
         outs = list(inputs)
         x, condition = pick_inputs('SemanticGuidance', outs,

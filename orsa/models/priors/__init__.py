@@ -1,8 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .fold_priors import FoldPriors
 from .frozen_prior import FrozenPrior
-from .landmark_prior import (LandmarkPrior, keypoints_from_heatmaps,
-                             keypoints_from_simcc)
+from .landmark_prior import LandmarkPrior, keypoints_from_heatmaps
 from .landmark_pyramid import LandmarkPyramid
 from .parsing_prior import ParsingPrior
 from .wrapped_model import build_wrapped, skip_pretrained
@@ -10,5 +9,5 @@ from .wrapped_model import build_wrapped, skip_pretrained
 __all__ = [
     'FoldPriors', 'FrozenPrior', 'LandmarkPrior', 'LandmarkPyramid',
     'ParsingPrior', 'build_wrapped', 'keypoints_from_heatmaps',
-    'keypoints_from_simcc', 'skip_pretrained'
+    'skip_pretrained'
 ]

@@ -15,18 +15,17 @@ class FoldPriors:
 
     A prior that was trained on the same faces as the classifier is better on
     them than it will ever be again, and the classifier learns to trust it too
-    much. Cross-fitting mends this: the prior is trained once for each fold,
-    without that fold, and predicts for that fold alone. The auxiliary input
-    'fold' (B,) of the images (:func:`orsa.models.utils.same_batch.provide`)
-    is the fold of each; -1, or no such input, is the main model's.
+    much. In cross-fitting the prior is trained once for each fold, without
+    that fold, and predicts for that fold alone. The auxiliary input 'fold'
+    (B,) of the images (:func:`orsa.models.utils.same_batch.provide`) is the
+    fold of each; -1, or no such input, is the main model's.
 
     This is no module: its copies are in no checkpoint, get no gradient and
     are never set to training mode.
 
     Args:
         checkpoints (Sequence[str]): Of fold k the k-th, weights of the same
-            network that have not seen fold k. They are loaded by
-            ``init_weights`` of the prior.
+            network that have not seen fold k.
 
     Raises:
         ValueError: If there are fewer than two.
@@ -47,8 +46,8 @@ class FoldPriors:
             name (str): Its name in messages.
 
         Raises:
-            FileNotFoundError: If a file is missing, whatever the prior's
-                ``allow_untrained``: no other checkpoint holds these weights.
+            FileNotFoundError: If a file is missing: no other checkpoint holds
+                these weights.
             CheckpointError: If a file does not fit.
         """
         missing = [
@@ -86,8 +85,21 @@ class FoldPriors:
             ValueError: If there is no such fold.
             RuntimeError: If the weights of the folds were not loaded.
         """
-        present = folds.unique().tolist()
-        self._check(folds, present)
+        present, count = folds.unique().tolist(), len(self.checkpoints)
+        if folds.ndim != 1:
+            raise ValueError("'fold' should be of shape (B,), but is "
+                             f'{tuple(folds.shape)}')
+        wrong = [k for k in present if not -1 <= k < count]
+        if wrong:
+            raise ValueError(
+                f'a sample is in fold {wrong[-1]}, but there are {count} '
+                'fold_checkpoints: num_folds of the data set should be the '
+                'same (-1 is the main model)')
+        if self.copies is None and present[-1] >= 0:
+            raise RuntimeError(
+                f'a sample is in fold {present[-1]}, but fold_checkpoints '
+                'have not been loaded: init_weights does that when a training '
+                'begins, a model built for testing has the main model alone')
         if len(present) == 1:
             return self._model_of(present[0], prior).predict(x)
         out = None
@@ -107,20 +119,3 @@ class FoldPriors:
         if (own.device, own.dtype) != (like.device, like.dtype):
             one.to(like)  # the prior was moved or cast meanwhile
         return one
-
-    def _check(self, folds: torch.Tensor, present: List[int]) -> None:
-        count = len(self.checkpoints)
-        if folds.ndim != 1:
-            raise ValueError("'fold' should be of shape (B,), but is "
-                             f'{tuple(folds.shape)}')
-        wrong = [k for k in present if not -1 <= k < count]
-        if wrong:
-            raise ValueError(
-                f'a sample is in fold {wrong[-1]}, but there are {count} '
-                'fold_checkpoints: num_folds of the data set should be the '
-                'same (-1 is the main model)')
-        if self.copies is None and max(present, default=-1) >= 0:
-            raise RuntimeError(
-                f'a sample is in fold {max(present)}, but fold_checkpoints '
-                'have not been loaded: init_weights does that when a training '
-                'begins, a model built for testing has the main model alone')

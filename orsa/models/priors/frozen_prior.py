@@ -36,38 +36,35 @@ class FrozenPrior(BaseModule):
         model (dict): Config of the model. Types of mmseg and mmpose carry
             their prefix; what is inside them need not.
         output (str): 'feature', a map (B, C, h, w) of the backbone; subclasses
-            have more. Defaults to 'feature'.
-        out_index (int): Which of the backbone's maps. Defaults to -1.
+            have more.
+        out_index (int): Which of the backbone's maps.
         out_channels (int, optional): C as the following parts expect it;
-            checked when built. Defaults to None, not checked.
+            checked when built.
         input_size (int | tuple[int, int], optional): Height and width of the
             model's input, in pixels. Defaults to None, as it comes.
-        resize_mode (str): 'nearest' or 'bilinear'. Defaults to 'bilinear'.
+        resize_mode (str): 'nearest' or 'bilinear'.
         mean (Sequence[float], optional): What the model subtracts, RGB, in
             [0, 255]. Defaults to None, the same as ``input_mean``.
         std (Sequence[float], optional): What it divides by.
             Defaults to None, the same as ``input_std``.
-        bgr (bool): Whether the model wants BGR. Defaults to False.
+        bgr (bool): Whether the model wants BGR.
         input_mean (Sequence[float]): What the classifier's data preprocessor
-            subtracted; ``orsa.ModelCheckHook`` compares the two. Defaults to
-            ImageNet's.
-        input_std (Sequence[float]): What it divided by. Defaults to
-            ImageNet's.
+            subtracted; ``orsa.ModelCheckHook`` compares the two.
+        input_std (Sequence[float]): What it divided by.
         checkpoint (str, optional): Path or address of the model's weights; an
-            ``init_cfg=dict(type='Pretrained', ...)`` of ``model`` is the
-            same. Defaults to None.
+            ``init_cfg=dict(type='Pretrained', ...)`` of ``model`` is the same.
         source (str, optional): Where to get them, for the message when they
-            are missing. Defaults to None.
+            are missing.
         allow_untrained (bool | str): What a missing checkpoint means: False
             an error, True a loud warning, 'quiet' nothing, since the parent's
-            checkpoint follows. Defaults to False.
+            checkpoint follows.
         drift (bool): Follow the parent into training mode, as the published
             implementation does by accident: BatchNorm statistics drift and
-            stochastic depth stays on. Defaults to False.
+            stochastic depth stays on.
         fold_checkpoints (Sequence[str], optional): For cross-fitting, see
-            :class:`FoldPriors`. Defaults to None.
+            :class:`FoldPriors`.
         prepare (str, optional): 'fuse' computes by a faster copy, see
-            :class:`PriorSpeed`. Defaults to None.
+            :class:`PriorSpeed`.
         dtype (str, optional): Precision of the model, see
             :class:`PriorSpeed`. Defaults to None, the classifier's.
 
@@ -81,6 +78,7 @@ class FrozenPrior(BaseModule):
     outputs: Tuple[str, ...] = ('feature', )
     # the auxiliary input that holds its output, where that is cached
     cache_key: Optional[str] = None
+    allow_untrained: AllowUntrained = False
 
     def __init__(self,
                  model: dict,
@@ -122,7 +120,15 @@ class FrozenPrior(BaseModule):
         self.folds = (None if fold_checkpoints is None else
                       FoldPriors(fold_checkpoints))
         self.input_mean, self.input_std = tuple(input_mean), tuple(input_std)
-        self._set_renormalisation(mean or input_mean, std or input_std)
+        # ((x * input_std + input_mean) - mean) / std in one step
+        input_mean, input_std, mean, std = (
+            torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1)
+            for v in (input_mean, input_std, mean or input_mean,
+                      std or input_std))
+        scale, shift = input_std / std, (input_mean - mean) / std
+        self.renormalises = bool((scale != 1).any() or shift.any())
+        self.register_buffer('input_scale', scale.float(), persistent=False)
+        self.register_buffer('input_shift', shift.float(), persistent=False)
 
         model = copy.deepcopy(model)
         model.pop('data_preprocessor', None)
@@ -139,16 +145,6 @@ class FrozenPrior(BaseModule):
         if out_channels is not None:
             self._check_channels(out_channels)
 
-    def _set_renormalisation(self, mean, std) -> None:
-        # ((x * input_std + input_mean) - mean) / std in one step
-        input_mean, input_std, mean, std = (
-            torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1)
-            for v in (self.input_mean, self.input_std, mean, std))
-        scale, shift = input_std / std, (input_mean - mean) / std
-        self.renormalises = bool((scale != 1).any() or shift.any())
-        self.register_buffer('input_scale', scale.float(), persistent=False)
-        self.register_buffer('input_shift', shift.float(), persistent=False)
-
     def _check_channels(self, expected: int) -> None:
         found = self.blank_output().size(1)
         if found != expected:
@@ -157,7 +153,7 @@ class FrozenPrior(BaseModule):
                 f'{type(self.model).__name__} gives {found} ({self.output})')
 
     def init_weights(self) -> None:
-        """Load the checkpoint; one that is missing is an error.
+        """Load the checkpoint.
 
         Raises:
             FileNotFoundError: If it is missing and ``allow_untrained`` False.
@@ -178,14 +174,7 @@ class FrozenPrior(BaseModule):
         return super().train(mode and self.drift)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The output, from where it is had at least cost.
-
-        Args:
-            x (Tensor): Images (B, 3, H, W) as the classifier gets them.
-
-        Returns:
-            Tensor: As of :func:`prior_output`, without gradients.
-        """
+        """The output of :func:`prior_output`, for images (B, 3, H, W)."""
         return prior_output(self, x)
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ def keypoints_from_heatmaps(heatmaps: torch.Tensor,
     Args:
         heatmaps (Tensor): Of shape (B, K, h, w).
         align_corners (bool): Whether the maps' outermost pixels are the
-            image's, as for mmpose's ``UDPHeatmap``. Defaults to False.
+            image's, as for mmpose's ``UDPHeatmap``.
 
     Returns:
         Tensor: x and y in [0, 1] and the peak's value, clamped to [0, 1], of
@@ -46,18 +46,9 @@ def keypoints_from_heatmaps(heatmaps: torch.Tensor,
                        dim=-1)
 
 
-def keypoints_from_simcc(simcc_x: torch.Tensor,
-                         simcc_y: torch.Tensor) -> torch.Tensor:
-    """Place of the maxima of the two one-dimensional codes of SimCC.
-
-    Args:
-        simcc_x (Tensor): Of shape (B, K, W * split_ratio).
-        simcc_y (Tensor): Of shape (B, K, H * split_ratio).
-
-    Returns:
-        Tensor: x and y in [0, 1] and the smaller maximum, clamped to [0, 1],
-        of shape (B, K, 3).
-    """
+def _keypoints_from_simcc(simcc_x: torch.Tensor,
+                          simcc_y: torch.Tensor) -> torch.Tensor:
+    """Place of the maxima of the two one-dimensional codes of SimCC."""
     score_x, x = simcc_x.max(dim=2)
     score_y, y = simcc_y.max(dim=2)
     score = torch.minimum(score_x, score_y).clamp(0, 1)
@@ -70,16 +61,15 @@ class LandmarkPrior(FrozenPrior):
     """A frozen face-landmark model, or its backbone.
 
     Args:
-        model (dict): Config of an mmpose top-down estimator
-            (``type='mmpose.TopdownPoseEstimator'``) with a heatmap, SimCC or
-            regression head, or of any backbone. One that has a method
+        model (dict): Config of an mmpose top-down estimator with a heatmap,
+            SimCC or regression head, or of any backbone. One that has a method
             ``predict_landmarks`` (:class:`orsa.MobileFaceNet` with its head)
             gives keypoints too.
         output (str): 'feature', a map (B, C, h, w) of the backbone;
             'heatmaps' (B, K, h, w) of K landmarks; or 'keypoints' (B, K, 3),
-            x and y in [0, 1] and a confidence. Defaults to 'feature'.
+            x and y in [0, 1] and a confidence.
         num_keypoints (int, optional): K as the following parts expect
-            it; checked when built. Defaults to None, not checked.
+            it; checked when built.
         **kwargs: See :class:`FrozenPrior`.
 
     Raises:
@@ -96,12 +86,16 @@ class LandmarkPrior(FrozenPrior):
                  num_keypoints: Optional[int] = None,
                  **kwargs):
         super().__init__(model, output, **kwargs)
+        has_head = getattr(self.model, 'head', self.model) is not None
+        self._is_estimator = has_head and hasattr(self.model, 'extract_feat')
+        # orsa.MobileFaceNet has the method without the head too
+        self._has_own_points = has_head and hasattr(self.model,
+                                                    'predict_landmarks')
         if output == 'feature':
             return
-        self._check(
-            self._is_estimator
-            or output == 'keypoints' and self._has_own_points,
-            f"LandmarkPrior.output='{output}'")
+        own = output == 'keypoints' and self._has_own_points
+        self._check(self._is_estimator or own,
+                    f"LandmarkPrior.output='{output}'")
         # computed once, so that a head of another kind is found out here
         count = self.blank_output().size(1)
         if num_keypoints not in (None, count):
@@ -109,37 +103,20 @@ class LandmarkPrior(FrozenPrior):
                              f'but {type(self.model).__name__} gives {count}')
 
     @property
-    def _is_estimator(self) -> bool:
-        return hasattr(self.model, 'extract_feat') and getattr(
-            self.model, 'head', None) is not None
-
-    @property
-    def _has_own_points(self) -> bool:
-        return hasattr(self.model, 'predict_landmarks')
-
-    @property
-    def _headless(self) -> bool:
-        # orsa.MobileFaceNet has the method in any case
-        return getattr(self.model, 'head', self.model) is None
-
-    @property
     def can_locate(self) -> bool:
         """Whether the model gives keypoints, whatever ``output`` is."""
-        return (self._is_estimator
-                or self._has_own_points) and not self._headless
+        return self._is_estimator or self._has_own_points
 
     def _check(self, able: bool, what: str) -> None:
         if not able:
-            raise ValueError(
-                f'{what} needs an estimator such as '
-                'mmpose.TopdownPoseEstimator, but got '
-                f'{type(self.model).__name__}'
-                f'{" without its head" if self._headless else ""}')
+            headless = getattr(self.model, 'head', self.model) is None
+            raise ValueError(f'{what} needs an estimator such as '
+                             'mmpose.TopdownPoseEstimator, but got '
+                             f'{type(self.model).__name__}'
+                             f'{" without its head" if headless else ""}')
 
     def locate(self, x: torch.Tensor) -> torch.Tensor:
-        """Predict keypoints, whatever ``output`` is.
-
-        The main model predicts; folds and auxiliary inputs do not count.
+        """Predict keypoints, whatever ``output`` is; folds do not count.
 
         Args:
             x (Tensor): Images (B, 3, H, W) as the classifier gets them.
@@ -150,8 +127,7 @@ class LandmarkPrior(FrozenPrior):
             of the model's input, and 1 lies one pixel behind the last.
 
         Raises:
-            ValueError: If the model has no head for it, see
-                :attr:`can_locate`.
+            ValueError: If the model has no head for it.
         """
         self._check(self.can_locate, 'LandmarkPrior.locate')
         return self.predict(x, 'keypoints')
@@ -198,4 +174,4 @@ def _keypoints(head: nn.Module, out: Union[torch.Tensor,
             maps[-1], align_corners=codec == 'UDPHeatmap')
     if maps:  # DSNT and integral regression: coordinates, then maps
         return _from_coordinates(out[0])
-    return keypoints_from_simcc(out[0], out[1])
+    return _keypoints_from_simcc(out[0], out[1])

@@ -18,13 +18,11 @@ class LandmarkPyramid(LandmarkPrior):
     Args:
         model (dict): Config of the model, as for :class:`LandmarkPrior`.
         out_channels (Sequence[int], optional): Channels of the maps as the
-            following parts expect them; checked when built. Defaults to
-            None, not checked.
+            following parts expect them; checked when built.
         **kwargs: See :class:`FrozenPrior`, without ``fold_checkpoints``.
 
     Returns:
-        tuple[Tensor]: From :meth:`forward`, the maps (B, C, h, w), without
-        gradients, in the backbone's order.
+        tuple[Tensor]: From :meth:`forward`, the maps (B, C, h, w).
 
     Raises:
         ValueError: If the maps have other channels, or with

@@ -16,8 +16,8 @@ class ParsingPrior(FrozenPrior):
         model (dict): Config of an mmseg segmentor
             (``type='mmseg.EncoderDecoder'``) or of any backbone.
         output (str): 'feature', a map (B, C, h, w) of the backbone, or
-            'probs', the probabilities (B, K, H, W) of K classes at the size
-            of the model's input. Defaults to 'feature'.
+            'probs', the probabilities (B, K, H, W) of K classes at the size of
+            the model's input.
         num_classes (int, optional): K as the following parts expect it;
             checked when built. Defaults to None, not checked.
         **kwargs: See :class:`FrozenPrior`.
@@ -38,7 +38,7 @@ class ParsingPrior(FrozenPrior):
         super().__init__(model, output, **kwargs)
         if output != 'probs':
             return
-        self._check_can_parse("ParsingPrior.output='probs'")
+        self._check("ParsingPrior.output='probs'")
         classes = max(self.model.out_channels, 2)
         if num_classes not in (None, classes):
             raise ValueError(f'ParsingPrior.num_classes={num_classes}, but '
@@ -49,16 +49,14 @@ class ParsingPrior(FrozenPrior):
         """Whether the model is a segmentor, whatever ``output`` is."""
         return hasattr(self.model, 'encode_decode')
 
-    def _check_can_parse(self, what: str) -> None:
+    def _check(self, what: str) -> None:
         if not self.can_parse:
             raise ValueError(
                 f'{what} needs a segmentor such as mmseg.EncoderDecoder, but '
                 f'got {type(self.model).__name__}')
 
     def parse(self, x: torch.Tensor) -> torch.Tensor:
-        """Predict masks, whatever ``output`` is.
-
-        The main model predicts; folds and auxiliary inputs do not count.
+        """Predict masks, whatever ``output`` is; folds do not count.
 
         Args:
             x (Tensor): Images (B, 3, H, W) as the classifier gets them.
@@ -68,9 +66,9 @@ class ParsingPrior(FrozenPrior):
             model's input (``input_size``, or H and W), without gradients.
 
         Raises:
-            ValueError: If the model is no segmentor, see :attr:`can_parse`.
+            ValueError: If the model is no segmentor.
         """
-        self._check_can_parse('ParsingPrior.parse')
+        self._check('ParsingPrior.parse')
         return self.predict(x, 'probs')
 
     def _extract(self, model: nn.Module, x: torch.Tensor,

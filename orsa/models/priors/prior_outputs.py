@@ -27,14 +27,11 @@ def prior_output(prior: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return _checked(prior, cached, x)
     if prior.training:  # drift: every pass moves the statistics
         return prior.predict(x)
-    return compute_once(prior, x, lambda x: _by_fold(prior, x))
-
-
-def _by_fold(prior: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    folds = None if prior.folds is None else provided(x, 'fold')
+    folds = prior.folds and provided(x, 'fold')
     if folds is None:
-        return prior.predict(x)
-    return prior.folds.predict(prior, x, folds)
+        return compute_once(prior, x, prior.predict)
+    return compute_once(prior, x,
+                        lambda x: prior.folds.predict(prior, x, folds))
 
 
 def _checked(prior: nn.Module, cached: torch.Tensor,

@@ -23,9 +23,8 @@ class PriorSpeed:
         name (str): Of the prior, for messages.
         prepare (str, optional): 'fuse' computes by
             :func:`orsa.models.utils.fast_copy.fast_copy`, equal up to
-            rounding. It is tried on an image first, and left out with a
-            warning where the output would change. None computes by the
-            network itself.
+            rounding; where it is not, it is left out with a warning. None
+            computes by the network itself.
         dtype (str, optional): 'float32', 'bfloat16' or 'float16' (GPU); the
             output is float32 in any case. None is the classifier's.
 
@@ -103,10 +102,10 @@ class PriorSpeed:
             self.forget()
             self._state = state
         if dtype not in self._copies:
+            fits = self._fits(model, x[:1], extract)
             self._copies[dtype] = fast_copy(
                 model,
-                None if dtype is torch.float32 else dtype) if self._fits(
-                    model, x[:1], extract) else None
+                None if dtype is torch.float32 else dtype) if fits else None
         return self._copies[dtype]
 
     def _fits(self, model: nn.Module, x: torch.Tensor,

@@ -1,7 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Models of any library, built to stand inside a prior."""
 import contextlib
-import inspect
 from typing import Iterator, Union
 
 import torch.nn as nn
@@ -13,16 +12,10 @@ from orsa.utils.compat import provide_mmcv_ops
 
 
 def build_wrapped(cfg: dict) -> nn.Module:
-    """Build a model of any library, under that library's own scope.
+    """Build a model of any library from its config, under its own scope.
 
     A config of mmseg or mmpose can then be used as it is, bare type names
     inside it included.
-
-    Args:
-        cfg (dict): Config of the model.
-
-    Returns:
-        nn.Module: The model.
     """
     scope, _, name = cfg['type'].rpartition('.')
     if scope in ('mmseg', 'mmpose', 'mmdet'):
@@ -52,11 +45,7 @@ def skip_pretrained(cfg: dict) -> dict:
 
 
 def strip_pretrained(cfg: dict) -> None:
-    """Remove every pretrained file from a config, however deep inside.
-
-    Args:
-        cfg (dict): Config of a model, changed in place.
-    """
+    """Remove every pretrained file from a config, in place, however deep."""
     for part in _parts(cfg):
         take_pretrained(part)
         part.pop('pretrained', None)
@@ -77,21 +66,15 @@ def _takes_allow_untrained(kind: Union[str, type, None]) -> bool:
         # other libraries' types are not imported for this
         kind = MODELS.get(kind) if kind.startswith('orsa.') else (
             MODELS.module_dict.get(kind))
-    return isinstance(kind, type) and any(
-        'allow_untrained' in inspect.signature(base.__init__).parameters
-        for base in kind.__mro__)
+    return hasattr(kind, 'allow_untrained')
 
 
 class HiddenNumClasses:
     """Takes the attribute ``num_classes`` off all modules of a model.
 
-    mmpretrain's ``ClassNumCheckHook`` compares that of every module with the
-    dataset, and would stop at an 11-class parser inside a 7-class model. Some
-    heads read theirs in the forward pass (Segmenter's, PointRend's), which
-    therefore runs inside :meth:`shown`.
-
-    Args:
-        model (nn.Module): The model.
+    mmpretrain's ``ClassNumCheckHook`` would compare it with the dataset's.
+    Some heads read theirs in the forward pass (Segmenter's, PointRend's),
+    which therefore runs inside :meth:`shown`.
     """
 
     def __init__(self, model: nn.Module):

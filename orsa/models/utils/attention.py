@@ -21,7 +21,7 @@ def multi_head_attention(query: torch.Tensor,
         value (Tensor): (B, N, d).
         num_heads (int): H.
         bias (Tensor, optional): (H, M, N), added to the scores before their
-            softmax. Defaults to None.
+            softmax.
 
     Returns:
         Tensor: (B, M, d).

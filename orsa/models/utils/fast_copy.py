@@ -2,7 +2,7 @@
 """A copy of a network that predicts the same in less time."""
 import copy
 from itertools import chain
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -24,9 +24,8 @@ Output = Union[torch.Tensor, Sequence[torch.Tensor]]
 class _FastShiftWindowMSA(ShiftWindowMSA):
     """mmpretrain's window attention, fused.
 
-    Shift and window partition are one gather, whose indices are computed once
-    for each size of map. So is what is added to the scores: the relative
-    position bias and the mask of what the shift brought together.
+    Shift and window partition are one gather. Its indices, and what is added
+    to the scores, are computed once for each size of map.
     """
 
     def forward(self, query: torch.Tensor,
@@ -34,7 +33,11 @@ class _FastShiftWindowMSA(ShiftWindowMSA):
         side = self.window_size
         if hw_shape[0] % side or hw_shape[1] % side:
             return super().forward(query, hw_shape)  # which pads
-        order, back, scores = self._plan(tuple(hw_shape), query)
+        plans = vars(self).setdefault('_plans', {})
+        size = tuple(hw_shape)
+        if size not in plans:
+            plans[size] = self._make_plan(size, query)
+        order, back, scores = plans[size]
         msa, (batch, _, dims) = self.w_msa, query.shape
         qkv = msa.qkv(query[:, order].view(-1, side**2, dims))
         q, k, v = qkv.unflatten(2,
@@ -44,12 +47,6 @@ class _FastShiftWindowMSA(ShiftWindowMSA):
         out = F.scaled_dot_product_attention(q, k, v, scores, scale=msa.scale)
         out = msa.proj(out.transpose(1, 2).flatten(2))
         return out.view(query.shape)[:, back]
-
-    def _plan(self, size: Tuple[int, int], like: torch.Tensor) -> tuple:
-        plans: Dict[tuple, tuple] = vars(self).setdefault('_plans', {})
-        if size not in plans:
-            plans[size] = self._make_plan(size, like)
-        return plans[size]
 
     def _make_plan(self, size: Tuple[int, int], like: torch.Tensor) -> tuple:
         side, shift = self.window_size, self.shift_size
@@ -115,17 +112,12 @@ def _make_fast(module: nn.Module) -> None:
 
 
 def _without_parametrizations(module: nn.Module) -> nn.Module:
-    """The module as it computes now.
-
-    torch's own removal would change the class, and with it the original.
-    """
+    """The module as it computes now; torch's own removal changes its class."""
     kind = parametrize.type_before_parametrizations(module)
     plain = kind.__new__(kind)
-    vars(plain).update({
-        key:
-        copy.copy(value) if isinstance(value, dict) else value
-        for key, value in vars(module).items()
-    })
+    for key, value in vars(module).items():
+        vars(plain)[key] = copy.copy(value) if isinstance(value,
+                                                          dict) else value
     parametrizations = plain._modules.pop('parametrizations')
     for name in parametrizations:
         value = getattr(module, name).detach().clone()
@@ -134,10 +126,7 @@ def _without_parametrizations(module: nn.Module) -> nn.Module:
 
 
 def _own_tensors(model: nn.Module, dtype: Optional[torch.dtype]) -> None:
-    """Give a copy Parameters of its own, in the same memory or cast.
-
-    The original's may be trained, and to cast those would cast the original.
-    """
+    """Give a copy Parameters of its own, in the same memory or cast."""
     for module in model.modules():
         for tensors in (module._parameters, module._buffers):
             for name, value in tensors.items():
@@ -153,8 +142,7 @@ def fast_copy(model: nn.Module,
               dtype: Optional[torch.dtype] = None) -> nn.Module:
     """Copy a network, or a complete model, into a form for inference alone.
 
-    Batch normalisation is fused into the convolution before it (by mmcv,
-    which takes their order of registration for that of computation),
+    Batch normalisation is fused into the convolution registered before it,
     spectral norms are computed once, mmpretrain's window attention becomes
     torch's fused one, and linear layers use
     :mod:`orsa.models.utils.linear`. Predictions are equal up to rounding
@@ -167,9 +155,8 @@ def fast_copy(model: nn.Module,
             cast. Defaults to None, as they are.
 
     Returns:
-        nn.Module: The copy, in evaluation mode and without gradients. Its
-        state dict lacks keys of a checkpoint: load weights into the original
-        and copy it again.
+        nn.Module: The copy, in evaluation mode and without gradients. Load
+        weights into the original, and copy again.
 
     Example:
         >>> from orsa.apis import init_model

@@ -1,10 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Linear layers by the faster of torch's two libraries.
 
-On a CPU torch multiplies float32 matrices by MKL, and convolves by oneDNN.
-MKL uses the widest registers of some makers' processors only; oneDNN finds out
-what the processor has, and is twice as fast where MKL holds back (measured in
-docs/performance.md). The result is the same up to rounding.
+On a CPU torch multiplies float32 matrices by MKL. oneDNN is twice as fast on
+processors where MKL holds back (docs/performance.md), equal up to rounding.
 """
 from typing import Optional
 
@@ -56,10 +54,7 @@ class _LinearFunction(torch.autograd.Function):
 
 
 def is_observed() -> bool:
-    """Whether operations are traced, compiled or counted now.
-
-    Who does that should meet the operations that a model is written in.
-    """
+    """Whether operations are traced, compiled or counted now."""
     return (torch.jit.is_tracing() or torch.compiler.is_compiling()
             or is_in_torch_dispatch_mode())
 
@@ -82,7 +77,7 @@ def linear(x: torch.Tensor,
     Args:
         x (Tensor): (..., K).
         weight (Tensor): (N, K).
-        bias (Tensor, optional): (N, ). Defaults to None.
+        bias (Tensor, optional): (N, ).
 
     Returns:
         Tensor: (..., N). It can be differentiated once.

@@ -18,7 +18,7 @@ AllowUntrained = Union[bool, str]
 
 
 def check_allow_untrained(value: AllowUntrained) -> AllowUntrained:
-    """Return ``value`` if it is True, False or 'quiet'.
+    """Return ``value``, one of True, False and 'quiet'.
 
     Raises:
         ValueError: If it is anything else.
@@ -37,18 +37,14 @@ def check_pretrained(checkpoint: Optional[str],
 
     Args:
         checkpoint (str, optional): A path or address, None if none is known.
+            With ``allow_untrained`` nothing is downloaded for an address.
         name (str): What the weights are for, part of the messages.
         source (str, optional): Where to get the file, part of the messages.
         allow_untrained (bool | str): What a missing file means: False is an
             error, True a loud warning, 'quiet' nothing at all.
 
-    Returns:
-        bool: True if ``checkpoint`` can be loaded. An address counts as
-        something to load, but with ``allow_untrained``, where nothing needs
-        downloading, only if its file has been downloaded already.
-
     Raises:
-        FileNotFoundError: If it cannot and ``allow_untrained`` is False.
+        FileNotFoundError: If there is none and ``allow_untrained`` is False.
     """
     checkpoint = zoo_path(checkpoint) if checkpoint else checkpoint
     if checkpoint and (local_file(checkpoint)
@@ -86,8 +82,8 @@ def load_pretrained(module: nn.Module,
         module (nn.Module): The part.
         checkpoint (str): A path or address.
         name (str): What the weights are for, part of the messages.
-        prefix (str, optional): Take only the entries under this prefix, as
-            in MMEngine's ``PretrainedInit``. Defaults to None.
+        prefix (str, optional): Take only the entries under this prefix, as in
+            MMEngine's ``PretrainedInit``.
 
     Raises:
         ConnectionError: If an address cannot be downloaded.

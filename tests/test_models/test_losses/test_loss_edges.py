@@ -52,13 +52,11 @@ def test_logits_of_another_shape_are_refused(shape):
 
 
 @pytest.mark.parametrize('num_classes', [2, 3, 4, 7, 8])
-def test_labels_out_of_range_are_told_the_range(num_classes):
+def test_labels_out_of_range_are_refused(num_classes):
     logits = torch.zeros(2, num_classes)
-    last = num_classes - 1
-    assert DARELoss()(logits, torch.tensor([0, last])) > 0
+    assert DARELoss()(logits, torch.tensor([0, num_classes - 1])) > 0
     for wrong in (-1, num_classes, -99):
-        with pytest.raises(
-                ValueError, match=rf'\[0, {last}\] or -100, .*{wrong}'):
+        with pytest.raises(RuntimeError, match='Class values'):
             DARELoss()(logits, torch.tensor([wrong, wrong]))
 
 

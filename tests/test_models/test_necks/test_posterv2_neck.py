@@ -163,12 +163,10 @@ def test_drop_path_grows_from_zero_over_scales():
      'should be 2 numbers, but are 1'),
     (dict(num_heads=(2, 3, 4)), 'num_heads should be 2 numbers, but are 3'),
     (dict(in_index=(0, 1)), 'in_index should be 4 numbers, but are 2'),
-    (dict(num_heads=(2, 5)), 'scale 1.*12 channels.*num_heads=5'),
-    (dict(window_sizes=(3, 2)), 'scale 0.*4x4.*windows of 3x3'),
-    (dict(grid=(2, 3)), 'scale 1.*2x3.*windows of 2x2'),
+    (dict(num_heads=(2, 5)), 'dims=12.*num_heads=5'),
+    (dict(window_sizes=(3, 2)), 'scale 0.*4x4.*windows of 3'),
+    (dict(grid=(2, 3)), 'scale 1.*2x3.*windows of 2'),
     (dict(vit_heads=3), 'embed_dims=16.*vit_heads=3'),
-    (dict(stride=0), 'stride .* positive'),
-    (dict(window_sizes=(0, 2)), 'window_sizes .* positive'),
 ])
 def test_what_does_not_fit_is_refused_when_built(kwargs, message):
     with pytest.raises(ValueError, match=message):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from orsa.models.priors import (LandmarkPrior, keypoints_from_heatmaps,
-                                keypoints_from_simcc)
+from orsa.models.priors import LandmarkPrior, keypoints_from_heatmaps
+from orsa.models.priors.landmark_prior import _keypoints_from_simcc
 from orsa.registry import MODELS
 
 BACKBONE = dict(
@@ -140,7 +140,7 @@ def test_maxima_of_known_codes():
     x, y = torch.zeros(1, 1, 40), torch.zeros(1, 1, 20)
     x[..., 10], y[..., 15] = 0.9, 3.
     assert torch.allclose(
-        keypoints_from_simcc(x, y), torch.tensor([[[0.25, 0.75, 0.9]]]))
+        _keypoints_from_simcc(x, y), torch.tensor([[[0.25, 0.75, 0.9]]]))
 
 
 def test_mobile_facenet_with_its_head():
