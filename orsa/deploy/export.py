@@ -1,9 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Writing a model with its priors into one file.
 
-The file needs neither config nor checkpoint, see :mod:`orsa.deploy.exported`
-for reading it. The input is what OpenCV gives: crops (N, H, W, 3), BGR uint8,
-of the size of the model's input; channels are reversed and normalised inside.
+The input is what OpenCV gives: crops (N, H, W, 3), BGR uint8, of the size of
+the model's input; channels are reversed and normalised inside.
 """
 import dataclasses
 import os.path as osp

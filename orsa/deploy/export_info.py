@@ -30,17 +30,15 @@ class ExportInfo:
         classes (tuple[str]): The expressions, in the order of the outputs.
         image_size (tuple[int, int]): Height and width of the input.
         pipeline (tuple[dict]): Transforms that bring a crop to this size, of
-            :data:`TRANSFORMS`; no number in them is beyond 4096.
+            :data:`TRANSFORMS`.
         precision (str): 'fp32', 'fp16' or 'int8'.
         mean (tuple[float]): What is subtracted inside, RGB; for people.
         std (tuple[float]): What it is divided by inside; for people.
         orsa_version (str): Of what wrote the file.
         torch_version (str): The same.
         config_hash (str): SHA-256 of the model's config.
-        weights_hash (str, optional): SHA-256 of the checkpoint; None if there
-            was none.
-        calibration (dict, optional): Of :class:`orsa.apis.Calibration`, what
-            lay beside the checkpoint.
+        weights_hash (str, optional): SHA-256 of the checkpoint, if any.
+        calibration (dict, optional): Of :class:`orsa.apis.Calibration`.
 
     Raises:
         ValueError: If a value is of another kind.
@@ -81,14 +79,7 @@ class ExportInfo:
 
     @classmethod
     def loads(cls, text: str) -> 'ExportInfo':
-        """From JSON.
-
-        Args:
-            text (str): What :meth:`dumps` has given.
-
-        Raises:
-            ValueError: If it is something else.
-        """
+        """From what :meth:`dumps` has given; a ValueError if it is not."""
         try:
             return cls(**json.loads(text))
         except (TypeError, RecursionError) as error:
@@ -123,9 +114,6 @@ def apply_pipeline(compose: Compose, crop: np.ndarray) -> np.ndarray:
 
 def file_format(path: str) -> str:
     """One of 'onnx', 'torch.export' and 'TorchScript', by the suffix.
-
-    Args:
-        path (str): A file, which need not exist.
 
     Raises:
         ValueError: If it is another one.

@@ -1,10 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Reading exported models, which need neither config nor checkpoint.
 
-``tools/deployment/export.py`` writes them (:mod:`orsa.deploy.export`). ONNX is
-data: reading it runs nothing of the file, and predicting computes its graph,
-in whatever memory that takes. A TorchScript or ``torch.export`` file is a
-program.
+ONNX is data: reading it runs nothing of the file. A TorchScript or
+``torch.export`` file is a program.
 """
 import os.path as osp
 import warnings
@@ -81,8 +79,8 @@ class ExportedModel:
         Returns:
             dict[str, np.ndarray]: 'logits' (N, C), float32; where it was
             exported with priors 'landmarks' (N, K, 3), x and y as fractions
-            of the crop's sides (0 is its edge) and a confidence, and
-            'parsing' (N, P, h, w), probabilities of the face regions.
+            of the crop's sides and a confidence, and 'parsing' (N, P, h, w),
+            probabilities of the face regions.
 
         Raises:
             ValueError: If the array is another.
@@ -125,16 +123,7 @@ class ExportedModel:
     def predict(self,
                 crops: Sequence[np.ndarray],
                 batch_size: int = 32) -> np.ndarray:
-        """Scores of aligned faces.
-
-        Args:
-            crops (Sequence[np.ndarray]): As of :meth:`logits`.
-            batch_size (int): Faces at a time.
-
-        Returns:
-            np.ndarray: (N, C), in [0, 1] with sum 1, in the order of
-            :attr:`classes`.
-        """
+        """Scores (N, C) of aligned faces, the softmax of :meth:`logits`."""
         return softmax(self.logits(crops, batch_size), axis=-1)
 
 

@@ -44,10 +44,9 @@ class _ExportedPrior(nn.Module):
 class ExportedClassifier(nn.Module):
     """An exported file with the interface of a classifier.
 
-    :func:`orsa.apis.predict_faces`, :func:`orsa.apis.landmark_locator` and
-    :class:`orsa.apis.FERInferencer` take it as a model of
-    :func:`orsa.apis.init_model`. A file that was exported without priors
-    gives no masks and landmarks.
+    :func:`orsa.apis.predict_faces` and :class:`orsa.apis.FERInferencer` take
+    it as a model of :func:`orsa.apis.init_model`. A file that was exported
+    without priors gives no masks and landmarks.
 
     Args:
         exported (ExportedModel): The file.
@@ -95,8 +94,7 @@ class ExportedClassifier(nn.Module):
         """As a classifier's, without training.
 
         Args:
-            inputs (Tensor): Images (N, 3, H, W), BGR uint8, as
-                ``PackInputs`` makes them.
+            inputs (Tensor): Images (N, 3, H, W), BGR uint8.
             data_samples (list[DataSample], optional): Of each.
             mode (str): 'tensor' for logits, 'predict' for data samples with
                 ``pred_score`` and ``pred_label``.

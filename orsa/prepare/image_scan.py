@@ -47,13 +47,7 @@ class ImageScan:
         self.rows = [(split, r) for split, records in lists.items()
                      for r in records
                      if r['expression'] in datasets[split].CLASSES]
-        self.samples = {
-            split: {
-                c: []
-                for c in datasets[split].CLASSES
-            }
-            for split in lists
-        }
+        self.samples = defaultdict(list)  # by split and class
         members = defaultdict(list)
         for i, (split, r) in enumerate(self.rows):
             members[split, r['expression']].append(i)
@@ -79,49 +73,45 @@ class ImageScan:
             for start in range(0, len(self.rows), _BATCH):
                 batch = range(start, min(start + _BATCH, len(self.rows)))
                 with decoder_messages() as messages:
-                    for i, result in zip(batch,
-                                         list(pool.map(self._examine, batch))):
-                        self._record(i, *result)
+                    for i, seen in zip(batch,
+                                       list(pool.map(self._examine, batch))):
+                        self._record(i, seen)
                 if messages:
                     self._find_damaged(batch)
                 bar.update(len(batch))
         bar.file.write('\n')
 
-    def _examine(self, i: int) -> tuple:
+    def _examine(self, i: int) -> dict:
         split, record = self.rows[i]
         with collect_notes() as notes:
             image, reason = self.datasets[split].read_image(record)
         if image is None:
-            return notes, reason
+            return dict(notes=notes, reason=reason)
         digest = hashlib.blake2b(image, digest_size=8)
         digest.update(repr(image.shape).encode())
-        sample = thumbnail(image, self.SIZE) if i in self.drawn else None
-        return (notes, None, image.shape[1::-1],
-                int.from_bytes(digest.digest(),
-                               'big'), image.min() == image.max(), sample)
+        return dict(
+            notes=notes,
+            size=image.shape[1::-1],
+            digest=int.from_bytes(digest.digest(), 'big'),
+            blank=image.min() == image.max(),
+            sample=thumbnail(image, self.SIZE) if i in self.drawn else None)
 
-    def _record(self,
-                i: int,
-                notes: List[str],
-                reason: Optional[str],
-                size: tuple = (),
-                digest: int = 0,
-                blank: bool = False,
-                sample: Optional[np.ndarray] = None) -> None:
+    def _record(self, i: int, seen: dict) -> None:
         split, record = self.rows[i]
-        if notes:
-            self.found['damaged'][i] = f' ({notes[-1]})'
-        if reason:
-            kind = 'missing' if reason == MISSING else 'unreadable'
-            self.found[kind][i] = '' if reason == MISSING else f' ({reason})'
+        if seen['notes']:
+            self.found['damaged'][i] = f' ({seen["notes"][-1]})'
+        if 'reason' in seen:
+            missing = seen['reason'] == MISSING
+            self.found['missing' if missing else 'unreadable'][
+                i] = '' if missing else f' ({seen["reason"]})'
             return
-        self.splits[split].sizes[size] += 1
-        if sample is not None:
-            self.samples[split][record['expression']].append(sample)
-        if blank:  # all such are the same image, which means nothing
+        self.splits[split].sizes[seen['size']] += 1
+        if seen['sample'] is not None:
+            self.samples[split, record['expression']].append(seen['sample'])
+        if seen['blank']:  # all such are the same image, which means nothing
             self.found['blank'][i] = ''
         else:
-            self.digests[i] = digest
+            self.digests[i] = seen['digest']
 
     def _find_damaged(self, batch: Sequence[int]) -> None:
         """Which images of a batch the decoders have written messages for."""
@@ -184,12 +174,13 @@ class ImageScan:
 
     def draw_samples(self, out: str) -> None:
         """Draw a grid of samples for every split."""
-        for split, samples in self.samples.items():
+        name = osp.basename(osp.abspath(self.report.root))
+        for split, report in self.splits.items():
             path = osp.join(out, f'{split}.png')
-            report = self.splits[split]
-            draw_class_grid(
-                samples, report.counts, path,
-                f'{osp.basename(osp.abspath(self.report.root))} as '
-                f'{self.report.name}, {split}: {report.total:,} images',
-                self.COLUMNS, self.SIZE)
+            classes = self.datasets[split].CLASSES
+            draw_class_grid({c: self.samples[split, c]
+                             for c in classes}, report.counts, path,
+                            f'{name} as {self.report.name}, {split}: '
+                            f'{report.total:,} images', self.COLUMNS,
+                            self.SIZE)
             self.report.written.append(path)

@@ -14,14 +14,13 @@ class CompanionDataPreprocessor(ClsDataPreprocessor):
     """mmpretrain's data preprocessor with auxiliary inputs beside images.
 
     Frozen priors can get more than images: their cached outputs (see
-    :class:`orsa.LoadCachedPriors`), or the fold that an image is in (see
-    ``fold_checkpoints`` of :class:`orsa.FrozenPrior`). Such values are fields
-    of the data samples; here they are stacked and attached to the batch, see
-    :func:`orsa.models.utils.same_batch.provide`. ``inputs`` stays one tensor.
+    :class:`orsa.LoadCachedPriors`), or the fold that an image is in. These
+    fields of the data samples are stacked and attached to the batch by
+    :func:`orsa.models.utils.same_batch.provide`; ``inputs`` stays one tensor.
 
     Args:
-        auxiliary_inputs (Sequence[str]): Fields that are attached. One that no
-            sample of a batch has is skipped.
+        auxiliary_inputs (Sequence[str]): Fields that are attached. One that
+            no sample of a batch has is skipped.
         **kwargs: See mmpretrain's ``ClsDataPreprocessor``.
 
     Raises:

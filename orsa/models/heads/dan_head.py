@@ -136,10 +136,12 @@ class DANHead(ClsHead):
             init_cfg: Optional[dict] = None):
         super().__init__(
             loss=loss, topk=topk, cal_acc=cal_acc, init_cfg=init_cfg)
-        for name in ('num_classes', 'num_heads', 'spatial_reduction',
-                     'channel_reduction'):
-            if locals()[name] <= 0:
-                raise ValueError(f'{name}={locals()[name]} should be positive')
+        if min(num_classes, num_heads, spatial_reduction,
+               channel_reduction) < 1:
+            raise ValueError(
+                f'num_classes={num_classes}, num_heads={num_heads}, '
+                f'spatial_reduction={spatial_reduction} and channel_reduction='
+                f'{channel_reduction} should be positive')
         if in_channels < max(spatial_reduction, channel_reduction):
             raise ValueError(
                 f'in_channels={in_channels} divided by spatial_reduction='
@@ -156,10 +158,8 @@ class DANHead(ClsHead):
         self.norm = nn.BatchNorm1d(num_classes)
 
         sizes = dict(num_classes=num_classes, feat_channels=in_channels)
-        self.affinity_loss = affinity_loss and MODELS.build({
-            **affinity_loss,
-            **sizes
-        }) or None
+        self.affinity_loss = MODELS.build(dict(
+            affinity_loss, **sizes)) if affinity_loss else None
         self.partition_loss = MODELS.build(
             partition_loss) if partition_loss and num_heads > 1 else None
 

@@ -11,6 +11,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.utils import LayerNorm2d
 
 from orsa.models.utils.attention import multi_head_attention
+from orsa.models.utils.inputs import pick_inputs
 from orsa.registry import MODELS
 from orsa.utils.compat import provide_mmcv_ops
 
@@ -82,12 +83,11 @@ class SegFaceHead(BaseDecodeHead):
 
     The decoder of `SegFace: Face Segmentation of Long-Tail Classes
     <https://arxiv.org/abs/2412.08647>`_ (AAAI 2025). The maps of all stages
-    are projected to one width and fused at the size of the first; a learned
-    token per class and the fused map then exchange what they know in a
-    two-way transformer; the map, four times as large, times what became of a
-    token is the mask of its class. The defaults are the published decoder
-    behind a Swin-B, which gives its stages without a last norm. Symbols: B
-    images, K classes, C ``channels``, h x w the first stage's map.
+    are projected to one width and fused at the size of the first; a two-way
+    transformer joins the fused map and a learned token per class; the map,
+    four times as large, times a token is the mask of its class. The defaults
+    are the published decoder behind a Swin-B. Symbols: B images, K classes, C
+    ``channels``, h x w the first stage's map.
 
     Args:
         in_channels (Sequence[int]): Channels of the stages, the largest map
@@ -168,10 +168,7 @@ class SegFaceHead(BaseDecodeHead):
 
     def _fused(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """The maps of all stages to one, (B, C, h, w)."""
-        if len(inputs) <= max(self.in_index):
-            raise ValueError(f'SegFaceHead takes inputs {self.in_index}, but '
-                             f'the backbone gives {len(inputs)}')
-        stages = self._transform_inputs(inputs)
+        stages = pick_inputs('SegFaceHead', inputs, self.in_index)
         found = [x.size(1) for x in stages]
         if found != self.in_channels:
             raise ValueError(

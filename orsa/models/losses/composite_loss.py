@@ -59,8 +59,7 @@ class CompositeLoss(nn.Module):
 
         Args:
             cls_score (Tensor): Logits of shape (N, C).
-            label (Tensor): What the losses take, class indices (N,) or soft
-                targets (N, C).
+            label (Tensor): Class indices (N,) or soft targets (N, C).
             gt_label (Tensor, optional): Class indices (N,) beside soft
                 targets, for the losses that take nothing else
                 (:class:`orsa.DARELoss`).

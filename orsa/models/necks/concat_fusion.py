@@ -14,10 +14,9 @@ from orsa.registry import MODELS
 class ConcatFusion(BaseModule):
     """Maps side by side, mixed by a 1x1 convolution: the plain fusion.
 
-    The baseline of every other fusion. Every input is
-    normalised over the batch and projected to the same width, resized to the
-    first one's size, concatenated, mixed and averaged over places. Symbols: B
-    images, C channels of an input, E the width.
+    Every input is normalised over the batch and projected to the same width,
+    resized to the first one's size, concatenated, mixed and averaged over
+    places. Symbols: B images, C channels of an input, E the width.
 
     Args:
         in_channels (Sequence[int]): C of each input.

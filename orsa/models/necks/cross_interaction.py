@@ -88,15 +88,16 @@ class MultiScaleCrossInteraction(BaseModule):
 
     The MCM of `Rethinking Occlusion in FER: A Semantic-Aware Perspective and
     Go Beyond <https://arxiv.org/abs/2507.15401>`_. Each stream gets the mean
-    of its tokens in front; the image's has a position embedding. "Scale" is
-    the width of the features: scale i has ``embed_dims / 2**i``, and a token
-    is a channel of the convolutions between them. Symbols: B images, E
-    ``embed_dims``, N = h * w tokens of each stream.
+    of its tokens in front; the image's has a position embedding. Scale i has
+    features of width ``embed_dims / 2**i``, and a token is a channel of the
+    convolutions between scales. Symbols: B images, E ``embed_dims``,
+    N = h * w tokens of each stream.
 
     Args:
         embed_dims (int): E.
         num_tokens (int): N, the same for both streams.
-        depth (int): Levels; 4, 6 and 8 are the paper's small, base and large.
+        depth (int): Levels; 4, 6 and 8 are the paper's small, base and
+            large.
         num_scales (int): Scales.
         num_heads (int): Heads, at every scale.
         mlp_ratio (float): Hidden width of the MLPs.
@@ -111,7 +112,7 @@ class MultiScaleCrossInteraction(BaseModule):
 
     Raises:
         ValueError: If widths, heads and scales do not divide, or the inputs
-            have other shapes; both numbers are named.
+            have other shapes.
     """
 
     # what fuses a scale

@@ -25,31 +25,28 @@ class ORSANetNeck(BaseModule):
     Args:
         semantic_guidance (dict, optional): Config of the module that guides
             the image map by the parsing prior; None where there is none.
-        cross_interaction (dict, optional): Config of the module that fuses the
-            image map with the landmark prior; None where there is no landmark
-            prior, and the image map is then averaged.
-        parsing_encoder (dict, optional): Config of a trained encoder for a
-            prior that gives no map of features.
+        cross_interaction (dict, optional): Config of the module that fuses
+            the image map with the landmark prior; None where there is none,
+            and the image map is then averaged.
+        parsing_encoder (dict, optional): Config of a trained encoder
+            for a prior that gives no map of features.
         landmark_encoder (dict, optional): The same for the landmark prior.
         in_index (Sequence[int], optional): Which of the backbone's outputs
             are the image map, the parsing prior and the landmark prior, as
-            many as the modules need; negative numbers count from the end.
-            Defaults to None: the backbone gives these and nothing else.
+            many as the modules need. Defaults to None: the backbone gives
+            these and nothing else.
         residual (int, optional): Channels E of the image map, whose mean is
             then added to the fused feature. The latter is weighted channel by
             channel, by little at first (LayerScale,
-            https://arxiv.org/abs/2103.17239): a training begins at the image
-            branch, and a fusion that finds nothing does no harm. Not in the
-            paper; for small data. Defaults to None, the fused feature alone.
+            https://arxiv.org/abs/2103.17239). Not in the paper; for small
+            data.
         init_cfg (dict, optional): Initialisation.
 
     Returns:
         tuple[Tensor]: The fused feature (B, E), alone in a tuple.
 
     Raises:
-        ValueError: If the modules do not fit one another, the number of inputs
-            or of ``in_index`` is another than they need, or an index is out
-            of range.
+        ValueError: If the modules do not fit one another or the inputs.
     """
 
     def __init__(self,

@@ -27,19 +27,17 @@ def _conv_stack(in_channels: int, hidden: int, out_channels: int,
 
 @MODELS.register_module()
 class MapEncoder(BaseModule):
-    """Turns maps of meaning into a grid of features.
+    """Turns maps of meaning, or inner features, into a grid of features.
 
-    For parsing probabilities and landmark heatmaps, and for the inner
-    features of a network that was trained for them. Symbols: B images, K
-    maps, C features, gh x gw the grid.
+    Symbols: B images, K maps, C features, gh x gw the grid.
 
     Args:
         in_channels (int): K.
         out_channels (int): C.
         grid (int | tuple[int, int]): gh and gw.
         hidden_channels (int): Width of the convolutions.
-        halvings (int): Strided convolutions: the maps are averaged to ``grid *
-            2**halvings`` first.
+        halvings (int): Strided convolutions: the maps are averaged to
+            ``grid * 2**halvings`` first.
         norm_input (bool): Whether to normalise each map over the batch first:
             features, unlike probabilities, have no scale of their own.
         init_cfg (dict, optional): Initialisation.
@@ -80,20 +78,18 @@ class MapEncoder(BaseModule):
 class KeypointEncoder(BaseModule):
     """Turns landmarks into a grid of features.
 
-    Two ways at once. Each landmark is drawn as a Gaussian on a map of its
-    own, weighted by its confidence, and convolved: the features know where
-    they are. And all coordinates together, centred and scaled to the face,
-    go through an MLP whose output is added at every place: the shape of the
-    face as a whole, to a precision that maps do not have. Symbols: B images,
-    K landmarks, C features, gh x gw the grid.
+    Each landmark is drawn as a Gaussian on a map of its own, weighted by its
+    confidence, and convolved. An MLP of all coordinates, centred and scaled
+    to the face, is added at every place: the shape of the face as a whole.
+    Symbols: B images, K landmarks, C features, gh x gw the grid.
 
     Args:
         num_keypoints (int): K.
         out_channels (int): C.
         grid (int | tuple[int, int]): gh and gw.
         hidden_channels (int): Width of convolutions and MLP.
-        halvings (int): Strided convolutions: landmarks are drawn at ``grid *
-            2**halvings``.
+        halvings (int): Strided convolutions: landmarks are drawn at
+            ``grid * 2**halvings``.
         sigma (float): Of the Gaussians, in pixels of that map.
         dropout (float): Of the coordinates' MLP.
         init_cfg (dict, optional): Initialisation.
@@ -137,10 +133,7 @@ class KeypointEncoder(BaseModule):
 
     @staticmethod
     def normalise(keypoints: torch.Tensor) -> torch.Tensor:
-        """Centre the landmarks and scale them to the size of the face.
-
-        Confidence weighs the centre and the scale, and stays as it is.
-        """
+        """Centre the landmarks and scale them to the face, by confidence."""
         points, confidence = keypoints[..., :2], keypoints[..., 2:]
         total = confidence.sum(dim=1, keepdim=True).clamp(min=1e-3)
         points = points - (points * confidence).sum(1, keepdim=True) / total

@@ -45,10 +45,9 @@ class SemanticGuidance(BaseModule):
     """Lets a parsing prior steer a map: one SPADE residual block.
 
     The semantic guidance of `Rethinking Occlusion in FER: A Semantic-Aware
-    Perspective and Go Beyond <https://arxiv.org/abs/2507.15401>`_. A neck
-    that takes and returns a tuple, so that it can stand between any backbone
-    and any head. Symbols: B images, C channels of the map, S of the
-    condition.
+    Perspective and Go Beyond <https://arxiv.org/abs/2507.15401>`_, as a neck
+    that can stand between any backbone and any head. Symbols: B images, C
+    channels of the map, S of the condition.
 
     Args:
         in_channels (int): C.

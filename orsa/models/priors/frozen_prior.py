@@ -181,14 +181,14 @@ class FrozenPrior(BaseModule):
     def predict(self,
                 x: torch.Tensor,
                 output: Optional[str] = None) -> torch.Tensor:
-        """Let the model compute.
+        """Let the model compute, without gradients.
 
         Args:
             x (Tensor): Images (B, 3, H, W) as the classifier gets them.
             output (str, optional): Defaults to None, that of the config.
 
         Returns:
-            Tensor: The output, without gradients.
+            Tensor: The output.
         """
         extract = partial(self._extract, output=output or self.output)
         with self.hidden_num_classes.shown():

@@ -52,9 +52,10 @@ def check_pretrained(checkpoint: Optional[str],
         return True
     if allow_untrained == 'quiet':
         return False
-    fact = 'no checkpoint is given' if not checkpoint else (
-        f"there is no file '{checkpoint}'"
-        if is_local(checkpoint) else f"'{checkpoint}' has not been downloaded")
+    fact = 'no checkpoint is given'
+    if checkpoint:
+        fact = (f"there is no file '{checkpoint}'" if is_local(checkpoint) else
+                f"'{checkpoint}' has not been downloaded")
     where = f' {source.rstrip(".")}.' if source else ''
     if not allow_untrained:
         raise FileNotFoundError(
@@ -90,10 +91,9 @@ def load_pretrained(module: nn.Module,
         CheckpointError: If entries are missing or of another shape.
     """
     checkpoint = zoo_path(checkpoint)
+    load = load_checkpoint_file if is_local(checkpoint) else load_checkpoint
     try:
-        content = (load_checkpoint_file
-                   if is_local(checkpoint) else load_checkpoint)(
-                       checkpoint)
+        content = load(checkpoint)
     # urllib's errors are OSErrors, those of a broken connection too
     except (OSError, HTTPException) as error:
         if is_local(checkpoint):

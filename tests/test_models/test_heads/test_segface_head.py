@@ -131,7 +131,7 @@ def test_widths_that_do_not_fit_are_refused_when_built(kwargs, numbers):
 def test_maps_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r'in_channels=\[4, 9\].*\[4, 8\]'):
         build(in_channels=(4, 9))(maps())
-    with pytest.raises(ValueError, match=r'inputs \[0, 1\].*gives 1'):
+    with pytest.raises(ValueError, match=r'inputs \(0, 1\).*gives 1'):
         build()(maps()[:1])
     x = torch.randn(1, 3, 6, 6), *maps()
     assert build(in_index=(1, 2))(x).shape == (2, 5, 32, 24)
