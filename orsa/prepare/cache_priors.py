@@ -162,9 +162,9 @@ def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
     print()
 
 
-def _write_cache(cfg: Config, split: str, folder: str,
-                 priors: Dict[str, nn.Module], from_files: bool,
-                 device: torch.device) -> dict:
+def _write_cache(cfg: Config, split: str, folder: str, priors: Dict[str,
+                                                                    nn.Module],
+                 from_files: bool, device: torch.device) -> dict:
     """Compute the priors of every image of a split; return the manifest."""
     folder = osp.expanduser(folder)
     dataset = identity.build_dataset(cfg, split)
@@ -274,8 +274,7 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
         if priors is None:
             priors = build_priors(cfg, args.checkpoint)
         manifest = _write_cache(cfg, split, folder, priors,
-                                not args.checkpoint,
-                                torch.device(args.device))
+                                not args.checkpoint, torch.device(args.device))
         computed.append(split)
         _report(cfg, split, folder, manifest)
     return computed
