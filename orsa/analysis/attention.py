@@ -20,8 +20,7 @@ class CrossAttentionMap(NamedTuple):
         weights (Tensor): (B, N, h, w), of each image and landmark token those
             of the places, mean over the heads. With ``mean_weight`` they sum
             to 1 for each landmark token.
-        mean_weight (Tensor): (B, N), of the image's mean token, which is no
-            place.
+        mean_weight (Tensor): (B, N), of the image's mean token.
         logits (Tensor): (B, C), of the classes.
     """
     weights: torch.Tensor
@@ -31,15 +30,12 @@ class CrossAttentionMap(NamedTuple):
 
 def attention_weights(query: torch.Tensor, key: torch.Tensor,
                       num_heads: int) -> torch.Tensor:
-    """The weights that a fused attention does not give out.
+    """The weights that a fused attention does not give out, (B, H, M, N).
 
     Args:
         query (Tensor): (B, M, d).
         key (Tensor): (B, N, d).
         num_heads (int): H.
-
-    Returns:
-        Tensor: (B, H, M, N), each row with a sum of 1.
     """
     query, key = (
         t.float().unflatten(2, (num_heads, -1)).transpose(1, 2)
@@ -54,9 +50,9 @@ def cross_attention(model: nn.Module,
     """What landmark tokens attend to, in a model with cross-interaction.
 
     Of the first level and the widest scale of
-    :class:`orsa.models.necks.MultiScaleCrossInteraction`: there a token still
-    is a place. Behind it, and at the narrower scales, convolutions have mixed
-    the tokens. The weights are computed again from the fusion's inputs.
+    :class:`orsa.models.necks.MultiScaleCrossInteraction`: elsewhere
+    convolutions have mixed the tokens, which are no places any more. The
+    weights are computed again from the fusion's inputs.
 
     Args:
         model (nn.Module): Gives logits (B, C) in mode 'tensor'.
@@ -94,9 +90,6 @@ def cross_attention(model: nn.Module,
 def find_cross_attention(
         model: nn.Module) -> Tuple[str, nn.Module, Tuple[int, int]]:
     """The cross-interaction of a model, and the grid of its image tokens.
-
-    Args:
-        model (nn.Module): As for :func:`cross_attention`.
 
     Returns:
         tuple: The name of the module, itself, and rows and columns.
@@ -141,18 +134,13 @@ def draw_attention(cfg: Config,
     Args:
         cfg (Config): The experiment.
         checkpoint (str): Of the complete model.
-        out (str): The PNG to write: faces, each beside its maps, see
+        out (str): The PNG to write, see
             :func:`orsa.visualization.draw_attention_grid`.
-        images (Sequence[str], optional): Files of faces, which go through the
-            test pipeline. Defaults to None, faces of the test split.
+        images (Sequence[str], optional): See :func:`.packed_samples`.
         count (int): Of the test split. Defaults to 14.
 
     Returns:
         np.ndarray: (B, N, h, w), the weights of each face and landmark token.
-
-    Raises:
-        ValueError: If the model has no such attention, or its tokens are no
-            places.
     """
     model = init_model(cfg, checkpoint)
     classes = list(model.dataset_meta['classes'])

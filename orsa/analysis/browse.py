@@ -67,7 +67,7 @@ def browse(cfg: Config,
 
 
 def _unpacked(dataset: Optional[dict]) -> Optional[dict]:
-    """A data set's config whose samples are not packed at the end."""
+    """A dataset's config whose samples are not packed at the end."""
     if dataset is None:
         return None
     dataset = copy.deepcopy(dataset)
@@ -117,10 +117,9 @@ def _draw_sample(sample: dict, palette: Sequence, size: int,
 
 
 def _visible_mask(sample: dict) -> Optional[np.ndarray]:
-    """The visible mask of a sample at the size of its image.
+    """The visible mask of a sample at the size of its image, if it is known.
 
-    mmcv's transforms do not carry it along: what was resized since is
-    resized, and of anything else None is returned.
+    mmcv's transforms do not carry it along: a resizing is done here.
     """
     mask, shape = sample.get('visible_mask'), sample['img'].shape[:2]
     if mask is None or mask.shape == shape:

@@ -29,11 +29,7 @@ _EDGES = (0., .1, .2, .3, .4, .5)
 
 
 def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``tools/calibrate.py``.
-
-    Args:
-        parser (argparse.ArgumentParser): Is given them.
-    """
+    """Add the arguments of ``tools/calibrate.py`` to a parser."""
     parser.add_argument(
         'config',
         help='its test_dataloader has the held-out faces, see '
@@ -67,13 +63,13 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def held_out_faces(cfg: Config,
                    allow_test: bool = False) -> Iterator[Tuple[dict, dict]]:
-    """Faces as they are, and each with an occluder.
+    """Faces of ``test_dataloader`` as they are, and each with an occluder.
 
-    Kind and severity of the occluder go round with the number of the face, so
-    that all of ``orsa.OccludeFace``'s are among them.
+    Kind and severity go round with the number of the face, so that all of
+    ``orsa.OccludeFace``'s are among them.
 
     Args:
-        cfg (Config): The experiment, of which ``test_dataloader`` is used.
+        cfg (Config): The experiment.
         allow_test (bool): Whether they may be test faces. Defaults to False.
 
     Yields:
@@ -109,12 +105,7 @@ def held_out_faces(cfg: Config,
 def predict_held_out(model: nn.Module,
                      cfg: Config,
                      allow_test: bool = False) -> Dict[str, dict]:
-    """Predictions for :func:`held_out_faces`.
-
-    Args:
-        model (nn.Module): As :func:`orsa.apis.init_model` gives it.
-        cfg (Config): As for :func:`held_out_faces`.
-        allow_test (bool): As there. Defaults to False.
+    """Predictions for :func:`held_out_faces`, whose arguments it takes.
 
     Returns:
         dict: 'clean' and 'occluded', each with ``scores`` (N, C), ``labels``
@@ -134,15 +125,10 @@ def predict_held_out(model: nn.Module,
 
 
 def fit(predictions: Dict[str, dict], **kwargs) -> Calibration:
-    """Fit a calibration.
+    """Fit a calibration, whose other fields are ``kwargs``.
 
-    Args:
-        predictions (dict): Of :func:`predict_held_out`; clean and occluded
-            faces count alike, as people have photographs of both.
-        **kwargs: Other fields of :class:`Calibration`.
-
-    Returns:
-        Calibration: Without a parser of one temperature alone.
+    Clean and occluded faces of :func:`predict_held_out` count alike, as people
+    have photographs of both. Without a parser it is of one temperature alone.
     """
     scores, labels, measured = _joined(predictions, 'scores', 'labels',
                                        'covered')
@@ -245,13 +231,7 @@ def _compare_fractions(predictions: Dict[str, dict],
 
 
 def calibrate(args: argparse.Namespace) -> dict:
-    """Fit, or measure, by parsed arguments.
-
-    Args:
-        args (argparse.Namespace): See :func:`add_calibrate_arguments`.
-
-    Returns:
-        dict: As of :func:`measure`.
+    """Fit, or measure, by parsed arguments, and return :func:`measure`'s.
 
     Raises:
         ValueError: If the faces are test faces and something is to be fitted.
@@ -276,14 +256,7 @@ def calibrate(args: argparse.Namespace) -> dict:
 
 
 def describe(found: dict) -> str:
-    """The results as text.
-
-    Args:
-        found (dict): As of :func:`measure`.
-
-    Returns:
-        str: Some lines.
-    """
+    """The results of :func:`measure` as text."""
     lines = []
     for name in ('clean', 'occluded'):
         one = found[name]

@@ -30,9 +30,8 @@ def grad_cam(
     Args:
         model (nn.Module): Gives logits (B, C) in mode 'tensor'.
         layer (str, optional): The module whose output is the map,
-            (B, D, h, w) or a tuple that ends with it, e.g. 'backbone'. None
-            is the image encoder of :class:`orsa.models.ORSANet`, else the
-            backbone.
+            (B, D, h, w) or a tuple that ends with it. None is the image
+            encoder of :class:`orsa.models.ORSANet`, else the backbone.
         inputs (Tensor): (B, 3, H, W), preprocessed.
         classes (int | Sequence[int], optional): The target class, of all
             images or of each. Defaults to None, the predicted ones.
@@ -91,17 +90,15 @@ def draw_cams(cfg: Config,
               count: int = 16,
               layer: Optional[str] = None,
               expression: Optional[str] = None) -> None:
-    """Draw where a model looks, by :func:`grad_cam`.
+    """Draw faces, each beside its map of :func:`grad_cam`.
 
     Args:
         cfg (Config): The experiment.
         checkpoint (str): Of the complete model.
-        out (str): The PNG to write: faces, each beside its map.
-        images (Sequence[str], optional): Files of faces, which go through the
-            test pipeline. Defaults to None, faces of the test split.
+        out (str): The PNG to write.
+        images (Sequence[str], optional): See :func:`.packed_samples`.
         count (int): Of the test split. Defaults to 16.
-        layer (str, optional): The module whose map it is, as there.
-            Defaults to None.
+        layer (str, optional): As of :func:`grad_cam`.
         expression (str, optional): The target class. Defaults to None, the
             predicted one.
     """

@@ -48,17 +48,9 @@ def features(cfg: Config,
         count (int): Faces, equally many of each class as far as they go.
         occluders (Sequence[str]): Kinds of :class:`orsa.OccludeFace`: each
             face is there as it is, and once more behind each of them.
-            Defaults to (), as they are.
         severity (int): Of the occluders, 1 to 5. Defaults to 3.
         listed (str, optional): A list of really occluded faces instead, as
-            ``subset_file`` of the data set takes it. Defaults to None.
-
-    Returns:
-        Features: As they are first, then behind one kind after the other.
-
-    Raises:
-        ValueError: If ``count`` is not positive, or both occluders and a list
-            are given.
+            ``subset_file`` of the dataset takes it. Defaults to None.
     """
     if count < 1:
         raise ValueError(f'the number of faces is {count}, expected 1 or more')
@@ -101,23 +93,19 @@ def to_plane(values: np.ndarray,
              method: str = 'tsne',
              neighbours: float = 30.,
              seed: int = 0) -> np.ndarray:
-    """Lay features out in the plane, near ones near each other.
+    """Lay features (N, D) out in the plane, near ones near each other.
 
     Args:
-        values (np.ndarray): (N, D), 4 or more.
+        values (np.ndarray): The features of 4 or more faces.
         method (str): 'tsne', scikit-learn's `Visualizing Data using t-SNE
             <https://www.jmlr.org/papers/v9/vandermaaten08a.html>`_, or 'umap',
-            umap-learn's `UMAP <https://arxiv.org/abs/1802.03426>`_, which has
-            to be installed. Defaults to 'tsne'.
+            umap-learn's `UMAP <https://arxiv.org/abs/1802.03426>`_.
         neighbours (float): How many count: perplexity of t-SNE,
             ``n_neighbors`` of UMAP; less for a few faces. Defaults to 30.
         seed (int): Defaults to 0.
 
-    Returns:
-        np.ndarray: The places (N, 2).
-
     Raises:
-        ValueError: If there is no such method, or there are too few features.
+        ValueError: If there are too few features.
         ImportError: If umap-learn is needed and not installed.
     """
     total = len(values)
@@ -125,26 +113,21 @@ def to_plane(values: np.ndarray,
         raise ValueError(f'{total} faces are too few to be laid out in the '
                          'plane, 4 or more are needed')
     if method == 'tsne':
-        from sklearn.manifold import TSNE
-        return TSNE(
+        from sklearn.manifold import TSNE  # saves start-up
+        layout = TSNE(
             perplexity=min(neighbours, (total - 1) / 3),
             init='pca',
-            random_state=seed).fit_transform(values)
-    if method != 'umap':
-        raise ValueError(f"method should be 'tsne' or 'umap', got '{method}'")
-    # one thread, which a seed needs
-    return import_umap()(
-        n_neighbors=max(2, min(round(neighbours), total - 1)),
-        random_state=seed,
-        n_jobs=1).fit_transform(values)
+            random_state=seed)
+    else:  # one thread, which a seed needs
+        layout = import_umap()(
+            n_neighbors=max(2, min(round(neighbours), total - 1)),
+            random_state=seed,
+            n_jobs=1)
+    return layout.fit_transform(values)
 
 
 def import_umap() -> type:
-    """UMAP's class.
-
-    Raises:
-        ImportError: If umap-learn is not installed.
-    """
+    """UMAP's class; an ImportError names the package."""
     try:
         from umap import UMAP  # optional, and takes seconds
     except ImportError as error:
@@ -159,26 +142,17 @@ def draw_features(found: Features,
                   method: str = 'tsne',
                   neighbours: float = 30.,
                   seed: int = 0) -> np.ndarray:
-    """Draw features in the plane.
+    """Draw features in the plane, and return the places (N, 2).
 
     Args:
         found (Features): Of :func:`features`.
         out (str): The PNG to write.
         by (str): 'class', or 'occlusion', where the same places are drawn
             twice, by class and by occluder. Defaults to 'class'.
-        method (str): See :func:`to_plane`. Defaults to 'tsne'.
-        neighbours (float): See :func:`to_plane`. Defaults to 30.
+        method (str): As the next ones, see :func:`to_plane`.
+        neighbours (float): Defaults to 30.
         seed (int): Defaults to 0.
-
-    Returns:
-        np.ndarray: The places (N, 2).
-
-    Raises:
-        ValueError: If ``by`` is another, and as of :func:`to_plane`.
-        ImportError: As of :func:`to_plane`.
     """
-    if by not in ('class', 'occlusion'):
-        raise ValueError(f"by should be 'class' or 'occlusion', got '{by}'")
     total = len(found.values)
     neighbours = min(neighbours, (total - 1) / 3)
     places = to_plane(found.values, method, neighbours, seed)

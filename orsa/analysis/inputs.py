@@ -25,9 +25,6 @@ def analysis_parser(description: str,
         out (str, optional): Default of ``--out``; None for no such option.
         images (int, optional): How many test faces are drawn by a model where
             no ``--images`` are given; None for neither. Defaults to None.
-
-    Returns:
-        argparse.ArgumentParser: Which takes more.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -53,30 +50,14 @@ def analysis_parser(description: str,
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """The config of parsed arguments, with its options merged.
-
-    Args:
-        args (argparse.Namespace): Of :func:`analysis_parser`.
-
-    Returns:
-        Config: The experiment.
-    """
+    """The config of arguments of :func:`analysis_parser`, with its options."""
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     return cfg
 
 
 def build_dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
-    """Build the data set of a split, loaded.
-
-    Args:
-        cfg (Config): The experiment.
-        split (str): 'train', 'val' or 'test'.
-        dataset (dict, optional): Another one than the config's.
-            Defaults to None.
-
-    Returns:
-        Dataset: With all its records.
+    """Build the dataset of a split, or another one, loaded.
 
     Raises:
         ValueError: If the config has no such split.
@@ -93,16 +74,9 @@ def build_dataset(cfg: Config, split: str, dataset: Optional[dict] = None):
 
 def packed_samples(cfg: Config, images: Optional[Sequence[str]],
                    count: int) -> List[dict]:
-    """Faces as the test pipeline packs them.
+    """Image files, or ``count`` faces of the test split, through its pipeline.
 
-    Args:
-        cfg (Config): The experiment.
-        images (Sequence[str], optional): Files of aligned faces; None or
-            nothing takes the test split.
-        count (int): Of the test split, equally many of each class.
-
-    Returns:
-        list[dict]: Packed samples.
+    The latter are equally many of each class.
     """
     if images:
         with scope_of(cfg):
@@ -116,14 +90,7 @@ def packed_samples(cfg: Config, images: Optional[Sequence[str]],
 
 
 def image_of(sample: dict) -> np.ndarray:
-    """The image of a sample.
-
-    Args:
-        sample (dict): Packed.
-
-    Returns:
-        np.ndarray: (H, W, 3), BGR uint8.
-    """
+    """The image of a packed sample, (H, W, 3), BGR uint8."""
     return np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
 
 
@@ -132,14 +99,7 @@ def prediction_of(
         classes: Sequence[str]) -> Tuple[np.ndarray, str, str, float]:
     """A face of :func:`orsa.visualization.draw_prediction_grid`.
 
-    Args:
-        sample (dict): Packed; where it has no label, it is taken to be what
-            is predicted.
-        score (Tensor): (C, ), probabilities.
-        classes (Sequence[str]): Their names.
-
-    Returns:
-        tuple: Image, true and predicted class, and score of the latter.
+    Where a packed sample has no label, it is taken to be what is predicted.
     """
     predicted = classes[int(score.argmax())]
     label = sample['data_samples'].get('gt_label')

@@ -23,8 +23,7 @@ def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
         path (str): ``metrics.json``, or predictions as
             :func:`orsa.evaluation.predictions.read_predictions` reads them.
         out (str): The PNG to write.
-        title (str): Above the matrix, before accuracy and UAR.
-            Defaults to ''.
+        title (str): Before accuracy and UAR. Defaults to ''.
 
     Returns:
         np.ndarray: (C, C) counts, rows are the truth.
@@ -54,11 +53,9 @@ def plot_results(config: str,
         predictions (str): What ``tools/test.py --out FILE.json`` wrote.
         faces (int): Faces in the grid. Defaults to 56.
         cfg_options (dict, optional): Settings that the test was run with.
-            Defaults to None.
 
     Returns:
-        list[str]: The PNG files written. Curves are left out where the folder
-        holds a test alone.
+        list[str]: The PNG files; without curves of a test alone.
     """
     cfg = load_config(config)
     cfg.merge_from_dict(cfg_options or {})

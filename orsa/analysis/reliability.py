@@ -36,9 +36,6 @@ def reliability(scores: np.ndarray,
         labels (Sequence[int]): (N, ).
         num_bins (int): K. Defaults to 15, that of :class:`orsa.FERMetric`.
 
-    Returns:
-        Reliability: Of each bin.
-
     Raises:
         ValueError: If the rows are no probabilities, or there are none.
     """
@@ -52,9 +49,9 @@ def reliability(scores: np.ndarray,
     counts = np.bincount(bins, minlength=num_bins)
     hits = np.bincount(bins[right], minlength=num_bins)
     divisor = np.where(counts > 0, counts, np.nan)
-    interval = np.full((num_bins, 2), np.nan)
-    for i in np.flatnonzero(counts):
-        interval[i] = np.divide(accuracy_interval(hits[i], counts[i]), 100)
+    empty = (np.nan, np.nan)
+    interval = np.divide(
+        [accuracy_interval(h, n) or empty for h, n in zip(hits, counts)], 100)
     return Reliability(counts,
                        np.bincount(bins, confidence, num_bins) / divisor,
                        hits / divisor, interval, error)
@@ -68,23 +65,20 @@ def draw_reliability(
 
     Args:
         paths (Sequence[str]): Files as
-            :func:`orsa.evaluation.predictions.read_predictions` reads them.
-            An ``occlusion_suite.json`` gives up to three panels: the faces as
-            they are, and all of those behind common and behind worn
-            occluders.
+            :func:`orsa.evaluation.predictions.read_predictions` reads them; an
+            ``occlusion_suite.json`` gives a panel of clean faces and one of
+            each group of occluders.
         out (str): The PNG to write.
         checkpoint (str, optional): The weights whose calibration, the file
-            beside them, is drawn too. Defaults to None: the ones that the
-            suite, or the ``metrics.json`` beside the predictions, names.
+            beside them, is drawn too. Defaults to None: those that the suite,
+            or the ``metrics.json`` beside the predictions, names.
 
     Returns:
-        dict: What was drawn, by panel and name, see
-        :func:`orsa.visualization.reliability.plot_reliability`.
+        dict: What was drawn, by panel and name.
 
     Raises:
         FileNotFoundError: If there is no such file, or no calibration beside
-            a ``checkpoint`` that was given.
-        ValueError: If it is of another kind.
+            ``checkpoint``.
     """
     panels: Dict[str, Dict[str, Reliability]] = {}
     for path in paths:
@@ -130,10 +124,8 @@ def _calibration_of(path: str, checkpoint: Optional[str]) -> Calibration:
                 'with tools/calibrate.py')
         return known
     for report in (path, osp.join(osp.dirname(path), 'metrics.json')):
-        content = load_json(report) if report.endswith('.json') and osp.isfile(
-            report) else None
-        named = content.get('checkpoint') if isinstance(content,
-                                                        dict) else None
+        content = load_json(report) if osp.isfile(report) else {}
+        named = content.get('checkpoint')
         # weights that are elsewhere by now are no reason not to draw
         if named and local_file(named):
             return load_calibration(named)
@@ -142,16 +134,9 @@ def _calibration_of(path: str, checkpoint: Optional[str]) -> Calibration:
 
 def worst_mistakes(predictions: Predictions,
                    count: int) -> Dict[str, List[int]]:
-    """The most confident wrong predictions.
+    """By true class the most confident wrong predictions of clean faces.
 
-    Args:
-        predictions (Predictions): Of which clean faces are used.
-        count (int): Of each true class at most.
-
-    Returns:
-        dict[str, list[int]]: By class, in the order of the classes, the
-        numbers of its faces, the most confident first; of equal ones the
-        earlier.
+    At most ``count`` numbers of faces each, the most confident first.
     """
     scores, labels = predictions.scores[CLEAN], predictions.label_indices()
     wrong = scores.argmax(1) != labels
@@ -170,17 +155,12 @@ def draw_worst_mistakes(cfg: Config,
 
     Args:
         cfg (Config): The experiment; its test data have the images.
-        path (str): The predictions, as
-            :func:`orsa.evaluation.predictions.read_predictions` reads them;
-            of a suite, those for clean faces.
+        path (str): The predictions, see :func:`read_predictions`.
         out (str): The PNG to write.
         count (int): Of each class. Defaults to 8.
 
     Returns:
         dict[str, list[str]]: By class the names of the faces drawn.
-
-    Raises:
-        ValueError: If a face is not among the test data, or none is wrong.
     """
     if count < 1:
         raise ValueError(f'count should be positive, but is {count}')

@@ -44,8 +44,7 @@ class Group(NamedTuple):
         name (str): Which of them these are.
         faces (int): How many.
         right (int): How many of them are recognised.
-        interval (tuple[float, float]): Wilson's 95% interval of the accuracy,
-            in percent.
+        interval (tuple[float, float]): Wilson's 95% interval, in percent.
         by_labels (float): The accuracy, in percent, if each expression were
             recognised here as often as over all faces: a group may be easier
             by its expressions alone.
@@ -70,17 +69,10 @@ def is_grey(image: np.ndarray) -> bool:
 
 
 def turn_of(points: np.ndarray) -> float:
-    """How far a face is turned to a side, from its landmarks.
+    """How far a face is turned to a side, from 68 landmarks (68, 2).
 
-    In a face seen from the front the tip of the nose is as far from both ends
-    of the jaw line. This is no angle in degrees.
-
-    Args:
-        points (np.ndarray): (68, 2), 300-W order, pixels.
-
-    Returns:
-        float: The difference of the two horizontal distances over their sum,
-        0 from the front, 1 where the nose is at the edge of the face.
+    The difference of the tip of the nose's horizontal distances to both ends
+    of the jaw line over their sum: 0 from the front, 1 in profile; no angle.
     """
     right, left = points[30, 0] - points[0, 0], points[16, 0] - points[30, 0]
     return float(abs(right - left) / max(abs(right + left), 1e-6))
@@ -93,9 +85,6 @@ def light_of(image: np.ndarray, points: Optional[np.ndarray]) -> float:
         image (np.ndarray): (H, W, 3) BGR uint8.
         points (np.ndarray, optional): (68, 2) pixels, what they enclose is
             the face. None takes the complete image.
-
-    Returns:
-        float: The mean.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     if points is None:
@@ -106,7 +95,7 @@ def light_of(image: np.ndarray, points: Optional[np.ndarray]) -> float:
 
 
 def attributes(dataset, cfg: dict, types: Sequence[str] = ()) -> dict:
-    """What is known of the faces of a data set, beside their expression.
+    """What is known of the faces of a dataset, beside their expression.
 
     Measured on each image: grey or colour, brightness (by thirds of the
     faces) and, with 68 landmarks, rotation. Read from the data's folder: the
@@ -120,11 +109,7 @@ def attributes(dataset, cfg: dict, types: Sequence[str] = ()) -> dict:
             (), their numbers.
 
     Returns:
-        dict[str, dict[str, str]]: By attribute the group of each face, by its
-        name.
-
-    Raises:
-        ValueError: If an image cannot be read, or has no file.
+        dict[str, dict[str, str]]: By attribute the group of each face.
     """
     grey, turned, light = {}, {}, {}
     for i in range(len(dataset)):
@@ -184,38 +169,26 @@ def _sources(dataset, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
         raise ValueError(f"'{path}' has no line of {missing[0]} and "
                          f'{len(missing) - 1} other faces')
     counts = Counter(rows[name]['identity'] for name in names)
-    found = {}
-    if all('source_image' in rows[name] for name in names):
-        found['source'] = {
-            name:
-            'other' if identity_of(rows[name]['source_image'])
-            == rows[name]['source_image'] else 'press photograph'
-            for name in names
-        }
-    found['pictures of the person'] = {
-        name:
-        _PERSONS[np.searchsorted((2, 5),
-                                 counts[rows[name]['identity']],
-                                 side='right')]
-        for name in names
-    }
-    return found
+    source, count = {}, {}
+    for name in names:
+        image, person = (
+            rows[name].get(k) for k in ('source_image', 'identity'))
+        if image is not None:
+            source[name] = ('other' if identity_of(image) == image else
+                            'press photograph')
+        count[name] = _PERSONS[np.searchsorted((2, 5),
+                                               counts[person],
+                                               side='right')]
+    return {'source': source, 'pictures of the person': count}
 
 
 def divide(predictions: Predictions,
            groups: Dict[str, Dict[str, str]]) -> List[Group]:
-    """The accuracy on every group of faces.
+    """The accuracy on all faces, by expression, and by each attribute.
 
     Args:
         predictions (Predictions): Of which clean faces are used.
         groups (dict[str, dict[str, str]]): As :func:`attributes` gives them.
-
-    Returns:
-        list[Group]: All faces first, then by expression, then by each
-        attribute.
-
-    Raises:
-        ValueError: If a face of the predictions is in none of the groups.
     """
     names, labels = predictions.names, predictions.label_indices()
     right = predictions.scores[CLEAN].argmax(1) == labels
@@ -234,19 +207,16 @@ def divide(predictions: Predictions,
                 f"in the config's test split, the first is '{missing[0]}': "
                 'give the config and data that were tested')
         values = np.array([group_of[name] for name in names])
-        for name in sorted(set(values), key=lambda n: _rank(n, values)):
+        by_size = [str(n) for n, _ in Counter(sorted(values)).most_common()]
+        # those with an order of their own come first
+        for name in sorted(by_size, key=lambda n: (*_ORDER, n).index(n)):
             here = values == name
             total, hits = int(here.sum()), int(right[here].sum())
             found.append(
-                Group(attribute, str(name), total, hits,
+                Group(attribute, name, total, hits,
                       accuracy_interval(hits, total),
                       100 * float(expected[here].mean())))
     return found
-
-
-def _rank(name: str, values: np.ndarray) -> tuple:
-    known = _ORDER.index(name) if name in _ORDER else len(_ORDER)
-    return known, -int((values == name).sum()), name
 
 
 def subgroups(cfg: Config, results: str,
@@ -255,12 +225,8 @@ def subgroups(cfg: Config, results: str,
 
     Args:
         cfg (Config): The experiment that was tested.
-        results (str): As :func:`orsa.evaluation.predictions.read_predictions`
-            takes it.
+        results (str): See :func:`read_predictions`.
         types (Sequence[str]): See :func:`attributes`.
-
-    Returns:
-        list[Group]: See :func:`divide`.
     """
     predictions = read_predictions(results)
     dataset_cfg = copy.deepcopy(cfg.test_dataloader.dataset)
@@ -272,14 +238,7 @@ def subgroups(cfg: Config, results: str,
 
 
 def table(groups: Sequence[Group]) -> str:
-    """The groups as a table in Markdown.
-
-    Args:
-        groups (Sequence[Group]): The rows.
-
-    Returns:
-        str: The table.
-    """
+    """The groups as a table in Markdown."""
     return Table(
         ('by', 'group', 'faces', 'accuracy', '95% interval', 'by its labels'),
         [(g.attribute, g.name, g.faces, g.accuracy,
@@ -288,14 +247,7 @@ def table(groups: Sequence[Group]) -> str:
 
 
 def add_subgroup_arguments(description: str) -> argparse.ArgumentParser:
-    """The parser of ``subgroups.py``.
-
-    Args:
-        description (str): Of ``--help``, with its example.
-
-    Returns:
-        argparse.ArgumentParser: With all arguments.
-    """
+    """The parser of ``subgroups.py``."""
     parser = analysis_parser(description)
     parser.add_argument(
         'results',
@@ -311,17 +263,7 @@ def add_subgroup_arguments(description: str) -> argparse.ArgumentParser:
 
 
 def run_subgroups(args: argparse.Namespace) -> List[Group]:
-    """Print the table, and write it to ``--out``.
-
-    Args:
-        args (argparse.Namespace): Of :func:`add_subgroup_arguments`.
-
-    Returns:
-        list[Group]: The rows.
-
-    Raises:
-        ValueError: If ``--out`` is neither .md nor .json.
-    """
+    """Print the table, write it to ``--out``, and return the rows."""
     if args.out and not args.out.endswith(('.md', '.json')):
         raise ValueError(f"--out should end in .md or .json, got '{args.out}'")
     groups = subgroups(read_config(args), args.results, args.types)

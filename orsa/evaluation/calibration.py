@@ -52,9 +52,6 @@ def mean_nll(scores: np.ndarray,
         scores (np.ndarray): (N, C), probabilities.
         labels (np.ndarray): (N, ).
         temperature (float | np.ndarray): Of all, or (N, ). Defaults to 1.
-
-    Returns:
-        float: The mean.
     """
     likely = apply_temperature(scores, temperature)[np.arange(len(labels)),
                                                     labels]
@@ -62,22 +59,12 @@ def mean_nll(scores: np.ndarray,
 
 
 def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes labels likeliest.
-
-    Minimises the mean negative log-likelihood over the temperature's
-    logarithm, by Brent's method between 1/20 and 20.
+    """The temperature that makes labels likeliest, between 1/20 and 20.
 
     Args:
-        scores (np.ndarray): (N, C), predictions for faces that the model was
-            not trained on.
+        scores (np.ndarray): (N, C), predictions for 50 or more faces that the
+            model was not trained on.
         labels (np.ndarray): (N, ), their classes.
-
-    Returns:
-        float: The temperature.
-
-    Raises:
-        ValueError: If the shapes do not agree, or there are fewer than 50
-            faces.
     """
     from scipy.optimize import minimize_scalar  # saves start-up
     scores, labels = _check(scores, labels)
@@ -91,10 +78,7 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def fit_temperature_by_occlusion(scores: np.ndarray, labels: np.ndarray,
                                  occluded: np.ndarray) -> Tuple[float, float]:
-    """A temperature that grows with the occluded fraction of the face.
-
-    A model is too sure of occluded faces: with an occluded fraction c the
-    temperature is t exp(k c).
+    """A temperature t exp(k c) that grows with the occluded fraction c.
 
     Args:
         scores (np.ndarray): As for :func:`fit_temperature`.
@@ -103,10 +87,6 @@ def fit_temperature_by_occlusion(scores: np.ndarray, labels: np.ndarray,
 
     Returns:
         tuple[float, float]: t and k.
-
-    Raises:
-        ValueError: As of :func:`fit_temperature`, or if ``occluded`` is of
-            another shape.
     """
     from scipy.optimize import minimize  # saves start-up
     scores, labels = _check(scores, labels)
@@ -163,33 +143,18 @@ class Calibration:
     fitted_on: Optional[str] = None
 
     def __post_init__(self):
-        for name, valid, what in (('temperature',
-                                   0 < self.temperature < math.inf,
-                                   'positive'),
-                                  ('covered_slope',
-                                   math.isfinite(self.covered_slope),
-                                   'finite'), ('covered_at_rest',
-                                               0 <= self.covered_at_rest < 1,
-                                               'in [0, 1)'),
-                                  ('min_confidence',
-                                   0 <= self.min_confidence <= 1, 'in [0, 1]'),
-                                  ('max_covered', 0 <= self.max_covered <= 1,
-                                   'in [0, 1]')):
-            if not valid:
-                raise ValueError(f'{name} should be {what}, but is '
-                                 f'{getattr(self, name)}')
+        valid = dict(
+            temperature=0 < self.temperature < math.inf,
+            covered_slope=math.isfinite(self.covered_slope),
+            covered_at_rest=0 <= self.covered_at_rest < 1,
+            min_confidence=0 <= self.min_confidence <= 1,
+            max_covered=0 <= self.max_covered <= 1)
+        for name in (k for k, v in valid.items() if not v):
+            raise ValueError(
+                f'{name} is out of its range: {getattr(self, name)}')
 
-    def temperature_at(
-            self, covered: Union[float, np.ndarray,
-                                 None]) -> Union[float, np.ndarray]:
-        """The temperature of faces.
-
-        Args:
-            covered (float | np.ndarray, optional): As of :meth:`covered`.
-
-        Returns:
-            float | np.ndarray: One, or one for each face.
-        """
+    def temperature_at(self, covered):
+        """The temperature of faces, by ``covered`` as of :meth:`covered`."""
         if covered is None:
             return self.temperature
         return self.temperature * np.exp(self.covered_slope * covered)
@@ -197,28 +162,13 @@ class Calibration:
     def scores(self,
                scores: Dict[str, float],
                covered: Optional[float] = None) -> Dict[str, float]:
-        """Scores by name, at the temperature of a face.
-
-        Args:
-            scores (dict[str, float]): As the model gives them.
-            covered (float, optional): As of :meth:`covered`.
-
-        Returns:
-            dict[str, float]: In [0, 1], together 1.
-        """
+        """Scores by name, at the temperature of a face."""
         values = apply_temperature(
             np.array(list(scores.values())), self.temperature_at(covered))
         return dict(zip(scores, values.tolist()))
 
     def covered(self, measured: Optional[float]) -> Optional[float]:
-        """A measured occluded fraction, with that of free faces at 0.
-
-        Args:
-            measured (float, optional): In [0, 1].
-
-        Returns:
-            float | None: In [0, 1].
-        """
+        """A measured occluded fraction, with that of free faces at 0."""
         if measured is None:
             return None
         rest = self.covered_at_rest
@@ -226,14 +176,11 @@ class Calibration:
 
     def reasons(self, confidence: float,
                 covered: Optional[float]) -> Tuple[str, ...]:
-        """Why to abstain; empty if there is no reason to.
+        """Why to abstain: :data:`OCCLUDED`, :data:`LOW_CONFIDENCE` or neither.
 
         Args:
             confidence (float): The highest score, at the temperature.
             covered (float, optional): As of :meth:`covered`.
-
-        Returns:
-            tuple[str]: Of :data:`OCCLUDED` and :data:`LOW_CONFIDENCE`.
         """
         found = []
         if covered is not None and covered > self.max_covered:
@@ -244,22 +191,12 @@ class Calibration:
 
 
 def calibration_file(weights: str) -> str:
-    """The path of a calibration: beside its weights, as JSON.
-
-    Args:
-        weights (str): A path or ``orsa://NAME``.
-
-    Returns:
-        str: The path.
-    """
+    """The path of a calibration: beside its weights, as JSON."""
     return osp.splitext(osp.expanduser(zoo_path(str(weights))))[0] + '.json'
 
 
 def read_calibration(path: str) -> Tuple[Calibration, Optional[str]]:
     """Read a file of ``tools/calibrate.py``.
-
-    Args:
-        path (str): The JSON file.
 
     Returns:
         tuple[Calibration, str | None]: And the SHA-256 of the weights that it
@@ -304,16 +241,13 @@ def save_calibration(calibration: Calibration,
                      weights: str,
                      out: Optional[str] = None,
                      **figures) -> str:
-    """Write a calibration beside its weights.
+    """Write a calibration beside its weights, and return the file.
 
     Args:
         calibration (Calibration): What was fitted.
         weights (str): The file that will be used with it.
         out (str, optional): Another place. Defaults to None.
         **figures: Metrics to store with it, for people.
-
-    Returns:
-        str: The file.
     """
     out = out or calibration_file(weights)
     dump_json(

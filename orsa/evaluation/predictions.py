@@ -21,15 +21,11 @@ _HOW = ("give what 'tools/test.py CONFIG CHECKPOINT --out FILE.json' wrote, "
 class DumpPredictions(DumpResults):
     """MMEngine's ``DumpResults``, which also writes JSON.
 
-    A pickle can run code where it is read: orsa's own tools read the JSON
-    alone. The pickle is for other programs.
+    A pickle can run code where it is read: it is for other programs.
 
     Args:
         out_file_path (str): A path that ends in .json, .pkl or .pickle.
         **kwargs: As of ``DumpResults``.
-
-    Raises:
-        ValueError: If it ends otherwise.
     """
 
     def __init__(self, out_file_path: str, **kwargs):
@@ -43,14 +39,7 @@ class DumpPredictions(DumpResults):
         self.out_file_path = out_file_path
 
     def compute_metrics(self, results: list) -> dict:
-        """Write what was collected.
-
-        Args:
-            results (list[dict]): A data sample of each face.
-
-        Returns:
-            dict: Nothing: these are no metrics.
-        """
+        """Write what was collected; there are no metrics."""
         if not self.as_json:
             return super().compute_metrics(results)
         dump_json(dict(predictions=results), self.out_file_path)
@@ -63,9 +52,6 @@ class DumpPredictions(DumpResults):
 def read_records(path: str) -> List[dict]:
     """Read what ``tools/test.py --out FILE.json`` wrote.
 
-    Args:
-        path (str): The file.
-
     Returns:
         list[dict]: By face ``gt_label`` (a list of one), ``pred_label``,
         ``pred_score`` (a list of C), and what the pipeline packs of it.
@@ -75,9 +61,16 @@ def read_records(path: str) -> List[dict]:
         ValueError: If it is no such JSON file. Pickles are not read.
     """
     content = _load(path)
-    records = content.get('predictions') if isinstance(content, dict) else None
-    good = isinstance(records, list) and all(map(_is_record, records))
-    if not good or len({len(r['pred_score']) for r in records}) != 1:
+    try:
+        records = content['predictions']
+        scores = np.array([r['pred_score'] for r in records], np.float32)
+        labels = np.array([r['gt_label'] for r in records])
+        good = (
+            scores.ndim == 2 and labels.shape == (len(records), 1)
+            and labels.dtype.kind == 'i' and labels.min() >= 0)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        good = False
+    if not good:
         raise ValueError(f"'{path}' is not a file of predictions: {_HOW}")
     return records
 
@@ -89,17 +82,6 @@ def _load(path: str):
         raise ValueError(f"'{path}' is a pickle, which can run code where it "
                          f'is read, and is not read: {_HOW}')
     return load_json(path)
-
-
-def _is_record(record) -> bool:
-    """Whether a record has a label and scores."""
-    if not isinstance(record, dict):
-        return False
-    label, scores = record.get('gt_label'), record.get('pred_score')
-    return (isinstance(label, list) and len(label) == 1
-            and isinstance(label[0], int) and isinstance(scores, list)
-            and 0 <= label[0] < 1 << 20
-            and all(isinstance(s, (int, float)) for s in scores))
 
 
 class Predictions(NamedTuple):
@@ -129,15 +111,7 @@ class Predictions(NamedTuple):
         return np.array([index[name] for name in self.labels])
 
     def metrics(self, condition: str = CLEAN, chosen=slice(None)) -> dict:
-        """What :class:`orsa.FERMetric` reports of them.
-
-        Args:
-            condition (str): Defaults to 'clean'.
-            chosen (np.ndarray | slice): Of the faces. Defaults to all.
-
-        Returns:
-            dict: As of :meth:`orsa.FERMetric.calculate`.
-        """
+        """What :meth:`orsa.FERMetric.calculate` reports of chosen faces."""
         return FERMetric.calculate(self.scores[condition][chosen],
                                    self.label_indices()[chosen], self.classes)
 
@@ -149,11 +123,7 @@ def read_predictions(path: str) -> Predictions:
         path (str): ``occlusion_suite.json``; or the JSON of
             ``predictions_file`` of :class:`orsa.FERMetric`; or that of
             ``tools/test.py --out FILE.json``; or a ``metrics.json`` with one
-            of these beside it as ``predictions.json``. Pickles, which can run
-            code where they are read, are refused.
-
-    Returns:
-        Predictions: By face.
+            of these beside it as ``predictions.json``. Pickles are refused.
 
     Raises:
         FileNotFoundError: If there is no such file, or it has no predictions

@@ -7,31 +7,17 @@ import numpy as np
 
 
 def mean_and_spread(values: Sequence[float]) -> Tuple[float, Optional[float]]:
-    """Mean and sample standard deviation, e.g. over seeds.
-
-    Args:
-        values (Sequence[float]): At least one.
-
-    Returns:
-        tuple[float, float | None]: The deviation of one value is None.
-    """
+    """Mean and sample standard deviation, None of one value."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return float(np.mean(values)), spread
 
 
 def accuracy_interval(correct: int,
                       total: int) -> Optional[Tuple[float, float]]:
-    """Wilson's 95% confidence interval of an accuracy, in percent.
+    """Wilson's 95% interval of an accuracy, in percent; None for no faces.
 
     `Probable Inference, the Law of Succession, and Statistical Inference
     <https://doi.org/10.1080/01621459.1927.10502953>`_.
-
-    Args:
-        correct (int): Faces that are recognised.
-        total (int): Faces.
-
-    Returns:
-        tuple[float, float] | None: The limits; None for no faces.
     """
     from scipy.stats import binomtest  # here: its import takes a second
     if not total:
@@ -124,16 +110,10 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> dict:
 
 
 def holm(values: Sequence[float]) -> List[float]:
-    """Adjust the p of several tests by Holm's method.
+    """The p of several tests, adjusted by Holm's method.
 
     `A Simple Sequentially Rejective Multiple Test Procedure
     <https://www.jstor.org/stable/4615733>`_.
-
-    Args:
-        values (Sequence[float]): The p of each.
-
-    Returns:
-        list[float]: The adjusted ones, in the same order.
     """
     values = np.asarray(values, float)
     order, count = np.argsort(values, kind='stable'), len(values)

@@ -17,7 +17,7 @@ from .study import Run, add_study_arguments, predict_images
 
 def _read_results(study: AblationStudy,
                   runs: Sequence[Run]) -> Dict[str, List[dict]]:
-    """The stored results of each variant, with predictions for every face.
+    """The stored results of each variant, a list by seed.
 
     Under cross-validation the folds of a seed are put together: their faces
     are the training split's, each once.
@@ -25,12 +25,11 @@ def _read_results(study: AblationStudy,
     found: Dict[str, Dict[int, List[dict]]] = {}
     for run in runs:
         result = study.stored(run)
-        if result is None or 'log' in result:
-            continue
-        with np.load(study.predictions_file(run)) as predictions:
-            result['predictions'] = dict(predictions)
-        found.setdefault(run.variant, {}).setdefault(run.seed,
-                                                     []).append(result)
+        if result and 'log' not in result:
+            with np.load(study.predictions_file(run)) as predictions:
+                result['predictions'] = dict(predictions)
+            seeds = found.setdefault(run.variant, {})
+            seeds.setdefault(run.seed, []).append(result)
     return {
         variant: [_merge(study, results) for results in seeds.values()]
         for variant, seeds in found.items()
@@ -61,8 +60,7 @@ def _merge(study: AblationStudy, results: List[dict]) -> dict:
 
 
 def _time_per_face(study: AblationStudy,
-                   variants: Sequence[str],
-                   rounds: int = 9) -> Dict[str, float]:
+                   variants: Sequence[str]) -> Dict[str, float]:
     """Milliseconds a face takes, in batches of ``BATCH`` on one thread."""
     calls, sizes = {}, {}
     for variant in variants:
@@ -71,16 +69,12 @@ def _time_per_face(study: AblationStudy,
         faces = study.faces(cfg)['inputs'][:BATCH]
         calls[variant] = partial(predict_images, model, faces, BATCH)
         sizes[variant] = len(faces)
-    seconds = time_in_turn(calls, rounds)
+    seconds = time_in_turn(calls)
     return {v: 1e3 * s / sizes[v] for v, s in seconds.items()}
 
 
 def add_ablate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``tools/ablate.py``.
-
-    Args:
-        parser (ArgumentParser): Of the command.
-    """
+    """Add the arguments of ``tools/ablate.py`` to a parser."""
     parser.add_argument(
         'study',
         nargs='?',
@@ -133,14 +127,7 @@ def report(study: AblationStudy,
            runs: Sequence[Run],
            out: str,
            cv: bool = False) -> None:
-    """Write the report of the results that are stored.
-
-    Args:
-        study (AblationStudy): The study.
-        runs (Sequence[Run]): Of the report.
-        out (str): The folder.
-        cv (bool): Whether they are of cross-validation. Defaults to False.
-    """
+    """Write the report of the results of runs that are stored."""
     results = _read_results(study, runs)
     if not results:
         print('there is no result to report yet')

@@ -105,12 +105,8 @@ def _conditions_in_words(cfg: Config, results: Results, cv: bool) -> str:
         f'{BATCH} faces at once, one thread, median, all variants in turn.')
 
 
-def write_report(cfg: Config,
-                 path: str,
-                 results: Results,
-                 ms_per_face: Dict[str, float],
-                 out: str,
-                 cv: bool = False) -> None:
+def write_report(cfg: Config, path: str, results: Results,
+                 ms_per_face: Dict[str, float], out: str, cv: bool) -> None:
     """Write ``NAME.json``, ``.csv``, ``.md`` and ``.png``.
 
     Args:
@@ -121,7 +117,7 @@ def write_report(cfg: Config,
             ``seconds``, ``num_runs``.
         ms_per_face (dict[str, float]): By variant.
         out (str): The folder.
-        cv (bool): Whether they are of cross-validation. Defaults to False.
+        cv (bool): Whether they are of cross-validation.
     """
     levels = [f'severity {s}' for s in cfg.severities]
     conditions = {CLEAN: [CLEAN], OCCLUDED: levels}
@@ -141,8 +137,8 @@ def write_report(cfg: Config,
         },
         differences=differences,
         ms_per_face=ms_per_face)
-    rows = [[variant, number, condition] +
-            [round(found[k], 3) for k in METRICS if k in found]
+    rows = [(variant, number, condition, *(round(found[k], 3)
+                                           for k in METRICS if k in found))
             for variant, seeds in results.items()
             for number, seed in enumerate(seeds)
             for condition, found in seed['metrics'].items()]

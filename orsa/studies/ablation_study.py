@@ -4,7 +4,8 @@ import copy
 import hashlib
 import os.path as osp
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from orsa.utils.fileio import dump_json, save_npz, write_text
 from .complexity import count_parameters
 from .occlusion_conditions import with_occluder
 from .occlusion_metrics import METRICS
-from .study import Run, Study, predict_images
+from .study import Run, Study, nested_dicts, predict_images
 
 _FIELDS = ('title', 'variants', 'reference', 'seeds', 'num_folds', 'priors',
            'severities', 'subsets', 'time_limit')
@@ -95,23 +96,17 @@ class AblationStudy(Study):
 
     def prior_runs(self) -> List[Run]:
         """The trainings of priors, one for each fold."""
-        return [
-            Run(prior, 0, fold) for fold in range(self.cfg.num_folds)
-            for prior in self.cfg.priors
-        ]
+        folds = range(self.cfg.num_folds)
+        return [Run(p, 0, fold) for fold in folds for p in self.cfg.priors]
 
     def runs(self, variants: Sequence[str], seeds: Sequence[int],
              folds: Sequence[Optional[int]]) -> List[Run]:
-        """The trainings of variants.
+        """The trainings of variants, by seed: a study that is stopped has all.
 
         Args:
             variants (Sequence[str]): Some of the variants.
             seeds (Sequence[int]): Of the trainings.
             folds (Sequence[int | None]): None for the complete training split.
-
-        Returns:
-            list[Run]: By seed, so that a study that is stopped has all
-            variants.
 
         Raises:
             ValueError: If a variant is unknown.
@@ -180,8 +175,9 @@ class AblationStudy(Study):
         if run.fold is not None:
             # not what has seen the faces that are tested
             for prior, source in self.cfg.priors.items():
-                _replace_checkpoint(cfg.model, source.checkpoint,
-                                    self.prior_file(prior, run.fold))
+                for part in nested_dicts(cfg.model):
+                    if part.get('checkpoint') == source.checkpoint:
+                        part['checkpoint'] = self.prior_file(prior, run.fold)
         if fitted:
             cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
 
@@ -201,13 +197,19 @@ class AblationStudy(Study):
 
     def conditions(self, run: Run) -> Dict[str, dict]:
         """What a run is tested under: arguments of ``faces`` by name."""
-        found = {CLEAN: {}}
-        found.update((name, dict(severity=s))
-                     for name, s in zip(self.levels, self.cfg.severities))
-        if run.fold is None:  # a subset is a list of test samples
-            found.update(
-                (n, dict(subset=p)) for n, p in self.cfg.subsets.items())
-        return found
+        # a subset is a list of test samples, which a fold has none of
+        subsets = self.cfg.subsets if run.fold is None else {}
+        return {
+            CLEAN: {},
+            **{
+                f'severity {s}': dict(severity=s)
+                for s in self.cfg.severities
+            },
+            **{
+                name: dict(subset=path)
+                for name, path in subsets.items()
+            }
+        }
 
     def faces(self,
               cfg: Config,
@@ -215,8 +217,7 @@ class AblationStudy(Study):
               subset: Optional[str] = None) -> Dict[str, np.ndarray]:
         """The images of a condition, as the test pipeline makes them.
 
-        They are the same for all variants with the same pipeline: made once
-        and stored in the work dir.
+        Made once for all variants with the same pipeline, and stored.
 
         Args:
             cfg (Config): Of a run.
@@ -250,22 +251,14 @@ class AblationStudy(Study):
             return dict(faces)
 
     def execute(self, run: Run) -> dict:
-        """Do one run, in this process, and store its result.
+        """Do one run, in this process, and store and return its result.
 
         A training that was stopped continues from its last checkpoint.
-
-        Args:
-            run (Run): One of its runs.
-
-        Returns:
-            dict: The result, as stored.
         """
         fingerprint, cfg = self.fingerprint(run), self.config(run)
         marker = osp.join(cfg.work_dir, 'fingerprint')
-        if osp.isfile(marker):
-            with open(marker, encoding='utf-8') as f:
-                if f.read() == fingerprint:
-                    resume_latest(cfg)
+        if osp.isfile(marker) and Path(marker).read_text() == fingerprint:
+            resume_latest(cfg)
         write_text(marker, fingerprint)
 
         start = time.time()
@@ -316,27 +309,13 @@ class AblationStudy(Study):
         return metrics
 
 
-def _replace_checkpoint(cfg: Any, old: str, new: str) -> None:
-    """Name another file of weights wherever a model's config names one."""
-    if isinstance(cfg, dict):
-        if cfg.get('checkpoint') == old:
-            cfg['checkpoint'] = new
-        cfg = list(cfg.values())
-    if isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            _replace_checkpoint(value, old, new)
-
-
 def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],
               test: bool) -> None:
     """Set the fold of every RAFDB inside a dataset's config."""
-    if dataset.get('type') == 'orsa.RAFDB':
-        dataset.num_folds = num_folds
-        if fold is not None:
-            dataset.fold = fold
-            if test:
-                dataset.split = 'val'
-    for value in dataset.values():
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(item, dict):
-                _set_fold(item, num_folds, fold, test)
+    for part in nested_dicts(dataset):
+        if part.get('type') == 'orsa.RAFDB':
+            part['num_folds'] = num_folds
+            if fold is not None:
+                part['fold'] = fold
+                if test:
+                    part['split'] = 'val'

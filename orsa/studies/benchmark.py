@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 
 from orsa.apis.model import build_model
-from orsa.datasets.drawing.occluders import KINDS
 from orsa.engine.hooks import ValidationRecordHook
 from orsa.evaluation.statistics import mean_and_spread
 from orsa.utils.fileio import load_json
@@ -19,8 +18,8 @@ from .benchmark_report import BATCHES, write_report
 from .benchmark_study import Benchmark
 from .complexity import count_complexity, time_in_turn
 from .occlusion_metrics import COMMON, METRICS, WORN
-from .occlusion_suite import SEVERITIES
 from .study import add_study_arguments, predict_images
+from .suite_command import add_occluder_arguments
 
 _GROUPS = {COMMON: 'occluded', WORN: 'worn'}
 
@@ -33,14 +32,10 @@ def collect(bench: Benchmark, last: int) -> dict:
         last (int): Validations in the mean of the last ones.
 
     Returns:
-        dict: ``models``: by name ``title``, ``config``,
-        ``validated_on_test``, ``seeds`` (metrics of each seed that is done,
-        see :func:`flat_metrics`), ``runs`` (how each was trained, and its
-        suite), ``failed`` (log by seed), ``missing`` (seeds), ``mean`` and
-        ``spread`` of the metrics, in percent and points (None for one seed),
-        ``uar_by_kind`` (mean and spread by kind of occluder, over its
-        severities), and ``cost``, None for a model without a result;
-        ``last``; ``kinds``; ``severities``; ``machine``.
+        dict: ``models``, by name, with ``seeds`` (see :func:`flat_metrics`),
+        their ``mean`` and ``spread`` in percent and points (None for one
+        seed), ``uar_by_kind`` of occluder, ``failed`` (log by seed),
+        ``missing`` (seeds) and ``cost``, None for a model without a result.
     """
     models = {}
     for model, config in bench.configs.items():
@@ -86,17 +81,11 @@ def collect(bench: Benchmark, last: int) -> dict:
 
 
 def flat_metrics(result: dict, last: int) -> Dict[str, float]:
-    """The metrics of a run by one name each, as the columns of the table.
+    """The metrics of a run, as :class:`.Benchmark` stores it, by column.
 
-    Args:
-        result (dict): As :class:`.Benchmark` stores it.
-        last (int): Validations in the mean of the last ones.
-
-    Returns:
-        dict: ``accuracy`` and so on of the last epoch on the test split;
-        ``best_accuracy`` and ``mean_accuracy`` of the validations;
-        ``occluded_accuracy``, ``worn_accuracy`` and, of a list of really
-        occluded faces, ``NAME_accuracy``.
+    ``accuracy`` and so on of the last epoch on the test split; ``best_`` and
+    ``mean_accuracy`` of the validations, the mean of the ``last`` ones;
+    ``occluded_``, ``worn_`` and, of really occluded faces, ``NAME_accuracy``.
     """
     found = dict(result['test'])
     hook = ValidationRecordHook(last)
@@ -122,26 +111,13 @@ def _uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:
 
 
 def mean_of_seeds(seeds: Sequence[Dict[str, float]]) -> Tuple[dict, dict]:
-    """Mean over seeds and standard deviation, of what all of them have.
-
-    Args:
-        seeds (Sequence[dict]): Metrics of each.
-
-    Returns:
-        tuple[dict, dict]: Both by metric; the deviation of one seed is None.
-    """
+    """Mean and standard deviation over seeds, of metrics that all have."""
     found = {
         metric: mean_and_spread([s[metric] for s in seeds])
         for metric in (seeds[0] if seeds else ()) if all(
             s.get(metric) is not None for s in seeds)
     }
-    return ({
-        k: mean
-        for k, (mean, _) in found.items()
-    }, {
-        k: spread
-        for k, (_, spread) in found.items()
-    })
+    return tuple({k: v[i] for k, v in found.items()} for i in range(2))
 
 
 def _validated_on_test(cfg: Config) -> Optional[bool]:
@@ -156,37 +132,29 @@ def _validated_on_test(cfg: Config) -> Optional[bool]:
     return val == test
 
 
-def _costs(bench: Benchmark,
-           models: Sequence[str],
-           rounds: int = 9) -> Dict[str, dict]:
+def _costs(bench: Benchmark, models: Sequence[str]) -> Dict[str, dict]:
     """Parameters, multiplications and time of models."""
     found, calls = {}, {}
     for model in models:
         dataset = bench.suite(model, work_dir=bench.work_dir).faces.clean
         net = build_model(bench.cfg(model), pretrained=False).eval()
         image = default_collate([dataset[0]])['inputs']
-        count = count_complexity(
+        cost = count_complexity(
             net,
             net.data_preprocessor(dict(inputs=image))['inputs'])
         found[model] = dict(
-            parameters=count.total.all,
-            trained=count.total.trained,
-            macs=count.total.macs,
-            uncounted=count.uncounted)
+            zip(('parameters', 'trained', 'macs'), cost.total),
+            uncounted=cost.uncounted)
         for size in BATCHES:
             faces = image.repeat(size, 1, 1, 1).numpy()
             calls[model, size] = partial(predict_images, net, faces, size)
-    for (model, size), seconds in time_in_turn(calls, rounds).items():
+    for (model, size), seconds in time_in_turn(calls).items():
         found[model][f'ms_batch{size}'] = 1e3 * seconds
     return found
 
 
 def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``tools/benchmark.py``.
-
-    Args:
-        parser (ArgumentParser): Of the command.
-    """
+    """Add the arguments of ``tools/benchmark.py`` to a parser."""
     parser.add_argument(
         'configs', nargs='+', metavar='CONFIG', help='of the models')
     parser.add_argument(
@@ -195,20 +163,8 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar='N',
         help='trainings of each, with seeds 0 to N-1 (default: %(default)s)')
-    add_study_arguments(parser, 'work_dirs/benchmark', '%(default)s')
-    parser.add_argument(
-        '--kinds',
-        nargs='+',
-        choices=KINDS,
-        help='of occluders for the test faces (default: all)')
-    parser.add_argument(
-        '--severities',
-        nargs='*',
-        type=int,
-        choices=SEVERITIES,
-        default=list(SEVERITIES),
-        help='of the occluders; none for no test under occlusion '
-        '(default: all)')
+    add_study_arguments(parser, 'work_dirs/benchmark')
+    add_occluder_arguments(parser)
     parser.add_argument(
         '--last',
         type=int,
@@ -216,11 +172,6 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         help='validations in the mean of the last ones (default: %(default)s)')
     parser.add_argument(
         '--names', nargs='+', help='of the models (default: of their files)')
-
-
-def _of(args: argparse.Namespace) -> Benchmark:
-    return Benchmark(args.configs, args.seeds, args.work_dir, args.kinds,
-                     args.severities, args.names)
 
 
 def benchmark(args: argparse.Namespace) -> int:
@@ -234,7 +185,8 @@ def benchmark(args: argparse.Namespace) -> int:
     """
     if args.last < 1:
         raise ValueError(f'--last should be positive, got {args.last}')
-    bench = _of(args)
+    bench = Benchmark(args.configs, args.seeds, args.work_dir, args.kinds,
+                      args.severities, args.names)
     bench.check_same_data()
     if not args.report_only:
         bench.run_missing(bench.runs(), args.jobs)

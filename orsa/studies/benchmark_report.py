@@ -34,12 +34,7 @@ def _columns(table: dict) -> Dict[str, str]:
 
 
 def sections(table: dict, command: str) -> List[Section]:
-    """The report.
-
-    Args:
-        table (dict): As :func:`.benchmark.collect` gives it.
-        command (str): What it was made by.
-    """
+    """The report of :func:`.benchmark.collect`, and what it was made by."""
     columns = _columns(table)
     head = [
         'model', 'seeds', *columns.values(), 'M trained', 'M all', 'MMACs',
@@ -83,10 +78,8 @@ def _row(info: dict, columns: Sequence[str]) -> List[str]:
     cost = info['cost']
     if cost is None:
         return cells + ['–'] * (3 + len(BATCHES))
-    cells += [
-        f"{cost['trained'] / 1e6:.2f}", f"{cost['parameters'] / 1e6:.2f}",
-        f"{cost['macs'] / 1e6:.1f}"
-    ]
+    cells += [f'{cost[k] / 1e6:.2f}' for k in ('trained', 'parameters')]
+    cells += [f"{cost['macs'] / 1e6:.1f}"]
     return cells + [f"{cost[f'ms_batch{n}']:.1f}" for n in BATCHES]
 
 
@@ -115,22 +108,23 @@ def _in_words(table: dict, columns: Sequence[str]) -> str:
 
 def _notes(table: dict) -> List[str]:
     """Which data the columns 'best' and 'mean' are of."""
-    models = [m for m in table['models'].values() if m['seeds']]
-    chosen = [m['title'] for m in models if m['validated_on_test']]
-    other = [m['title'] for m in models if m['validated_on_test'] is False]
-    none = [m['title'] for m in models if m['validated_on_test'] is None]
-    notes = []
-    if chosen:
-        notes.append('`acc best` was chosen on the test split, as most '
-                     'published results are, which flatters it: '
-                     f'{", ".join(chosen)}.')
-    if other:
-        notes.append('`acc best` and `mean` are of validation data of their '
-                     f'own, not of the test split: {", ".join(other)}.')
-    if none:
-        notes.append('Without validation, and so without a best epoch: '
-                     f'{", ".join(none)}.')
-    return notes
+    notes = {
+        True:
+        '`acc best` was chosen on the test split, as most published results '
+        'are, which flatters it',
+        False:
+        '`acc best` and `mean` are of validation data of their own, not of '
+        'the test split',
+        None:
+        'Without validation, and so without a best epoch'
+    }
+    titles = {
+        on_test:
+        ', '.join(m['title'] for m in table['models'].values()
+                  if m['seeds'] and m['validated_on_test'] is on_test)
+        for on_test in notes
+    }
+    return [f'{note}: {titles[k]}.' for k, note in notes.items() if titles[k]]
 
 
 def _by_seed(table: dict) -> Table:
@@ -139,9 +133,8 @@ def _by_seed(table: dict) -> Table:
     metrics = list(
         dict.fromkeys(k for m in models.values() for s in m['seeds'].values()
                       for k in s))
-    cost = [
-        'parameters', 'trained', 'macs', *(f'ms_batch{n}' for n in BATCHES)
-    ]
+    cost = ['parameters', 'trained', 'macs']
+    cost += [f'ms_batch{n}' for n in BATCHES]
 
     def rounded(values: dict, names: Sequence[str]) -> list:
         found = [values.get(name) for name in names]
@@ -161,13 +154,7 @@ def _by_seed(table: dict) -> Table:
 
 
 def write_report(table: dict, command: str, out: str) -> None:
-    """Write ``benchmark.json``, ``.csv``, ``.md`` and ``.png``.
-
-    Args:
-        table (dict): As :func:`.benchmark.collect` gives it.
-        command (str): What it was made by.
-        out (str): The folder.
-    """
+    """Write and print the report, as JSON, CSV, Markdown and PNG."""
     base, parts = osp.join(out, 'benchmark'), sections(table, command)
     files = report.write_report(base, dict(command=command, **table),
                                 _by_seed(table), 'Benchmark', parts)

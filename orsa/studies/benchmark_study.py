@@ -3,6 +3,7 @@
 import argparse
 import os.path as osp
 import time
+from functools import lru_cache
 from typing import Dict, List, Optional, Sequence
 
 from mmengine.config import Config
@@ -21,20 +22,17 @@ class Benchmark(Study):
 
     Args:
         configs (Sequence[str]): Of the models, files or 'orsa::NAME.py'.
-        num_seeds (int): Trainings of each, with seeds from 0. Defaults to 1.
-        work_dir (str): Where everything goes. Defaults to
-            'work_dirs/benchmark'.
-        kinds (Sequence[str], optional): Of occluders, as in
-            :class:`orsa.OcclusionSuite`. Defaults to None, all.
-        severities (Sequence[int]): Of occluders; without any the faces are
-            tested as they are, and on lists of really occluded ones.
+        num_seeds (int): Trainings of each, with seeds from 0.
+        work_dir (str): Where everything goes.
+        kinds (Sequence[str], optional): As in :class:`orsa.OcclusionSuite`.
+            Defaults to None, all.
+        severities (Sequence[int]): Without any there are no occluders.
             Defaults to all.
         titles (Sequence[str], optional): What to call the models. Defaults to
             None, as their files.
 
     Raises:
-        ValueError: If two models have the same name, or there are not as many
-            titles as models.
+        ValueError: If names of models are not different.
     """
 
     def __init__(self,
@@ -53,8 +51,7 @@ class Benchmark(Study):
         for what, values in (('files', names), ('titles', titles)):
             if len(set(values)) < len(configs):
                 raise ValueError(f'{len(configs)} different names of {what} '
-                                 'are needed, by which results are stored and '
-                                 f'shown, got {list(values)}')
+                                 f'are needed, got {values}')
         self.configs = dict(zip(names, configs))
         self.titles = dict(zip(names, titles))
         self.num_seeds = num_seeds
@@ -68,7 +65,8 @@ class Benchmark(Study):
         self.severities = tuple(severities)
         # without a severity there is no occluder
         self.kinds = kinds if self.severities else []
-        self._cfgs: Dict[str, Config] = {}
+        # the config of a model, read once
+        self.cfg = lru_cache(None)(lambda m: load_config(self.configs[m]))
 
     def runs(self) -> List[Run]:
         """By seed, so that a benchmark that is stopped has all models."""
@@ -76,12 +74,6 @@ class Benchmark(Study):
             Run(model, seed) for seed in range(self.num_seeds)
             for model in self.configs
         ]
-
-    def cfg(self, model: str) -> Config:
-        """The config of a model, read once."""
-        if model not in self._cfgs:
-            self._cfgs[model] = load_config(self.configs[model])
-        return self._cfgs[model]
 
     def config(self, run: Run) -> Config:
         """The config of a run, but for its seed."""
@@ -112,45 +104,33 @@ class Benchmark(Study):
             **kwargs)
 
     def check_same_data(self) -> None:
-        """Refuse models that are tested on different faces.
-
-        Raises:
-            ValueError: Names those that differ from the first, and in what.
-        """
-        seen = {}
+        """Raise a ValueError if models are tested on different faces."""
+        first = None
         for model in self.configs:
             found = self.suite(model, work_dir=self.work_dir).faces
             labels = [found.classes[i] for i in found.labels]
-            seen[model] = (found.classes, dict(zip(found.names, labels)))
-        first, (classes, faces) = next(iter(seen.items()))
-        problems = []
-        for model, (other_classes, other_faces) in seen.items():
-            if other_classes != classes:
-                problems.append(f"'{model}' has the classes {other_classes}, "
-                                f"'{first}' {classes}")
-            elif other_faces != faces:
-                same = len(faces.items() & other_faces.items())
-                problems.append(
-                    f"'{model}' is tested on {len(other_faces)} faces and "
-                    f"'{first}' on {len(faces)}, of which {same} have the "
-                    'same name and label')
-        if problems:
-            raise ValueError(
-                'the results of a table have to be of the same test split '
-                f'and classes: {"; ".join(problems)}. Set test_dataloader of '
-                'these configs to the same data, or benchmark them apart')
+            faces = dict(zip(found.names, labels))
+            if first is None:
+                first, all_classes, all_faces = model, found.classes, faces
+            problem = ''
+            if found.classes != all_classes:
+                problem = (f"'{model}' has the classes {found.classes}, "
+                           f"'{first}' {all_classes}")
+            elif faces != all_faces:
+                same = len(faces.items() & all_faces.items())
+                problem = (f"'{model}' is tested on {len(faces)} faces and "
+                           f"'{first}' on {len(all_faces)}, of which {same} "
+                           'have the same name and label')
+            if problem:
+                raise ValueError(
+                    f'{problem}: set test_dataloader of these configs to the '
+                    'same data, or benchmark them apart')
 
     def execute(self, run: Run) -> dict:
-        """Do one run, in this process, and store its result.
+        """Do one run, in this process, and store and return its result.
 
         A training that was stopped continues from its last checkpoint, and one
         that is complete is not repeated for other occluders.
-
-        Args:
-            run (Run): One of its runs.
-
-        Returns:
-            dict: The result, as stored.
         """
         folder = self.train_dir(run)
         trained = osp.join(folder, 'trained.json')
@@ -168,20 +148,13 @@ class Benchmark(Study):
             key=self.key(run),
             training=training,
             validation=_validations(folder),
-            test={k: report['clean'][k]
-                  for k in (*METRICS, 'ece')},
+            test=_some(report['clean'], 'ece'),
             occluded={
-                group: {
-                    k: means['overall'][k]
-                    for k in (*METRICS, 'ece')
-                }
+                group: _some(means['overall'], 'ece')
                 for group, means in report['means'].items()
             },
             lists={
-                name: {
-                    k: found[k]
-                    for k in (*METRICS, 'num_samples')
-                }
+                name: _some(found, 'num_samples')
                 for name, found in report['lists'].items()
             },
             suite=osp.relpath(
@@ -189,6 +162,10 @@ class Benchmark(Study):
                 self.work_dir))
         dump_json(result, self.result_file(run))
         return result
+
+
+def _some(metrics: dict, other: str) -> dict:
+    return {k: metrics[k] for k in (*METRICS, other)}
 
 
 def _train(config: str, seed: int, folder: str) -> dict:
@@ -209,9 +186,6 @@ def _train(config: str, seed: int, folder: str) -> dict:
 
 
 def _validations(folder: str) -> Dict[str, dict]:
-    """What ``orsa.ValidationRecordHook`` recorded, by epoch; nothing of a
-    training that is counted in iterations."""
+    """What ``orsa.ValidationRecordHook`` recorded, by epoch."""
     path = osp.join(folder, 'validation.json')
-    if not osp.isfile(path):
-        return {}
-    return load_json(path).get('epochs', {})
+    return load_json(path).get('epochs', {}) if osp.isfile(path) else {}

@@ -19,14 +19,7 @@ _REAL = 'really occluded: '
 
 
 def match(first: Predictions, other: Predictions) -> Predictions:
-    """Bring a run into the order of another one's faces and classes.
-
-    Args:
-        first (Predictions): The other one.
-        other (Predictions): The run.
-
-    Returns:
-        Predictions: The run's.
+    """Bring ``other`` into the order of the first one's faces and classes.
 
     Raises:
         ValueError: If they are not of the same faces, with the same labels,
@@ -36,14 +29,13 @@ def match(first: Predictions, other: Predictions) -> Predictions:
         if len(set(run.names)) < len(run.names):
             raise ValueError(
                 f"'{run.path}': {len(run.names) - len(set(run.names))} of "
-                f'{len(run.names)} faces have the name of another one, and '
-                'cannot be paired')
+                f'{len(run.names)} faces have the name of another one')
     both = set(first.names) & set(other.names)
     if len(both) < len(first.names) or len(both) < len(other.names):
         raise ValueError(
             f"'{first.path}' has {len(first.names)} faces and '{other.path}' "
-            f'{len(other.names)}, of which {len(both)} are the same: runs are '
-            'compared face by face, test both on the same faces')
+            f'{len(other.names)}, of which {len(both)} are the same: test '
+            'both on the same faces')
     if set(first.classes) != set(other.classes):
         raise ValueError(f"'{first.path}' has the classes {first.classes}, "
                          f"'{other.path}' {other.classes}")
@@ -56,38 +48,23 @@ def match(first: Predictions, other: Predictions) -> Predictions:
     rows = [index[name] for name in first.names]
     columns = [other.classes.index(name) for name in first.classes]
     labels = [other.labels[i] for i in rows]
-    differ = [
-        name for name, a, b in zip(first.names, first.labels, labels) if a != b
-    ]
-    if differ:
+    differ = np.flatnonzero(np.array(first.labels) != np.array(labels))
+    if len(differ):
         raise ValueError(
             f"'{first.path}' and '{other.path}' have other labels for "
-            f"{len(differ)} of {len(labels)} faces, the first is "
-            f"'{differ[0]}'")
-    return other._replace(
-        names=first.names,
-        labels=labels,
-        classes=first.classes,
-        scores={
-            k: v[rows][:, columns]
-            for k, v in other.scores.items()
-        },
-        lists={
-            k: v[rows]
-            for k, v in other.lists.items()
-        })
+            f'{len(differ)} of {len(labels)} faces, the first is '
+            f"'{first.names[differ[0]]}'")
+    scores = {k: v[rows][:, columns] for k, v in other.scores.items()}
+    lists = {k: v[rows] for k, v in other.lists.items()}
+    return first._replace(
+        path=other.path, scores=scores, lists=lists, seed=other.seed)
 
 
 def shared_conditions(
         runs: Sequence[Predictions]) -> Dict[str, Tuple[list, np.ndarray]]:
     """The conditions that all runs were tested under, and their means.
 
-    Args:
-        runs (Sequence[Predictions]): Of the same faces, in one order.
-
-    Returns:
-        dict: Name -> names of the conditions that are averaged, and whether a
-        face counts (N, ).
+    By name the conditions that are averaged, and whether a face counts (N, ).
     """
     all_faces = np.ones(len(runs[0].names), bool)
     occluded = [
@@ -146,10 +123,10 @@ def compare(paths: Sequence[str],
         repeats (int): Bootstrap samples. Defaults to 1000.
 
     Returns:
-        dict: ``runs``, the titles, the first is the ``reference``;
-        ``num_faces``; and ``conditions``, by name ``cells`` (conditions that
-        are averaged), ``num_faces``, ``figures`` (metrics) by run and
-        ``differences`` by every run but the first.
+        dict: ``runs``; the ``reference``, the first of them; ``num_faces``;
+        and ``conditions``, by name ``cells`` (conditions that are averaged),
+        ``num_faces``, ``figures`` (metrics) by run and ``differences`` by
+        every run but the first.
 
     Raises:
         ValueError: If there are fewer than two, or they cannot be paired.
@@ -209,14 +186,7 @@ def _titles(paths: Sequence[str]) -> List[str]:
 
 
 def verdict(difference: dict) -> str:
-    """Whether a difference is more than chance, in words.
-
-    Args:
-        difference (dict): ``difference``, ``low`` and ``high``.
-
-    Returns:
-        str: 'better', 'worse' or 'no difference shown'.
-    """
+    """Whether a difference is more than chance, in words."""
     if difference['low'] > 0:
         return 'better'
     return 'worse' if difference['high'] < 0 else 'no difference shown'
@@ -231,14 +201,15 @@ def _sections(result: dict) -> List[Section]:
     single, several = [], []
     for name, c in result['conditions'].items():
         for title, d in c['differences'].items():
-            test = d.get('mcnemar')
+            alone = p = ''
+            if 'mcnemar' in d:
+                test = d['mcnemar']
+                alone = f"{test['first_only']}, {test['second_only']}"
+                p = test.get('p_holm', test['p'])
+                p = '< 0.001' if p < .001 else f'{p:.3f}'
             (single if _is_single(name) else several).append([
-                name, title,
-                with_interval(**d['accuracy']),
-                with_interval(**d['uar']),
-                verdict(d['uar']),
-                f"{test['first_only']}, {test['second_only']}" if test else '',
-                _p(test)
+                name, title, *(with_interval(**d[k]) for k in PAIRED),
+                verdict(d['uar']), alone, p
             ])
     head = [
         'condition', 'run', 'accuracy', 'UAR', 'by UAR',
@@ -265,19 +236,8 @@ def _sections(result: dict) -> List[Section]:
     return found
 
 
-def _p(test: Optional[dict]) -> str:
-    if test is None:
-        return ''
-    p = test.get('p_holm', test['p'])
-    return '< 0.001' if p < .001 else f'{p:.3f}'
-
-
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``tools/analysis_tools/compare_results.py``.
-
-    Args:
-        parser (ArgumentParser): Of the command.
-    """
+    """Add the arguments of ``compare_results.py`` to a parser."""
     parser.add_argument(
         'results',
         nargs='+',
@@ -295,14 +255,7 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def compare_results(args: argparse.Namespace) -> dict:
-    """Compare runs by parsed arguments, print and write the outcome.
-
-    Args:
-        args (Namespace): See :func:`add_compare_arguments`.
-
-    Returns:
-        dict: As of :func:`compare`.
-    """
+    """Compare by parsed arguments, print and write; see :func:`compare`."""
     result = compare(args.results, args.names, args.repeats)
     parts = _sections(result)
     print(report.markdown('', parts))

@@ -2,8 +2,7 @@
 """What a model costs: parameters, multiplications, time."""
 import math
 import time
-from typing import (Any, Callable, Dict, Iterator, List, NamedTuple, Sequence,
-                    Tuple)
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -15,13 +14,7 @@ from orsa.apis.inference import prepare
 
 
 class ModuleCost(NamedTuple):
-    """What a module of a model costs.
-
-    Attributes:
-        all (int): Parameters.
-        trained (int): Those of them that are trained.
-        macs (int): Multiplications with an addition for one image.
-    """
+    """Parameters, trained ones, and multiplications with an addition."""
     all: int
     trained: int
     macs: int
@@ -32,8 +25,7 @@ class Complexity(NamedTuple):
 
     Attributes:
         total (ModuleCost): The complete model.
-        modules (dict[str, ModuleCost]): By name; 'rest' is what lies between
-            them, so that together they are the complete model.
+        modules (dict[str, ModuleCost]): By name; 'rest' is what is left of it.
         uncounted (dict[str, int]): Operations that the counter does not know,
             and how often they occur.
     """
@@ -43,26 +35,14 @@ class Complexity(NamedTuple):
 
 
 def blank_input(model: nn.Module, size: Sequence[int] = (224, 224)):
-    """A batch of one as the model's own test pipeline makes it.
-
-    Args:
-        model (nn.Module): As :func:`orsa.apis.build_model` gives it, with its
-            config as ``cfg``.
-        size (Sequence[int]): Height and width of the blank image that goes
-            into the pipeline, in pixels. Defaults to (224, 224).
-
-    Returns:
-        Tensor: (1, 3, H, W).
-    """
+    """A blank image as the model's test pipeline packs it, (1, 3, H, W)."""
     return prepare(model, [np.zeros((*size, 3), np.uint8)])['inputs']
 
 
 def count_complexity(model: nn.Module, inputs: torch.Tensor) -> Complexity:
     """Count parameters and multiplications, by MMEngine's counter.
 
-    They are what :func:`mmengine.analysis.get_model_complexity_info` calls
-    flops, a multiplication and its addition being one; and those of
-    ``scaled_dot_product_attention``, which it passes over.
+    Those of ``scaled_dot_product_attention``, which it passes over, are added.
 
     Args:
         model (nn.Module): A classifier; is left in evaluation mode.
@@ -79,10 +59,16 @@ def count_complexity(model: nn.Module, inputs: torch.Tensor) -> Complexity:
     counter.tracer_warnings('none')
     with torch.no_grad():
         macs = {k: int(v) for k, v in counter.by_module().items()}
+    parts = []
+    for name, module in model.named_children():
+        if hasattr(module, 'image_encoder'):
+            parts += [(f'{name}.{k}', m) for k, m in module.named_children()]
+        elif name != 'data_preprocessor':
+            parts.append((name, module))
     modules = {
         name.rpartition('.')[2]:
         ModuleCost(*count_parameters(module), macs.get(name, 0))
-        for name, module in _modules(model)
+        for name, module in parts
     }
     total = ModuleCost(*count_parameters(model), macs[''])
     rest = ModuleCost(*(t - sum(m)
@@ -98,21 +84,8 @@ def _attention(inputs: List[Any], outputs: List[Any]) -> int:
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
-def _modules(model: nn.Module) -> Iterator[Tuple[str, nn.Module]]:
-    for name, module in model.named_children():
-        if hasattr(module, 'image_encoder'):
-            for child, inner in module.named_children():
-                yield f'{name}.{child}', inner
-        elif name != 'data_preprocessor':
-            yield name, module
-
-
 def count_parameters(module: nn.Module) -> Tuple[int, int]:
-    """The number of parameters, and of those that are trained.
-
-    Args:
-        module (nn.Module): The module.
-    """
+    """The number of parameters, and of those that are trained."""
     every = list(module.parameters())
     return (sum(p.numel() for p in every),
             sum(p.numel() for p in every if p.requires_grad))
@@ -120,17 +93,13 @@ def count_parameters(module: nn.Module) -> Tuple[int, int]:
 
 def time_in_turn(calls: Dict[str, Callable[[], Any]],
                  rounds: int = 9) -> Dict[str, float]:
-    """Seconds that each of several calls takes, on one thread.
+    """Median seconds that each of several calls takes, on one thread.
 
-    They alternate, so that other work of the machine slows all of them; the
-    median counts.
+    They alternate, so that other work of the machine slows all of them.
 
     Args:
         calls (dict[str, Callable]): By name.
         rounds (int): How often each is called. Defaults to 9.
-
-    Returns:
-        dict[str, float]: Seconds by name.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -9,13 +9,7 @@ from .study import Run
 
 
 def main(study: str, arguments: str, run: str) -> None:
-    """Execute a run.
-
-    Args:
-        study (str): Class of the study, with its module.
-        arguments (str): Of the class, as JSON.
-        run (str): Variant, seed and fold, as JSON.
-    """
+    """Execute a run; the study's arguments and the run are JSON."""
     cls = get_object_from_string(study)
     cls(**json.loads(arguments)).execute(Run(*json.loads(run)))
 

@@ -16,12 +16,7 @@ LIST_NAMES = ('occlusion_test.txt', 'rafdb_occlusion_list.txt')
 
 
 class Condition(NamedTuple):
-    """What faces are tested under; by default without an occluder.
-
-    Attributes:
-        kind (str): Of the occluder, or 'clean'.
-        severity (int): 1 to 5, or 0.
-    """
+    """A kind of occluder at a severity from 1 to 5, or ('clean', 0)."""
     kind: str = CLEAN
     severity: int = 0
 
@@ -30,15 +25,12 @@ class Condition(NamedTuple):
 
 
 def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:
-    """A dataset's config with ``OccludeFace`` right after the image is loaded.
+    """A copy of a dataset's config, with ``OccludeFace`` after the loading.
 
     Args:
         dataset (dict): Its pipeline begins by loading or drawing the image.
         seed (int): Of the occluders. Defaults to 0.
         severity (int): 1 to 5. Defaults to 1.
-
-    Returns:
-        dict: A copy.
 
     Raises:
         ValueError: If its pipeline begins otherwise.
@@ -60,11 +52,7 @@ def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:
 
 
 def name_of(info: dict) -> str:
-    """The name of a face.
-
-    Args:
-        info (dict): As of ``get_data_info`` of its dataset.
-    """
+    """The name of a face, by its ``get_data_info``."""
     path = info.get('img_path')
     if info.get('name') is None and path:
         return osp.splitext(osp.basename(path))[0]

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os.path as osp
 from functools import lru_cache
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -21,14 +21,8 @@ from .occlusion_conditions import (LIST_NAMES, Condition, name_of, read_list,
 class SuiteFaces(Dataset):
     """The test split of a config under all conditions of a suite.
 
-    An index is (condition, number of the face).
-
-    Args:
-        cfg (Config): The experiment.
-        conditions (Sequence[Condition]): The conditions.
-        seed (int): Of the occluders.
-        lists (dict | Sequence[str], optional): See
-            :class:`orsa.OcclusionSuite`.
+    An index is (condition, number of the face). Arguments and errors are those
+    of :class:`orsa.OcclusionSuite`.
 
     Attributes:
         clean (Dataset): The faces without an occluder.
@@ -37,10 +31,6 @@ class SuiteFaces(Dataset):
         labels (np.ndarray): (N, ), indices of ``classes``.
         classes (list[str]): The expressions.
         lists (dict[str, str]): Files of really occluded faces by name.
-
-    Raises:
-        ValueError: If the pipeline or the faces do not suit, see
-            :class:`orsa.OcclusionSuite`.
     """
 
     def __init__(self, cfg: Config, conditions: Sequence[Condition], seed: int,
@@ -110,15 +100,7 @@ class SuiteFaces(Dataset):
 
     def sample(self, condition: Condition,
                face: int) -> Tuple[np.ndarray, float]:
-        """A face as the data have it, with its occluder; before its resizing.
-
-        Args:
-            condition (Condition): With an occluder.
-            face (int): Which one.
-
-        Returns:
-            tuple[np.ndarray, float]: BGR of (H, W, 3), the occluded fraction.
-        """
+        """A face as the data have it, and its occluded fraction."""
         self._set(condition)
         results = self.occluded.get_data_info(face)
         for transform in self.occluded.pipeline.transforms:
@@ -127,40 +109,23 @@ class SuiteFaces(Dataset):
                 break
         return results['img'], results['occlusion_ratio']
 
-    def grid(self,
-             kinds: Sequence[str],
-             severities: Sequence[int],
-             faces: int = 2) -> list:
-        """The first faces of some classes with every occluder.
-
-        Args:
-            kinds (Sequence[str]): Of the rows.
-            severities (Sequence[int]): Of the columns.
-            faces (int): How many. Defaults to 2.
-
-        Returns:
-            list[tuple]: As ``draw_occluder_grid`` takes them.
-        """
+    def grid(self, kinds: Sequence[str], severities: Sequence[int]) -> list:
+        """The first faces of some classes for ``draw_occluder_grid``."""
         if self.occluded is None:
             return []
         _, first = np.unique(self.labels, return_index=True)
         return [(kind, [
             self.sample(Condition(kind, severity), face)
-            for face in sorted(first.tolist())[:faces]
-            for severity in severities
+            for face in sorted(first.tolist())[:2] for severity in severities
         ]) for kind in kinds]
 
-    def describe(self, num_faces: Optional[int] = None) -> dict:
-        """What a report says of the data.
-
-        Args:
-            num_faces (int, optional): How many count. Defaults to None, all.
-        """
+    def describe(self, num_faces: int) -> dict:
+        """What a report says of the data, of which ``num_faces`` count."""
         return dict(
             type=type(self.clean).__name__,
             data_root=getattr(self.clean, 'data_root', None),
             split=getattr(self.clean, 'split', None),
-            num_faces=len(self) if num_faces is None else num_faces,
+            num_faces=num_faces,
             num_skipped=len(getattr(self.clean, 'skipped', [])))
 
 
@@ -185,12 +150,7 @@ def _with_ratio(dataset: dict) -> dict:
 
 @lru_cache(maxsize=None)
 def example_hash(condition: Condition, seed: int) -> str:
-    """A hash of an occluder on the mean face: its drawing may change.
-
-    Args:
-        condition (Condition): Without an occluder the hash is empty.
-        seed (int): Of the occluders.
-    """
+    """A hash of an occluder on the mean face: its drawing may change."""
     if not condition.severity:
         return ''
     grey = np.full((64, 64, 3), 128, np.uint8)

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The metrics of a test under occlusion, from predictions for each face."""
+from itertools import product
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -17,11 +18,7 @@ GROUP_TITLES = {COMMON: 'mean, common scale', WORN: 'mean, worn'}
 
 
 def group_of(kind: str) -> str:
-    """'common' for kinds that occlude the fractions of most kinds, or 'worn'.
-
-    Args:
-        kind (str): One of ``orsa.datasets.OccludeFace.KINDS``.
-    """
+    """'common' for kinds with the fractions of most kinds, or 'worn'."""
     return COMMON if FRACTIONS[kind] == COMMON_FRACTIONS else WORN
 
 
@@ -29,15 +26,8 @@ def face_metrics(scores: np.ndarray, labels: np.ndarray,
                  classes: Sequence[str]) -> dict:
     """Accuracy, UAR, macro-F1 and calibration, in percent.
 
-    Args:
-        scores (np.ndarray): Probabilities (N, C).
-        labels (np.ndarray): (N, ).
-        classes (Sequence[str]): The C names.
-
-    Returns:
-        dict: As of :meth:`orsa.evaluation.FERMetric.calculate`, without
-        ``classes``; and ``confidence``, the mean of the highest score, which
-        accuracy is to be compared with.
+    As of :meth:`orsa.evaluation.FERMetric.calculate`, and ``confidence``, the
+    mean of the highest score, which accuracy is to be compared with.
     """
     report = FERMetric.calculate(scores, labels, classes)
     report.pop('classes')
@@ -47,15 +37,10 @@ def face_metrics(scores: np.ndarray, labels: np.ndarray,
 
 
 def drop(clean: dict, occluded: dict) -> Dict[str, dict]:
-    """What is lost, by metric.
+    """What is lost with an occluder, by metric.
 
-    Args:
-        clean (dict): Metrics of the faces without an occluder.
-        occluded (dict): Of the same faces with one.
-
-    Returns:
-        dict: Of every metric the ``absolute`` loss, in points, and the
-        ``relative`` one, in percent of the clean value (None of 0).
+    The ``absolute`` loss, in points, and the ``relative`` one, in percent of
+    the clean value (None of 0).
     """
     lost = {}
     for metric in METRICS:
@@ -72,32 +57,17 @@ def area_under(severities: Sequence[float], values: Sequence[float]) -> float:
         severities (Sequence[float]): Ascending; the first is 0, clean.
         values (Sequence[float]): The metric at each.
 
-    Returns:
-        float: In the unit of the metric: a model that loses nothing has its
-        clean value.
-
     Examples:
         >>> area_under([0, 1, 3], [80, 60, 40])  # (70 + 2 * 50) / 3
         56.666666666666664
     """
-    x = np.asarray(severities, np.float64)
-    y = np.asarray(values, np.float64)
+    x, y = np.array(severities, float), np.array(values, float)
     return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
 
 
 def changed_predictions(before: np.ndarray, after: np.ndarray,
                         num_classes: int) -> np.ndarray:
-    """How often each prediction changes into each other one.
-
-    Args:
-        before (np.ndarray): (N, ), predictions for the faces without an
-            occluder.
-        after (np.ndarray): (N, ), for the same faces with one.
-        num_classes (int): C.
-
-    Returns:
-        np.ndarray: (C, C) counts; rows are the clean prediction.
-    """
+    """How often each prediction (row) becomes which one, (C, C) counts."""
     matrix = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(matrix, (before, after), 1)
     return matrix
@@ -106,16 +76,10 @@ def changed_predictions(before: np.ndarray, after: np.ndarray,
 def most_frequent_changes(matrix: np.ndarray,
                           classes: Sequence[str],
                           count: int = 5) -> List[dict]:
-    """The most frequent changes into another class.
+    """The ``count`` most frequent changes into another class.
 
-    Args:
-        matrix (np.ndarray): As :func:`changed_predictions` gives it.
-        classes (Sequence[str]): The names.
-        count (int): How many at most. Defaults to 5.
-
-    Returns:
-        list[dict]: ``before``, ``after``, ``count`` and ``share``, in percent
-        of the faces with the clean prediction ``before``.
+    Of each ``before``, ``after``, ``count`` and ``share``, in percent of the
+    faces with the clean prediction ``before``.
     """
     totals = matrix.sum(1)
     pairs = [(int(matrix[i, j]), i, j) for i, j in zip(*np.nonzero(matrix))
@@ -164,27 +128,23 @@ def summarise(predictions: Dict[Tuple[str, int], dict], kinds: Sequence[str],
 
     Returns:
         dict: ``clean``; ``cells``, kind -> severity -> metrics; ``means``,
-        by group; ``areas``, by kind; ``turns``, the changed predictions by
-        kind and group.
+        by group; ``areas``, by kind; ``turns``, the changed predictions.
     """
     before = predictions[CLEAN, 0]['scores'].argmax(1)
     clean = _condition(predictions[CLEAN, 0], labels, classes, before)
-    report: Dict[str, dict] = {}
-    for kind in kinds:
-        report[kind] = {}
-        for severity in severities:
-            metrics = _condition(predictions[kind, severity], labels, classes,
-                                 before)
-            metrics['share'] = FRACTIONS[kind][severity - 1]
-            metrics['drop'] = drop(clean, metrics)
-            report[kind][str(severity)] = metrics
-    groups = {
-        group: [k for k in kinds if group_of(k) == group]
-        for group in GROUP_TITLES
-    }
-    groups = {group: members for group, members in groups.items() if members}
-    means = {}
-    for group, members in groups.items():
+    report: Dict[str, dict] = {kind: {} for kind in kinds}
+    for kind, severity in product(kinds, severities):
+        metrics = _condition(predictions[kind, severity], labels, classes,
+                             before)
+        metrics['share'] = FRACTIONS[kind][severity - 1]
+        metrics['drop'] = drop(clean, metrics)
+        report[kind][str(severity)] = metrics
+    groups, means = {}, {}
+    for group in GROUP_TITLES:
+        members = [k for k in kinds if group_of(k) == group]
+        if not members:
+            continue
+        groups[group] = members
         levels = {
             str(s): _mean([report[k][str(s)] for k in members], clean)
             for s in severities
@@ -227,7 +187,7 @@ def _condition(predictions: dict, labels: np.ndarray, classes: Sequence[str],
 def list_metrics(names: Sequence[str], types: Dict[str, str],
                  listed: Sequence[str], scores: np.ndarray, labels: np.ndarray,
                  classes: Sequence[str]) -> dict:
-    """Metrics of the faces with a real occluder.
+    """Metrics of the faces in a list of really occluded ones.
 
     Args:
         names (Sequence[str]): Of the N faces that were tested, as they are.
@@ -236,10 +196,6 @@ def list_metrics(names: Sequence[str], types: Dict[str, str],
         scores (np.ndarray): Probabilities (N, C).
         labels (np.ndarray): (N, ).
         classes (Sequence[str]): The C names.
-
-    Returns:
-        dict: ``num_listed``, ``num_samples``, the metrics, ``types`` with the
-        metrics of each, and ``rest``, those of the faces not in the list.
     """
     wanted = set(listed)
     inside = np.array([name in wanted for name in names], bool)

@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Tables, figures and a page of a test under occlusion."""
 import os.path as osp
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence
 
 from orsa.utils.fileio import write_text
 from orsa.utils.tables import Table, number
@@ -26,15 +26,13 @@ _PANELS = {
 }
 
 
-def write_report(report: dict, folder: str, rows: Sequence = ()) -> List[str]:
+def write_report(report: dict, folder: str, rows: Sequence) -> List[str]:
     """Write JSON, CSV, Markdown, the figures and the page.
 
     Args:
         report (dict): As :meth:`orsa.OcclusionSuite.run` returns it.
         folder (str): Where to.
-        rows (Sequence): Of the grid of occluders, as
-            :func:`draw_occluder_grid` takes them; without any there is no
-            grid. Defaults to none.
+        rows (Sequence): Of :func:`draw_occluder_grid`; empty for no grid.
 
     Returns:
         list[str]: The files, the page last.
@@ -67,24 +65,23 @@ def _model_name(report: dict) -> str:
     return osp.splitext(osp.basename(report['config']))[0]
 
 
-# ------------------------------------------------------------------ tables
+def _curves(report: dict) -> Iterator[tuple]:
+    """Group, name, metrics by severity and areas of kinds and their means."""
+    for group, means in report['means'].items():
+        for kind in means['kinds']:
+            yield group, kind, report['cells'][kind], report['areas'][kind]
+        yield group, GROUP_TITLES[group], means['severities'], means['area']
 
 
 def _metric_table(report: dict, metric: str) -> Table:
     """A metric of every kind and severity, with means and areas."""
     severities = [str(s) for s in report['severities']]
     clean, rows = report['clean'][metric], []
-
-    def add(name: str, conditions: dict, area: dict) -> None:
+    for _, name, conditions, area in _curves(report):
         values = [conditions[s].get(metric) for s in severities]
         mean = None if None in values else sum(values) / len(values)
         rows.append([name, clean, *values, mean] +
                     ([area[metric]] if metric in METRICS else []))
-
-    for group, means in report['means'].items():
-        for kind in means['kinds']:
-            add(kind, report['cells'][kind], report['areas'][kind])
-        add(GROUP_TITLES[group], means['severities'], means['area'])
     head = ['', 'clean', *severities, 'mean']
     return Table(head + (['area'] if metric in METRICS else []), rows, 'right',
                  _shade(metric, clean, len(severities), rows))
@@ -193,12 +190,10 @@ def _csv_table(report: dict) -> Table:
         ])
 
     add('clean', '', 0, report['clean'])
-    for group, means in report['means'].items():
-        for kind in means['kinds']:
-            for severity, metrics in report['cells'][kind].items():
-                add(group, kind, severity, metrics)
-        for severity, metrics in means['severities'].items():
-            add(group, 'mean', severity, metrics)
+    for group, name, conditions, _ in _curves(report):
+        kind = 'mean' if name == GROUP_TITLES[group] else name
+        for severity, metrics in conditions.items():
+            add(group, kind, severity, metrics)
     for name, found in report['lists'].items():
         for title, metrics in _list_rows(found, '', 'rest'):
             add('list', name, title, metrics)
@@ -209,24 +204,16 @@ def _csv_table(report: dict) -> Table:
     ], rows)
 
 
-# ----------------------------------------------------------------- figures
-
-
 def _draw_curves(report: dict, out: str) -> None:
     panels, mean, clean = {}, None, report['clean']
-
-    def curve(conditions: dict) -> tuple:
+    for group, name, conditions, _ in _curves(report):
         found = conditions.values()
-        return ([0.] + [100 * c['measured_share'] for c in found],
-                [clean['uar']] + [c['uar'] for c in found])
-
-    for group, means in report['means'].items():
-        panels[_PANELS[group]] = {
-            k: curve(report['cells'][k])
-            for k in means['kinds']
-        }
-        if group == COMMON and len(means['kinds']) > 1:
-            mean = curve(means['severities'])
+        curve = ([0.] + [100 * c['measured_share'] for c in found],
+                 [clean['uar']] + [c['uar'] for c in found])
+        if name != GROUP_TITLES[group]:
+            panels.setdefault(_PANELS[group], {})[name] = curve
+        elif group == COMMON and len(report['means'][group]['kinds']) > 1:
+            mean = curve
     present = sum(c['num_samples'] > 0 for c in clean['per_class'].values())
     plot_occlusion_curves(
         panels,
@@ -237,20 +224,12 @@ def _draw_curves(report: dict, out: str) -> None:
 
 
 def _draw_heatmap(report: dict, out: str) -> None:
-    rows = []
-    for group, means in report['means'].items():
-        members = [(k, report['cells'][k]) for k in means['kinds']]
-        for name, conditions in (*members, (GROUP_TITLES[group],
-                                            means['severities'])):
-            rows.append((name, [
-                dict(value=c['uar'], lost=c['drop']['uar']['absolute'])
-                for c in conditions.values()
-            ]))
+    rows = [(name, [
+        dict(value=c['uar'], lost=c['drop']['uar']['absolute'])
+        for c in conditions.values()
+    ]) for _, name, conditions, _ in _curves(report)]
     plot_occlusion_heatmap(rows, report['severities'], out,
                            report['clean']['uar'], _model_name(report))
-
-
-# ---------------------------------------------------------------- sections
 
 
 def _headline(report: dict) -> List[tuple]:

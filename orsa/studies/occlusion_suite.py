@@ -1,8 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Test a model on faces with every kind of occluder.
-
-``docs/occlusion_benchmark.md`` is the protocol.
-"""
+"""Test a model on faces with occluders, by ``docs/occlusion_benchmark.md``."""
 import copy
 import hashlib
 import json
@@ -10,7 +7,7 @@ import os
 import os.path as osp
 import time
 from itertools import islice
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -46,14 +43,11 @@ class OcclusionSuite(Study):
     """Test a checkpoint on faces with occluders.
 
     The test split of the config is tested as it is, with every kind of
-    :class:`orsa.datasets.OccludeFace` at every severity, and where it has
-    lists of really occluded faces, on these. The model is loaded once. Its
-    predictions are stored as a condition (a kind at a severity) ends, under
-    all that they depend on: a suite that was stopped continues where it was,
-    and a condition of another checkpoint, config or seed is computed again.
-
-    The images and the report are the same for any number of workers and any
-    order of the conditions.
+    :class:`orsa.datasets.OccludeFace` at every severity, and on its lists of
+    really occluded faces. Predictions are stored as a condition (a kind at a
+    severity) ends, under all that they depend on: a suite that was stopped
+    continues, and what is out of date is computed again. Images and report are
+    the same for any number of workers and any order of the conditions.
 
     Args:
         config (str | Config): A config file, 'orsa::NAME.py', the name of a
@@ -65,10 +59,9 @@ class OcclusionSuite(Study):
         severities (Sequence[int]): Some of 1 to 5. Defaults to all.
         lists (dict | Sequence[str], optional): Lists of really occluded
             faces as ``subset_file`` of :class:`orsa.datasets.FERDataset` takes
-            them, e.g. RAN's; a dict names them. Defaults to None: those that
-            the config names as ``occlusion_lists``, else what is called
-            'occlusion_test.txt' or 'rafdb_occlusion_list.txt' in the data's
-            folder.
+            them, e.g. RAN's; a dict names them. Defaults to None: the
+            config's ``occlusion_lists``, else 'occlusion_test.txt' or
+            'rafdb_occlusion_list.txt' in the data's folder.
         work_dir (str, optional): Where everything is written. Defaults to
             None, the config's, or ``work_dirs/CONFIG_NAME``.
         seed (int): Another seed, other occluders. Defaults to 0.
@@ -164,11 +157,7 @@ class OcclusionSuite(Study):
             classes=found['classes'].tolist())
 
     def compute(self, conditions: Sequence[Condition]) -> None:
-        """Compute and store the predictions of conditions.
-
-        Args:
-            conditions (Sequence[Condition]): In their order.
-        """
+        """Compute and store the predictions of conditions, in their order."""
         if not conditions:
             return
         model = self._load_model()
@@ -191,28 +180,24 @@ class OcclusionSuite(Study):
         predicted = predict_dataset(model, loader)
         for number, condition in enumerate(conditions):
             begin = time.time()
-            found = self._gather(islice(predicted, len(starts)))
+            scores, ratio, digest = [], [], hashlib.sha256()
+            for batch, samples in islice(predicted, len(starts)):
+                for image in batch['inputs']:
+                    digest.update(np.ascontiguousarray(image.numpy()))
+                ratio += [
+                    s.get('occlusion_ratio', 0.) for s in batch['data_samples']
+                ]
+                scores += [s.pred_score.float().cpu().numpy() for s in samples]
+            found = dict(
+                scores=np.stack(scores).astype(np.float32),
+                ratio=np.array(ratio, np.float64),
+                pictures=digest.hexdigest())
             self._store(condition, found)
             scores = found['scores'][:, :len(self.model_classes)]
             accuracy = 100 * (scores.argmax(1) == labels).mean()
             log(f'{number + 1}/{len(conditions)} {condition}: accuracy '
                 f"{accuracy:.2f}, occluded {found['ratio'].mean():.3f}, "
                 f'{time.time() - begin:.1f} s')
-
-    @staticmethod
-    def _gather(predicted: Iterator[tuple]) -> dict:
-        scores, ratio, digest = [], [], hashlib.sha256()
-        for batch, samples in predicted:
-            for image in batch['inputs']:
-                digest.update(np.ascontiguousarray(image.numpy()))
-            ratio += [
-                s.get('occlusion_ratio', 0.) for s in batch['data_samples']
-            ]
-            scores += [s.pred_score.float().cpu().numpy() for s in samples]
-        return dict(
-            scores=np.stack(scores).astype(np.float32),
-            ratio=np.array(ratio, np.float64),
-            pictures=digest.hexdigest())
 
     def _store(self, condition: Condition, found: dict) -> None:
         save_npz(
@@ -239,11 +224,7 @@ class OcclusionSuite(Study):
         return self._model
 
     def run(self) -> dict:
-        """Compute what is not stored yet, and write the report.
-
-        Returns:
-            dict: The report, as in ``occlusion_suite.json``.
-        """
+        """Compute what is not stored yet; write and return the report."""
         begin = time.time()
         os.makedirs(self.work_dir, exist_ok=True)
         conditions = self.conditions()
@@ -281,9 +262,6 @@ class OcclusionSuite(Study):
             ``labels`` (N, ), ``classes`` (C, ), ``cells`` (K, ), the names of
             the conditions, ``scores`` (K, N, C), ``ratio`` (K, N) and, by
             list, ``list/NAME`` (N, ), whether a face is in it.
-
-        Raises:
-            RuntimeError: If a condition has not been computed.
         """
         found, labels, names, classes, mapping = self._matched()
         clean = found[Condition()]['scores']
@@ -348,7 +326,6 @@ class OcclusionSuite(Study):
 def _some_of(values: Optional[Sequence], known: Sequence, what: str) -> tuple:
     """Some of the known values, each once, in their order."""
     values = known if values is None else values
-    values = [values] if isinstance(values, (str, int)) else list(values)
     unknown = [v for v in values if v not in known]
     if unknown:
         raise ValueError(f'OcclusionSuite: unknown {what} {unknown}, expected '

@@ -10,25 +10,14 @@ from orsa.utils.tables import Table
 
 
 class Section(NamedTuple):
-    """A part of a report; what is empty is left out.
-
-    Attributes:
-        title (str): Its heading.
-        text (str): A paragraph.
-        content (Table | str): A table, or the file of an image.
-    """
+    """A part of a report: heading, paragraph, and a table or an image file."""
     title: str = ''
     text: str = ''
     content: Union[Table, str] = ''
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
-    """A report in Markdown.
-
-    Args:
-        title (str): Its heading; empty for none.
-        sections (Sequence[Section]): Images are linked as neighbours.
-    """
+    """A report in Markdown, with images linked as neighbours."""
     blocks = [f'# {title}'] if title else []
     for section in sections:
         blocks += [f'## {section.title}'] if section.title else []
@@ -49,7 +38,7 @@ def html(title: str, headline: Sequence[tuple],
         title (str): Its heading.
         headline (Sequence[tuple[str, str]]): Name and value of the results
             that stand first.
-        sections (Sequence[Section]): Images are embedded.
+        sections (Sequence[Section]): The page.
     """
     from jinja2 import Environment  # here: few commands write a page
 
@@ -66,7 +55,7 @@ def html(title: str, headline: Sequence[tuple],
 
 def write_report(base: str, content: dict, table: Table, title: str,
                  sections: Sequence[Section]) -> List[str]:
-    """Write a report as JSON, CSV and Markdown.
+    """Write a report as JSON, CSV and Markdown, and return the files.
 
     Args:
         base (str): Path of the files without their suffix.
@@ -74,9 +63,6 @@ def write_report(base: str, content: dict, table: Table, title: str,
         table (Table): Of the CSV.
         title (str): Heading of the Markdown; empty for none.
         sections (Sequence[Section]): Of the Markdown.
-
-    Returns:
-        list[str]: The files.
     """
     dump_json(content, base + '.json')
     table.write_csv(base + '.csv')

@@ -7,11 +7,11 @@ import os.path as osp
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from functools import partial
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 
@@ -20,22 +20,17 @@ from orsa.utils.checkpoint import local_file
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import dump_json, file_hash, load_json
 
+log = partial(print_log, logger='current')
 
-def named_checkpoints(cfg) -> List[str]:
-    """Files of weights that a model's config names."""
-    found = []
+
+def nested_dicts(cfg: Any) -> Iterator[dict]:
+    """All dicts in a config, the outer ones first."""
     if isinstance(cfg, dict):
-        for key, value in cfg.items():
-            if key == 'checkpoint' and isinstance(value, str):
-                found.append(value)
-            elif key == 'fold_checkpoints':
-                found.extend(value)
-            else:
-                found.extend(named_checkpoints(value))
-    elif isinstance(cfg, (list, tuple)):
+        yield cfg
+        cfg = list(cfg.values())
+    if isinstance(cfg, (list, tuple)):
         for value in cfg:
-            found.extend(named_checkpoints(value))
-    return found
+            yield from nested_dicts(value)
 
 
 class Run(NamedTuple):
@@ -44,8 +39,7 @@ class Run(NamedTuple):
     Attributes:
         variant (str): Its name.
         seed (int): Of the training.
-        fold (int, optional): What it does not see; None for the complete
-            training split.
+        fold (int, optional): What it does not see; None for none.
     """
     variant: str
     seed: int = 0
@@ -59,10 +53,9 @@ class Run(NamedTuple):
 class Study:
     """Runs whose results are stored under all that they depend on.
 
-    A subclass says what the config of a run is (``config``), how to do one
-    (``execute``) and, where it is not the fingerprint of the config,
-    what a stored result depends on (``key``). What is stored and up to date is
-    not run again, what failed is.
+    A subclass has ``config(run)``, the config of a run, ``execute(run)``,
+    which does it in this process and stores its result, and may have another
+    ``key``. What is stored and up to date is not run again, what failed is.
 
     Args:
         work_dir (str): Where everything is written.
@@ -78,14 +71,6 @@ class Study:
         self.work_dir = work_dir
         self.arguments = dict(arguments, work_dir=work_dir)
 
-    def config(self, run: Run) -> Config:
-        """The config of a run."""
-        raise NotImplementedError
-
-    def execute(self, run: Run) -> dict:
-        """Do a run, in this process, and store its result."""
-        raise NotImplementedError
-
     def file(self, *parts: str) -> str:
         """A path below the work dir."""
         return osp.join(self.work_dir, *parts)
@@ -94,10 +79,6 @@ class Study:
         """Where a run's result is stored."""
         return self.file('results', f'{run}.json')
 
-    def log_file(self, run: Any) -> str:
-        """Where the output of a run's process goes."""
-        return self.file('logs', f'{run}.log')
-
     def fingerprint(self, run: Run) -> str:
         """A hash of all that a training depends on, but for the code.
 
@@ -105,9 +86,13 @@ class Study:
             FileNotFoundError: If a file of weights is missing.
         """
         cfg = self.config(run)
-        files = named_checkpoints(cfg.model)
-        files += [cfg.load_from] if cfg.get('load_from') else []
-        found = [local_file(path) for path in sorted(files)]
+        files = [
+            path for part in nested_dicts(cfg.model)
+            for path in (part.get('checkpoint'),
+                         *part.get('fold_checkpoints', ()))
+        ] + [cfg.get('load_from') or None]
+        files = sorted(path for path in files if isinstance(path, str))
+        found = [local_file(path) for path in files]
         return self.digest(run, {k: cfg.get(k)
                                  for k in self.FIELDS},
                            [file_hash(path) for path in found if path])[:16]
@@ -126,11 +111,9 @@ class Study:
         return result.get('key', result), result
 
     def stored(self, run: Any) -> Any:
-        """The stored result of a run.
+        """The stored result of a run; ``key`` and ``log`` of one that failed.
 
-        Returns:
-            dict, optional: None if there is none, or it is out of date, which
-            is logged. Of a run that failed its ``key`` and its ``log``.
+        None if there is none, or it is damaged or out of date.
         """
         path = self.result_file(run)
         if not osp.isfile(path):
@@ -172,39 +155,24 @@ class Study:
             failed = [run for run, code in zip(todo, list(ended)) if code]
         print()
         for run in failed:
-            log_file = self.log_file(run)
-            print(f'{run} failed, see {log_file}')
+            log_file = osp.join('logs', f'{run}.log')
+            print(f'{run} failed, see {self.file(log_file)}')
             dump_json(
-                dict(
-                    key=self.key(run),
-                    log=osp.relpath(log_file, self.work_dir)),
-                self.result_file(run))
+                dict(key=self.key(run), log=log_file), self.result_file(run))
         return failed
 
     def _start(self, run: Run) -> int:
-        path = self.log_file(run)
+        path = self.file('logs', f'{run}.log')
         os.makedirs(osp.dirname(path), exist_ok=True)
         # one thread each: two on the same cores are slower than one by one
         env = dict(os.environ, OMP_NUM_THREADS='1')
         name = f'{type(self).__module__}.{type(self).__name__}'
-        command = [
-            sys.executable, '-m', 'orsa.studies.execute', name,
-            json.dumps(self.arguments),
-            json.dumps(run)
-        ]
+        command = [sys.executable, '-m', 'orsa.studies.execute', name]
+        command += [json.dumps(self.arguments), json.dumps(run)]
         with open(path, 'w', encoding='utf-8') as file:
             return subprocess.run(
                 command, stdout=file, stderr=subprocess.STDOUT,
                 env=env).returncode
-
-
-def log(message: str) -> None:
-    """Log a message by MMEngine's current logger.
-
-    Args:
-        message (str): The message.
-    """
-    print_log(message, logger='current')
 
 
 def predict_images(model: torch.nn.Module,
@@ -223,24 +191,16 @@ def predict_images(model: torch.nn.Module,
     batches = (
         dict(inputs=torch.from_numpy(images[i:i + batch_size]))
         for i in range(0, len(images), batch_size))
-
-    def forward(data: dict) -> torch.Tensor:
-        return model(data['inputs'], mode='tensor').softmax(dim=1)
-
-    return torch.cat([
-        scores for _, scores in predict_dataset(model, batches, forward)
-    ]).cpu().numpy()
+    predicted = predict_dataset(
+        model, batches,
+        lambda data: model(data['inputs'], mode='tensor').softmax(dim=1))
+    return torch.cat([scores for _, scores in predicted]).cpu().numpy()
 
 
 def add_study_arguments(parser: argparse.ArgumentParser,
-                        work_dir: Optional[str], where: str) -> None:
-    """Add the arguments that all commands of studies have.
-
-    Args:
-        parser (ArgumentParser): Of the command.
-        work_dir (str, optional): Default of ``--work-dir``.
-        where (str): The same, for its help.
-    """
+                        work_dir: Optional[str],
+                        where: str = '%(default)s') -> None:
+    """Add what all commands of studies have; ``where`` is for the help."""
     parser.add_argument(
         '--work-dir', default=work_dir, help=f'default: {where}')
     parser.add_argument(

@@ -8,27 +8,28 @@ from orsa.datasets.drawing.occluders import KINDS
 from .occlusion_suite import SEVERITIES, OcclusionSuite
 
 
-def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``tools/test.py`` for the suite.
+def add_occluder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--kinds`` and ``--severities`` to a parser."""
+    parser.add_argument(
+        '--kinds', nargs='+', choices=KINDS, help='of occluders; default: all')
+    parser.add_argument(
+        '--severities',
+        nargs='*',
+        type=int,
+        choices=SEVERITIES,
+        default=SEVERITIES,
+        help='of occluders (default: all); none tests clean faces alone')
 
-    Args:
-        parser (ArgumentParser): Of the command.
-    """
+
+def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the suite's arguments of ``tools/test.py`` to a parser."""
     group = parser.add_argument_group('test under occlusion')
     group.add_argument(
         '--occlusion-suite',
         action='store_true',
         help='test with every kind of occluder at every severity, and on '
         'lists of really occluded faces, see docs/occlusion_benchmark.md')
-    group.add_argument(
-        '--kinds', nargs='+', choices=KINDS, help='default: all')
-    group.add_argument(
-        '--severities',
-        nargs='+',
-        type=int,
-        choices=SEVERITIES,
-        default=SEVERITIES,
-        help='default: all')
+    add_occluder_arguments(group)
     group.add_argument(
         '--lists',
         nargs='*',
@@ -47,16 +48,10 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_suite(args: argparse.Namespace) -> dict:
-    """Run the suite by parsed arguments of a test and of the suite.
-
-    Args:
-        args (Namespace): See :func:`add_suite_arguments`.
-
-    Returns:
-        dict: The report.
+    """Run the suite by parsed arguments and return its report.
 
     Raises:
-        ValueError: For arguments that it does not support.
+        ValueError: For arguments of a test that it does not support.
     """
     refused = [
         name for name, value in (('--amp', args.amp), ('--out', args.out),

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from orsa.utils.face_regions import LAPA_PALETTE
-from .palettes import ORANGE, SKY_BLUE
+from .figures import ORANGE, SKY_BLUE
 
 
 def draw_annotations(image: np.ndarray,
@@ -78,9 +78,6 @@ def overlay_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     Args:
         image (np.ndarray): (H, W, 3), BGR uint8.
         heat (np.ndarray): (H, W), in [0, 1].
-
-    Returns:
-        np.ndarray: (H, W, 3), BGR uint8.
     """
     colours = cv2.applyColorMap((heat * 255).round().astype(np.uint8),
                                 cv2.COLORMAP_CIVIDIS)

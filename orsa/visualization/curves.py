@@ -1,19 +1,17 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import json
-import os
-import os.path as osp
+from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
-from .figures import plain_axes, saved_figure
-from .palettes import COLOURS
+from .figures import COLOURS, plain_axes, saved_figure
 
 
 def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
     """Read what MMEngine's LocalVisBackend wrote during a training.
 
-    A training that was resumed has several files; they are read in order of
-    time, and a later record replaces an earlier one of the same step. The
-    last line of a process that was killed may be cut off: it is passed over.
+    The files of a training that was resumed are read in order of time, a later
+    record of a step replaces an earlier one, and a last line that is cut off
+    is passed over.
 
     Args:
         work_dir (str): Work dir of the training.
@@ -26,11 +24,7 @@ def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
         FileNotFoundError: If there is no record at all.
         ValueError: If a line, not the last of its file, is damaged.
     """
-    files = [
-        osp.join(folder, 'scalars.json')
-        for folder, _, names in sorted(os.walk(work_dir))
-        if 'scalars.json' in names
-    ]
+    files = sorted(Path(work_dir).rglob('scalars.json'))
     if not files:
         raise FileNotFoundError(f"'{work_dir}' holds no scalars.json: is it "
                                 'the work dir of a training?')
@@ -45,10 +39,9 @@ def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
     return [train[k] for k in sorted(train)], [val[k] for k in sorted(val)]
 
 
-def _records(path: str) -> Iterator[dict]:
+def _records(path: Path) -> Iterator[dict]:
     """The objects of a file with one to a line."""
-    with open(path, encoding='utf-8') as file:
-        lines = file.readlines()
+    lines = path.read_text(encoding='utf-8').splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)

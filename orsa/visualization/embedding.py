@@ -3,8 +3,7 @@ from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
-from .figures import saved_figure
-from .palettes import series_style
+from .figures import saved_figure, series_style
 
 
 def plot_embedding(points: np.ndarray,
@@ -14,11 +13,9 @@ def plot_embedding(points: np.ndarray,
     """Draw points of the plane by their class, each with a marker of its own.
 
     Args:
-        points (np.ndarray): (N, 2). Only their distances count: the axes are
-            without numbers.
-        panels (dict[str, tuple]): The panels side by side: by the title of
-            each the labels (N, ) of the points and the names that they
-            number; names without a point are left out.
+        points (np.ndarray): (N, 2), of which only the distances count.
+        panels (dict[str, tuple]): By the title of each panel the labels (N, )
+            of the points and the names that they number.
         out (str): The PNG to write.
         title (str): Above all panels. Defaults to ''.
     """

@@ -6,27 +6,22 @@ from typing import Any, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from orsa.utils.face_regions import LAPA_PALETTE
 from .annotations import draw_annotations
 
 # RGB: box and label, and the letters on it; unsure ones are dashed as well
 _SURE = ((0, 114, 178), (255, 255, 255))
 _UNSURE = ((230, 159, 0), (0, 0, 0))
 _SMALLEST_FONT = 12
+_MAX_SIDE = 2048
 
 Rect = Tuple[int, int, int, int]
 
 
 def label_of(face: Any) -> str:
-    """The label of a face.
+    """The label of a face, as :class:`orsa.apis.FaceResult` has it.
 
-    Args:
-        face (Any): With ``expression``, ``confidence``, ``covered``,
-            ``reasons`` and ``track``, as :class:`orsa.apis.FaceResult`.
-
-    Returns:
-        str: Such as 'happiness 87%', 'unsure: sadness 31%' or
-        '62% occluded: sadness 31%'; a track's number in front.
+    Such as 'happiness 87%', 'unsure: sadness 31%' or '62% occluded: sadness
+    31%'; a track's number in front.
     """
     label = f'{face.expression} {face.confidence:.0%}'
     if face.abstain:
@@ -40,8 +35,7 @@ def draw_faces(image: np.ndarray,
                faces: Sequence[Any],
                landmarks: bool = True,
                parsing: bool = False,
-               min_side: int = 640,
-               max_side: int = 2048) -> np.ndarray:
+               min_side: int = 640) -> np.ndarray:
     """Draw the faces of an image into it, each with its label.
 
     A box is blue and closed where the model is sure, orange and dashed where
@@ -56,18 +50,18 @@ def draw_faces(image: np.ndarray,
         parsing (bool): Whether to colour the face regions.
             Defaults to False.
         min_side (int): An image whose longer side is less is made larger, so
-            that labels can be read. Defaults to 640.
-        max_side (int): A larger one is made smaller. Defaults to 2048.
+            that labels can be read. Defaults to 640. One of more than 2048
+            pixels is made smaller.
 
     Returns:
         np.ndarray: BGR uint8.
     """
     longer = max(image.shape[:2])
-    scale = min(max(1., min_side / longer), max_side / longer)
+    scale = min(max(1., min_side / longer), _MAX_SIDE / longer)
     if parsing:
         image = _with_parsing(image, faces)
     shape = tuple(max(1, round(scale * n)) for n in image.shape[1::-1])
-    drawn = image.copy() if scale == 1 else cv2.resize(
+    drawn = cv2.resize(
         image,
         shape,
         interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
@@ -84,9 +78,8 @@ def draw_faces(image: np.ndarray,
 
 def _rect(box: Sequence[float], scale: float, shape: Tuple) -> Rect:
     """A box in the drawing, no more than its own margin outside."""
-    height, width = shape[:2]
-    limits = (width - 2, height - 2, width - 1, height - 1)
-    x0, y0, x1, y1 = (int(np.clip(round(v * scale), 0, max(limit, 0)))
+    limits = np.maximum(np.subtract(shape[1::-1] * 2, (2, 2, 1, 1)), 0)
+    x0, y0, x1, y1 = (int(np.clip(round(v * scale), 0, limit))
                       for v, limit in zip(box, limits))
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
@@ -101,11 +94,7 @@ def _with_parsing(image: np.ndarray, faces: Sequence[Any]) -> np.ndarray:
                 image.shape[1::-1],
                 flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
             seg_map = np.where(here > 0, here, seg_map)
-    return draw_annotations(
-        image,
-        seg_map=seg_map,
-        palette=LAPA_PALETTE,
-        size=max(image.shape[:2]))
+    return draw_annotations(image, seg_map=seg_map, size=max(image.shape[:2]))
 
 
 def _dots(image: np.ndarray, points: np.ndarray, scale: float, box: Rect,
@@ -167,18 +156,13 @@ def _place(shape: Tuple, patch: Tuple, box: Rect, others: Sequence[Rect],
         return None
     rows = (y0 - height - gap, y1 + gap, y0 + gap, y1 - height - gap)
     columns = (x0 - gap + 1, x1 - length + gap, (x0 + x1 - length) // 2)
-    best, least = None, None
-    for rank, (y, x) in enumerate((y, x) for y in rows for x in columns):
-        x = min(max(x, 0), shape[1] - length)
-        if not 0 <= y <= shape[0] - height:
-            continue
-        place = (x, y, x + length, y + height)
-        if any(_common(place, other) for other in taken):
-            continue
-        cost = (sum(_common(place, other) for other in others), rank)
-        if least is None or cost < least:
-            best, least = place, cost
-    return best
+    places = [(x, y, x + length, y + height) for y in rows
+              if 0 <= y <= shape[0] - height
+              for x in np.clip(columns, 0, shape[1] - length).tolist()]
+    free = [p for p in places if not any(_common(p, t) for t in taken)]
+    # the first of equal ones
+    return min(
+        free, key=lambda p: sum(_common(p, o) for o in others), default=None)
 
 
 def _area(box: Rect) -> int:

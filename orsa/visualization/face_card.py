@@ -6,8 +6,7 @@ import numpy as np
 from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE, LINES_68
 from orsa.utils.own_files import MARK
 from .annotations import draw_annotations
-from .figures import saved_figure
-from .palettes import COLOURS
+from .figures import COLOURS, saved_figure
 
 # Longer side of the images of the face, at least, in pixels.
 _SIDE = 384
@@ -18,9 +17,7 @@ def draw_face_card(face: np.ndarray,
                    out: str,
                    parsing: Optional[np.ndarray] = None,
                    landmarks: Optional[np.ndarray] = None,
-                   title: str = '',
-                   classes: Sequence[str] = LAPA_CLASSES,
-                   palette: Sequence[Sequence[int]] = LAPA_PALETTE) -> None:
+                   title: str = '') -> None:
     """Draw one face with what a model predicts of it.
 
     From left to right: the face with its landmarks, the face below its
@@ -31,30 +28,19 @@ def draw_face_card(face: np.ndarray,
         face (np.ndarray): (H, W, 3), BGR uint8.
         scores (dict[str, float]): Of every expression, in [0, 1].
         out (str): The PNG to write.
-        parsing (np.ndarray, optional): (H, W), the class of each pixel; 0 is
-            background and stays as it is. Defaults to None.
+        parsing (np.ndarray, optional): (H, W), LaPa's class of each pixel; 0
+            is background and stays as it is. Defaults to None.
         landmarks (np.ndarray, optional): (K, 2 or 3), x and y in pixels of
             the face; 68 of them are joined by lines. Defaults to None.
         title (str): Above all. Defaults to ''.
-        classes (Sequence[str]): Names of the parsing classes. Defaults to
-            LaPa's.
-        palette (Sequence): Of each its colour, RGB in [0, 255]. Defaults to
-            LaPa's.
 
     Raises:
-        ValueError: If ``parsing`` is of another size than the face, or has a
-            class without a name or colour.
+        ValueError: If ``parsing`` is of another size than the face.
     """
-    if parsing is not None and parsing.max() >= min(
-            len(classes), len(palette)):
-        raise ValueError(
-            f'parsing has the class {parsing.max()}, but there '
-            f'are {len(classes)} names and {len(palette)} colours')
     size = max(_SIDE, *face.shape[:2])
     panels = dict(face=draw_annotations(face, size=size))
     if parsing is not None:
-        panels['parsing'] = draw_annotations(
-            face, seg_map=parsing, palette=palette, size=size)
+        panels['parsing'] = draw_annotations(face, seg_map=parsing, size=size)
     with saved_figure(
             out, (3.9 * len(panels) + 4.5, 4.3),
             columns=len(panels) + 1,
@@ -70,7 +56,7 @@ def draw_face_card(face: np.ndarray,
         if landmarks is not None:
             _draw_landmarks(axes[0], np.asarray(landmarks)[:, :2])
         if parsing is not None:
-            _draw_legend(axes[1], np.unique(parsing), classes, palette)
+            _draw_legend(axes[1], np.unique(parsing))
         _draw_scores(axes[-1], scores)
         figure.suptitle(title)
 
@@ -91,15 +77,14 @@ def _draw_landmarks(axis, points: np.ndarray) -> None:
         zorder=3)
 
 
-def _draw_legend(axis, present: Sequence[int], classes: Sequence[str],
-                 palette: Sequence[Sequence[int]]) -> None:
+def _draw_legend(axis, present: Sequence[int]) -> None:
     from matplotlib.patches import Patch  # saves start-up
     handles = [
         Patch(
-            facecolor=np.array(palette[k]) / 255,
+            facecolor=np.array(LAPA_PALETTE[k]) / 255,
             edgecolor='black',
             linewidth=.5,
-            label=classes[k]) for k in present if k
+            label=LAPA_CLASSES[k]) for k in present if k
     ]
     if handles:
         axis.legend(

@@ -1,9 +1,27 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What all plots share: the figure, its file and its look."""
+"""What plots and grids share: colours, the figure and its file."""
 import contextlib
 from typing import Any, Iterator, Optional, Tuple
 
 from orsa.utils.fileio import atomic_path
+
+# Okabe and Ito's palette, which colour-blind readers tell apart.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9',
+           '#000000')
+# Where black is the mean's: two that go with the others.
+SERIES = (*COLOURS[:6], '#882255', '#7A7A7A')
+MARKERS = 'osD^vP*X'
+
+# BGR, for OpenCV: of the same palette, text and captions
+BLUE, ORANGE, SKY_BLUE = (178, 114, 0), (0, 94, 213), (233, 180, 86)
+INK, FAINT = (40, 40, 40), (150, 150, 150)
+
+
+def series_style(index: int, colours: tuple = COLOURS) -> dict:
+    """Colour and marker of a series, as keyword arguments of matplotlib."""
+    return dict(
+        color=colours[index % len(colours)],
+        marker=MARKERS[index % len(MARKERS)])
 
 
 @contextlib.contextmanager
@@ -14,7 +32,7 @@ def saved_figure(out: str,
                  dpi: int = 120,
                  metadata: Optional[dict] = None,
                  **kwargs) -> Iterator[Tuple[Any, Any]]:
-    """A figure that is written where the ``with`` block ends.
+    """A figure of ``rows`` and ``columns`` of axes, written at the end.
 
     Args:
         out (str): The PNG to write.
@@ -22,11 +40,8 @@ def saved_figure(out: str,
         rows (int): Of axes. Defaults to 1.
         columns (int): Of axes. Defaults to 1.
         dpi (int): Pixels per inch. Defaults to 120.
-        metadata (dict, optional): Of the file. Defaults to None.
+        metadata (dict, optional): Of the file.
         **kwargs: Of matplotlib's ``Figure.subplots``.
-
-    Yields:
-        tuple[Figure, Axes | np.ndarray]: The figure and its axes.
     """
     # matplotlib takes a second to import; no pyplot, so no window system
     from matplotlib.figure import Figure

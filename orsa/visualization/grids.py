@@ -7,9 +7,10 @@ import numpy as np
 
 from orsa.utils.fileio import atomic_path
 from .annotations import overlay_heat
-from .palettes import BLUE, FAINT, INK, ORANGE
+from .figures import BLUE, FAINT, INK, ORANGE
 
 Face = Tuple[np.ndarray, str, str, float]
+_SIZE = 128  # side of a face, in pixels
 
 
 def _save(image: np.ndarray, out: str) -> None:
@@ -36,8 +37,7 @@ def put_text(image: np.ndarray,
         text (str): The line.
         place (Sequence[int]): x and y of its lower left end.
         colour (Sequence[int]): BGR.
-        width (int, optional): Pixels that it may take. Defaults to None, as
-            far as the image goes.
+        width (int, optional): Pixels that it may take.
         scale (float): Of the letters. Defaults to .42.
     """
     font = cv2.FONT_HERSHEY_SIMPLEX
@@ -50,10 +50,7 @@ def put_text(image: np.ndarray,
 
 
 def _in_rows(images: List[np.ndarray], columns: int) -> np.ndarray:
-    """Images of one size (h, w, 3) in rows, (H, columns * w, 3).
-
-    What the last row lacks is white.
-    """
+    """Images of one size (h, w, 3) in rows, filled up with white."""
     images = images + [np.full_like(images[0], 255)] * (-len(images) % columns)
     return np.vstack([
         np.hstack(images[i:i + columns])
@@ -75,9 +72,6 @@ def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
     Args:
         image (np.ndarray): BGR uint8 of shape (H, W, 3).
         size (int): Side of the square, in pixels.
-
-    Returns:
-        np.ndarray: Shape (size, size, 3).
     """
     scale = size / max(image.shape[:2])
     height, width = (max(1, round(scale * n)) for n in image.shape[:2])
@@ -92,10 +86,7 @@ def _captioned(image: np.ndarray,
                size: int,
                colour: Optional[Sequence[int]] = None,
                max_lines: int = 2) -> np.ndarray:
-    """An image with room for lines of text below it.
-
-    A colour is that of a frame and the first line.
-    """
+    """An image above lines; a colour is of a frame and the first line."""
     cell = _blank(size + 14 + 15 * max_lines, size + 12)
     if colour:
         cell[2:size + 10, 2:size + 10] = colour
@@ -107,14 +98,11 @@ def _captioned(image: np.ndarray,
 
 
 def spread(labels: Sequence[int], count: int) -> np.ndarray:
-    """Indices of ``count`` samples, equally many of every label.
+    """Indices of ``count`` samples, equally many of every label, by label.
 
     Args:
         labels (Sequence[int]): Label of every sample.
         count (int): How many samples are wanted.
-
-    Returns:
-        np.ndarray: Indices, ordered by label.
     """
     labels = np.asarray(labels)
     values = np.unique(labels)
@@ -172,7 +160,7 @@ def _prediction_cell(image: np.ndarray,
                      predicted: str,
                      score: float,
                      *notes: str,
-                     size: int = 128) -> np.ndarray:
+                     size: int = _SIZE) -> np.ndarray:
     right = truth == predicted
     lines = [f'{predicted} {100 * score:.0f}%']
     lines += [] if right else [f'is {truth}']
@@ -182,7 +170,7 @@ def _prediction_cell(image: np.ndarray,
 
 def prediction_grid(faces: Iterable[Face],
                     columns: int = 8,
-                    size: int = 128) -> np.ndarray:
+                    size: int = _SIZE) -> np.ndarray:
     """Faces with what was predicted for them, as one image.
 
     A right prediction has a blue frame and one line; a wrong one an orange
@@ -207,37 +195,28 @@ def prediction_grid(faces: Iterable[Face],
 
 
 def draw_prediction_grid(faces: Iterable[Face], out: str, **kwargs) -> None:
-    """Write the image of :func:`prediction_grid`.
-
-    Args:
-        faces (Iterable[tuple]): As there.
-        out (str): The PNG to write.
-        **kwargs: As there.
-    """
+    """Write :func:`prediction_grid`, whose arguments it takes, as a PNG."""
     _save(prediction_grid(faces, **kwargs), out)
 
 
 def draw_mistake_grid(rows: Dict[str, Sequence[tuple]],
                       out: str,
-                      columns: int = 8,
-                      size: int = 128) -> None:
+                      columns: int = 8) -> None:
     """Draw wrongly classified faces, a heading for each true expression.
 
     Args:
-        rows (dict[str, list[tuple]]): By heading the faces under it, as those
-            of :func:`prediction_grid`, and the name of the file. A heading
-            may have no faces.
+        rows (dict[str, list[tuple]]): By heading its faces, as those of
+            :func:`prediction_grid`, and the name of the file.
         out (str): The PNG to write.
         columns (int): Faces in a row. Defaults to 8.
-        size (int): Side of a face, in pixels. Defaults to 128.
     """
     # room for a heading even above a single column
     columns = max(min(columns, max(map(len, rows.values()))), 3)
     strips = []
     for heading, faces in rows.items():
-        strips.append(_blank(30, columns * (size + 12)))
+        strips.append(_blank(30, columns * (_SIZE + 12)))
         put_text(strips[-1], heading, (6, 21), scale=.55)
-        cells = [_prediction_cell(*face, size=size) for face in faces]
+        cells = [_prediction_cell(*face) for face in faces]
         strips += [_in_rows(cells, columns)] if cells else []
     _save(np.vstack(strips), out)
 
@@ -251,13 +230,10 @@ def draw_occluder_grid(rows: Iterable[Tuple[str, Sequence[tuple]]],
     """Draw occluded faces with their measured ratios, as one image.
 
     Args:
-        rows (Iterable[tuple]): Per row its title and its faces: the image
-            (H, W, 3) as BGR uint8 and the occlusion ratio in [0, 1].
+        rows (Iterable[tuple]): Per row its title and its faces, equally many:
+            the image (H, W, 3), BGR uint8, and its occlusion ratio in [0, 1].
         out (str): The PNG to write.
         size (int): Side of a face, in pixels. Defaults to 128.
-
-    Raises:
-        ValueError: If there is no face, or rows are of different lengths.
     """
     rows = [(title, list(faces)) for title, faces in rows]
     lengths = {len(faces) for _, faces in rows}
@@ -281,26 +257,17 @@ def draw_occluder_grid(rows: Iterable[Tuple[str, Sequence[tuple]]],
 
 
 def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
-                                              np.ndarray]],
-                        out: str,
-                        columns: int = 2,
-                        size: int = 128) -> None:
+                                              np.ndarray]], out: str) -> None:
     """Draw faces, each beside what its landmark tokens attend to.
 
     Three maps follow a face: the mean of all landmark tokens, of those of the
     upper half of the face, and of the lower half. Colours go from the least
-    to the most weight that a place of this face gets in the three; below a
-    map are its extremes.
+    to the most weight that a place of this face gets in the three.
 
     Args:
         faces (Iterable[tuple]): Per face those of :func:`prediction_grid` and
             the weights (N, h, w) of N = h * w landmark tokens.
         out (str): The PNG to write.
-        columns (int): Faces in a row. Defaults to 2.
-        size (int): Side of an image, in pixels. Defaults to 128.
-
-    Raises:
-        ValueError: If there is no face.
     """
     strips = []
     for *face, weights in faces:
@@ -313,17 +280,16 @@ def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
         }
         lowest = min(m.min() for m in maps.values())
         span = max(m.max() for m in maps.values()) - lowest
-        cells = [_prediction_cell(*face, size=size)]
+        cells = [_prediction_cell(*face)]
         for name, values in maps.items():
             heat = ((values - lowest) / max(span, 1e-12)).astype(np.float32)
-            heat = cv2.resize(heat, (size, size))
+            drawn = overlay_heat(
+                _resize(face[0], _SIZE, _SIZE),
+                cv2.resize(heat, (_SIZE, _SIZE)))
+            extremes = f'{100 * values.min():.1f} to {100 * values.max():.1f}'
             cells.append(
-                _captioned(
-                    overlay_heat(_resize(face[0], size, size), heat), [
-                        name, f'{100 * values.min():.1f} to '
-                        f'{100 * values.max():.1f}% a place'
-                    ], size))
+                _captioned(drawn, [name, f'{extremes}% a place'], _SIZE))
         strips.append(np.hstack([*cells, _blank(len(cells[0]), 16)]))
     if not strips:
         raise ValueError('there is no face to draw')
-    _save(_in_rows(strips, min(columns, len(strips))), out)
+    _save(_in_rows(strips, min(2, len(strips))), out)

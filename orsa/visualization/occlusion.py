@@ -4,8 +4,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .figures import plain_axes, saved_figure
-from .palettes import SERIES, series_style
+from .figures import SERIES, plain_axes, saved_figure, series_style
 
 Curve = Tuple[Sequence[float], Sequence[float]]
 
@@ -14,18 +13,16 @@ def plot_occlusion_curves(panels: Dict[str, Dict[str, Curve]],
                           out: str,
                           mean: Optional[Curve] = None,
                           title: str = '',
-                          figure_name: str = 'UAR (%)',
                           chance: Optional[float] = None) -> None:
-    """Draw how a metric falls with the occluded fraction, by occluder kind.
+    """Draw how UAR falls with the occluded fraction, by kind of occluder.
 
     Args:
         panels (dict): Title of a panel -> name of a kind -> occlusion ratios
-            and values of the metric, both in percent.
+            and UARs, both in percent.
         out (str): The PNG to write.
         mean (Curve, optional): Over the kinds of the first panel. Defaults to
             None.
         title (str): Above the plot. Defaults to ''.
-        figure_name (str): Of the vertical axis. Defaults to 'UAR (%)'.
         chance (float, optional): What guessing reaches. Defaults to None.
     """
     with saved_figure(
@@ -62,7 +59,7 @@ def plot_occlusion_curves(panels: Dict[str, Dict[str, Curve]],
                 ncols=3,
                 fontsize=9,
                 frameon=False)
-        axes[0, 0].set_ylabel(figure_name)
+        axes[0, 0].set_ylabel('UAR (%)')
         axes[0, 0].set_ylim(bottom=0)
         figure.suptitle(title, fontsize=11)
 
@@ -71,9 +68,8 @@ def plot_occlusion_heatmap(rows: Sequence[Tuple[str, Sequence[dict]]],
                            severities: Sequence[int],
                            out: str,
                            clean: float,
-                           title: str = '',
-                           figure_name: str = 'UAR') -> None:
-    """Draw values of a metric and what is lost, a row per kind.
+                           title: str = '') -> None:
+    """Draw UARs and what is lost, a row per kind of occluder.
 
     Args:
         rows (Sequence[tuple]): A name and per severity a dict of ``value``
@@ -82,7 +78,6 @@ def plot_occlusion_heatmap(rows: Sequence[Tuple[str, Sequence[dict]]],
         out (str): The PNG to write.
         clean (float): The value of the faces as they are.
         title (str): Above the plot. Defaults to ''.
-        figure_name (str): Defaults to 'UAR'.
     """
     lost = np.array([[cell['lost'] for cell in cells] for _, cells in rows])
     high = max(lost.max(initial=0), 1.)
@@ -110,17 +105,15 @@ def plot_occlusion_heatmap(rows: Sequence[Tuple[str, Sequence[dict]]],
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
         axis.set_title(
-            f'{title}\n{figure_name}, and points lost of {clean:.1f} clean',
-            fontsize=10)
+            f'{title}\nUAR, and points lost of {clean:.1f} clean', fontsize=10)
         figure.colorbar(image, ax=axis, shrink=.8, label='points lost')
 
 
 def plot_robustness(curves: Dict[str, np.ndarray],
                     severities: Sequence[int],
                     out: str,
-                    title: str = '',
-                    figure_name: str = 'UAR (%)') -> None:
-    """Draw how a metric falls with the severity of occlusion.
+                    title: str = '') -> None:
+    """Draw how UAR falls with the severity of occlusion.
 
     Args:
         curves (dict[str, np.ndarray]): title -> array (seeds, severities);
@@ -128,7 +121,6 @@ def plot_robustness(curves: Dict[str, np.ndarray],
         severities (Sequence[int]): 0 is clean.
         out (str): The PNG to write.
         title (str): Above the plot. Defaults to ''.
-        figure_name (str): Of the vertical axis. Defaults to 'UAR (%)'.
     """
     with saved_figure(out, (7.5, 4.8), dpi=150) as (_, axis):
         for number, (name, values) in enumerate(curves.items()):
@@ -145,7 +137,6 @@ def plot_robustness(curves: Dict[str, np.ndarray],
                     linewidth=0)
         axis.set_xticks(
             list(severities), ['clean' if s == 0 else s for s in severities])
-        axis.set(
-            xlabel='severity of occlusion', ylabel=figure_name, title=title)
+        axis.set(xlabel='severity of occlusion', ylabel='UAR (%)', title=title)
         axis.legend(fontsize=9)
         plain_axes(axis)

@@ -3,8 +3,7 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 
-from .figures import plain_axes, saved_figure
-from .palettes import COLOURS
+from .figures import COLOURS, plain_axes, saved_figure
 
 _COLUMNS = 4
 
@@ -31,9 +30,9 @@ def plot_reliability(panels: Dict[str, Dict[str, Reliability]],
                      out: str) -> None:
     """Draw accuracy against confidence, and below how many faces there are.
 
-    On the diagonal a model is as often right as it is sure; below it, it is
-    too sure. Bars are 95% intervals of independent faces; where the same face
-    comes several times, the true ones are wider.
+    On the diagonal a model is as often right as it is sure. Bars are 95%
+    intervals of independent faces; where the same face comes several times,
+    the true ones are wider.
 
     Args:
         panels (dict[str, dict[str, Reliability]]): By the title of a panel

@@ -1,16 +1,11 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from typing import Dict
 
-from .figures import plain_axes, saved_figure
-from .palettes import series_style
+from .figures import plain_axes, saved_figure, series_style
 
 
-def plot_tradeoff(points: Dict[str, dict],
-                  out: str,
-                  title: str = '',
-                  latency_name: str = 'milliseconds for one face, one thread',
-                  figure_name: str = 'accuracy (%)') -> None:
-    """Draw what models reach against the time that they take.
+def plot_tradeoff(points: Dict[str, dict], out: str) -> None:
+    """Draw the accuracy of models against the time that they take.
 
     Full markers are faces as they are, hollow ones below or above them the
     faces occluded.
@@ -20,15 +15,7 @@ def plot_tradeoff(points: Dict[str, dict],
             ``spread`` over seeds, and ``occluded``, both None or missing
             where there is none.
         out (str): The PNG to write.
-        title (str): Above the plot. Defaults to ''.
-        latency_name (str): Of the horizontal axis, which is logarithmic.
-        figure_name (str): Of the vertical axis. Defaults to 'accuracy (%)'.
-
-    Raises:
-        ValueError: If there is no point.
     """
-    if not points:
-        raise ValueError('there is no model to draw')
     # matplotlib takes a second to import
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
     best_first = sorted(points.items(), key=lambda item: -item[1]['value'])
@@ -58,7 +45,9 @@ def plot_tradeoff(points: Dict[str, dict],
         axis.xaxis.set_minor_formatter(NullFormatter())
         latencies = [p['latency'] for p in points.values()]
         axis.set_xlim(min(latencies) / 1.5, max(latencies) * 1.5)
-        axis.set(xlabel=latency_name, ylabel=figure_name, title=title)
+        axis.set(
+            xlabel='milliseconds for one face, one thread',
+            ylabel='accuracy (%)')
         plain_axes(axis)
         hollow = any(p.get('occluded') is not None for p in points.values())
         axis.legend(

@@ -15,7 +15,7 @@ from tiny_suite import CONFIG, NUM, make_faces, make_model
 from orsa import cli
 from orsa.analysis.browse import browse
 from orsa.analysis.cam import grad_cam
-from orsa.analysis.embedding import draw_features, features, to_plane
+from orsa.analysis.embedding import features, to_plane
 from orsa.analysis.inputs import read_config
 from orsa.analysis.plots import draw_confusion
 from orsa.apis import build_model, load_config
@@ -217,8 +217,6 @@ def test_features_by_a_list(folder):
         features(cfg, weights, NUM, ['hand'], listed='occlusion_test.txt')
     with pytest.raises(ValueError, match='is 0, expected 1 or more'):
         features(cfg, weights, 0)
-    with pytest.raises(ValueError, match="'x'"):
-        draw_features(found, 'none.png', by='x')
 
 
 def test_vis_tsne_by_occlusion(call, folder, tmp_path, capsys):
@@ -255,8 +253,6 @@ def test_umap_is_asked_for_or_missed(monkeypatch):
     monkeypatch.setitem(sys.modules, 'umap', None)
     with pytest.raises(ImportError, match='umap-learn'):
         to_plane(values, 'umap')
-    with pytest.raises(ValueError, match="'pca'"):
-        to_plane(values, 'pca')
     with pytest.raises(ValueError, match='3 faces'):
         to_plane(values[:3])
 

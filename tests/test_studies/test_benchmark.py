@@ -20,7 +20,6 @@ from orsa.studies.benchmark_study import Benchmark
 from orsa.studies.complexity import count_complexity, time_in_turn
 from orsa.studies.report import markdown
 from orsa.studies.study import Run
-from orsa.visualization.tradeoff import plot_tradeoff
 
 NUM_TEST = 14
 CONFIG = """
@@ -327,8 +326,3 @@ def test_calls_take_turns():
     assert order == [('a', 1), ('b', 1)] * 2
     assert set(found) == {'a', 'b'} and min(found.values()) >= 0
     assert torch.get_num_threads() == threads
-
-
-def test_picture_needs_a_point(tmp_path):
-    with pytest.raises(ValueError, match='no model'):
-        plot_tradeoff({}, str(tmp_path / 'none.png'))

@@ -336,7 +336,7 @@ def test_other_models_and_synthetic_faces(made, tmp_path, parts):
         report = orsa.OcclusionSuite(
             cfg,
             tmp_path / 'model.pth',
-            kinds='scarf',
+            kinds=['scarf'],
             severities=[5],
             work_dir=str(tmp_path),
             device='cpu').run()

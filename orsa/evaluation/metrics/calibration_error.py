@@ -9,14 +9,7 @@ ArrayLike = Union[torch.Tensor, np.ndarray, Sequence]
 
 
 def to_array(values: ArrayLike) -> np.ndarray:
-    """Values as an array.
-
-    Args:
-        values (Tensor | np.ndarray | Sequence): Of any device and type.
-
-    Returns:
-        np.ndarray: bfloat16 as float32.
-    """
+    """Values of any device and type as an array; bfloat16 as float32."""
     if isinstance(values, torch.Tensor):
         # numpy has no bfloat16
         values = values.detach().cpu()
@@ -25,17 +18,10 @@ def to_array(values: ArrayLike) -> np.ndarray:
 
 
 def confidence_bins(confidence: np.ndarray, num_bins: int) -> np.ndarray:
-    """The number of each confidence's bin, from 0.
+    """The number of each confidence's bin (N, ), from 0.
 
     Bins have equal widths, are open below and closed above; the first one
     holds 0 as well.
-
-    Args:
-        confidence (np.ndarray): (N, ), in [0, 1].
-        num_bins (int): How many bins.
-
-    Returns:
-        np.ndarray: (N, ), int.
     """
     return np.ceil(confidence * num_bins).astype(int).clip(1, num_bins) - 1
 

@@ -27,7 +27,7 @@ def _to_host(values: Iterable[torch.Tensor]) -> List[torch.Tensor]:
 
 @METRICS.register_module()
 class FERMetric(BaseMetric):
-    r"""The metrics of facial expression recognition, in percent.
+    """The metrics of facial expression recognition, in percent.
 
     - ``accuracy``: the fraction of right predictions (also called WAR).
     - ``uar``: unweighted average recall, of the classes that are present in
@@ -40,11 +40,6 @@ class FERMetric(BaseMetric):
     What is undefined (the recall and F1 of an absent class, the calibration of
     predictions without probabilities) is not logged, and None in the report.
 
-    A model can be tested on a data set of other classes, or another order of
-    them (``model_classes``): they are matched by name, see
-    :meth:`match_classes`, and the report has ``model_classes`` and
-    ``left_out``.
-
     Args:
         log_per_class (Sequence[str]): What to log of every class, from
             'recall', 'precision' and 'f1'. The report has all of them.
@@ -54,20 +49,19 @@ class FERMetric(BaseMetric):
             None.
         predictions_file (str, optional): A JSON file for ``classes`` and
             ``samples``, a list of ``name``, ``label``, ``pred`` and
-            ``scores`` in the order of evaluation, for paired tests. Defaults
-            to None.
+            ``scores``, for paired tests. Defaults to None.
         model_classes (Sequence[str], optional): The names of the model's
-            outputs. A checkpoint that carries them sets them when it is
-            tested (:class:`orsa.ModelCheckHook`). Defaults to None: those of
-            the data set, in its order.
+            outputs, which are matched with the dataset's by name, see
+            :meth:`match_classes`. A checkpoint that carries them sets them
+            when it is tested (:class:`orsa.ModelCheckHook`). Defaults to None:
+            those of the dataset.
         duplicates (Sequence[str], optional): Names of samples whose images
             are in the training data too: ``without_duplicates`` has all
             metrics without them. ``tools/test.py`` takes them from
-            ``duplicates_of`` of the data set. Defaults to None.
+            ``duplicates_of`` of the dataset. Defaults to None.
         collect_device (str): How results of several ranks are collected:
-            'gpu', through the process group, whatever its device; or 'cpu',
-            as files in the current folder, which all ranks have to share.
-            Defaults to 'gpu'.
+            'gpu', through the process group; or 'cpu', as files in the current
+            folder, which all ranks have to share. Defaults to 'gpu'.
         prefix (str, optional): Put before the names. Defaults to None.
 
     Examples:
@@ -113,7 +107,7 @@ class FERMetric(BaseMetric):
         """Store what is needed of one batch.
 
         Args:
-            data_batch: A batch of data from the dataloader.
+            data_batch: Not used.
             data_samples (Sequence[dict]): The model's outputs, with
                 ``gt_label`` and ``pred_score`` or ``pred_label``.
         """
@@ -130,14 +124,7 @@ class FERMetric(BaseMetric):
             self.results.append({'name': name, 'gt_label': target, key: pred})
 
     def compute_metrics(self, results: List[dict]) -> dict:
-        """Compute the metrics of all samples, on the main process.
-
-        Args:
-            results (list[dict]): What :meth:`process` stored.
-
-        Returns:
-            dict[str, float]: The scalars to log.
-        """
+        """The scalars to log, of all samples, on the main process."""
         meta = self.dataset_meta or {}
         target = [int(r['gt_label']) for r in results]
         has_scores = bool(results) and 'pred_score' in results[0]
@@ -268,15 +255,12 @@ class FERMetric(BaseMetric):
         """The full result of the last evaluation, ready for JSON.
 
         Returns:
-            dict: As :meth:`calculate` returns it, and ``num_skipped``: images
-            that the data set could not read and left out. With ``duplicates``
-            also ``without_duplicates``, the same of the other samples, and in
-            it ``num_left_out``. Where classes were matched by name, also the
-            dict of :meth:`match_classes`.
+            dict: As :meth:`calculate` returns it, ``num_skipped``, the images
+            that could not be read, with ``duplicates`` also
+            ``without_duplicates``, and the dict of :meth:`match_classes`.
 
         Raises:
-            RuntimeError: Before an evaluation, and on ranks other than 0,
-                where nothing is computed.
+            RuntimeError: Before an evaluation, and on ranks other than 0.
         """
         if self._report is None:
             raise RuntimeError('FERMetric: nothing was evaluated yet (on '
