@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Files that a checkpoint must not be, for every path that reads one."""
+"""Files that every reader of checkpoints has to refuse."""
 import io
 import os
 import pickle

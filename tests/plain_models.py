@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A model in which nothing knows of parsing or landmarks."""
+"""A model without parsing and landmark priors."""
 from mmengine.config import Config
 
 from orsa.apis import init_model

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""``pip install .`` gives the whole library, not only ``-e``."""
+"""``pip install .`` installs the complete library, not only ``-e``."""
 import os
 import shutil
 import subprocess

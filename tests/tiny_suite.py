@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A few synthetic faces in RAF-DB's layout and tiny models, for tests."""
+"""Synthetic faces in the layout of RAF-DB and tiny models, for tests."""
 import json
 
 import cv2

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Tests that try a lot.
+"""Short and long forms of the stress tests.
 
 They have a short form, which the ordinary suite runs, and a long one:
 ``bash tools/run_tests.sh --stress``.

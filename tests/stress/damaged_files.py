@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Good files, and every way to damage them."""
+"""Valid files, and every way to damage them."""
 import json
 import re
 import struct
@@ -31,7 +31,7 @@ def smooth_image(rng, side=48):
     return cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
-def encoded_pictures(rng):
+def encoded_images(rng):
     """Images of every format and depth, by suffix."""
     image = smooth_image(rng)
     made = [(s, cv2.imencode(s, image)[1].tobytes()) for s in IMAGE_FORMATS]

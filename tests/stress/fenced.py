@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Trials in a process of their own: a crash or a hang is seen and named."""
+"""Trials in a process of their own: crashes and hangs are found and named."""
 import faulthandler
 import gc
 import multiprocessing

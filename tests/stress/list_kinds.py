@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A good tree for each kind of list that a data set reads."""
+"""A valid tree for each kind of list that a dataset reads."""
 import gzip
 import hashlib
 import json
@@ -239,7 +239,7 @@ def read_classes(root):
     return read_plain(root, classes=str(root / 'classes.txt'))
 
 
-def read_persons(root):
+def read_subjects(root):
     return read_rafdb(root, val_split=.3)
 
 
@@ -270,7 +270,7 @@ def kinds():
         ('lists of protocols', plain, 'subset.txt', read_subset, mutate_text),
         ('lists of classes', plain, 'classes.txt', read_classes, mutate_text),
         ('RAF-DB, labels', rafdb, LABELS, read_rafdb, mutate_text),
-        ('RAF-DB, persons', rafdb, 'sources.csv', read_persons, mutate_text),
+        ('RAF-DB, persons', rafdb, 'sources.csv', read_subjects, mutate_text),
         ('RAF-DB, landmarks', rafdb, 'landmarks68.json', read_landmarks,
          mutate_json),
         ('AffectNet, csv', affectnet, 'training.csv', read_affectnet,

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Damaged images, videos and lists: a result, or an error that says which.
+"""Damaged images, videos and lists: a result, or an error that names it.
 
 Inputs are tried in a process of their own (``fenced.py``), where a crash or a
 hang of a decoder is a failure of the test. In the long form there are 10,000:
@@ -14,7 +14,7 @@ import socket
 import cv2
 import numpy as np
 import pytest
-from damaged_files import (chunk, encoded_pictures, mutate, mutate_header, png,
+from damaged_files import (chunk, encoded_images, mutate, mutate_header, png,
                            smooth_image)
 from fenced import Fence, accept_or_refuse, crash, notes, try_all
 from list_kinds import kinds
@@ -93,8 +93,8 @@ def write_damaged(path, originals, number):
     return suffix
 
 
-def prepare_pictures(root, pipeline):
-    originals = encoded_pictures(np.random.default_rng(0))
+def prepare_images(root, pipeline):
+    originals = encoded_images(np.random.default_rng(0))
     (root / 'list.txt').write_text('face.jpg fear\n')
     path = root / 'face.jpg'
     path.write_bytes(originals[0][1])
@@ -118,8 +118,8 @@ def prepare_pictures(root, pipeline):
 @pytest.mark.parametrize('what, short, long',
                          [('images through a pipeline', 100, 2600),
                           ('images through LoadFace', 40, 800)])
-def test_pictures(what, short, long, tmp_path, amount, tried):
-    found = try_all(prepare_pictures, (tmp_path, PIPELINES[what]), tmp_path,
+def test_images(what, short, long, tmp_path, amount, tried):
+    found = try_all(prepare_images, (tmp_path, PIPELINES[what]), tmp_path,
                     range(amount(short, long)), tried, what)
     assert len(found) == 2
 
@@ -203,7 +203,7 @@ def inferencer():
 
 
 def prepare_folders(root, inferencer):
-    originals = encoded_pictures(np.random.default_rng(1))
+    originals = encoded_images(np.random.default_rng(1))
     folder = root / 'photos'
     folder.mkdir()
 
@@ -231,7 +231,7 @@ def prepare_folders(root, inferencer):
     return trial
 
 
-def test_pictures_through_the_inferencer(inferencer, tmp_path, amount, tried):
+def test_images_through_the_inferencer(inferencer, tmp_path, amount, tried):
     found = try_all(prepare_folders, (tmp_path, inferencer), tmp_path,
                     range(amount(3, 100)), tried,
                     'images through the inferencer')
@@ -511,7 +511,7 @@ def test_lengths_of_chunks_take_no_memory(tmp_path, tried):
     ] + [(good[:33] + chunk(kind, b'abc', 0x7fffffff) + good[33:], str(kind))
          for kind in (b'tEXt', b'fdAT', b'abCd')]
     path = tmp_path / 'a.png'
-    dataset = _one_picture(tmp_path, 'a.png')
+    dataset = _one_image(tmp_path, 'a.png')
 
     def prepare():
 
@@ -535,7 +535,7 @@ def test_lengths_of_chunks_take_no_memory(tmp_path, tried):
     assert found == {'accepted': 1, 'refused by name': len(lies) - 1}
 
 
-def _one_picture(root, name):
+def _one_image(root, name):
     (root / 'list.txt').write_text(f'{name} fear\n')
     return FERDataset(
         'list.txt',
@@ -543,8 +543,8 @@ def _one_picture(root, name):
         pipeline=[dict(type='LoadImageFromFile')])
 
 
-def test_whole_pictures_have_no_fault():
-    for _, data in encoded_pictures(np.random.default_rng(0)):
+def test_complete_images_have_no_fault():
+    for _, data in encoded_images(np.random.default_rng(0)):
         assert image_fault(data) is None
         for end in (1, 10, len(data) // 2, len(data) - 1):
             # what a decoder makes something of
@@ -553,7 +553,7 @@ def test_whole_pictures_have_no_fault():
                 assert image_fault(data[:end]) is None
 
 
-def test_no_program_is_run_for_a_picture(tmp_path, monkeypatch):
+def test_no_program_is_run_for_an_image(tmp_path, monkeypatch):
     """Pillow has Ghostscript read what is an EPS inside."""
     monkeypatch.setattr('PIL.EpsImagePlugin.Ghostscript',
                         lambda *args, **kwargs: pytest.fail('was run'))
@@ -619,7 +619,7 @@ def prepare_odd(root, inferencer):
 
     def data_set():
         for name in special:
-            text = _refusal(_one_picture(root, f'{name}.png'))
+            text = _refusal(_one_image(root, f'{name}.png'))
             assert f'{name}.png' in text and 'sample 0' in text
 
     def videos():

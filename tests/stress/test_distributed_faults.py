@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""A rank that fails, dies or hangs ends the job; one that fails is shown."""
+"""A rank that fails, dies or hangs ends the job, and is the one reported."""
 import json
 import os
 import signal

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The commands of the pages are run as they are written.
+"""The commands of the pages run as they are written.
 
 The blocks of a page follow each other in one folder, which looks like the
 checkout and has small data of synthetic faces in place of the real ones. How a
@@ -82,7 +82,7 @@ class Checkout:
             (folder / name).symlink_to(ROOT / name)
         (folder / 'data').mkdir()
         self._link()
-        tiny_data.write_pictures(folder)
+        tiny_data.write_images(folder)
         for block in blocks(page):
             if block.is_python and '_base_' in block.code:
                 (folder / 'mine.py').write_text(block.code)

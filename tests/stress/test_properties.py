@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What holds of every face, for faces that hypothesis generates."""
+"""Properties that hold for every face, on faces that hypothesis generates."""
 import csv
 import os
 import os.path as osp
@@ -104,7 +104,7 @@ AFFINES = st.fixed_dictionaries(
 @EXAMPLES
 @given(SEEDS, st.integers(0, 67), AFFINES,
        st.sampled_from([(128, 128), (128, 160), (150, 120), (640, 640)]))
-def test_landmarks_masks_and_picture_move_together(seed, chosen, how, shape):
+def test_landmarks_masks_and_image_move_together(seed, chosen, how, shape):
     """A dot at a landmark is at the landmark afterwards, in each of them."""
     side = min(shape)
     sample = face(seed, side)
@@ -221,7 +221,8 @@ def test_random_occluders_cover_what_they_claim(seed, kind, size):
 @examples(6, 150)
 @given(SEEDS, st.sampled_from(RAFDB_CLASSES), st.sampled_from([64, 112]),
        st.sampled_from([0., 1.]))
-def test_drawn_faces_are_one_thing(seed, expression, size, occlude_prob):
+def test_image_mask_and_landmarks_of_synthetic_faces_agree(
+        seed, expression, size, occlude_prob):
     options = dict(expression=expression, size=size, occlude_prob=occlude_prob)
     record = dict(face_seed=(seed, 0, 1), face=options)
     draw = DrawSyntheticFace(cache=True)
@@ -341,7 +342,7 @@ DIGITS = st.text(
 
 @examples(100, 2000)
 @given(DIGITS | st.integers(-10**20, 10**20).map(str))
-def test_whole_numbers(text):
+def test_integers(text):
     number = whole_number(text)
     if number is None:
         assert not (text.isascii() and text.isdigit() and len(text) < 19)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The scripts of ``tools/analysis_tools``, as they are called."""
+"""The scripts of ``tools/analysis_tools`` write their plots and tables."""
 import json
 import runpy
 import sys
@@ -184,7 +184,7 @@ def test_vis_tsne(call, folder, tmp_path):
     assert cv2.imread(str(out)).std() > 5
 
 
-def test_features_of_covered_faces(folder):
+def test_features_of_occluded_faces(folder):
     cfg = load_config(str(folder / 'tiny.py'))
     weights = str(folder / 'tiny.pth')
     bare = features(cfg, weights, 7)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Weights of cross-attention are torch's, and lie at their places."""
+"""Attention maps have the weights of torch, at their positions."""
 import cv2
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_a_token_that_is_looked_at_is_where_it_lies():
     assert not fusion._forward_pre_hooks
 
 
-def test_what_cannot_be_drawn_is_said():
+def test_models_without_attention_maps_are_refused():
     with pytest.raises(ValueError, match="token_layout='memory'"):
         cross_attention(Tiny('memory'), torch.rand(1, 3, 4, 6))
     with pytest.raises(ValueError, match='MultiScaleCrossInteraction.*Lin'):

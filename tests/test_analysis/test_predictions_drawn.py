@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Reliability diagrams and worst mistakes, from files of predictions."""
+"""Reliability diagrams and worst mistakes show the predictions of a file."""
 import json
 import shutil
 
@@ -41,7 +41,7 @@ def faces(tmp_path_factory):
     return root
 
 
-def test_calibration_is_found_and_drawn(tmp_path):
+def test_calibration_is_found_and_plotted(tmp_path):
     path, scores = make_predictions(tmp_path)
     labels = np.arange(NUM) % 7
     weights = tmp_path / 'some.pth'

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Faces are in the groups where they belong, with their accuracy."""
+"""Faces are in their subgroups, with the right accuracy."""
 import json
 
 import cv2
@@ -67,7 +67,7 @@ def test_what_is_known_of_faces(root):
             ] == ['not'] * 5 + ['far']
 
 
-def test_the_turn_is_the_same_mirrored_and_at_any_size():
+def test_rotation_is_the_same_mirrored_and_at_any_size():
     points = np.array(BASE, float)
     points[30, 0] += 11
     assert turn_of(points * 3 + 7) == pytest.approx(turn_of(points))
@@ -161,7 +161,7 @@ def test_a_face_without_a_line_in_the_sources(root):
         _groups(root)
 
 
-def test_sources_may_name_the_persons_alone(root):
+def test_sources_may_name_the_subjects_alone(root):
     """RAFDB asks for no other columns."""
     persons = [f'test_{i:04},{i % 3}' for i in range(6)]
     (root / 'sources.csv').write_text('\n'.join(['name,identity', *persons]))

@@ -109,7 +109,7 @@ def test_another_order_is_refused(saved, meta, kind):
         init_model(config(**dataset), saved('x', **meta))
 
 
-def test_old_names_can_be_said_anew():
+def test_config_names_replace_those_of_the_checkpoint():
     old = tuple(name.title() for name in RAFDB_CLASSES)
     content = dict(meta=dict(CLASSES=list(old)))
     assert checkpoint_classes(content) == old

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Training on one data set, testing on another."""
+"""A model of one dataset is tested on another, by class names."""
 import argparse
 import json
 

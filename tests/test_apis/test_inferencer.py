@@ -69,7 +69,7 @@ def test_the_same_as_face_by_face(model, group):
         assert inside.mean() > .95
 
 
-def test_batches_go_across_pictures(model, group, monkeypatch):
+def test_batches_go_across_images(model, group, monkeypatch):
     photo, boxes = group
     sizes = []
     from orsa.apis import inference
@@ -201,7 +201,7 @@ def test_calibration_changes_scores_not_their_order(model, faces):
     assert FERInferencer().calibration.fitted_on
 
 
-def test_covered_share_agrees_with_the_occluders(model, faces_dir):
+def test_occluded_fraction_agrees_with_the_occluders(model, faces_dir):
     """On drawn occluders of all strengths: as docs/inference.md says."""
     folder = faces_dir / 'basic/Image/aligned'
     inferencer = FERInferencer(model)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""``tools/train.py`` and ``tools/test.py``, as functions and as commands."""
+"""``tools/train.py`` and ``tools/test.py`` work, and name what fails."""
 import argparse
 import json
 import pickle

@@ -1,9 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """How a command of the pages is run in seconds.
 
-It stays the command that is documented: what stands for something gets a
-value (CONFIG, PATH/OF/faces), and options are added or numbers lowered that
-make it small. Nothing is taken away, but where it is said.
+It stays the documented command: placeholders get a value (CONFIG,
+PATH/OF/faces), options are added and numbers lowered to make it small.
 """
 import re
 import shlex
@@ -11,7 +10,7 @@ from typing import Dict, List, Optional
 
 from doc_blocks import words_of
 
-_SAID = (
+_NOT_RUN = (
     # what, why it is not run here
     (r'bash tools/run_tests\.sh', 'it runs these tests'),
     (r'bash tools/quickstart\.sh',
@@ -21,7 +20,7 @@ _SAID = (
     (r'source ', 'the environment is active'),
 )
 
-# What stands for something, wherever it is written.
+# Values of placeholders.
 PLACES = {
     '/path/to/raf-db': 'data/raf-db',
     '/path/to/affectnet': 'data/affectnet',
@@ -52,7 +51,8 @@ _LARGE = re.compile(r'configs/orsanet_(rafdb|affectnet[78])\.py')
 def reason_of(command: str) -> Optional[str]:
     """Why this command is not run, if it is not."""
     return next(
-        (why for what, why in _SAID if re.match(what, command.strip())), None)
+        (why for what, why in _NOT_RUN if re.match(what, command.strip())),
+        None)
 
 
 def settings_of(command: str) -> Dict[str, str]:
@@ -137,7 +137,7 @@ _base_ = 'orsa::ablations/{name}.py'
 variants = dict(
     _delete_=True,
     plain=dict(config='small_plain.py', title='image'),
-    whole=dict(config='small_whole.py', title='the whole'))
+    whole=dict(config='small_whole.py', title='complete'))
 num_folds = 2
 priors = dict(_delete_=True)
 severities = [1]

@@ -1,10 +1,10 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What the pages tell people to type works.
+"""Commands, configs and Python code of the pages work.
 
 Three levels. Every command of README.md and docs/*.md is *parsed*: its script
 exists, takes these arguments by its own parser, and the configs that it names
 exist and load. Python is *executed*, a page's blocks one after the other;
-configs are loaded, and the parts that they name exist and take these
+configs are loaded, and the modules that they name exist and take these
 arguments. Commands are *run*, made small, by
 ``tests/stress/test_documented_commands.py``. What can be none of these is
 marked on the page, with the reason: ``<!-- not run: needs a cluster -->``;
@@ -141,30 +141,30 @@ def test_a_wrong_command_is_found(checkout, monkeypatch):
             _check_command(words, patch)
 
 
-def _parts(value):
-    """All dicts in a value that name a part of orsa."""
+def _modules(value):
+    """All dicts in a value that are configs of a module of orsa."""
     if isinstance(value, dict):
         if str(value.get('type', '')).startswith('orsa.'):
             yield value
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for item in value:
-            yield from _parts(item)
+            yield from _modules(item)
 
 
-# what is for those who build parts, not for the parts
+# keys for the registry and the optimizer, not for the module
 _BUILDERS = {'type', '_delete_', '_scope_', 'constructor', 'paramwise_cfg'}
 
 
-def _check_parts(value) -> None:
-    """Every part exists and takes what is given to it."""
-    for part in _parts(value):
+def _check_modules(value) -> None:
+    """Every module exists and takes its arguments."""
+    for module in _modules(value):
         found = [
-            getattr(registry, name).get(part['type'])
+            getattr(registry, name).get(module['type'])
             for name in registry.__all__
         ]
         found = [kind for kind in found if kind]
-        assert found, f"there is no {part['type']}"
+        assert found, f"there is no {module['type']}"
         names, takes_any = set(), False
         for kind in found[0].__mro__:
             if '__init__' not in vars(kind):
@@ -175,8 +175,8 @@ def _check_parts(value) -> None:
                             for p in parameters.values())
             if not takes_any:
                 break
-        unknown = set(part) - names - _BUILDERS
-        assert takes_any or not unknown, (part['type'], unknown)
+        unknown = set(module) - names - _BUILDERS
+        assert takes_any or not unknown, (module['type'], unknown)
 
 
 @pytest.mark.parametrize('page', PYTHON)
@@ -192,25 +192,25 @@ def test_python_runs(page, checkout, request, capsys):
             continue
         if '_base_' in block.code:
             (checkout / 'mine.py').write_text(block.code)
-            _check_parts(Config.fromfile('mine.py')._cfg_dict)
+            _check_modules(Config.fromfile('mine.py')._cfg_dict)
             continue
         code = compile('\n' * block.line + block.code, page,
                        'exec')  # true line numbers
         exec(code, scope)
-        _check_parts([v for k, v in scope.items() if not k.startswith('__')])
+        _check_modules([v for k, v in scope.items() if not k.startswith('__')])
     if page in NEED_FACES:
         _check_tints(capsys.readouterr().out)
 
 
 def _check_tints(printed: str) -> None:
-    """What docs/responsible_use.md says that its block prints."""
+    """The output that docs/responsible_use.md quotes for its block."""
     text = ' '.join((ROOT / 'docs/responsible_use.md').read_text().split())
     found = re.findall(r'^(\w+) ([\d.]+)$', printed, re.MULTILINE)
-    said = re.search(r'It prints ([^:]+):', text).group(1)
+    quoted = re.search(r'It prints ([^:]+):', text).group(1)
     # a face more or less, on another processor
-    assert [n for n, _ in found] == re.findall('[a-z]+', said)
-    for (_, value), quoted in zip(found, re.findall(r'[\d.]+', said)):
-        assert abs(float(value) - float(quoted)) < .5
+    assert [n for n, _ in found] == re.findall('[a-z]+', quoted)
+    for (_, value), number in zip(found, re.findall(r'[\d.]+', quoted)):
+        assert abs(float(value) - float(number)) < .5
 
 
 def test_the_table_of_subgroups(faces_dir):
@@ -229,18 +229,20 @@ def test_the_table_of_subgroups(faces_dir):
     faces = RAFDB(**{k: v for k, v in cfg.items() if k != 'type'})
     infos = [faces.get_data_info(i) for i in range(len(faces))]
     classes = faces.METAINFO['classes']
-    said = predict_faces(
+    faces_found = predict_faces(
         init_model('orsanet_lite'),
         [cv2.imread(info['img_path']) for info in infos])
-    answers = Predictions(
-        '', [i['name']
-             for i in infos], [classes[i['gt_label']] for i in infos], classes,
-        {'clean': np.array([[s.scores[c] for c in classes]
-                            for s in said])}, {})
+    predictions = Predictions('', [i['name'] for i in infos],
+                              [classes[i['gt_label']] for i in infos], classes,
+                              {
+                                  'clean':
+                                  np.array([[s.scores[c] for c in classes]
+                                            for s in faces_found])
+                              }, {})
     types = next(
         words_of(command) for block in blocks('docs/responsible_use.md')
         for command in block.commands if '--types' in command)
-    groups = divide(answers,
+    groups = divide(predictions,
                     attributes(faces, cfg, types[types.index('--types') + 1:]))
     page = (ROOT / 'docs/responsible_use.md').read_text()
     quoted = [

@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The site of docs/ is built without a warning, is whole, and asks no server.
-"""
+"""The site of docs/ builds without a warning, complete and self-contained."""
 import importlib
 import os
 import re
@@ -26,9 +25,9 @@ cli(['build', '--strict', '-f', 'docs/site/mkdocs.yml', '-d', sys.argv[1]])
 API = {
     'apis': ['orsa.apis'],
     'models': [
-        f'orsa.models.{room}'
-        for room in ('backbones', 'data_preprocessors', 'heads', 'losses',
-                     'necks', 'priors')
+        f'orsa.models.{package}'
+        for package in ('backbones', 'data_preprocessors', 'heads', 'losses',
+                        'necks', 'priors')
     ],
     'datasets':
     ['orsa.datasets', 'orsa.datasets.transforms', 'orsa.datasets.samplers'],
@@ -113,11 +112,11 @@ def test_the_search_opens_from_the_disk(site):
 
 
 @pytest.mark.parametrize('name', API)
-def test_the_reference_is_whole(name, site, pages):
+def test_the_reference_is_complete(name, site, pages):
     anchors = pages[site / 'api' / f'{name}.html'].anchors
-    for room in API[name]:
-        for part in importlib.import_module(room).__all__:
-            assert f'{room}.{part}' in anchors, part
+    for package in API[name]:
+        for part in importlib.import_module(package).__all__:
+            assert f'{package}.{part}' in anchors, part
 
 
 def test_docstrings_are_markdown(site):

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The messages that docs/troubleshooting.md quotes are those that come."""
+"""The errors that docs/troubleshooting.md quotes are those that are raised."""
 import re
 from pathlib import Path
 
@@ -119,11 +119,11 @@ def _read(content: bytes):
     read_image('photo.jpg')
 
 
-def cut_picture():
+def truncated_image():
     _read((ROOT / 'docs/images/inference.jpg').read_bytes()[:9000])
 
 
-def empty_picture():
+def empty_image():
     _read(b'')
 
 
@@ -149,7 +149,7 @@ CAUSES = [
     another_order_of_classes, no_class_names, pickle_with_code,
     half_a_checkpoint, diverged_checkpoint, sam_without_its_loop, soft_labels,
     folders_by_number, class_of_no_name, figures_without_faces, unknown_model,
-    config_without_weights, cut_picture, empty_picture, compiled_operator,
+    config_without_weights, truncated_image, empty_image, compiled_operator,
     no_cache
 ]
 

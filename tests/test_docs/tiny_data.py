@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Small folders of drawn faces in the layouts that the pages speak of."""
+"""Small folders of synthetic faces in the layouts of the pages."""
 import csv
 import json
 from pathlib import Path
@@ -140,7 +140,7 @@ def photograph(seed: int = 0, side: int = 384) -> np.ndarray:
     return cv2.copyMakeBorder(image, *[side // 4] * 4, cv2.BORDER_REPLICATE)
 
 
-def write_pictures(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     """Photographs, aligned faces and a film, as docs/inference.md has them."""
     photo = photograph()
     for name in ('photo.jpg', 'holiday/beach.jpg', 'more/a/b.png'):

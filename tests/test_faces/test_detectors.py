@@ -196,7 +196,7 @@ def test_specs():
             build_detector(wrong)
 
 
-def test_what_a_function_may_return():
+def test_valid_results_of_a_function():
     rows = np.arange(30.).reshape(2, 15)
     rows[:, 2:4] = rows[:, :2] + 5
     assert check_detections(rows[:, :4]).scores is None

@@ -79,7 +79,7 @@ def test_what_is_transparent_is_on_white(tmp_path, rgb):
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_turned_as_exif_says(tmp_path, rgb, orientation):
+def test_rotated_as_exif_says(tmp_path, rgb, orientation):
     """OpenCV, which turns too, says what is right."""
     exif = Image.Exif()
     exif[0x112] = orientation

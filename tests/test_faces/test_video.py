@@ -105,7 +105,7 @@ def test_batches_change_nothing(inferencer, clip):
         assert a == pytest.approx(b, abs=1e-5)
 
 
-def test_a_call_takes_videos_among_pictures(inferencer, clip, face):
+def test_a_call_takes_videos_among_images(inferencer, clip, face):
     found = inferencer([frame(face, 0), str(clip)])['predictions']
     assert [one.frame for one in found] == [None, *range(30)]
     assert found[0].faces[0].track is None and found[9].faces[0].track == 1
@@ -266,7 +266,7 @@ def test_clips_as_people_have_them(videos_dir, tmp_path):
     (2, (-1, 0, 0, -1)),
     (3, (0, -1, 1, 0)),
 ])
-def test_turned_as_the_display_matrix_says(tmp_path, turns, matrix):
+def test_rotated_as_the_display_matrix_says(tmp_path, turns, matrix):
     image = np.full((48, 64, 3), 40, np.uint8)
     image[:24, :32] = 220
     path = tmp_path / 'a.mp4'

@@ -365,7 +365,7 @@ def test_the_transform_says_what_it_cannot_do(made):
     assert len(pickle.dumps(transform)) < 10_000
 
 
-def test_what_moves_the_picture_is_refused_by_name(made, caplog):
+def test_geometric_transforms_are_refused_by_name(made, caplog):
     place = 'train_dataloader.dataset.pipeline'
     pipeline = load_config(str(made / 'tiny.py')).flip
     options = {place: [*pipeline[:3], ERASE, pipeline[3]]}
@@ -438,7 +438,7 @@ model = dict(backbone=dict(parsing_prior=dict(
     assert not (mine / 'other/train/manifest.json').exists()
 
 
-def test_drawn_faces_have_nothing_to_cache():
+def test_synthetic_faces_have_nothing_to_cache():
     with pytest.raises(CacheError, match='DrawSyntheticFace'):
         clean_pipeline([dict(type='orsa.DrawSyntheticFace')])
 
@@ -465,7 +465,7 @@ def test_a_full_disk_is_found_before_it_is_written_to(mine):
     assert not list((mine / 'other/train').iterdir())
 
 
-def test_killed_half_way_leaves_nothing_that_is_whole(mine, monkeypatch):
+def test_killed_half_way_leaves_nothing_complete(mine, monkeypatch):
     args = (mine / 'tiny.py', '--out', mine / 'cache', '--split', 'train')
     write = caching._Writer.write
 

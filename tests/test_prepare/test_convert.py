@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Names of published weights are converted: by hand, without the files."""
+"""Keys of published weights are converted, by hand and without the files."""
 from functools import partial
 
 import pytest

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Packed images are the bytes of the files, read the same by data sets."""
+"""Packed images have the bytes of the files, and datasets read them alike."""
 import errno
 import multiprocessing
 import os
@@ -91,7 +91,7 @@ def test_the_packed_bytes_are_those_of_the_files(tree, packed):
     assert not list(tree.parent.glob('*lock*'))
 
 
-def test_the_data_set_reads_the_same_pictures_without_the_files(tree, packed):
+def test_the_dataset_reads_the_same_images_without_the_files(tree, packed):
     plain = [sample['inputs'] for sample in build(tree)]
     samples = build(tree)
     names = [samples.get_data_info(i)['name'] for i in range(len(samples))]
@@ -187,7 +187,7 @@ def test_what_is_no_pack_is_refused(tree, tmp_path):
         build(tree, pack=str(other))[0]
 
 
-def test_a_broken_picture_is_named(tree):
+def test_a_broken_image_is_named(tree):
     (tree / 'images/a.png').write_bytes(b'\x89PNG, or what is left of it')
     out = tree.parent / 'broken.lmdb'
     pack_files(find_images(config(tree)), str(out))
@@ -196,7 +196,7 @@ def test_a_broken_picture_is_named(tree):
     assert build(tree, pack=str(out), skip_unreadable=True).skipped == ['a']
 
 
-def test_whole_or_not_at_all(tree, packed, monkeypatch):
+def test_complete_or_not_at_all(tree, packed, monkeypatch):
     before = packed.read_bytes()
     files = find_images(config(tree))
     # a file that goes, one that is empty, one too long, a disk that is full

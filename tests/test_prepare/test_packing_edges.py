@@ -53,7 +53,8 @@ def test_keys_longer_than_lmdb_takes(tmp_path):
     assert not (tmp_path / 'out.lmdb').exists()
 
 
-def test_pictures_that_lie_are_not_packed_nor_read(tmp_path, monkeypatch):
+def test_images_with_false_sizes_are_not_packed_nor_read(
+        tmp_path, monkeypatch):
     """A chunk of 2 GB, for which OpenCV would make room."""
     png = cv2.imencode('.png', np.zeros((2, 2, 3), np.uint8))[1].tobytes()
     lie = png[:33] + struct.pack('>I', 2**31 - 1) + png[37:]

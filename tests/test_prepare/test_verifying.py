@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/verify_dataset.py`` counts and finds in a data set."""
+"""``tools/verify_dataset.py`` counts and finds the faults of a dataset."""
 import runpy
 
 import cv2
@@ -120,7 +120,7 @@ def test_damaged_files_that_are_read(tree):
     assert 'train_00005_aligned.jpg (Corrupt JPEG data' in warning
 
 
-def test_pictures_that_are_there_twice(tree, tmp_path):
+def test_duplicate_images(tree, tmp_path):
 
     def copy(a, b):
         face(tree, b).write_bytes(face(tree, a).read_bytes())
@@ -150,7 +150,7 @@ def test_pictures_that_are_there_twice(tree, tmp_path):
     assert 'in two splits (2)' in verify('rafdb', str(tree)).errors[0]
 
 
-def test_pictures_of_ones_own_that_are_there_twice(tmp_path):
+def test_duplicate_images_of_a_folder(tmp_path):
     for path in ('train/anger/0', 'train/fear/1', 'val/anger/2'):
         write_face(tmp_path / f'{path}.png', 0)
     errors = verify('imagefolder', str(tmp_path)).errors
@@ -160,7 +160,7 @@ def test_pictures_of_ones_own_that_are_there_twice(tmp_path):
     assert not report.errors and len(report.warnings) == 4
 
 
-def test_one_colour_is_no_picture(tree):
+def test_images_of_one_colour_are_reported(tree):
     for i in (2, 23):
         cv2.imwrite(str(tree / 'black.png'), np.zeros((9, 9, 3), np.uint8))
         face(tree, i).write_bytes((tree / 'black.png').read_bytes())
@@ -258,7 +258,7 @@ def test_classes_that_are_no_expressions(tmp_path):
     assert "['Pain', 'bored', 'none'] and none of the classes" in error
 
 
-def test_a_person_in_two_splits(tmp_path):
+def test_a_subject_in_two_splits(tmp_path):
     for i, name in enumerate(
         ('train/anger/ann/0', 'train/sadness/bob/0', 'train/anger/0',
          'test/sadness/ann/0', 'test/sadness/cy/0', 'test/anger/0')):

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The lock file is whole, and the files of requirements agree."""
+"""The lock file is complete, and the files of requirements agree."""
 import re
 from importlib.metadata import PackageNotFoundError, distribution
 

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Checkpoints are read, by us and by MMEngine, and run no code."""
+"""Checkpoints are read by orsa and by MMEngine, and run no code."""
 import os
 import re
 import subprocess

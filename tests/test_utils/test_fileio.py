@@ -154,7 +154,7 @@ def test_a_disk_that_takes_no_more(tmp_path):
             raise OSError('no disk')
 
 
-def test_mmengine_writes_whole_files(tmp_path, monkeypatch):
+def test_mmengine_writes_complete_files(tmp_path, monkeypatch):
     from mmengine.runner import save_checkpoint
     register_atomic_backend()
     path = tmp_path / 'deep' / 'x.pth'

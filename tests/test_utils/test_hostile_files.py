@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Every path that reads a checkpoint refuses what no checkpoint should be."""
+"""Every reader of checkpoints refuses files that are none."""
 import os
 import resource
 import struct

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Training and prediction see the same pixels of every kind of image file."""
+"""Training and prediction read the same pixels from every kind of image."""
 import io
 import os
 import struct
@@ -211,7 +211,7 @@ def test_what_is_transparent_is_on_white(folder, rgb):
 
 
 @needs_avif
-def test_an_avif_is_turned(folder):
+def test_an_avif_is_rotated(folder):
     """As Pillow turns another format, which OpenCV's AVIF does not."""
     for turn in range(1, 9):
         found = load_image(at(folder, f'turned{turn}.avif')).image
@@ -281,7 +281,7 @@ def damaged_jpeg(rgb):
     return bytes(data[:len(data) // 2] + b'\xff\xd9')
 
 
-def test_what_decoders_warn_of_is_said(rgb, tmp_path, capfd):
+def test_warnings_of_decoders_are_reported(rgb, tmp_path, capfd):
     path = tmp_path / 'a.jpg'
     path.write_bytes(damaged_jpeg(rgb))
     image, notes = load_image(path)

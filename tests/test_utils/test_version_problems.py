@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What is said of packages that are missing or do not work together."""
+"""Missing and incompatible packages are reported with their remedy."""
 from importlib import metadata
 
 import pytest

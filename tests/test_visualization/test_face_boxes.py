@@ -88,7 +88,7 @@ def test_labels_never_cover_each_other(monkeypatch, count):
         assert (patch == BLUE).all(-1).mean() > .5
 
 
-def test_small_pictures_grow_and_large_ones_shrink():
+def test_small_images_are_enlarged_and_large_ones_reduced():
     small = draw_faces(np.zeros((64, 48, 3), np.uint8), [face((0, 0, 48, 64))])
     assert small.shape == (640, 480, 3)
     large = draw_faces(np.zeros((3000, 6000, 3), np.uint8), [])

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Grids of images hold every face, and mark what is wrong."""
+"""Grids of images hold every face, and mark wrong predictions."""
 import cv2
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Plots of a training are drawn from all records that it left."""
+"""Curves of a training are plotted from all of its records."""
 import json
 
 import cv2

@@ -55,7 +55,7 @@ def test_logits_are_refused():
         reliability([[2., -1.]], [0])
 
 
-def test_picture_has_both_colours(tmp_path):
+def test_plot_has_both_colours(tmp_path):
     scores, labels = some_scores()
     found = dict(
         before=reliability(scores, labels), after=reliability(*some_scores()))

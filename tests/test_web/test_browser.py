@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The page, used by a person in Chromium."""
+"""The page works in Chromium as a visitor uses it."""
 import re
 import shutil
 import urllib.request
@@ -101,7 +101,7 @@ def _percents(faces):
     }
 
 
-def test_a_picture_is_named_covered_and_compared(visitor, served, people):
+def test_an_image_is_named_occluded_and_compared(visitor, served, people):
     viewer, page = served.viewer, visitor.page
     look = viewer.find(str(people))
     visitor.upload(people)
@@ -158,7 +158,7 @@ def test_a_picture_is_named_covered_and_compared(visitor, served, people):
     assert not visitor.complaints
 
 
-def test_what_cannot_be_read_is_said_and_the_page_goes_on(
+def test_unreadable_files_are_reported_and_the_page_goes_on(
         visitor, people, tmp_path):
     page = visitor.page
     broken = tmp_path / 'broken <b>.jpg'
@@ -185,7 +185,7 @@ def test_what_cannot_be_read_is_said_and_the_page_goes_on(
     visitor.wait('surprise', '#orsa-scores')
 
 
-def test_the_camera_and_the_drawn_faces(visitor):
+def test_the_camera_and_the_synthetic_faces(visitor):
     page = visitor.page
     page.click('[aria-label="Capture from camera"]')
     page.click('text=Click to Access Webcam')

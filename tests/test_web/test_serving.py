@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The server, asked without a browser."""
+"""The server serves the page locally, without a browser."""
 import glob
 import http.server
 import importlib.util
@@ -148,7 +148,7 @@ def test_a_port_that_is_taken(capsys, monkeypatch):
         serving.open_socket('127.0.0.1', 70000)
 
 
-def test_wrong_usage_is_said_before_the_page(capsys):
+def test_wrong_usage_is_reported_before_the_page(capsys):
     assert main(['web', '--second-weights', 'x.pth']) == 2
     assert '--second MODEL' in capsys.readouterr().err
     assert main(['web', '--second', 'orsanet_huge', '--port', '0']) == 2
