@@ -13,8 +13,7 @@ from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.utils import deprecated_api_warning
 
-from orsa.deploy.export_info import is_exported
-from orsa.deploy.exported import load_exported
+from orsa.deploy.exported import is_exported, load_exported
 from orsa.deploy.exported_classifier import ExportedClassifier
 from orsa.evaluation.calibration import Calibration, load_calibration
 from orsa.faces.align import align_faces

@@ -20,10 +20,10 @@ from orsa.utils.classes import model_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import atomic_path, file_hash
 from orsa.version import __version__
-from .export_info import LOGITS, ExportInfo, file_format
-from .exported import ExportedModel, import_onnxruntime, load_exported
-from .formats import (DeployedModel, fast_priors, to_half, to_int8, write_onnx,
-                      write_pt2, write_torchscript)
+from .export_info import LOGITS, ExportInfo
+from .exported import (ExportedModel, file_format, import_onnxruntime,
+                       load_exported)
+from .formats import WRITERS, DeployedModel, fast_priors, to_half, to_int8
 from .sample_faces import crop_pipeline, crop_size, gather_faces, spread
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
@@ -253,11 +253,7 @@ def _divide(images: np.ndarray, first: int) -> Tuple[np.ndarray, np.ndarray]:
 def _write(model: nn.Module, path: str, kind: str, info: ExportInfo,
            with_priors: bool, calibrating: np.ndarray) -> None:
     deployed = DeployedModel(model, with_priors).eval()
-    write = {
-        'TorchScript': write_torchscript,
-        'torch.export': write_pt2,
-        'onnx': write_onnx
-    }[kind]
+    write = WRITERS[kind]
     with torch.no_grad(), fast_priors(model, info.image_size):
         if info.precision == 'fp32':
             return write(deployed, path, info)

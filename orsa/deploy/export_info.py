@@ -2,14 +2,12 @@
 """What an exported file states about itself, and how crops get its size."""
 import dataclasses
 import json
-import os.path as osp
 from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-FORMATS = {'.onnx': 'onnx', '.pt2': 'torch.export', '.pt': 'TorchScript'}
 # where the information lies: metadata of ONNX, file in the others' archive
 META_KEY, META_FILE = 'orsa', 'orsa.json'
 # the input and the outputs by name
@@ -110,22 +108,3 @@ def apply_pipeline(compose: Compose, crop: np.ndarray) -> np.ndarray:
     """Bring one crop, (H, W, 3), to the size of the model."""
     shape = crop.shape[:2]
     return compose(dict(img=crop, img_shape=shape, ori_shape=shape))['img']
-
-
-def file_format(path: str) -> str:
-    """One of 'onnx', 'torch.export' and 'TorchScript', by the suffix.
-
-    Raises:
-        ValueError: If it is another one.
-    """
-    suffix = osp.splitext(path)[1].lower()
-    if suffix not in FORMATS:
-        kinds = ', '.join(f'{k} ({v})' for k, v in FORMATS.items())
-        raise ValueError(f"'{path}' should end with one of {kinds}")
-    return FORMATS[suffix]
-
-
-def is_exported(path: Any) -> bool:
-    """Whether a path names an exported file, by its suffix."""
-    return isinstance(path, (str, osp.os.PathLike)) and osp.splitext(
-        osp.os.fspath(path))[1].lower() in FORMATS

@@ -4,10 +4,11 @@
 ONNX is data: reading it runs nothing of the file. A TorchScript or
 ``torch.export`` file is a program.
 """
+import os
 import os.path as osp
 import warnings
 import zipfile
-from typing import Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from scipy.special import softmax
 from orsa.evaluation.calibration import Calibration
 from orsa.faces.align import check_image
 from .export_info import (IMAGES, LOGITS, META_FILE, META_KEY, ExportInfo,
-                          apply_pipeline, build_pipeline, file_format)
+                          apply_pipeline, build_pipeline)
 
+# A new format: its row here, its reader in READERS below, and its writer in
+# orsa.deploy.formats.WRITERS.
+FORMATS = {'.onnx': 'onnx', '.pt2': 'torch.export', '.pt': 'TorchScript'}
 # from an array in memory, (N, H, W, 3), to outputs by name
 Run = Callable[[np.ndarray], Dict[str, np.ndarray]]
 
@@ -154,14 +158,34 @@ def load_exported(path: str,
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no exported model '{path}'")
     reload = osp.abspath(path), device, run_code
+    read = READERS[kind]
     if kind == 'onnx':
-        return _load_onnx(path, device, reload)
+        return read(path, kind, device, reload)
     if not run_code:
         raise ValueError(
             f"'{path}' ({kind}) is a program that would run with your rights:"
             ' export to .onnx, or, if you trust its origin, read it with '
             'load_exported(..., run_code=True)')
-    return _load_torch(path, kind, device, reload)
+    return read(path, kind, device, reload)
+
+
+def file_format(path: str) -> str:
+    """The format of an exported file, by its suffix.
+
+    Raises:
+        ValueError: If the suffix is none of :data:`FORMATS`.
+    """
+    suffix = osp.splitext(path)[1].lower()
+    if suffix not in FORMATS:
+        kinds = ', '.join(f'{k} ({v})' for k, v in FORMATS.items())
+        raise ValueError(f"'{path}' should end with one of {kinds}")
+    return FORMATS[suffix]
+
+
+def is_exported(path: Any) -> bool:
+    """Whether a path names an exported file, by its suffix."""
+    return isinstance(
+        path, (str, os.PathLike)) and osp.splitext(path)[1].lower() in FORMATS
 
 
 def import_onnxruntime():
@@ -187,7 +211,8 @@ def _parse_info(path: str, text: Optional[str]) -> ExportInfo:
                          f'this version of orsa: {error}') from error
 
 
-def _load_onnx(path: str, device: str, reload: tuple) -> ExportedModel:
+def _load_onnx(path: str, kind: str, device: str,
+               reload: tuple) -> ExportedModel:
     ort = import_onnxruntime()
     providers = ['CPUExecutionProvider']
     if device.startswith('cuda'):
@@ -272,3 +297,10 @@ def _load_torch(path: str, kind: str, device: str,
         return {LOGITS: out.float().cpu().numpy()}
 
     return ExportedModel(path, info, run, [LOGITS], reload)
+
+
+READERS = {
+    'onnx': _load_onnx,
+    'torch.export': _load_torch,
+    'TorchScript': _load_torch
+}

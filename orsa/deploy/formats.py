@@ -265,3 +265,10 @@ def write_torchscript(deployed: DeployedModel, path: str,
             torch.jit.freeze(traced.eval()),
             path,
             _extra_files={META_FILE: info.dumps()})
+
+
+WRITERS = {
+    'onnx': write_onnx,
+    'torch.export': write_pt2,
+    'TorchScript': write_torchscript
+}

@@ -17,8 +17,8 @@ from orsa.apis import (Calibration, FERInferencer, exporting, init_model,
                        load_calibration, load_config, predict_faces)
 from orsa.apis.exporting import add_export_arguments, export
 from orsa.deploy.export import ParityError, describe, export_model
-from orsa.deploy.export_info import ExportInfo, is_exported
-from orsa.deploy.exported import load_exported
+from orsa.deploy.export_info import ExportInfo
+from orsa.deploy.exported import is_exported, load_exported
 from orsa.deploy.exported_classifier import ExportedClassifier
 from orsa.deploy.formats import to_half, to_int8
 from orsa.deploy.sample_faces import gather_faces, noise_faces, training_faces
