@@ -1,14 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Run a function on several ranks, forked from this process."""
-import gc
-import multiprocessing
+"""Run a function on several ranks, each a process of its own."""
 import os
 import socket
 import traceback
 from datetime import timedelta
 
-import torch
 import torch.distributed as dist
+from clean_fork import CONTEXT, prepare
 
 
 def free_port():
@@ -18,8 +16,7 @@ def free_port():
 
 
 def _rank(function, rank, world, port, pipe, args, timeout):
-    torch.set_num_threads(1)
-    gc.freeze()  # MMEngine's data sets collect garbage, the parent's is large
+    prepare()
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -37,17 +34,16 @@ def _rank(function, rank, world, port, pipe, args, timeout):
 
 
 def on_ranks(function, world, *args, errors=False, timeout=60):
-    """Call ``function(rank, world, *args)`` on each.
+    """Call ``function(rank, world, *args)``, which a module holds, on each.
 
     Returns:
         list: What each returned; with ``errors`` the texts of their errors,
         which all of them have to end with.
     """
-    context = multiprocessing.get_context('fork')
     port, pipes, processes = free_port(), [], []
     for rank in range(world):
-        mine, other = context.Pipe()
-        process = context.Process(
+        mine, other = CONTEXT.Pipe()
+        process = CONTEXT.Process(
             target=_rank,
             args=(function, rank, world, port, other, args, timeout))
         process.start()

@@ -1,9 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """An interrupted run ends as if it had never been interrupted."""
 import argparse
-import gc
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from clean_fork import CONTEXT, prepare
 
 from orsa.apis.training import add_train_arguments
 from orsa.apis.training import train as run_train
@@ -130,8 +129,7 @@ def command_of(config, work_dir, repo_root, *args, processes=1, **faults):
 
 def _forked(command, env, output):
     """What ``tools/train.py`` does, without the time that imports take."""
-    gc.freeze()  # MMEngine's data sets collect garbage, the parent's is large
-    torch.set_num_threads(1)
+    prepare()
     sys.stdout, sys.stderr = (
         open(f'{output}.{name}', 'w') for name in ('out', 'err'))
     os.environ.update(env)
@@ -143,15 +141,14 @@ def _forked(command, env, output):
 
 def train(config, work_dir, repo_root, *args, processes=1, **faults):
     """Run what :func:`command_of` is given, to its end; a single process is
-    forked from this one but in the long form of the tests."""
+    started afresh but in the long form of the tests."""
     command, env = command_of(
         config, work_dir, repo_root, *args, processes=processes, **faults)
     if processes > 1 or 'FULL_AT' in faults or 'ORSA_STRESS' in os.environ:
         return subprocess.run(
             command, env=env, capture_output=True, text=True, timeout=600)
     output = f'{work_dir}_output'
-    process = multiprocessing.get_context('fork').Process(
-        target=_forked, args=(command, env, output))
+    process = CONTEXT.Process(target=_forked, args=(command, env, output))
     process.start()
     process.join(600)
     assert process.exitcode is not None

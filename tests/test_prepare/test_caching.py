@@ -198,7 +198,8 @@ def losses(root, work, *options) -> list:
     torch.manual_seed(0)
     args = arguments(add_train_arguments, root / 'tiny.py', '--work-dir', work,
                      '--max-iters', 2, '--no-validate', '--cfg-options',
-                     'default_hooks.logger.interval=1', *options)
+                     'default_hooks.logger.interval=1',
+                     f'experiment_name={work.name}', *options)
     train(args)
     path = next(work.glob('2*/vis_data/scalars.json'))
     lines = [json.loads(line) for line in path.open()]

@@ -2,11 +2,11 @@
 """The work of ``tools/benchmarks``: stages, ranks, exported files."""
 import argparse
 import json
-import multiprocessing
 
 import cv2
 import pytest
 import torch.distributed as dist
+from clean_fork import CONTEXT
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from speed import export
@@ -31,9 +31,8 @@ def test_transforms_are_stages(repo_root):
 
 
 def test_ranks_step_together(repo_root, monkeypatch):
-    """This process is rank 0, and forks the other."""
-    fork = multiprocessing.get_context('fork')
-    monkeypatch.setattr('multiprocessing.get_context', lambda method: fork)
+    """This process is rank 0, and starts the other."""
+    monkeypatch.setattr('multiprocessing.get_context', lambda method: CONTEXT)
     work = make_ranks(
         str(repo_root / 'configs/orsanet_demo.py'),
         world_size=2,
