@@ -51,13 +51,16 @@ class SharedEpoch:
 
     @property
     def seed(self) -> int:
+        """The seed of the run."""
         return int(self._values[0])
 
     @property
     def epoch(self) -> int:
+        """The epoch, from 0."""
         return int(self._values[1])
 
     def set(self, epoch: int, seed: Optional[int] = None) -> None:
+        """Set the epoch and, unless None, the seed, in all workers."""
         self._values[1] = epoch
         if seed is not None:
             self._values[0] = seed

@@ -137,6 +137,7 @@ class IRNet(BaseModule):
         self._freeze_stages()
 
     def forward(self, x: torch.Tensor) -> Maps:
+        """Maps of the chosen stages, from images (B, C, H, W)."""
         x = self.stem(x)
         outs = []
         for i, stage in enumerate(self.stages):
@@ -151,6 +152,7 @@ class IRNet(BaseModule):
             module.eval().requires_grad_(False)
 
     def train(self, mode: bool = True):
+        """Switch the mode; what is frozen stays in evaluation mode."""
         super().train(mode)
         self._freeze_stages()
         if mode and self.norm_eval:

@@ -121,6 +121,7 @@ class MobileFaceNet(BaseModule):
         return maps[:-1] + [self.last(x)]
 
     def forward(self, x: torch.Tensor) -> Maps:
+        """Maps of the chosen stages, from faces (B, 3, H, W)."""
         maps = self._maps(x)
         return tuple(maps[i] for i in self.out_indices)
 

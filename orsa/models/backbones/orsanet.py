@@ -42,6 +42,7 @@ class TokenAdapter(BaseModule):
         self.proj = Linear(size // num_tokens, embed_dims)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens of a map (B, C, H, W) as a map of the grid (B, E, gh, gw)."""
         if tuple(x.shape[1:]) != self.in_shape:
             raise ValueError(
                 f'the image encoder was expected to give {self.in_shape}, '
@@ -120,6 +121,7 @@ class ORSANet(ImageStream):
         return tuple(out.shape[1:])
 
     def forward(self, x: torch.Tensor) -> Maps:
+        """The image map and the outputs of the priors, see above."""
         outs = [self.adapter(self.encode(x)[-1])]
         # The priors are given x itself, by which a batch is recognised.
         for prior in (self.parsing_prior, self.landmark_prior):

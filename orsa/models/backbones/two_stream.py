@@ -32,6 +32,7 @@ class TwoStream(ImageStream):
         self._add_priors(landmark_prior=landmark_prior)
 
     def forward(self, x: torch.Tensor) -> Maps:
+        """The image encoder's maps, then the landmark network's."""
         # The prior is given x itself, by which a batch is recognised.
         landmark = self.landmark_prior(x)
         if not isinstance(landmark, (tuple, list)):
