@@ -107,6 +107,9 @@ class IRNet(BaseModule):
                 raise ValueError(f"unavailable arch '{arch}', choose from "
                                  f'{list(self.arch_settings)} or pass a dict')
             arch = self.arch_settings[arch]
+        unknown = set(arch) - set(self.arch_settings['ir_lite'])
+        if unknown:
+            raise ValueError(f'arch has unknown keys: {sorted(unknown)}')
         self.depths = tuple(arch['depths'])
         self.channels = tuple(arch['channels'])
         num_stages = len(self.depths)

@@ -58,6 +58,7 @@ def test_indices_from_the_end_and_custom_arch():
 @pytest.mark.parametrize('kwargs, message', [
     (dict(arch='ir51'), 'ir51'),
     (dict(arch=dict(depths=(1, 2), channels=(8, ))), 'same length'),
+    (dict(arch=dict(TINY, stride=2)), 'stride'),
     (dict(arch=TINY, out_indices=2), '2 stages'),
     (dict(arch=TINY, frozen_stages=3), '-1 to 2'),
 ])
