@@ -17,6 +17,7 @@ _NOT_RUN = (
      'trains for minutes, by the commands of the tour'),
     (r'mkdocs build', 'run by tests/test_docs/test_site.py'),
     (r'orsa webcam$', 'needs a camera and a screen'),
+    (r'bash tools/setup_env\.sh', 'made the environment of these tests'),
     (r'source ', 'the environment is active'),
 )
 
