@@ -33,20 +33,27 @@ model = dict(
 """
 
 
-def make_faces(root) -> None:
-    """Draw faces, their landmarks and a list of some of them."""
+def write_faces(root, counts, size, digits=5) -> dict:
+    """Draw faces of several splits, and return their landmarks by name."""
     images = root / 'basic' / 'Image' / 'aligned'
     images.mkdir(parents=True)
     (root / 'basic' / 'EmoLabel').mkdir()
     lines, points = [], {}
-    for i in range(NUM):
-        face = draw_face('happiness', np.random.default_rng(i), size=64)
-        name = f'test_{i:04d}'
-        cv2.imwrite(str(images / f'{name}_aligned.jpg'), face['img'])
-        lines.append(f'{name}.jpg {i % 7 + 1}')
-        points[name] = face['landmarks'].tolist()
+    for split, count in counts.items():
+        for i in range(count):
+            face = draw_face('happiness', np.random.default_rng(i), size=size)
+            name = f'{split}_{i:0{digits}d}'
+            cv2.imwrite(str(images / f'{name}_aligned.jpg'), face['img'])
+            lines.append(f'{name}.jpg {i % 7 + 1}')
+            points[name] = face['landmarks'].tolist()
     (root / 'basic' / 'EmoLabel' / 'list_patition_label.txt').write_text(
         '\n'.join(lines))
+    return points
+
+
+def make_faces(root) -> None:
+    """Draw faces, their landmarks and a list of some of them."""
+    points = write_faces(root, dict(test=NUM), size=64, digits=4)
     (root / 'landmarks68.json').write_text(json.dumps(points))
     (root / 'occlusion_test.txt').write_text(''.join(
         f'test_{i:04d}_aligned {i % 7} {1 + i % 3}\n'

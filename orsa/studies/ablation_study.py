@@ -17,12 +17,12 @@ from orsa.apis.training import build_runner, latest_checkpoint, resume_latest
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import CLEAN
 from orsa.prepare.weights import publish
-from orsa.utils.configs import scope_of
+from orsa.utils.configs import nested_dicts, scope_of
 from orsa.utils.fileio import dump_json, save_npz, write_text
 from .complexity import count_parameters
 from .occlusion_conditions import with_occluder
 from .occlusion_metrics import METRICS
-from .study import Run, Study, nested_dicts, predict_images
+from .study import Run, Study, predict_images
 
 _FIELDS = ('title', 'variants', 'reference', 'seeds', 'num_folds', 'priors',
            'severities', 'subsets', 'time_limit')

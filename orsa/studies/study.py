@@ -8,7 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,20 +17,10 @@ from mmengine.utils import track_iter_progress
 
 from orsa.apis.dataset import predict_dataset
 from orsa.utils.checkpoint import local_file
-from orsa.utils.configs import config_hash
+from orsa.utils.configs import config_hash, nested_dicts
 from orsa.utils.fileio import dump_json, file_hash, load_json
 
 log = partial(print_log, logger='current')
-
-
-def nested_dicts(cfg: Any) -> Iterator[dict]:
-    """All dicts in a config, the outer ones first."""
-    if isinstance(cfg, dict):
-        yield cfg
-        cfg = list(cfg.values())
-    if isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            yield from nested_dicts(value)
 
 
 class Run(NamedTuple):

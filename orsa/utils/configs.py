@@ -4,7 +4,7 @@ import argparse
 import copy
 import hashlib
 import json
-from typing import List, NamedTuple, Sequence
+from typing import Any, Iterator, List, NamedTuple, Sequence
 
 from mmengine.config import DictAction
 from mmengine.registry import DefaultScope
@@ -38,6 +38,16 @@ def scope_of(cfg: dict):
         cfg.get('default_scope', 'mmpretrain'))
 
 
+def nested_dicts(cfg: Any) -> Iterator[dict]:
+    """All dicts in a config, the outer ones first."""
+    if isinstance(cfg, dict):
+        yield cfg
+        cfg = list(cfg.values())
+    if isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            yield from nested_dicts(value)
+
+
 def type_name(cfg: dict) -> str:
     """The name of the class that a config builds, without its scope.
 
@@ -66,7 +76,7 @@ class Pipeline(NamedTuple):
 def split_pipeline(pipeline: Sequence[dict]) -> Pipeline:
     """Copies of a pipeline's transforms, by what they do.
 
-    To change a pipeline, join lists again:
+    A pipeline is changed by joining the lists again, as below.
 
     Args:
         pipeline (Sequence[dict]): Configs of transforms.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from .image_files import PNG, image_fault, jpeg_header
+from .image_files import PNG, JpegHeader, image_fault, jpeg_header
 
 # Pillow's own bound, from which on it warns of a decompression bomb. A file
 # of some kilobytes can unpack to gigabytes.
@@ -83,11 +83,11 @@ def decode_image(data: bytes,
     if fault:
         raise ImageError(fault)
     try:
-        size = _opencv_size(data)
+        header = jpeg_header(data)
+        size = _opencv_size(data, header)
         if size is None or size[0] * size[1] > MAX_PIXELS:
             return _by_pillow(data, max_pixels)
         check_size(*size, max_pixels)
-        header = jpeg_header(data)
         notes = ()
         if header and not header.complete:
             data = _with_end(data, header.progressive)
@@ -121,13 +121,13 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 # ------------------------------------------------------------------ OpenCV
 
 
-def _opencv_size(data: bytes) -> Optional[Tuple[int, int]]:
+def _opencv_size(data: bytes,
+                 header: Optional[JpegHeader]) -> Optional[Tuple[int, int]]:
     """Width and height of a file that OpenCV decodes as Pillow does."""
     if data.startswith(PNG) and len(data) >= 33:
         size, (bits, kind) = struct.unpack_from('>II', data, 16), data[24:26]
         clear = kind & 4 or data.find(b'tRNS', 33, data.find(b'IDAT')) > 0
         return None if bits > 8 or clear else size
-    header = jpeg_header(data)
     # OpenCV takes all CMYK for inverted, which Adobe's alone is
     if header is None or header.components == 4:
         return None
@@ -298,8 +298,8 @@ _PREFIX = re.compile(r'^\[ ?[A-Z]+:\d+@[\d.]+\] global \S+ (\S+ )?')
 
 
 def warn_notes(name: str, notes: Tuple[str, ...]) -> None:
-    """Say what was wrong with a picture that was read: to who listens (see
-    :func:`collect_notes`), or as a warning, once for each file and process."""
+    """Report what was wrong with an image that was read: to the caller of
+    :func:`collect_notes`, or as a warning, once for each file and process."""
     for note in notes:
         heard = getattr(_thread, 'heard', None)
         if heard is None:
@@ -311,7 +311,7 @@ def warn_notes(name: str, notes: Tuple[str, ...]) -> None:
 
 @contextlib.contextmanager
 def collect_notes() -> Iterator[List[str]]:
-    """Collect what :func:`warn_notes` says in this thread."""
+    """Collect what :func:`warn_notes` reports in this thread."""
     before = getattr(_thread, 'heard', None)
     _thread.heard = heard = []
     try:

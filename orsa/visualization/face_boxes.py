@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from .annotations import draw_annotations
+from .figures import AMBER, BLUE
 
 # RGB: box and label, and the letters on it; unsure ones are dashed as well
-_SURE = ((0, 114, 178), (255, 255, 255))
-_UNSURE = ((230, 159, 0), (0, 0, 0))
+_SURE = (BLUE[::-1], (255, 255, 255))
+_UNSURE = (AMBER[::-1], (0, 0, 0))
 _SMALLEST_FONT = 12
 _MAX_SIDE = 2048
 

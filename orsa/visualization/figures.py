@@ -14,6 +14,7 @@ MARKERS = 'osD^vP*X'
 
 # BGR, for OpenCV: of the same palette, text and captions
 BLUE, ORANGE, SKY_BLUE = (178, 114, 0), (0, 94, 213), (233, 180, 86)
+AMBER = (0, 159, 230)
 INK, FAINT = (40, 40, 40), (150, 150, 150)
 
 

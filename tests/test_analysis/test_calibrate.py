@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-import torch
+from random_scores import random_scores
 
 from orsa.analysis import calibrate as calibrating
 from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate, fit,
@@ -77,16 +77,6 @@ def test_test_faces_are_measured_and_not_fitted_on(tmp_path):
     with pytest.raises(ValueError, match='test split'):
         calibrate(parse('--out', out))
     assert not out.exists()
-
-
-def random_scores(temperature, count=6000, seed=0):
-    """Logits, and labels drawn from their softmax at a temperature."""
-    rng = np.random.default_rng(seed)
-    logits = torch.tensor(rng.normal(0, 2, (count, 5)))
-    temperature = torch.as_tensor(temperature).reshape(-1, 1)
-    true = (logits / temperature).softmax(1).numpy()
-    labels = np.array([rng.choice(5, p=p / p.sum()) for p in true])
-    return logits.softmax(1).numpy(), labels
 
 
 def test_fit_and_measure():

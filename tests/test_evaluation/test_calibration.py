@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from random_scores import random_scores
 
 from orsa.evaluation.calibration import (LOW_CONFIDENCE, OCCLUDED, Calibration,
                                          apply_temperature, calibration_file,
@@ -14,16 +15,6 @@ from orsa.evaluation.calibration import (LOW_CONFIDENCE, OCCLUDED, Calibration,
                                          load_calibration, mean_nll,
                                          save_calibration)
 from orsa.utils.checkpoint import zoo_path
-
-
-def random_scores(temperature, count=6000, seed=0):
-    """Logits, and labels drawn from their softmax at a temperature."""
-    rng = np.random.default_rng(seed)
-    logits = torch.tensor(rng.normal(0, 2, (count, 5)))
-    temperature = torch.as_tensor(temperature).reshape(-1, 1)
-    true = (logits / temperature).softmax(1).numpy()
-    labels = np.array([rng.choice(5, p=p / p.sum()) for p in true])
-    return logits.softmax(1).numpy(), labels
 
 
 def test_temperature_divides_logits():

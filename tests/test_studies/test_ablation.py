@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import recall_score
+from tiny_suite import write_faces
 
-from orsa.datasets.drawing import draw_face
 from orsa.studies.ablation import report
 from orsa.studies.ablation_study import AblationStudy
 from orsa.studies.study import Run, predict_images
@@ -78,18 +78,7 @@ time_limit = 60
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp('study')
-    images = root / 'basic' / 'Image' / 'aligned'
-    images.mkdir(parents=True)
-    (root / 'basic' / 'EmoLabel').mkdir()
-    lines = []
-    for part, count in (('train', 28), ('test', 14)):
-        for i in range(count):
-            face = draw_face('happiness', np.random.default_rng(i), size=64)
-            cv2.imwrite(
-                str(images / f'{part}_{i:05d}_aligned.jpg'), face['img'])
-            lines.append(f'{part}_{i:05d}.jpg {i % 7 + 1}')
-    (root / 'basic' / 'EmoLabel' / 'list_patition_label.txt').write_text(
-        '\n'.join(lines))
+    write_faces(root, dict(train=28, test=14), size=64)
     (root / 'some.txt').write_text('test_00001\ntest_00003\n')
     (root / 'plain.py').write_text(
         VARIANT.format(root=root, prior='', channels=[16]))

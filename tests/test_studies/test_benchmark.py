@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.analysis import get_model_complexity_info
+from tiny_suite import write_faces
 
 from orsa.apis import build_model, load_config
-from orsa.datasets.drawing import draw_face
 from orsa.studies.benchmark import (add_benchmark_arguments, benchmark,
                                     flat_metrics, mean_of_seeds)
 from orsa.studies.benchmark_report import sections
@@ -58,18 +58,7 @@ def write_config(path, root, train='train', test='test', more=''):
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp('faces')
-    images = root / 'basic' / 'Image' / 'aligned'
-    images.mkdir(parents=True)
-    (root / 'basic' / 'EmoLabel').mkdir()
-    lines = []
-    for part, count in (('train', 16), ('test', NUM_TEST)):
-        for i in range(count):
-            face = draw_face('happiness', np.random.default_rng(i), size=48)
-            cv2.imwrite(
-                str(images / f'{part}_{i:05d}_aligned.jpg'), face['img'])
-            lines.append(f'{part}_{i:05d}.jpg {i % 7 + 1}')
-    (root / 'basic' / 'EmoLabel' / 'list_patition_label.txt').write_text(
-        '\n'.join(lines))
+    write_faces(root, dict(train=16, test=NUM_TEST), size=48)
     (root / 'occlusion_test.txt').write_text('test_00001\ntest_00003\n')
     write_config(root / 'good.py', root)
     write_config(root / 'bad.py', root, train='nowhere')

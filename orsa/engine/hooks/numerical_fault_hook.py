@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import contextlib
+import logging
 import math
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -61,7 +62,7 @@ class NumericalFaultHook(Hook):
                 'loss scaler lowers its scale itself), and max_stored has no '
                 'effect: steps are not stored any more',
                 logger='current',
-                level=30)
+                level=logging.WARNING)
             action = action.replace('lower_scale', 'skip')
         if action not in ('stop', 'skip'):
             raise ValueError("NumericalFaultHook: action should be 'stop' or "
@@ -163,7 +164,10 @@ class NumericalFaultHook(Hook):
         with torch.no_grad():
             for before, buffer in zip(self._buffers, self._model.buffers()):
                 buffer.copy_(before)
-        print_log(f'{fault} The step is left out.', logger='current', level=30)
+        print_log(
+            f'{fault} The step is left out.',
+            logger='current',
+            level=logging.WARNING)
 
     def _fault(self, what: str) -> NumericalFault:
         # gradients are averaged: every rank sees what one has caused

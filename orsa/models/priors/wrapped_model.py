@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 from orsa.registry import MODELS
 from orsa.utils.checkpoint import take_pretrained
 from orsa.utils.compat import provide_mmcv_ops
+from orsa.utils.configs import nested_dicts
 
 
 def build_wrapped(cfg: dict) -> nn.Module:
@@ -37,7 +38,7 @@ def skip_pretrained(cfg: dict) -> dict:
     Returns:
         dict: The same config.
     """
-    for part in _parts(cfg):
+    for part in nested_dicts(cfg):
         if _takes_allow_untrained(part.get('type')):
             part['allow_untrained'] = 'quiet'
         take_pretrained(part)
@@ -46,19 +47,9 @@ def skip_pretrained(cfg: dict) -> dict:
 
 def strip_pretrained(cfg: dict) -> None:
     """Remove every pretrained file from a config, in place, however deep."""
-    for part in _parts(cfg):
+    for part in nested_dicts(cfg):
         take_pretrained(part)
         part.pop('pretrained', None)
-
-
-def _parts(cfg) -> Iterator[dict]:
-    """All dicts inside a config, the outer ones first."""
-    if isinstance(cfg, dict):
-        yield cfg
-        cfg = list(cfg.values())
-    if isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            yield from _parts(value)
 
 
 def _takes_allow_untrained(kind: Union[str, type, None]) -> bool:
