@@ -186,22 +186,9 @@ def _prepare_occlusion(checkout):
          '--out work_dirs/b/predictions.json']))
 
 
-def _prepare_fault(checkout):
-    """Train until a loss is not finite."""
-    ended = checkout._server.run(
-        small(['orsa', 'train', 'configs/orsanet_lite_rafdb.py'])[:3] + [
-            '--work-dir', 'WORK_DIR', '--cfg-options',
-            'optim_wrapper.optimizer.lr=1e30', 'param_scheduler=None'
-        ], checkout.folder, checkout.settings)
-    assert ended.code
-    fault = next((checkout.folder / 'WORK_DIR/faults').glob('*.pth'))
-    fault.rename(fault.with_name('iter_12_rank_0.pth'))
-
-
 PREPARE = {
     'docs/occlusion_benchmark.md': _prepare_occlusion,
     'docs/performance.md': _prepare_performance,
-    'docs/safety.md': _prepare_fault,
     'docs/web.md': _prepare_web,
 }
 

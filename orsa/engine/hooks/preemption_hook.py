@@ -105,8 +105,28 @@ class PreemptionHook(Hook):
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._request)
 
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Hold the signal back until the workers have begun."""
+        self._hold(True)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Hold the signal back until the workers have begun."""
+        self._hold(True)
+
+    def _before_iter(self, *args, **kwargs) -> None:
+        """They have given a batch."""
+        self._hold(False)
+
+    def _hold(self, hold: bool) -> None:
+        # Workers inherit it: none is ended before `_start_worker` shields it.
+        if self._before is not None and hasattr(signal, 'pthread_sigmask'):
+            signal.pthread_sigmask(
+                signal.SIG_BLOCK if hold else signal.SIG_UNBLOCK,
+                {signal.SIGTERM})
+
     def after_train(self, runner: Runner) -> None:
         """Put the former handler back."""
+        self._hold(False)
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
 
