@@ -27,9 +27,13 @@ __all__ = [
     'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'TRANSFORMS', 'VISUALIZERS'
 ]
 
-# Parts that are heirs of mmseg's. Importing them imports mmseg, so that they
-# are not found by their folder, which every look-up imports, but by name.
-_MODELS_ON_DEMAND = {'SegFaceHead': 'orsa.models.heads.segface_head'}
+# Parts that are heirs of mmseg's or mmpose's. Importing them imports those, so
+# that they are not found by their folder, which every look-up imports, but by
+# name.
+_MODELS_ON_DEMAND = {
+    'SegFaceHead': 'orsa.models.heads.segface_head',
+    'VisibilityHead': 'orsa.models.heads.visibility_head'
+}
 
 
 class _Registry(Registry):

@@ -20,6 +20,12 @@ class AnnotatedDataset(BaseDataset):
         super().__init__(*args, **kwargs)
         use_one_reader(self.pipeline)
 
+    def get_data_info(self, idx: int) -> dict:
+        """A record, with the name of its dataset where the metainfo has it."""
+        info = super().get_data_info(idx)
+        info.setdefault('dataset_name', self._metainfo.get('dataset_name'))
+        return info
+
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline; an OSError names what cannot be read."""
         with name_sample(self, idx, self.get_data_info(idx)):

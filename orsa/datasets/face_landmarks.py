@@ -147,7 +147,9 @@ class Face300WDataset(_LandmarkDataset):
         low, high = points.min(0), points.max(0)
         margin = self.bbox_margin * (high - low)
         box = np.concatenate([low - margin, high + margin])
+        name = osp.relpath(osp.splitext(image)[0], self.data_root)
         return dict(
+            name=name.replace(os.sep, '/'),
             img_path=image,
             gt_keypoints=points[None],
             bbox=box[None].astype(np.float32))

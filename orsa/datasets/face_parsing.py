@@ -1,7 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os.path as osp
+import re
+from collections import Counter
 from fnmatch import fnmatchcase
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.logging import print_log
 
@@ -40,7 +42,7 @@ def read_labels(labels: Labels) -> Dict[str, Any]:
                 f'[0, 255] and some of {list(FACE_CLASSES)}')
         values[int(value)] = len(sets) if names else IGNORED
         if names:
-            sets.append(tuple(sorted(map(FACE_CLASSES.index, names))))
+            sets.append(tuple(map(FACE_CLASSES.index, names)))
     if not sets:
         raise ValueError(f'labels: {labels} names no class, expected some of '
                          f'{list(FACE_CLASSES)}')
@@ -91,26 +93,107 @@ class FaceParsingDataset(_ParsingDataset):
             ``seg_map_path`` (``orsa.RAFDB`` with ``with_annotations=True``,
             ``orsa.MaskFolderDataset``) or are synthetic
             (``orsa.SyntheticFaces``). Its own pipeline is not used.
+        from_landmarks (bool): Whether the faces have ``gt_keypoints`` instead
+            of masks, which ``orsa.ParseLandmarks`` in the pipeline makes of
+            them. Defaults to False.
+        occlusion_file (str, optional): A list of faces with something in front
+            of them, a line ``name type`` or RAN's ``name label type``, with
+            RAN's types: 1 glasses, 2 sunglasses, 3 hand or object, 4 headwear,
+            5 hair. Their records get the type as ``occlusion``. Defaults to
+            None.
+        occlusions (Sequence[int], optional): Types of faces to take, 0 for
+            what is not listed. Defaults to None, all.
         labels (Sequence | Mapping, optional): As of
             :class:`MaskFolderDataset`, for mixing with others. Defaults to
             None: the masks hold LaPa's classes.
         **kwargs: See MMEngine's ``BaseDataset``.
 
     Raises:
-        ValueError: If the faces come without masks.
+        ValueError: If the faces come without masks, a line has no type, or
+            no face is left.
     """
 
-    def __init__(self, faces: dict, **kwargs):
+    def __init__(self,
+                 faces: dict,
+                 from_landmarks: bool = False,
+                 occlusion_file: Optional[str] = None,
+                 occlusions: Optional[Sequence[int]] = None,
+                 **kwargs):
         self.faces = faces
+        self.from_landmarks = from_landmarks
+        self.occlusion_file = occlusion_file
+        self.occlusions = occlusions
         super().__init__(**kwargs)
 
     def load_data_list(self) -> List[dict]:
         """The other dataset's records."""
+        if self.from_landmarks:
+            self._metainfo.update(classes=FACE_CLASSES, palette=FACE_PALETTE)
+            return self._by_occlusion(
+                annotated_records(self.faces, 'gt_keypoints', 'landmarks',
+                                  'landmarks68.json'))
         records = annotated_records(self.faces, 'seg_map_path', 'mask',
                                     'parsing/')
         if self.mask_labels is None and 'mask_labels' in records[0]:
             self._metainfo.update(_metainfo(records[0]['mask_labels']))
-        return records
+        return self._by_occlusion(records)
+
+    def _by_occlusion(self, records: List[dict]) -> List[dict]:
+        if self.occlusion_file is None:
+            return records
+        types = read_occlusions(self.occlusion_file)
+        for record in records:
+            record['occlusion'] = types.get(record['name'], 0)
+        counts = Counter(record['occlusion'] for record in records)
+        taken = [
+            record for record in records if self.occlusions is None
+            or record['occlusion'] in self.occlusions
+        ]
+        message = (
+            f"{self.faces['type']}: {len(taken)} of {len(records)} "
+            f'faces, by type of occlusion {dict(sorted(counts.items()))}'
+            f", of which {self.occlusions or 'all'} are taken")
+        print_log(message, logger='current')
+        if not taken:
+            raise ValueError(f"{message}. No face is left, see '"
+                             f"{self.occlusion_file}' and occlusions")
+        return taken
+
+
+def read_occlusions(path: str) -> Dict[str, int]:
+    """Read what is in front of which face, RAN's type by name.
+
+    Raises:
+        ValueError: If a line has no type from 1 to 5 at its end.
+    """
+    path, types = osp.expanduser(path), {}
+    for number, line in read_lines(path):
+        match = re.fullmatch(r'(.+?)(?:_aligned)?(?: \d+)? ([1-5])', line)
+        if not match:
+            raise ValueError(f"{path}:{number}: expected 'name type' with a "
+                             f"type from 1 to 5, got '{line[:100]}'")
+        types[match[1]] = int(match[2])
+    return types
+
+
+def without_excluded(names: Sequence[str],
+                     path: str,
+                     data_root: str = '') -> Tuple[List[str], str]:
+    """Leave out the names that a file lists, and say how many.
+
+    A line is a name or a pattern such as ``Ann_Lee_*``.
+    """
+    path = osp.expanduser(path)
+    if not osp.exists(path):
+        path = osp.join(data_root, path)
+    listed = {line for _, line in read_lines(path)}
+    patterns = [line for line in listed if '*' in line]
+    kept = [
+        name for name in names if name not in listed and not any(
+            fnmatchcase(name, pattern) for pattern in patterns)
+    ]
+    return kept, (f'{len(names) - len(kept)} of them are left out by '
+                  f"'{path}' ({len(listed)} entries)")
 
 
 @DATASETS.register_module()
@@ -248,17 +331,9 @@ class MaskFolderDataset(_ParsingDataset):
     def _exclude(self, names: List[str], messages: List[str]) -> List[str]:
         if self.exclude_file is None:
             return names
-        path = osp.expanduser(self.exclude_file)
-        if not osp.exists(path):
-            path = osp.join(self.data_root, path)
-        listed = {line for _, line in read_lines(path)}
-        patterns = [line for line in listed if '*' in line]
-        kept = [
-            name for name in names if name not in listed and not any(
-                fnmatchcase(name, pattern) for pattern in patterns)
-        ]
-        messages.append(f'{len(names) - len(kept)} of them are left out by '
-                        f"'{path}' ({len(listed)} entries)")
+        kept, message = without_excluded(names, self.exclude_file,
+                                         self.data_root)
+        messages.append(message)
         return kept
 
 

@@ -18,6 +18,8 @@ FACE_PALETTE = (*LAPA_PALETTE, (255, 255, 255))
 # classes that a horizontal flip exchanges
 LAPA_FLIP_PAIRS = ((2, 3), (4, 5))
 IGNORED = 255  # mmseg's label of what is left out of loss and metric
+# a pixel that may be of several classes has this plus `1 << class` for each
+SET_OFFSET = 256
 # lines that join the 68 points: jaw, brows, bridge and base of the nose, eyes,
 # outer and inner lips; the first point, the one behind the last, and whether
 # the line is closed

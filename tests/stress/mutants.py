@@ -46,12 +46,18 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         ('tests/test_models/test_losses/test_composite_loss.py', ),
         'orsa/models/losses/dare_loss.py':
         (_LOSS_EDGES, 'tests/test_models/test_losses/test_dare_loss.py'),
+        'orsa/models/losses/marginal_loss.py':
+        ('tests/test_models/test_losses/test_marginal_loss.py', ),
         'orsa/models/losses/partition_loss.py':
         (_LOSS_EDGES, 'tests/test_models/test_heads/test_dan_head.py'),
     },
     metrics={
         'orsa/evaluation/metrics/calibration_error.py':
         ('tests/test_evaluation/test_fer_metric_edges.py', ),
+        'orsa/evaluation/metrics/face_parsing_metric.py':
+        ('tests/test_evaluation/test_parsing_metric.py', ),
+        'orsa/evaluation/metrics/per_dataset_metric.py':
+        ('tests/test_evaluation/test_parsing_metric.py', ),
         'orsa/evaluation/metrics/fer_metric.py':
         ('tests/test_evaluation/test_fer_metric_edges.py',
          'tests/test_evaluation/test_fer_metric.py'),
@@ -63,6 +69,11 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         (_EDGES, 'tests/test_datasets/test_prior_data.py'),
         'orsa/datasets/transforms/draw_synthetic_face.py':
         (_EDGES, 'tests/test_datasets/test_synthetic_faces.py'),
+        'orsa/datasets/transforms/encode_label_sets.py':
+        ('tests/test_models/test_losses/test_marginal_loss.py',
+         'tests/test_datasets/test_transforms/test_parse_landmarks.py'),
+        'orsa/datasets/transforms/parse_landmarks.py':
+        ('tests/test_datasets/test_transforms/test_parse_landmarks.py', ),
         'orsa/datasets/transforms/occlusion.py':
         (_EDGES, 'tests/test_datasets/test_occluders.py'),
         'orsa/datasets/transforms/load_cached_priors.py':
@@ -82,6 +93,8 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
     },
     samplers={
         'orsa/datasets/samplers/class_balanced_sampler.py':
+        ('tests/test_datasets/test_samplers.py', ),
+        'orsa/datasets/samplers/multi_source_sampler.py':
         ('tests/test_datasets/test_samplers.py', ),
     },
     SAM={

@@ -314,7 +314,7 @@ def test_a_batch_of_several_sets(mask_folders, faces_dir, monkeypatch):
         pseudo_collate([d[0] for d in sets]))
     assert batch['inputs'].shape == (5, 3, 64, 64)
     assert [len(s.label_sets)
-            for s in batch['data_samples']] == [3, 6, 3, 10, 13]
+            for s in batch['data_samples']] == [3, 6, 3, 10, 14]
     for sample in batch['data_samples']:
         labels = sample.gt_sem_seg.data
         assert labels[labels != 255].max() < len(sample.label_sets)
@@ -410,8 +410,8 @@ def test_covered_pixels_get_a_label_of_their_own(tmp_path):
             gt_seg_map=np.array([[0, 1, 2, 0, 1, 2]] * 2, np.uint8),
             visible_mask=visible,
             mask_labels=read_labels([['background', 'hair'], 'nose', None])))
-    assert sample['gt_seg_map'][0].tolist() == [0, 1, 255, 3, 2, 255]
-    assert sample['label_sets'] == ((0, 10), (6, ), (11, ), (0, 11))
+    assert sample['gt_seg_map'][0].tolist() == [0, 1, 255, 2, 3, 255]
+    assert sample['label_sets'] == ((0, 10), (6, ), (0, 10, 11), (11, ))
 
 
 def test_lists_pairs_and_exclusion(tmp_path, monkeypatch):
@@ -459,3 +459,53 @@ def test_folders_of_masks_that_are_not_there(tmp_path):
     (tmp_path / 'images/a.png').write_bytes(b'')
     with pytest.raises(ValueError, match="several images of the name 'a'"):
         MaskFolderDataset(['skin'], str(tmp_path))
+
+
+def test_faces_by_what_is_in_front_of_them(face300w_dir, faces_dir, tmp_path):
+    names = sorted(p.stem for p in (face300w_dir / 'afw').glob('*.pts'))[:3]
+    path = tmp_path / 'list.txt'
+    path.write_text('\n'.join(f'afw/{name} {kind}'
+                              for name, kind in zip(names, '235')))
+    kwargs = dict(
+        faces=dict(
+            type='orsa.Face300WDataset',
+            data_root=str(face300w_dir),
+            folders=['afw']),
+        from_landmarks=True,
+        occlusion_file=str(path))
+    dataset = FaceParsingDataset(**kwargs)
+    assert [dataset[i]['occlusion'] for i in range(4)] == [2, 3, 5, 0]
+    fewer = FaceParsingDataset(occlusions=[0, 2], **kwargs)
+    assert len(fewer) == len(dataset) - 2
+    assert fewer[0]['occlusion'] == 2
+    # RAN's lines
+    path.write_text('test_00002_aligned 3 1\ntest_00004_aligned 0 4\n')
+    faces = real(faces_dir, with_annotations=True)
+    dataset = FaceParsingDataset(
+        faces, occlusion_file=str(path), occlusions=[0, 1])
+    names = [dataset[i]['name'] for i in range(len(dataset))]
+    assert names[:4] == [
+        'test_00001', 'test_00002', 'test_00003', 'test_00005'
+    ]
+    assert len(names) == 421
+    with pytest.raises(ValueError, match='No face is left'):
+        FaceParsingDataset(faces, occlusion_file=str(path), occlusions=[5])
+    path.write_text('test_00002 7')
+    with pytest.raises(ValueError, match="list.txt:1.*'test_00002 7'"):
+        FaceParsingDataset(faces, occlusion_file=str(path))
+
+
+def test_visibility_for_mmpose():
+    visible = np.ones((1, 68), np.float32)
+    visible[0, :9] = 0
+    points = np.full((1, 68, 2), 5.)
+    points[0, -1] = -3, 5
+    sample = dict(
+        img=np.zeros((10, 10, 3), np.uint8),
+        gt_keypoints=points,
+        gt_keypoints_visible=visible)
+    weights = AsPoseSample(occluded=.5)(dict(sample))['keypoints_visible']
+    assert weights[0].tolist() == [.5] * 9 + [1.] * 58 + [.5]
+    assert (AsPoseSample()(sample)['keypoints_visible'] == 1).all()
+    with pytest.raises(ValueError, match='0.2'):
+        AsPoseSample(occluded=.2)

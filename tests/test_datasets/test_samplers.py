@@ -8,7 +8,7 @@ from mmengine.registry import DATA_SAMPLERS
 from mmpretrain.datasets import BaseDataset, KFoldDataset
 from torch.utils.data import DataLoader
 
-from orsa.datasets import ClassBalancedSampler
+from orsa.datasets import ClassBalancedSampler, MultiSourceSampler
 from orsa.datasets.samplers import class_balanced_sampler
 
 # class 2 is absent
@@ -136,3 +136,54 @@ def test_bad_input():
         ClassBalancedSampler([1, 2, 3])
     with pytest.raises(ValueError, match='0 draws'):
         ClassBalancedSampler(Toy(), num_samples=0, seed=0)
+
+
+def sources(sizes=(7, 40, 3)):
+    return ConcatDataset([Toy([0] * n) for n in sizes])
+
+
+def test_sources_have_their_shares_in_each_epoch_and_over_all():
+    dataset = sources()
+    sampler = DATA_SAMPLERS.build(
+        dict(
+            type='orsa.MultiSourceSampler',
+            dataset=dataset,
+            shares=[2, 1, 1],
+            num_samples=21,
+            seed=5))
+    assert len(sampler) == 21
+    total = np.zeros(3)
+    for epoch in range(8):
+        counts = np.histogram(drawn(sampler, epoch), [0, 7, 47, 50])[0]
+        assert counts.sum() == 21
+        assert np.abs(counts - [10.5, 5.25, 5.25]).max() < 2
+        total += counts
+    assert total.tolist() == [84, 42, 42]
+    # of a source all are drawn before one is drawn again
+    seen = np.bincount(
+        np.concatenate([drawn(sampler, epoch) for epoch in range(8)]),
+        minlength=50)
+    assert seen[:7].tolist() == [12] * 7 and seen[47:].tolist() == [14] * 3
+    assert sorted(set(seen[7:47])) == [1, 2]
+
+
+def test_sources_after_a_resume_and_on_several_ranks(monkeypatch):
+    from orsa.datasets.samplers import multi_source_sampler as module
+    whole = module.MultiSourceSampler(sources(), [1, 1, 0], 20, seed=1)
+    again = module.MultiSourceSampler(sources(), [1, 1, 0], 20, seed=1)
+    drawn(again, 0)
+    assert drawn(whole, 3) == drawn(again, 3) != drawn(whole, 4)
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(module, 'get_dist_info', lambda: (rank, 2))
+        one = module.MultiSourceSampler(sources(), [1, 1, 0], 20, seed=1)
+        parts.append(drawn(one, 3))
+    assert sorted(parts[0] + parts[1]) == sorted(drawn(whole, 3))
+
+
+@pytest.mark.parametrize('shares', [[1, 1], [1, -1, 1], [0, 0, 0]])
+def test_shares_that_make_no_sense(shares):
+    with pytest.raises(ValueError, match='shares should be 3 numbers'):
+        MultiSourceSampler(sources(), shares, 10)
+    with pytest.raises(TypeError, match='ConcatDataset.*Toy'):
+        MultiSourceSampler(Toy(), [1], 10)

@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .class_balanced_sampler import ClassBalancedSampler
+from .multi_source_sampler import MultiSourceSampler
 
-__all__ = ['ClassBalancedSampler']
+__all__ = ['ClassBalancedSampler', 'MultiSourceSampler']

@@ -21,7 +21,8 @@ class AsSegSample(BaseTransform):
     Masks of a dataset with labels of its own (``mask_labels``, see
     :class:`orsa.datasets.MaskFolderDataset`) are numbered as in
     ``label_sets``. An occluded pixel then becomes one of a new label, which
-    stands for an occluder, and for background as well where its own label did.
+    stands for an occluder; where its own stood for background too, or for hair
+    alone, it may be an occluder or what it was.
 
     **Required Keys:** gt_seg_map, visible_mask (optional), mask_labels
     (optional)
@@ -72,7 +73,14 @@ class AsSegSample(BaseTransform):
         return parsing
 
     @staticmethod
-    def _of_own_labels(results: dict) -> np.ndarray:
+    def _behind(classes: tuple) -> tuple:
+        """What a pixel of these classes may be where it is not visible."""
+        # synthetic faces count hair and background among the occluded
+        if 0 in classes or classes == (_HAIR, ):
+            return tuple(sorted({*classes, _OCCLUDER}))
+        return (_OCCLUDER, )
+
+    def _of_own_labels(self, results: dict) -> np.ndarray:
         parsing = results['gt_seg_map']
         values, sets = (results['mask_labels'][k] for k in ('values', 'sets'))
         where = f"the mask {results.get('seg_map_path', 'of this face')}"
@@ -81,12 +89,16 @@ class AsSegSample(BaseTransform):
         if parsing.ndim != 2:
             raise ValueError(f'{where} has colours instead of indices (shape '
                              f'{parsing.shape}): save it with one channel')
-        image = results.get('img')
-        if image is not None and image.shape[:2] != parsing.shape:
+        # a test may have resized the image and not the mask
+        shapes = [
+            results['img'].shape[:2],
+            tuple(results.get('ori_shape', ()))
+        ] if 'img' in results else []
+        if shapes and parsing.shape not in shapes:
             raise ValueError(
                 f'{where} is of {parsing.shape[1]}x{parsing.shape[0]} pixels, '
-                f'and its image of {image.shape[1]}x{image.shape[0]}: they '
-                'have to be of one size')
+                f'and its image of {shapes[0][1]}x{shapes[0][0]}: they have '
+                'to be of one size')
         table = np.full(256, -1)
         table[list(values)] = list(values.values())
         labels = table[parsing]
@@ -97,13 +109,11 @@ class AsSegSample(BaseTransform):
                 'it is to be ignored')
         visible = results.get('visible_mask')
         if visible is not None and not visible.all():
-            # the ignored stays so, as -1 is the last of the table
-            free = np.array([0 in classes for classes in sets] + [False])
-            known = labels != IGNORED
-            free = free[np.where(known, labels, -1)]
-            labels[(visible == 0) & known] = len(sets)
-            labels[(visible == 0) & known & free] = len(sets) + 1
-            sets = (*sets, (_OCCLUDER, ), (0, _OCCLUDER))
+            occluded = [self._behind(classes) for classes in sets]
+            sets = (*sets, *dict.fromkeys(occluded))
+            table = np.arange(256)
+            table[:len(occluded)] = list(map(sets.index, occluded))
+            labels = np.where(visible == 0, table[labels], labels)
         results['label_sets'] = sets
         del results['mask_labels']
         return labels

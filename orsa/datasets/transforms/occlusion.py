@@ -71,11 +71,12 @@ def occlude(results: dict, paint: Callable[[np.ndarray, np.ndarray],
     results['occlusion_ratio'] = occluded_fraction(mask,
                                                    landmark_hull(points, size))
     parsing = results.get('gt_seg_map')
-    if parsing is not None:
-        if parsing.shape != visible.shape:
-            raise ValueError(
-                f"'gt_seg_map' is {parsing.shape} and the image "
-                f'{visible.shape}: occlude a face before either is resized')
+    if parsing is not None and parsing.shape[:2] != visible.shape:
+        raise ValueError(
+            f"'gt_seg_map' is {parsing.shape} and the image {visible.shape}: "
+            'occlude a face before either is resized')
+    # labels of a dataset's own wait for AsSegSample, which knows their meaning
+    if parsing is not None and 'mask_labels' not in results:
         results['gt_seg_map'] = np.where(visible | (parsing == IGNORED),
                                          parsing, 0).astype(parsing.dtype)
     if 'gt_keypoints' in results or 'keypoints' in results:

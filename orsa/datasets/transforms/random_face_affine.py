@@ -71,6 +71,14 @@ class RandomFaceAffine(BaseTransform):
         shift (float): Largest shift, as a fraction of the image's side.
             Defaults to 0.06.
         prob (float): Of anything but the flip. Defaults to 0.9.
+        region (str): What fills the output where nothing is drawn: 'image',
+            the complete image, or 'landmarks', the square around the box of
+            ``gt_keypoints`` with its ``margins``, for photographs that are not
+            aligned; the box then becomes the output. Defaults to 'image'.
+        margins (Sequence[float]): Of the landmarks' box, left, top, right and
+            bottom, as fractions of its sides. Defaults to a forehead and a
+            little on the other sides, which is about what face detectors give
+            and what aligned images show.
         fill (Sequence[float]): Colour of what comes in from outside, BGR.
             Defaults to ImageNet's mean.
 
@@ -88,6 +96,8 @@ class RandomFaceAffine(BaseTransform):
                  stretch: float = 0.08,
                  shift: float = 0.06,
                  prob: float = 0.9,
+                 region: str = 'image',
+                 margins: Sequence[float] = (0.1, 0.45, 0.1, 0.1),
                  fill: Sequence[float] = (104, 116, 124)):
         check_prob(flip_prob, 'flip_prob')
         check_prob(prob)
@@ -98,6 +108,9 @@ class RandomFaceAffine(BaseTransform):
         if min(rotate, stretch, shift) < 0:
             raise ValueError('rotate, stretch and shift should not be '
                              f'negative, but got {rotate}, {stretch}, {shift}')
+        if region not in ('image', 'landmarks'):
+            raise ValueError("region should be 'image' or 'landmarks', but "
+                             f'got {region!r}')
         self.size = to_2tuple(size)
         self.flip_prob = flip_prob
         self.rotate = rotate
@@ -105,6 +118,8 @@ class RandomFaceAffine(BaseTransform):
         self.stretch = stretch
         self.shift = shift
         self.prob = prob
+        self.region = region
+        self.margins = tuple(margins)
         self.fill = tuple(fill)
 
     @cache_randomness
@@ -115,15 +130,21 @@ class RandomFaceAffine(BaseTransform):
         numbers = np.random.uniform(-1, 1, 5)
         return flip, numbers if move else None
 
-    def matrix(self, shape: Tuple[int, int], flip: bool,
-               numbers: Optional[np.ndarray]) -> np.ndarray:
+    def matrix(self,
+               shape: Tuple[int, int],
+               flip: bool,
+               numbers: Optional[np.ndarray],
+               box: Optional[Sequence[float]] = None) -> np.ndarray:
         """The map (2, 3) from the image's pixels to the output's.
 
         Pixels are counted by their centres, as OpenCV does; the centre of the
-        image stays the centre but for the shift. ``numbers`` are five in [-1,
-        1]: angle, scale, stretch and shift in x and y; None for none of them.
+        image, or of the ``box`` (left, top, right, bottom, from the edge of
+        the image), becomes that of the output but for the shift. ``numbers``
+        are five in [-1, 1]: angle, scale, stretch and shift in x and y; None
+        for none of them.
         """
-        height, width = shape
+        left, top, right, bottom = box or (0, 0, *shape[::-1])
+        height, width = bottom - top, right - left
         angle, scale, stretch, dx, dy = (
             0., ) * 5 if numbers is None else numbers
         low, high = (math.log(s) for s in self.scale_range)
@@ -137,7 +158,7 @@ class RandomFaceAffine(BaseTransform):
         linear = rotation @ np.diag([-wide if flip else wide, tall])
         fit = np.diag([self.size[1] / width, self.size[0] / height])
         linear = fit @ linear
-        centre = np.array([width / 2, height / 2])
+        centre = np.array([left + right, top + bottom]) / 2
         target = np.array([
             self.size[1] * (0.5 + self.shift * dx),
             self.size[0] * (0.5 + self.shift * dy)
@@ -150,8 +171,11 @@ class RandomFaceAffine(BaseTransform):
         """Warp the image and what belongs to it."""
         flip, numbers = self._draw()
         shape = results['img'].shape[:2]
-        matrix = self.matrix(shape, flip, numbers)
-        results['img'] = self._warp_image(results['img'], matrix)
+        box = (
+            self._around_landmarks(results)
+            if self.region == 'landmarks' else None)
+        matrix = self.matrix(shape, flip, numbers, box)
+        results['img'] = self._warp_image(results['img'], matrix, box)
         results['img_shape'] = self.size
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None
@@ -182,7 +206,9 @@ class RandomFaceAffine(BaseTransform):
                     self.size[::-1],
                     flags=cv2.INTER_NEAREST,
                     borderValue=IGNORED if outside else 0)
-        if 'bbox' in results:
+        if box is not None:
+            results['bbox'] = np.array([[0, 0, *self.size[::-1]]], np.float32)
+        elif 'bbox' in results:
             x, y = results['bbox'][0].reshape(2, 2).T
             corners = np.stack([x[[0, 1, 0, 1]], y[[0, 0, 1, 1]]], 1)
             corners = corners @ matrix[:, :2].T + matrix[:, 2]
@@ -192,10 +218,28 @@ class RandomFaceAffine(BaseTransform):
             results['gt_seg_map'] = self._swap(results)
         return results
 
-    def _warp_image(self, image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    def _around_landmarks(self, results: dict) -> List[float]:
+        """The square around the landmarks: left, top, right, bottom."""
+        if 'gt_keypoints' not in results:
+            raise KeyError("RandomFaceAffine(region='landmarks') needs "
+                           f"'gt_keypoints', got {sorted(results)}")
+        points = np.asarray(results['gt_keypoints']).reshape(-1, 2) + 0.5
+        low, high = points.min(0), points.max(0)
+        margins = np.reshape(self.margins, (2, 2)) * (high - low)
+        low, high = low - margins[0], high + margins[1]
+        half = (high - low).max() / 2
+        centre = (low + high) / 2
+        return [*(centre - half), *(centre + half)]
+
+    def _warp_image(self,
+                    image: np.ndarray,
+                    matrix: np.ndarray,
+                    box: Optional[Sequence[float]] = None) -> np.ndarray:
         # Bilinear sampling looks at two pixels: an image of more than twice
         # the output's size is averaged down first, or it would alias.
         height, width = image.shape[:2]
+        if box is not None:
+            height = width = int(box[2] - box[0])
         shrink = min(height // (2 * self.size[0]), width // (2 * self.size[1]))
         image, matrix = shrink_first(image, matrix, shrink)
         return cv2.warpAffine(

@@ -165,6 +165,9 @@ def _from_coordinates(out: torch.Tensor) -> torch.Tensor:
 def _keypoints(head: nn.Module, out: Union[torch.Tensor,
                                            Tuple]) -> torch.Tensor:
     """Keypoints (B, K, 3) of what any head of mmpose gives."""
+    if hasattr(head, 'pose_head'):  # VisPredictHead: visibility beside them
+        points = _keypoints(head.pose_head, out[0])
+        return torch.cat([points[..., :2], out[1][..., None]], dim=-1)
     if isinstance(out, torch.Tensor) and out.ndim == 3:
         return _from_coordinates(out)
     maps = _heatmaps(out)

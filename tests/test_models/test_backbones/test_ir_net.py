@@ -21,6 +21,23 @@ def test_ir50_maps_and_parameters():
     assert count == 30_459_584 - 12_847_616
 
 
+def test_strides_of_the_stages():
+    model = IRNet(dict(TINY, strides=(1, 2)), out_indices=(0, 1)).eval()
+    shapes = [tuple(m.shape[1:]) for m in model(torch.rand(1, 3, 64, 64))]
+    assert shapes == [(8, 32, 32), (16, 16, 16)]
+    with pytest.raises(ValueError, match="'strides' \\(1,\\)"):
+        IRNet(dict(TINY, strides=(1, )))
+
+
+def test_channels_last_computes_the_same():
+    model, images = IRNet(TINY).eval(), torch.rand(2, 3, 64, 64)
+    other = IRNet(TINY, channels_last=True).eval()
+    other.load_state_dict(model.state_dict())
+    one, two = model(images)[0], other(images)[0]
+    assert torch.allclose(one, two, atol=1e-5)
+    assert two.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_unit_follows_the_text():
     unit = IRNet(TINY).stages[1][1].double().eval()
     nn.init.uniform_(unit.norm1.running_mean)
