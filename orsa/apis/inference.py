@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Predictions of a model for aligned faces in memory."""
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -88,6 +88,33 @@ def predict_faces(model: nn.Module,
                     None if points is None else _in_pixels(points[i], crop),
                     occluded[i]))
     return predictions
+
+
+def measure_occlusion(
+        model: nn.Module,
+        crops: Sequence[np.ndarray],
+        batch_size: int = 32) -> Tuple[List[Optional[float]], List]:
+    """Measure how much of aligned faces is occluded, by the priors alone.
+
+    Args:
+        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
+        crops (Sequence[np.ndarray]): Aligned faces (H, W, 3), BGR uint8.
+        batch_size (int): Faces at a time. Defaults to 32.
+
+    Returns:
+        tuple[list, list]: Of each face ``covered`` and ``parsing`` of
+        :class:`FacePrediction`.
+    """
+    covered, masks = [], []
+    for start in range(0, len(crops), batch_size):
+        batch = crops[start:start + batch_size]
+        inputs = prepare(model, batch)['inputs']
+        probs = _parse(model, inputs)
+        covered += occluded_fractions(probs, _locate(model, inputs),
+                                      len(batch))
+        masks += [None] * len(batch) if probs is None else list(
+            map(_mask, probs, batch))
+    return covered, masks
 
 
 def _parse(model: nn.Module, inputs: torch.Tensor) -> Optional[torch.Tensor]:

@@ -1,15 +1,17 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """How much of a face is occluded, by a model's parser and landmarks."""
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
 import torch
 
-from orsa.utils.face_regions import LAPA_CLASSES
+from orsa.utils.face_regions import FACE_CLASSES, LAPA_CLASSES
 
-# Classes of a parser that are no face: the background, and of LaPa's hair.
-_NOT_FACE = {len(LAPA_CLASSES): (0, LAPA_CLASSES.index('hair'))}
+_HAIR, _OCCLUDER = map(FACE_CLASSES.index, ('hair', 'occluder'))
+# The forehead, which the 68 points leave out: as high above the brows, of the
+# distance from there to the chin.
+_FOREHEAD = 0.3
 
 
 def occluded_fractions(probs: Optional[torch.Tensor],
@@ -19,13 +21,16 @@ def occluded_fractions(probs: Optional[torch.Tensor],
 
     The face is what the 68 landmarks enclose, as for
     :class:`orsa.OccludeFace`; each of its pixels counts by the probability
-    that it is background (or hair). This is a measurement by a model: a face
-    that is not occluded does not get exactly 0, see
+    that it is background, hair or an occluder. Where the parser knows
+    occluders, the forehead belongs to it too, and hair above the brows is
+    none. This is a measurement by a model: a face that is not occluded does
+    not get exactly 0, see
     :class:`orsa.evaluation.calibration.Calibration`.
 
     Args:
         probs (Tensor, optional): (B, K, h, w), the parser's probabilities;
-            class 0 is background, and with LaPa's 11 the last is hair.
+            class 0 is background; with LaPa's 11 the last is hair, with the 12
+            of ``FACE_CLASSES`` the last two are hair and occluder.
         points (np.ndarray, optional): (B, 68, 2 or more), landmarks as
             fractions of the image's sides, 0 being the left or upper edge.
         count (int): B.
@@ -37,17 +42,41 @@ def occluded_fractions(probs: Optional[torch.Tensor],
     from orsa.datasets.drawing.landmarks import NUM_LANDMARKS
     if probs is None or points is None or points.shape[1] != NUM_LANDMARKS:
         return [None] * count
-    away = probs[:, list(_NOT_FACE.get(probs.shape[1], (0, )))].sum(1).numpy()
-    return [_mean_in_hull(a, p[:, :2]) for a, p in zip(away, points)]
+    probs, points = probs.numpy(), points[..., :2]
+    away = probs[:, 0]
+    if probs.shape[1] == len(FACE_CLASSES):
+        away = away + probs[:, _OCCLUDER]
+        return [
+            _mean((a + hair, p), (a, _forehead(p)))
+            for a, hair, p in zip(away, probs[:, _HAIR], points)
+        ]
+    if probs.shape[1] == len(LAPA_CLASSES):
+        away = away + probs[:, _HAIR]
+    return [_mean((a, p)) for a, p in zip(away, points)]
 
 
-def _mean_in_hull(values: np.ndarray, points: np.ndarray) -> float:
-    """The mean of a map (h, w) over the hull of points (K, 2) in [0, 1]."""
-    # finer than the map, so that the edge of the hull is smooth
-    fine = cv2.resize(values, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)
-    hull = np.zeros(fine.shape, np.uint8)
-    outline = np.rint(points * fine.shape[::-1] - .5).astype(np.int32)
-    cv2.fillConvexPoly(hull, cv2.convexHull(outline), 1)
-    inside = fine[hull == 1]
+def _forehead(points: np.ndarray) -> np.ndarray:
+    """The brows, and as many points above them (20, 2)."""
+    brows = points[17:27]
+    return np.vstack([brows, brows + _FOREHEAD * (brows.mean(0) - points[8])])
+
+
+def _mean(*regions: Tuple[np.ndarray, np.ndarray]) -> float:
+    """The mean of maps (h, w), each within the hull of points in [0, 1].
+
+    A pixel in several regions counts in the first.
+    """
+    # finer than the map, so that the edge of a hull is smooth
+    free = np.ones([4 * side for side in regions[0][0].shape], bool)
+    inside = []
+    for values, points in regions:
+        fine = cv2.resize(
+            values, free.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        hull = np.zeros(fine.shape, np.uint8)
+        outline = np.rint(points * fine.shape[::-1] - .5).astype(np.int32)
+        cv2.fillConvexPoly(hull, cv2.convexHull(outline), 1)
+        inside.append(fine[(hull == 1) & free])
+        free &= hull == 0
+    values = np.concatenate(inside)
     # a hull outside of the image encloses nothing that is visible
-    return float(inside.mean().clip(0, 1)) if inside.size else 1.
+    return float(values.mean().clip(0, 1)) if values.size else 1.
