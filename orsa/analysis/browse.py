@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from orsa.utils.configs import split_pipeline
-from orsa.utils.face_regions import LAPA_PALETTE
+from orsa.utils.face_regions import FACE_PALETTE
 from orsa.visualization import draw_class_grid, spread
 from orsa.visualization.annotations import draw_annotations
 from .inputs import build_dataset
@@ -53,7 +53,7 @@ def browse(cfg: Config,
     else:
         chosen = spread(np.unique(names, return_inverse=True)[1], count)
         titles = [names[i] for i in chosen]
-    palette = dataset.metainfo.get('palette') or LAPA_PALETTE
+    palette = dataset.metainfo.get('palette') or FACE_PALETTE
     rows: Dict[str, List[np.ndarray]] = {}
     for title, index in zip(titles, chosen):
         rows.setdefault(title, []).append(

@@ -26,7 +26,7 @@ class FacePrediction(NamedTuple):
         scores (dict[str, float]): Of every expression, in [0, 1], together 1.
         parsing (np.ndarray, optional): The class of every pixel of the crop,
             (H, W) uint8, LaPa's where the parser is ours
-            (:data:`orsa.utils.face_regions.LAPA_CLASSES`). None if the model
+            (:data:`orsa.utils.face_regions.FACE_CLASSES`). None if the model
             has no parser, or its encoder alone.
         landmarks (np.ndarray, optional): (K, 3) float32: x and y in pixels of
             the crop (the centre of the first is 0), and a confidence in

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from orsa.faces.points import map_points
-from orsa.utils.face_regions import LAPA_CLASSES
+from orsa.utils.face_regions import FACE_CLASSES
 
 
 @dataclasses.dataclass
@@ -82,8 +82,8 @@ class FaceResult:
         if self.parsing is None:
             return None
         counts = np.bincount(self.parsing.ravel()) / self.parsing.size
-        others = (f'class {k}' for k in range(len(LAPA_CLASSES), len(counts)))
-        names = [*LAPA_CLASSES, *others]
+        others = (f'class {k}' for k in range(len(FACE_CLASSES), len(counts)))
+        names = [*FACE_CLASSES, *others]
         return {n: _round(v) for n, v in zip(names, counts) if v > 0}
 
     def to_dict(self) -> Dict[str, Any]:

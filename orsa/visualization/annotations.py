@@ -4,7 +4,7 @@ from typing import Optional, Sequence
 import cv2
 import numpy as np
 
-from orsa.utils.face_regions import LAPA_PALETTE
+from orsa.utils.face_regions import FACE_PALETTE
 from .figures import ORANGE, SKY_BLUE
 
 
@@ -13,7 +13,7 @@ def draw_annotations(image: np.ndarray,
                      visible: Optional[np.ndarray] = None,
                      seg_map: Optional[np.ndarray] = None,
                      visible_mask: Optional[np.ndarray] = None,
-                     palette: Sequence[Sequence[int]] = LAPA_PALETTE,
+                     palette: Sequence[Sequence[int]] = FACE_PALETTE,
                      size: int = 192) -> np.ndarray:
     """Draw the annotations of a sample into its image.
 

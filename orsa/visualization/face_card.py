@@ -3,7 +3,7 @@ from typing import Dict, Optional, Sequence
 
 import numpy as np
 
-from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE, LINES_68
+from orsa.utils.face_regions import FACE_CLASSES, FACE_PALETTE, LINES_68
 from orsa.utils.own_files import MARK
 from .annotations import draw_annotations
 from .figures import COLOURS, saved_figure
@@ -81,10 +81,10 @@ def _draw_legend(axis, present: Sequence[int]) -> None:
     from matplotlib.patches import Patch  # saves start-up
     handles = [
         Patch(
-            facecolor=np.array(LAPA_PALETTE[k]) / 255,
+            facecolor=np.array(FACE_PALETTE[k]) / 255,
             edgecolor='black',
             linewidth=.5,
-            label=LAPA_CLASSES[k]) for k in present if k
+            label=FACE_CLASSES[k]) for k in present if k
     ]
     if handles:
         axis.legend(

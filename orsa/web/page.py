@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from orsa.datasets import OccludeFace
-from orsa.utils.face_regions import LAPA_CLASSES, LAPA_PALETTE
+from orsa.utils.face_regions import FACE_CLASSES, FACE_PALETTE
 from orsa.visualization.annotations import draw_annotations, overlay_heat
 from .markup import MAPS, render
 from .viewer import VARIANTS, Found, Refusal, Viewer, synthetic_faces
@@ -103,9 +103,9 @@ class Steps:
                 regions = _rgb(
                     draw_annotations(
                         face.crop, seg_map=face.parsing, size=_SIDE))
-                legend = render('legend', [(LAPA_CLASSES[k], LAPA_PALETTE[k])
+                legend = render('legend', [(FACE_CLASSES[k], FACE_PALETTE[k])
                                            for k in np.unique(face.parsing)
-                                           if 0 < k < len(LAPA_CLASSES)])
+                                           if 0 < k < len(FACE_CLASSES)])
             return render('scores', face), _rgb(marked), regions, legend
         except Exception as error:
             return _failure(error), None, None, ''

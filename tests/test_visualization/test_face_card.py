@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.utils.face_regions import LAPA_PALETTE, LINES_68
+from orsa.utils.face_regions import (FACE_CLASSES, FACE_PALETTE, LAPA_PALETTE,
+                                     LINES_68)
 from orsa.visualization import draw_face_card
 
 SCORES = dict(happiness=.7, anger=.2, neutral=.1)
@@ -54,6 +55,14 @@ def test_everything_is_where_it_belongs(tmp_path):
     assert np.abs(dots[:, 0] - (top + bottom) / 2).max() < 12
     assert dots[:, 1].min() == pytest.approx(
         left + 8.5 / 64 * (right - left), abs=8)
+
+
+def test_an_occluder_has_a_colour_too(tmp_path):
+    parsing = np.zeros((64, 64), np.uint8)
+    parsing[40:48, 16:48] = FACE_CLASSES.index('occluder')
+    card = draw(tmp_path, parsing=parsing)
+    occluder = .5 * np.array(FACE_PALETTE[11]) + .5 * 128
+    assert len(pixels_of(card, occluder)) > 1000
 
 
 def test_bars_have_the_lengths_of_the_scores(tmp_path):
