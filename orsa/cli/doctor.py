@@ -20,7 +20,7 @@ _EXTRAS = dict(
     onnx='export',
     onnxruntime='export')
 _ZOO = ('orsanet_lite.pth', 'orsanet_lite.json', 'lite_parsing.pth',
-        'lite_landmark.pth')
+        'lite_landmark.pth', 'face_parsing.pth', 'face_landmark.pth')
 _REINSTALL = 'pip install --force-reinstall opencv-python'
 
 
