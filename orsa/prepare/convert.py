@@ -10,6 +10,7 @@ from orsa.apis.model import build_model, load_config
 from orsa.prepare import weights
 from orsa.registry import MODELS
 from orsa.utils.compat import setup_stack
+from .tfjs_weights import convert_mobilenet, converter_of, read_tfjs
 
 # The published sizes differ in depth alone.
 _OFFICIAL = 'orsa::_base_/models/orsanet_large.py'
@@ -87,6 +88,24 @@ def convert_segface(src: str,
             f'has no place for: {unknown[:4]}')
     weights.write_state(new, dst)
     return report
+
+
+def convert_face_start(src: str, dst: str) -> weights.Report:
+    """A network of face recognition from a file of TensorFlow.js.
+
+    Args:
+        src (str): ``faceres.json`` of the npm package @vladmandic/human, for
+            ``orsa.MobileNetV1``, or
+            ``face_recognition_model-weights_manifest.json`` of
+            @vladmandic/face-api, for ``orsa.DlibResNet``.
+        dst (str): The file to write.
+    """
+    tensors = read_tfjs(src)
+    convert = converter_of(tensors)
+    model = dict(type='orsa.MobileNetV1' if convert is
+                 convert_mobilenet else 'orsa.DlibResNet')
+    used = convert(tensors)
+    return _write((used, []), model, dst)
 
 
 def convert_official(

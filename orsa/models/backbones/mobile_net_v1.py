@@ -1,0 +1,105 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import List, Optional, Sequence, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.model import BaseModule, ModuleList, Sequential
+
+from orsa.models.utils.inputs import Maps, stage_indices
+from orsa.registry import MODELS
+
+
+class _Conv(nn.Conv2d):
+    """A convolution with TensorFlow's 'same' padding, then ReLU6.
+
+    What does not divide evenly is padded at the end: with stride 2 an even
+    side gets its row of zeros below and at the right.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kernel_size[0] > 1:
+            x = F.pad(x, (*self._around(x.size(3)), *self._around(x.size(2))))
+        return F.relu6(super().forward(x))
+
+    def _around(self, side: int) -> tuple:
+        stride, kernel = self.stride[0], self.kernel_size[0]
+        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        return total // 2, total - total // 2
+
+
+def _separable(in_channels: int, out_channels: int, stride: int) -> Sequential:
+    return Sequential(
+        _Conv(in_channels, in_channels, 3, stride, groups=in_channels),
+        _Conv(in_channels, out_channels, 1))
+
+
+@MODELS.register_module()
+class MobileNetV1(BaseModule):
+    """MobileNet without its batch normalisation, which is in its weights.
+
+    From `MobileNets <https://arxiv.org/abs/1704.04861>`_, with the padding of
+    TensorFlow. The published weights of `HSE_FaceRec_tf
+    <https://github.com/HSE-asavchenko/HSE_FaceRec_tf>`_, trained to recognise
+    the 9,000 people of VGGFace2, have statistics of batch normalisation folded
+    into them, see ``tools/model_converters/face_start.py``. They take BGR in
+    [0, 255] less (103.939, 116.779, 123.68).
+
+    Args:
+        out_indices (Sequence[int] | int): Stages whose maps are returned,
+            counted from 0, or from the end if negative: of strides 2, 4, 8, 16
+            and 32 with 64, 128, 256, 512 and 1024 channels. Those behind the
+            last of them are not built. Defaults to -1.
+        frozen_stages (int): Stages without training: -1 for none, n for the
+            first n + 1. Defaults to -1.
+        init_cfg (dict | list[dict], optional): Initialisation.
+            Defaults to Kaiming's for convolutions.
+
+    Raises:
+        ValueError: If ``out_indices`` or ``frozen_stages`` name no stage.
+    """
+
+    # channels of the units of each stage, whose first has stride 2
+    _STAGES = ((64, ), (128, 128), (256, 256), (512, ) * 6, (1024, 1024))
+
+    def __init__(self,
+                 out_indices: Union[int, Sequence[int]] = -1,
+                 frozen_stages: int = -1,
+                 init_cfg: Optional[Union[dict, List[dict]]] = dict(
+                     type='Kaiming', layer='Conv2d')):
+        super().__init__(init_cfg=init_cfg)
+        self.out_indices = stage_indices(out_indices, len(self._STAGES))
+        count = max(self.out_indices) + 1
+        if not -1 <= frozen_stages < count:
+            raise ValueError(f'frozen_stages should be from -1 to {count - 1}'
+                             f', but got {frozen_stages}')
+        self.frozen_stages = frozen_stages
+        self.stages = ModuleList()
+        channels = 32
+        for i, widths in enumerate(self._STAGES[:count]):
+            units = [_Conv(3, channels, 3, 2)] if i == 0 else []
+            for k, width in enumerate(widths):
+                units.append(
+                    _separable(channels, width, 2 if i and not k else 1))
+                channels = width
+            self.stages.append(Sequential(*units))
+        self._freeze_stages()
+
+    def forward(self, x: torch.Tensor) -> Maps:
+        """Maps of the chosen stages, from images (B, 3, H, W)."""
+        outs = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
+
+    def _freeze_stages(self) -> None:
+        for stage in self.stages[:self.frozen_stages + 1]:
+            stage.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'MobileNetV1':
+        """Switch the mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        self._freeze_stages()
+        return self
