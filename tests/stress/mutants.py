@@ -87,7 +87,8 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         (_EDGES, 'tests/test_datasets/test_prior_data.py'),
         'orsa/datasets/transforms/random_face_affine.py':
         (_EDGES,
-         'tests/test_datasets/test_transforms/test_random_face_affine.py'),
+         'tests/test_datasets/test_transforms/test_random_face_affine.py',
+         'tests/test_datasets/test_transforms/test_parse_landmarks.py'),
         'orsa/datasets/transforms/random_occluder.py':
         (_EDGES, 'tests/test_datasets/test_occluders.py'),
     },

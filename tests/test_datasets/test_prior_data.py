@@ -499,13 +499,14 @@ def test_visibility_for_mmpose():
     visible = np.ones((1, 68), np.float32)
     visible[0, :9] = 0
     points = np.full((1, 68, 2), 5.)
-    points[0, -1] = -3, 5
+    points[0, -5:] = (-.6, 5), (9.6, 5), (5, -.6), (5, 9.6), (-3, 5)
+    points[0, -9:-5] = (-.4, 5), (9.4, 5), (5, -.4), (5, 9.4)
     sample = dict(
         img=np.zeros((10, 10, 3), np.uint8),
         gt_keypoints=points,
         gt_keypoints_visible=visible)
     weights = AsPoseSample(occluded=.5)(dict(sample))['keypoints_visible']
-    assert weights[0].tolist() == [.5] * 9 + [1.] * 58 + [.5]
+    assert weights[0].tolist() == [.5] * 9 + [1.] * 54 + [.5] * 5
     assert (AsPoseSample()(sample)['keypoints_visible'] == 1).all()
     with pytest.raises(ValueError, match='0.2'):
         AsPoseSample(occluded=.2)

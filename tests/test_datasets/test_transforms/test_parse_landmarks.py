@@ -43,6 +43,51 @@ def test_the_parts_of_a_face_lie_where_its_points_are():
                                                   1]) == {'right eye', 'skin'}
 
 
+OUTLINES = {
+    'lower lip': (54, 55, 56, 57, 58, 59, 48, 60, 67, 66, 65, 64),
+    'upper lip': (48, 49, 50, 51, 52, 53, 54, 64, 63, 62, 61, 60),
+    'inner mouth': (60, 61, 62, 63, 64, 65, 66, 67),
+    'right eye': (36, 37, 38, 39, 40, 41),
+    'left eye': (42, 43, 44, 45, 46, 47),
+}
+
+
+@pytest.mark.parametrize('name', OUTLINES)
+def test_a_part_fills_its_outline(name):
+    size = 512
+    points = BASE * 4
+    points[[61, 62, 63], 1] -= 10  # an open mouth
+    points[[65, 66, 67], 1] += 10
+    face = ParseLandmarks()(
+        dict(
+            img=np.zeros((size, size, 3), np.uint8),
+            gt_keypoints=points[None]))
+    label = face['mask_labels']['sets'].index((FACE_CLASSES.index(name), ))
+    outline = points[list(OUTLINES[name])].astype(np.float32)
+    inside = np.zeros((size, size), bool)
+    for y, x in np.ndindex(size, size):
+        if 120 < x < 400 and 180 < y < 440:
+            distance = cv2.pointPolygonTest(outline, (x, y), True)
+            inside[y, x] = distance > 0
+    found = face['gt_seg_map'] == label
+    assert (found & inside).sum() / (found | inside).sum() > .85
+
+
+def test_the_band_at_the_jaw_has_its_width():
+    points = BASE * 4
+    face = ParseLandmarks(band=.05)(
+        dict(img=np.zeros((512, 512, 3), np.uint8), gt_keypoints=points[None]))
+    unit = np.linalg.norm(points[36] - points[45])
+    x, y = points[8]
+    column = face['gt_seg_map'][int(y) - 60:int(y) + 60, int(x)]
+    skin = face['mask_labels']['sets'].index((1, ))
+    names = {1, 0, 10}
+    jaw = [i for i, s in enumerate(face['mask_labels']['sets'])
+           if set(s) == names][0]  # yapf: disable
+    assert (column == jaw).sum() == pytest.approx(.1 * unit, rel=.2)
+    assert (column[:40] == skin).any()
+
+
 def test_a_parsed_face_agrees_with_the_mask_of_a_mesh(faces_dir):
     """Where landmarks are certain, the masks of press_faces say the same."""
     dataset = FaceParsingDataset(
@@ -120,5 +165,32 @@ def test_the_region_of_the_landmarks_is_what_is_cut_out(scale, shift):
     assert np.abs(found - want).max() < .1
     with pytest.raises(KeyError, match='gt_keypoints'):
         crop(dict(img=image))
+    wide = RandomFaceAffine((80, 112), 0, prob=0, region='landmarks')(
+        dict(img=image, gt_keypoints=points.copy()))
+    assert wide['bbox'].tolist() == [[0, 0, 112, 80]]
     with pytest.raises(ValueError, match="'image' or 'landmarks'"):
         RandomFaceAffine(112, region='box')
+
+
+def test_a_large_photograph_does_not_alias():
+    # stripes of one pixel are grey from far away
+    image = np.zeros((900, 900, 3), np.uint8)
+    image[:, ::2] = 200
+    out = RandomFaceAffine(
+        64, 0, prob=0,
+        region='landmarks')(dict(img=image,
+                                 gt_keypoints=BASE[None] * 6 + 60))['img']
+    assert np.abs(out[8:-8, 8:-8].astype(int) - 100).max() <= 6
+
+
+def test_what_comes_in_from_outside_is_not_visible_and_not_known():
+    moved = RandomFaceAffine(
+        64, 0, rotate=0, scale_range=(.5, .5), stretch=0, shift=0, prob=1)(
+            dict(
+                img=np.zeros((64, 64, 3), np.uint8),
+                gt_seg_map=np.zeros((64, 64), np.uint8),
+                visible_mask=np.ones((64, 64), np.uint8),
+                label_sets=[(0, )]))
+    assert moved['gt_seg_map'][0, 0] == 255
+    assert moved['visible_mask'][0, 0] == 0
+    assert moved['visible_mask'][32, 32] == 1
