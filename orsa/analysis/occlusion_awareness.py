@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 
 from orsa.apis.inference import batch_locator, measure_occlusion
 from orsa.apis.model import init_model
+from orsa.datasets.face_parsing import read_occlusions
 from orsa.datasets.images import find_images
 from orsa.datasets.text_files import read_lines
 from orsa.faces.align import align_faces
@@ -25,11 +26,11 @@ from .calibrate import held_out_faces
 from .inputs import analysis_parser, read_config
 
 TYPES = {
-    '1': 'glasses',
-    '2': 'sunglasses',
-    '3': 'hand or object',
-    '4': 'headwear',
-    '5': 'hair'
+    1: 'glasses',
+    2: 'sunglasses',
+    3: 'hand or object',
+    4: 'headwear',
+    5: 'hair'
 }
 NOTHING, TOGETHER = 'nothing', 'all but glasses'
 _REPEATS = 2000
@@ -115,13 +116,10 @@ def listed_faces(cfg: Config,
     path = osp.expanduser(path)
     if not osp.exists(path):
         path = osp.join(dataset_cfg.get('data_root', ''), path)
-    types = {}
-    for number, line in read_lines(path):
-        name, *_, kind = line.split()
-        if kind not in TYPES:
-            raise ValueError(f"{path}:{number}: '{line[:100]}' has no type "
-                             f'of occlusion, expected one of {list(TYPES)}')
-        types[dataset.sample_name(name)] = TYPES[kind]
+    types = {
+        dataset.sample_name(name): TYPES[kind]
+        for name, kind in read_occlusions(path).items()
+    }
     samples = [dataset[i] for i in range(len(dataset))]
     names = [sample['name'] for sample in samples]
     others = len(types.keys() - set(names))
@@ -244,7 +242,7 @@ def draw_sheet(covered: Sequence[float],
         count (int): Faces in a row. Defaults to 12.
     """
     order = np.argsort(covered)
-    occluded = [i for i in order if types[i] not in (NOTHING, TYPES['1'])]
+    occluded = [i for i in order if types[i] not in (NOTHING, TYPES[1])]
     clear = [i for i in order if types[i] == NOTHING]
     count = min(count, len(occluded), len(clear))
     rows = [('occluded, missed', occluded[:count]),

@@ -3,7 +3,7 @@ import os.path as osp
 import re
 from collections import Counter
 from fnmatch import fnmatchcase
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 
@@ -176,26 +176,6 @@ def read_occlusions(path: str) -> Dict[str, int]:
     return types
 
 
-def without_excluded(names: Sequence[str],
-                     path: str,
-                     data_root: str = '') -> Tuple[List[str], str]:
-    """Leave out the names that a file lists, and say how many.
-
-    A line is a name or a pattern such as ``Ann_Lee_*``.
-    """
-    path = osp.expanduser(path)
-    if not osp.exists(path):
-        path = osp.join(data_root, path)
-    listed = {line for _, line in read_lines(path)}
-    patterns = [line for line in listed if '*' in line]
-    kept = [
-        name for name in names if name not in listed and not any(
-            fnmatchcase(name, pattern) for pattern in patterns)
-    ]
-    return kept, (f'{len(names) - len(kept)} of them are left out by '
-                  f"'{path}' ({len(listed)} entries)")
-
-
 @DATASETS.register_module()
 class MaskFolderDataset(_ParsingDataset):
     """Images and index masks of one name, with labels of any meaning.
@@ -331,9 +311,17 @@ class MaskFolderDataset(_ParsingDataset):
     def _exclude(self, names: List[str], messages: List[str]) -> List[str]:
         if self.exclude_file is None:
             return names
-        kept, message = without_excluded(names, self.exclude_file,
-                                         self.data_root)
-        messages.append(message)
+        path = osp.expanduser(self.exclude_file)
+        if not osp.exists(path):
+            path = osp.join(self.data_root, path)
+        listed = {line for _, line in read_lines(path)}
+        patterns = [line for line in listed if '*' in line]
+        kept = [
+            name for name in names if name not in listed and not any(
+                fnmatchcase(name, pattern) for pattern in patterns)
+        ]
+        messages.append(f'{len(names) - len(kept)} of them are left out by '
+                        f"'{path}' ({len(listed)} entries)")
         return kept
 
 

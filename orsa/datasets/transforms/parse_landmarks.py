@@ -129,10 +129,11 @@ class _Mask:
 
     def lenses(self) -> None:
         """Cover the eyes by lenses."""
-        for side, brow in (('left', 'left brow'), ('right', 'right brow')):
+        tilt = np.degrees(
+            np.arctan2(*(self.points[45] - self.points[36])[::-1]))
+        for side in ('left', 'right'):
+            brow = f'{side} brow'
             x, y = self.points[list(_EYES[side])].mean(0)
-            tilt = np.degrees(
-                np.arctan2(*(self.points[45] - self.points[36])[::-1]))
             for names, size in ((['occluder', 'skin', brow,
                                   'hair'], 1.3), (['occluder'], 0.75)):
                 axes = 0.36 * self.unit * size, 0.24 * self.unit * size
