@@ -18,7 +18,7 @@ default_scope = 'mmseg'
 
 model = {{_base_.face_parsing}}
 
-max_epochs = 24
+max_epochs = 30
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
 param_scheduler = [
@@ -53,8 +53,7 @@ fasseg_labels = [
 masked_labels = [['background', 'hair', 'skin'], ['skin', *parts], 'occluder']
 masked_test_labels = [['background', 'hair'], ['skin', *parts], 'occluder']
 # LaPa's eleven; of a face mesh, without hair and neck
-mesh_labels = [['background', 'skin', 'hair', 'occluder'], 'skin', *parts,
-               'hair']
+mesh_labels = [['background', 'skin', 'hair'], 'skin', *parts, 'hair']
 drawn_labels = [['background', 'skin'], 'skin', *parts, 'hair']
 
 load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
@@ -74,7 +73,8 @@ occlude = dict(
         crop=0.5,
         patches=0.5,
         square=0.5,
-        grid=0.5))
+        grid=0.5),
+    own_hand=0.6)
 as_sample = dict(type='orsa.AsSegSample')
 
 
@@ -95,17 +95,22 @@ augment = [
         magnitude_std='inf',
         prob=0.3),
     dict(type='mmcv.RandomGrayscale', prob=0.4, keep_channels=True),
-    dict(type='orsa.EncodeLabelSets'),
+    # as many pixels as the head gives
+    dict(type='orsa.EncodeLabelSets', stride=2),
     dict(type='PackSegInputs'),
 ]
-# from the whole photograph to the face alone
+whole_photograph = [
+    *load, as_sample,
+    affine(scale_range=(0.9, 1.2), shift=0.05), *augment
+]
+# from there to the face alone
 lfw_pipeline = [
     *load, as_sample,
     affine(scale_range=(0.9, 2.5), shift=0.08), *augment
 ]
 studio_pipeline = [
     *load, as_sample,
-    affine(scale_range=(0.6, 1.8), shift=0.1), *augment
+    affine(scale_range=(0.7, 1.7), shift=0.1), *augment
 ]
 landmark_pipeline = [
     load[0], around_landmarks,
@@ -117,6 +122,12 @@ drawn_pipeline = [
     around_landmarks, *augment
 ]
 
+lfw_clear = dict(
+    type='orsa.MaskFolderDataset',
+    data_root=lfw_root,
+    ann_file='train.txt',
+    exclude_file=f'{lists}/lfw_parts_train_occluded.txt',
+    labels=lfw_labels)
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
@@ -124,19 +135,14 @@ train_dataloader = dict(
     sampler=dict(
         type='orsa.MultiSourceSampler',
         # in the order of the datasets
-        shares=[0.25, 0.08, 0.1, 0.08, 0.2, 0.16, 0.04, 0.09],
+        shares=[0.2, 0.14, 0.08, 0.1, 0.08, 0.18, 0.11, 0.04, 0.07],
         num_samples=4800),
     dataset=dict(
         type='mmengine.ConcatDataset',
         ignore_keys=['label_sets'],
         datasets=[
-            dict(
-                type='orsa.MaskFolderDataset',
-                data_root=lfw_root,
-                ann_file='train.txt',
-                exclude_file=f'{lists}/lfw_parts_train_occluded.txt',
-                labels=lfw_labels,
-                pipeline=lfw_pipeline),
+            dict(pipeline=whole_photograph, **lfw_clear),
+            dict(pipeline=lfw_pipeline, **lfw_clear),
             dict(
                 type='orsa.MaskFolderDataset',
                 data_root=lfw_root,

@@ -285,7 +285,8 @@ def test_random_occluders_follow_their_mix():
     shares = []
     for i in range(400):
         with seeded(5, i):
-            kind, severity, _ = transform._draw() or ('none', 0, 0)
+            drawn = transform._draw()
+        kind, severity, _ = drawn[0] if drawn else ('none', 0, 0)
         counts[kind] += 1
         shares.append(severity)
     assert abs(counts['none'] - 160) < 40 and abs(counts['crop'] - 180) < 40
@@ -306,7 +307,25 @@ def test_random_occluders_follow_their_mix():
     assert set(RandomOccluder.MIX) == set(KINDS)
 
 
+def test_an_own_hand_has_the_colour_of_the_face():
+    colours = []
+    for own in (0., 1.):
+        for i in range(5):
+            face = noisy_face(gt_keypoints=BASE[None] - .5)
+            face['img'] = np.full_like(face['img'], (60, 90, 140))
+            transform = RandomOccluder(
+                1., dict(hand=1), severities=(3, ), own_hand=own)
+            with seeded(7, i):
+                out = transform(face)
+            hand = out['visible_mask'] == 0
+            colours.append(out['img'][hand].mean(0) - (60, 90, 140))
+            assert (out['img'][~hand] == (60, 90, 140)).mean() > .9
+    other, same = np.abs(colours).max(1).reshape(2, 5)
+    assert same.max() < 4 < other.min()
+
+
 @pytest.mark.parametrize('kwargs, message', [
+    (dict(own_hand=-.1), r'own_hand should be in \[0, 1\]'),
     (dict(prob=1.5), r'prob should be in \[0, 1\]'),
     (dict(kinds=dict(cloud=1)), "unknown occluders \\['cloud'\\]"),
     (dict(kinds={}), 'expected some of'),

@@ -18,7 +18,8 @@ face_landmark = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True),
-    backbone=dict(type='orsa.IRNet', arch=face_landmark_arch),
+    backbone=dict(
+        type='orsa.IRNet', arch=face_landmark_arch, channels_last=True),
     head=dict(
         type='orsa.VisibilityHead',
         loss=dict(type='mmpose.BCELoss', loss_weight=0.1),

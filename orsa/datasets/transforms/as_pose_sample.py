@@ -19,10 +19,10 @@ class AsPoseSample(BaseTransform):
 
     Args:
         occluded (float): ``keypoints_visible`` of points that are occluded
-            or outside the image, for mmpose the weight of a point. 0.5 keeps
-            them apart from visible ones (1.), as ``orsa.VisibilityHead``
-            needs it; codecs leave out points below. Defaults to 1, all count
-            the same.
+            or outside the image, for mmpose the weight of a point. Less than
+            1 keeps them apart from visible ones, as ``orsa.VisibilityHead``
+            needs it; codecs leave out points below 0.5. Defaults to 1, all
+            count the same.
 
     Raises:
         ValueError: If ``occluded`` is not in [0.5, 1].

@@ -14,7 +14,7 @@ _UPPER_LIP = (48, 49, 50, 51, 52, 53, 54, 64, 63, 62, 61, 60)
 _LOWER_LIP = (54, 55, 56, 57, 58, 59, 48, 60, 67, 66, 65, 64)
 _INNER_MOUTH, _MOUTH = range(60, 68), range(48, 60)
 _NOSE = (27, 31, 32, 33, 34, 35)
-_SUNGLASSES, _HEADWEAR = 2, 4  # RAN's types of occlusion
+_NOTHING, _SUNGLASSES, _HEADWEAR = 0, 2, 4  # RAN's types of occlusion
 
 
 @TRANSFORMS.register_module()
@@ -23,9 +23,10 @@ class ParseLandmarks(BaseTransform):
 
     What landmarks tell is certain in the middle of a part and uncertain at its
     edge, so that a narrow band between two parts stands for both. The forehead
-    may be skin, hair or an occluder, what is farther outside background too.
-    Where ``occlusion`` is 2, sunglasses, the region of the lenses is an
-    occluder; where it is 4, headwear, the forehead is.
+    may be skin, hair or an occluder, what is farther outside background too;
+    there is no occluder where ``occlusion`` is 0. Where it is 2, sunglasses,
+    the region of the lenses is an occluder; where it is 4, headwear, the
+    forehead is.
 
     Followed by ``orsa.AsSegSample``, which takes what an occluder hides out of
     the mask. Comes after ``orsa.RandomFaceAffine``.
@@ -47,9 +48,12 @@ class ParseLandmarks(BaseTransform):
         """Add the mask."""
         points = np.asarray(results['gt_keypoints'], np.float32)
         points = points.reshape(68, 2)
-        mask = _Mask(results['img'].shape[:2], points, self.band)
-        hat = results.get('occlusion') == _HEADWEAR
-        mask.forehead(0, .45, ['skin', 'hair', 'occluder'])
+        occlusion = results.get('occlusion')
+        unknown = [] if occlusion == _NOTHING else ['occluder']
+        mask = _Mask(results['img'].shape[:2], points, self.band,
+                     ['background', 'skin', 'hair', *unknown])
+        hat = occlusion == _HEADWEAR
+        mask.forehead(0, .45, ['skin', 'hair', *unknown])
         if hat:
             mask.forehead(.15, .4, ['occluder'])
         mask.fill(range(27), ['skin'])
@@ -69,7 +73,7 @@ class ParseLandmarks(BaseTransform):
         mask.fill(_UPPER_LIP, ['upper lip'], hull=False)
         mask.fill(_LOWER_LIP, ['lower lip'], hull=False)
         mask.fill(_INNER_MOUTH, ['inner mouth'], hull=False)
-        if results.get('occlusion') == _SUNGLASSES:
+        if occlusion == _SUNGLASSES:
             mask.lenses()
         results['gt_seg_map'] = mask.pixels
         results['mask_labels'] = dict(
@@ -82,14 +86,14 @@ class ParseLandmarks(BaseTransform):
 class _Mask:
     """A mask that is painted, and the classes of each of its labels."""
 
-    def __init__(self, shape: Tuple[int, int], points: np.ndarray,
-                 band: float):
+    def __init__(self, shape: Tuple[int, int], points: np.ndarray, band: float,
+                 outside: Sequence[str]):
         self.points = points
         self.unit = float(np.linalg.norm(points[36] - points[45]))
         self.band = band
         self.pixels = np.zeros(shape, np.uint8)
         self.sets = []
-        self._label(['background', 'skin', 'hair', 'occluder'])
+        self._label(outside)
 
     def _label(self, names: Sequence[str]) -> int:
         classes = tuple(sorted(map(FACE_CLASSES.index, names)))
@@ -131,12 +135,11 @@ class _Mask:
         """Cover the eyes by lenses."""
         tilt = np.degrees(
             np.arctan2(*(self.points[45] - self.points[36])[::-1]))
-        for side in ('left', 'right'):
-            brow = f'{side} brow'
-            x, y = self.points[list(_EYES[side])].mean(0)
-            for names, size in ((['occluder', 'skin', brow,
-                                  'hair'], 1.3), (['occluder'], 0.75)):
-                axes = 0.36 * self.unit * size, 0.24 * self.unit * size
-                cv2.ellipse(self.pixels, ((float(x), float(y)),
-                                          (2 * axes[0], 2 * axes[1]), tilt),
-                            self._label(names), -1)
+        # both bands first: one reaches into the other lens
+        for size, edge in (1.3, True), (.75, False):
+            for side, eye in _EYES.items():
+                names = ['skin', f'{side} brow', 'hair'] if edge else []
+                x, y = self.points[list(eye)].mean(0)
+                axes = 2 * .36 * self.unit * size, 2 * .24 * self.unit * size
+                cv2.ellipse(self.pixels, ((float(x), float(y)), axes, tilt),
+                            self._label(['occluder', *names]), -1)

@@ -6,7 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
 from orsa.datasets.drawing.occluders import (KINDS, NUM_SEVERITIES,
-                                             paint_occluder)
+                                             landmark_hull, paint_occluder)
 from orsa.registry import TRANSFORMS
 from .occlusion import check_occluders, check_prob, occlude
 
@@ -31,6 +31,9 @@ class RandomOccluder(BaseTransform):
             Defaults to all.
         fill (Sequence[float]): BGR of square, grid, patches and crop.
             Defaults to ImageNet's mean.
+        own_hand (float): Probability that a hand takes the mean colour of
+            what it leaves of the face, as a person's own hand has it.
+            Defaults to 0, the colours of :class:`OccludeFace`.
 
     Raises:
         ValueError: For a probability, kind, weight or severity that makes no
@@ -56,7 +59,8 @@ class RandomOccluder(BaseTransform):
                  prob: float = 0.5,
                  kinds: Optional[Dict[str, float]] = None,
                  severities: Sequence[int] = (1, 2, 3, 4, 5),
-                 fill: Sequence[float] = (104, 116, 124)):
+                 fill: Sequence[float] = (104, 116, 124),
+                 own_hand: float = 0.):
         kinds = self.MIX if kinds is None else kinds
         self.prob = check_prob(prob)
         self.kinds = check_occluders(list(kinds), KINDS)
@@ -71,20 +75,41 @@ class RandomOccluder(BaseTransform):
                              f'but got {severities}')
         self.severities = tuple(severities)
         self.fill = tuple(fill)
+        self.own_hand = check_prob(own_hand, 'own_hand')
 
     @cache_randomness
-    def _draw(self) -> Optional[Tuple[str, int, int]]:
+    def _draw(self) -> Optional[Tuple[Tuple[str, int, int], bool]]:
+        """What :func:`paint_occluder` needs, and whether it is an own hand."""
         if np.random.rand() >= self.prob:
             return None
         kind = np.random.choice(self.kinds, p=self.weights)
         severity = np.random.choice(self.severities)
-        return str(kind), int(severity), np.random.randint(2**31)
+        choice = str(kind), int(severity), np.random.randint(2**31)
+        own = self.own_hand and kind == 'hand'
+        return choice, bool(own and np.random.rand() < self.own_hand)
 
     def transform(self, results: dict) -> dict:
         """Occlude a part of the face by chance."""
-        choice = self._draw()
-        if choice is None:
+        drawn = self._draw()
+        if drawn is None:
             return results
-        return occlude(
-            results, lambda image, points: paint_occluder(
-                image, points, *choice, self.fill))
+        choice, own = drawn
+
+        def paint(image, points):
+            mask = paint_occluder(image, points, *choice, self.fill)
+            if own:
+                face = landmark_hull(points, len(image)) & (mask == 0)
+                _take_colour(image, mask, face)
+            return mask
+
+        return occlude(results, paint)
+
+
+def _take_colour(image: np.ndarray, mask: np.ndarray,
+                 face: np.ndarray) -> None:
+    """Give what is occluded the mean colour of a region, in place."""
+    hand = mask > 127
+    if hand.any() and face.any():
+        factor = image[face].mean(0) / image[hand].mean(0).clip(1)
+        weight = mask[..., None] / 255
+        image[:] = (image * (1 + weight * (factor - 1))).clip(0, 255)

@@ -22,9 +22,9 @@ class VisibilityHead(VisPredictHead):
     mmpose's ``VisPredictHead`` around the head of `RTMPose
     <https://arxiv.org/abs/2303.07399>`_, with two differences: visibility is
     read off each landmark's own feature instead of the mean of the map, and
-    points that are occluded are trained too (``orsa.AsPoseSample`` with
-    ``occluded=0.5``). :class:`LandmarkPrior` hands the visibility on as the
-    confidence.
+    points that are occluded are trained too (``orsa.AsPoseSample`` with an
+    ``occluded`` below 1). :class:`LandmarkPrior` hands the visibility on as
+    the confidence.
 
     Args:
         pose_cfg (dict): Config of an ``mmpose.RTMCCHead``.
@@ -71,8 +71,8 @@ class VisibilityHead(VisPredictHead):
             sample.gt_instance_labels.keypoint_weights
             for sample in batch_data_samples
         ])
-        # the codec leaves 0.5 at what is occluded, 0 at what is far outside
-        visible = (weights > 0.5).to(logits)
+        # the codec leaves less at what is occluded, 0 at what is far outside
+        visible = (weights == 1).to(logits)
         return dict(
             loss_vis=self.loss_module(logits, visible),
             acc_vis=self.vis_accuracy(logits, visible),

@@ -78,8 +78,9 @@ class MarginalLoss(nn.Module):
                 f'MarginalLoss: a target is {target[wrong][0].item()}, '
                 f'expected a class in [0, {count}) or {SET_OFFSET} plus some '
                 'of their bits')
-        classes = torch.arange(count, device=logits.device).view(1, -1, 1, 1)
-        allowed = (bits[:, None] >> classes & 1).bool()
+        bits = bits.int() if count < 31 else bits  # half the memory traffic
+        classes = torch.arange(count, dtype=bits.dtype, device=bits.device)
+        allowed = (bits[:, None] >> classes.view(1, -1, 1, 1) & 1).bool()
         inside = logits.masked_fill(~allowed, float('-inf'))
         loss = logits.logsumexp(1) - inside.logsumexp(1)
         if self.class_weight is not None:

@@ -7,7 +7,7 @@ import pytest
 from orsa.datasets import (AsSegSample, EncodeLabelSets, FaceParsingDataset,
                            ParseLandmarks, RandomFaceAffine)
 from orsa.datasets.drawing.landmarks import BASE
-from orsa.utils.face_regions import FACE_CLASSES
+from orsa.utils.face_regions import FACE_CLASSES, FLIP_68
 
 
 def classes_at(results, x, y):
@@ -124,6 +124,39 @@ def test_sunglasses_are_an_occluder():
     assert 'occluder' not in classes_at(other, *eyes[0].mean(0))
 
 
+def test_each_lens_is_whole_where_the_eyes_stand_close():
+    points = BASE.copy()
+    points[36:42, 0] += 9
+    points[42:48, 0] -= 9
+    face = ParseLandmarks()(
+        dict(
+            img=np.zeros((128, 128, 3), np.uint8),
+            gt_keypoints=points[None],
+            occlusion=2))
+    mirrored = (points * (-1, 1) + (127, 0))[list(FLIP_68)]
+    other = ParseLandmarks()(
+        dict(
+            img=np.zeros((128, 128, 3), np.uint8),
+            gt_keypoints=mirrored[None],
+            occlusion=2))
+    core = [
+        result['gt_seg_map'] == result['mask_labels']['sets'].index(
+            (FACE_CLASSES.index('occluder'), )) for result in (face, other)
+    ]
+    assert core[0].sum() > 300
+    # as large seen from either side, but for the rounding of ellipses
+    assert abs(int(core[0].sum()) - int(core[1].sum())) < .04 * core[0].sum()
+    left = core[0][:, 64:].sum() / core[0][:, :64].sum()
+    assert .9 < left < 1.1
+
+
+def test_a_face_with_nothing_in_front_has_no_occluder():
+    face = parsed(occlusion=0)
+    assert classes_at(face, 64, 18) == {'skin', 'hair'}
+    occluder = FACE_CLASSES.index('occluder')
+    assert not any(occluder in s for s in face['mask_labels']['sets'])
+
+
 def test_what_is_occluded_is_an_occluder_and_sets_are_encoded():
     face = parsed()
     visible = np.ones((128, 128), np.uint8)
@@ -140,6 +173,22 @@ def test_what_is_occluded_is_an_occluder_and_sets_are_encoded():
         for name in ('background', 'skin', 'hair', 'occluder'))
     plain = np.full((4, 4), 3, np.uint8)
     assert EncodeLabelSets()(dict(gt_seg_map=plain))['gt_seg_map'] is plain
+
+
+def test_a_stride_keeps_pixels_of_all_places_evenly():
+    mask = np.arange(36, dtype=np.uint8).reshape(6, 6) % 12
+    where = np.stack(np.meshgrid(range(6), range(6)), 2)
+    firsts = set()
+    for seed in range(40):
+        np.random.seed(seed)
+        small = EncodeLabelSets(stride=2)(dict(gt_seg_map=mask))['gt_seg_map']
+        np.random.seed(seed)
+        places = EncodeLabelSets(stride=2)(dict(gt_seg_map=where))
+        places = places['gt_seg_map'].reshape(9, 2)
+        assert small.shape == (3, 3)
+        assert (mask[tuple(places.T[::-1])] == small.ravel()).all()
+        firsts.add(tuple(places[0]))
+    assert firsts == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
 @pytest.mark.parametrize('scale, shift', [(1, 0), (2.5, 30), (.7, -10)])
