@@ -139,6 +139,9 @@ def photographs(model: nn.Module, path: str) -> Dict[str, np.ndarray]:
 
     Returns:
         dict[str, np.ndarray]: Aligned faces (128, 128, 3) by path.
+
+    Raises:
+        FileNotFoundError: If a listed photograph is missing.
     """
     if osp.isdir(path):
         files = [osp.join(path, name) for name in find_images(path)[0]]
@@ -148,7 +151,14 @@ def photographs(model: nn.Module, path: str) -> Dict[str, np.ndarray]:
             osp.splitext(name)[0]: osp.join(folder, name)
             for name in find_images(folder)[0]
         }
-        files = [known[osp.splitext(line)[0]] for _, line in read_lines(path)]
+        files = []
+        for number, line in read_lines(path):
+            name = osp.splitext(line)[0]
+            if name not in known:
+                raise FileNotFoundError(
+                    f"{path}:{number}: '{line[:100]}' is not among the "
+                    f"{len(known)} images of '{folder}'")
+            files.append(known[name])
     images = [read_image(file) for file in files]
     faces = align_faces(images, [None] * len(images), batch_locator(model))
     return dict(zip(files, [face for face, _ in faces]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from orsa.analysis.occlusion_awareness import auc_by_type
+from orsa.analysis.occlusion_awareness import auc_by_type, photographs
 
 
 def test_areas_by_hand():
@@ -39,6 +39,14 @@ def test_areas_are_those_of_scikit_learn():
     error = ((positive + negative + 1) / (12 * positive * negative))**.5
     low, high = found['interval']
     assert (high - low) / (2 * 1.96) == pytest.approx(error, rel=.25)
+
+
+def test_a_photograph_that_is_missing_is_named(tmp_path):
+    (tmp_path / 'images').mkdir()
+    cv2.imwrite(str(tmp_path / 'images/a.png'), np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / 'list.txt').write_text('a\nb.jpg\n')
+    with pytest.raises(FileNotFoundError, match=r"list.txt:2: 'b.jpg'"):
+        photographs(None, str(tmp_path / 'list.txt'))
 
 
 def test_the_command_on_real_faces_and_photographs(commands, faces_dir,
