@@ -86,7 +86,8 @@ def _kernel(value: np.ndarray, depthwise: bool = False) -> np.ndarray:
 def convert_mobilenet(tensors: Dict[str, np.ndarray]) -> State:
     """Weights of HSE_FaceRec_tf's MobileNet for :class:`MobileNetV1`.
 
-    Layers of age and gender, and the one before them, are left out.
+    Layers of age and gender, and the one before them, are left out. The
+    published network takes BGR, the converted one RGB.
     """
     state = {}
 
@@ -101,6 +102,7 @@ def convert_mobilenet(tensors: Dict[str, np.ndarray]) -> State:
         state[f'{key}.bias'] = tensors[f'{name}_bn/batchnorm_1/sub']
 
     put('stages.0.0', 'conv1')
+    state['stages.0.0.weight'] = state['stages.0.0.weight'][:, ::-1]
     number = 0
     for stage, units in enumerate((1, 2, 2, 6, 2)):
         for unit in range(units):

@@ -18,7 +18,7 @@ class _Conv(nn.Conv2d):
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.kernel_size[0] > 1:
+        if self.kernel_size[0] > 1 and self.stride[0] > 1:
             x = F.pad(x, (*self._around(x.size(3)), *self._around(x.size(2))))
         return F.relu6(super().forward(x))
 
@@ -30,7 +30,13 @@ class _Conv(nn.Conv2d):
 
 def _separable(in_channels: int, out_channels: int, stride: int) -> Sequential:
     return Sequential(
-        _Conv(in_channels, in_channels, 3, stride, groups=in_channels),
+        _Conv(
+            in_channels,
+            in_channels,
+            3,
+            stride,
+            padding=int(stride == 1),
+            groups=in_channels),
         _Conv(in_channels, out_channels, 1))
 
 
@@ -42,8 +48,8 @@ class MobileNetV1(BaseModule):
     TensorFlow. The published weights of `HSE_FaceRec_tf
     <https://github.com/HSE-asavchenko/HSE_FaceRec_tf>`_, trained to recognise
     the 9,000 people of VGGFace2, have statistics of batch normalisation folded
-    into them, see ``tools/model_converters/face_start.py``. They take BGR in
-    [0, 255] less (103.939, 116.779, 123.68).
+    into them, see ``tools/model_converters/face_start.py``. Converted, they
+    take RGB in [0, 255] less (123.68, 116.779, 103.939).
 
     Args:
         out_indices (Sequence[int] | int): Stages whose maps are returned,
