@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from orsa.utils.face_regions import FACE_CLASSES, LAPA_CLASSES
+from orsa.utils.face_regions import FACE_CLASSES, HAIR, LAPA_CLASSES, OCCLUDER
 
-_HAIR, _OCCLUDER = map(FACE_CLASSES.index, ('hair', 'occluder'))
 # The forehead, which the 68 points leave out: as high above the brows, of the
 # distance from there to the chin.
 _FOREHEAD = 0.3
@@ -45,13 +44,13 @@ def occluded_fractions(probs: Optional[torch.Tensor],
     probs, points = probs.numpy(), points[..., :2]
     away = probs[:, 0]
     if probs.shape[1] == len(FACE_CLASSES):
-        away = away + probs[:, _OCCLUDER]
+        away = away + probs[:, OCCLUDER]
         return [
             _mean((a + hair, p), (a, _forehead(p)))
-            for a, hair, p in zip(away, probs[:, _HAIR], points)
+            for a, hair, p in zip(away, probs[:, HAIR], points)
         ]
     if probs.shape[1] == len(LAPA_CLASSES):
-        away = away + probs[:, _HAIR]
+        away = away + probs[:, HAIR]
     return [_mean((a, p)) for a, p in zip(away, points)]
 
 

@@ -14,6 +14,7 @@ LAPA_PALETTE = ((0, 0, 0), (230, 190, 160), (0, 158, 115), (0, 114, 178),
                 (90, 20, 40), (204, 121, 167), (100, 70, 40))
 # and what lies before the face, for parsers that tell it from background
 FACE_CLASSES = (*LAPA_CLASSES, 'occluder')
+HAIR, OCCLUDER = map(FACE_CLASSES.index, ('hair', 'occluder'))
 FACE_PALETTE = (*LAPA_PALETTE, (255, 255, 255))
 # classes that a horizontal flip exchanges
 LAPA_FLIP_PAIRS = ((2, 3), (4, 5))

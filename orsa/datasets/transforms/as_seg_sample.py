@@ -5,10 +5,9 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from orsa.registry import TRANSFORMS
-from orsa.utils.face_regions import FACE_CLASSES, IGNORED, LAPA_CLASSES
+from orsa.utils.face_regions import HAIR, IGNORED, LAPA_CLASSES, OCCLUDER
 
 _LAST = len(LAPA_CLASSES) - 1
-_HAIR, _OCCLUDER = FACE_CLASSES.index('hair'), FACE_CLASSES.index('occluder')
 
 
 @TRANSFORMS.register_module()
@@ -67,7 +66,7 @@ class AsSegSample(BaseTransform):
                 f'({IGNORED} is left out)')
         visible = results.get('visible_mask')
         if visible is not None:
-            parsing = np.where((visible == 0) & (parsing < _HAIR), 0, parsing)
+            parsing = np.where((visible == 0) & (parsing < HAIR), 0, parsing)
         for old, new in self.merge.items():
             parsing = np.where(parsing == old, new, parsing)
         return parsing
@@ -76,9 +75,9 @@ class AsSegSample(BaseTransform):
     def _behind(classes: tuple) -> tuple:
         """What a pixel of these classes may be where it is not visible."""
         # synthetic faces count hair and background among the occluded
-        if 0 in classes or classes == (_HAIR, ):
-            return tuple(sorted({*classes, _OCCLUDER}))
-        return (_OCCLUDER, )
+        if 0 in classes or classes == (HAIR, ):
+            return tuple(sorted({*classes, OCCLUDER}))
+        return (OCCLUDER, )
 
     def _of_own_labels(self, results: dict) -> np.ndarray:
         parsing = results['gt_seg_map']

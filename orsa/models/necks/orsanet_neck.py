@@ -3,6 +3,7 @@ from typing import List, Optional, Sequence
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 
 from orsa.models.utils.inputs import Maps
@@ -40,6 +41,10 @@ class ORSANetNeck(BaseModule):
             channel, by little at first (LayerScale,
             https://arxiv.org/abs/2103.17239). Not in the paper; for small
             data.
+        weigh_visible (bool): Weigh each place of the image map by how visible
+            it is, the last channel of :class:`ParsingPrior`'s
+            'feature+visible', relative to its mean. Not in the paper.
+            Defaults to False.
         init_cfg (dict, optional): Initialisation.
 
     Returns:
@@ -56,6 +61,7 @@ class ORSANetNeck(BaseModule):
                  landmark_encoder: Optional[dict] = None,
                  in_index: Optional[Sequence[int]] = None,
                  residual: Optional[int] = None,
+                 weigh_visible: bool = False,
                  init_cfg: Optional[dict] = None):
         super().__init__(init_cfg=init_cfg)
         for encoder, part, name in ((parsing_encoder, semantic_guidance,
@@ -70,6 +76,10 @@ class ORSANetNeck(BaseModule):
         self.semantic_guidance = _build(semantic_guidance)
         self.cross_interaction = _build(cross_interaction)
         self._check_parts(residual)
+        if weigh_visible and semantic_guidance is None:
+            raise ValueError('weigh_visible needs the parsing prior, and '
+                             'therefore semantic_guidance')
+        self.weigh_visible = weigh_visible
         self.names = names = ['image map']
         if semantic_guidance is not None:
             names.append('parsing prior')
@@ -119,6 +129,11 @@ class ORSANetNeck(BaseModule):
     def forward(self, inputs: Maps) -> Maps:
         """Fuse."""
         image, *priors = self._pick(inputs)
+        if self.weigh_visible:
+            visible = F.adaptive_avg_pool2d(priors[0][:, -1:], image.shape[2:])
+            # a face that is not seen at all stays small, not amplified noise
+            mean = visible.mean(dim=(2, 3), keepdim=True)
+            image = image * (visible / mean.clamp(min=0.1))
         guided = image
         if self.semantic_guidance is not None:
             parsing = priors.pop(0)

@@ -3,8 +3,10 @@ from typing import Optional
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 from orsa.registry import MODELS
+from orsa.utils.face_regions import FACE_CLASSES, OCCLUDER
 from .frozen_prior import FrozenPrior
 
 
@@ -15,9 +17,11 @@ class ParsingPrior(FrozenPrior):
     Args:
         model (dict): Config of an mmseg segmentor
             (``type='mmseg.EncoderDecoder'``) or of any backbone.
-        output (str): 'feature', a map (B, C, h, w) of the backbone, or
-            'probs', the probabilities (B, K, H, W) of K classes at the size of
-            the model's input.
+        output (str): 'feature', a map (B, C, h, w) of the backbone; 'probs',
+            the probabilities (B, K, H, W) of K classes at the size of the
+            model's input; or 'feature+visible', the feature and as channel
+            C + 1 the probability that no occluder is there, of a segmentor
+            that has the twelve ``FACE_CLASSES``.
         num_classes (int, optional): K as the following parts expect it;
             checked when built. Defaults to None, not checked.
         **kwargs: See :class:`FrozenPrior`.
@@ -27,7 +31,7 @@ class ParsingPrior(FrozenPrior):
             is no segmentor to give probabilities.
     """
 
-    outputs = ('feature', 'probs')
+    outputs = ('feature', 'probs', 'feature+visible')
     cache_key = 'prior_parsing'
 
     def __init__(self,
@@ -36,10 +40,15 @@ class ParsingPrior(FrozenPrior):
                  num_classes: Optional[int] = None,
                  **kwargs):
         super().__init__(model, output, **kwargs)
-        if output != 'probs':
+        if output == 'feature':
             return
-        self._check("ParsingPrior.output='probs'")
+        self._check(f"ParsingPrior.output='{output}'")
         classes = max(self.model.out_channels, 2)
+        if output == 'feature+visible' and classes != len(FACE_CLASSES):
+            raise ValueError(
+                f"ParsingPrior.output='{output}' needs the classes "
+                f'{FACE_CLASSES}, but {type(self.model).__name__} has '
+                f'{classes}')
         if num_classes not in (None, classes):
             raise ValueError(f'ParsingPrior.num_classes={num_classes}, but '
                              f'{type(self.model).__name__} has {classes}')
@@ -75,6 +84,8 @@ class ParsingPrior(FrozenPrior):
                  output: str) -> torch.Tensor:
         if output == 'feature':
             return super()._extract(model, x, output)
+        if output == 'feature+visible':
+            return self._with_visible(model, x)
         meta = dict(img_shape=tuple(x.shape[2:]))
         # the first one is read; a graph should not fix how many there are
         count = 1 if torch.compiler.is_compiling() else x.size(0)
@@ -83,3 +94,11 @@ class ParsingPrior(FrozenPrior):
             foreground = logits.sigmoid()
             return torch.cat([1 - foreground, foreground], dim=1)
         return logits.softmax(dim=1)
+
+    def _with_visible(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        maps = model.backbone(x)
+        feature = maps[self.out_index]
+        maps = model.neck(maps) if model.with_neck else maps
+        occluder = model.decode_head(maps).softmax(1)[:, OCCLUDER:OCCLUDER + 1]
+        visible = F.adaptive_avg_pool2d(1 - occluder, feature.shape[2:])
+        return torch.cat([feature, visible], dim=1)

@@ -145,3 +145,33 @@ def test_a_wrong_in_index_is_refused(inputs):
         neck(inputs)
     with pytest.raises(ValueError, match='image map.*-4'):
         build(in_index=(-4, ))(inputs)
+
+
+def test_what_is_hidden_does_not_count():
+    """Of four places one is hidden: the others weigh a third more."""
+    neck = build(semantic_guidance=GUIDANCE, residual=16, weigh_visible=True)
+    image = torch.randn(2, 16, 2, 2)
+    parsing = torch.rand(2, 5, 4, 4)
+    parsing[:, -1] = 1
+    plain = build(semantic_guidance=GUIDANCE, residual=16)
+    plain.load_state_dict(neck.state_dict())
+    assert torch.allclose(
+        neck.eval()((image, parsing))[0],
+        plain.eval()((image, parsing))[0],
+        atol=1e-6)
+    parsing[:, -1, 2:, :2] = 0
+    weights = torch.tensor([[4 / 3, 4 / 3], [0, 4 / 3]])
+    expected = plain((image * weights, parsing))[0]
+    found = neck((image, parsing))[0]
+    assert torch.allclose(found, expected, atol=1e-5)
+    image[:, :, 1, 0] = 7
+    assert torch.equal(neck((image, parsing))[0], found)
+    # all but hidden: the map is small, not blown up
+    parsing[:, -1] = 1e-3
+    tiny = neck((image, parsing))[0].abs().mean()
+    assert tiny < found.abs().mean()
+
+
+def test_visibility_comes_from_the_parsing_prior():
+    with pytest.raises(ValueError, match='weigh_visible needs'):
+        build(cross_interaction=INTERACTION, weigh_visible=True)

@@ -118,3 +118,29 @@ def test_a_patch_on_a_face_is_an_occluder(cfg, mask_folders):
         after = prior(as_input([image]))[0, occluder]
         assert before[66:90, 40:80].mean() < .2
         assert after[66:90, 40:80].mean() > .6
+
+
+def test_the_feature_with_what_is_visible(cfg):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (112, 112, 3), np.uint8) for _ in range(2)]
+    prior = build(cfg, 'face_parsing_prior', 'feature+visible')
+    out = prior(as_input(images))
+    assert out.shape == (2, 81, 7, 7)
+    assert torch.equal(out[:, :-1], prior.predict(as_input(images), 'feature'))
+    probs = prior.parse(as_input(images))[:, FACE_CLASSES.index('occluder')]
+    # averaged at the size of the head's output, half of that of the masks
+    visible = 1 - probs.reshape(2, 7, 16, 7, 16).mean((2, 4))
+    assert torch.allclose(out[:, -1], visible, atol=.15)
+    pair = torch.stack([out[:, -1].flatten(), visible.flatten()])
+    assert torch.corrcoef(pair)[0, 1] > .98
+
+
+def test_without_the_class_nothing_is_known_visible(repo_root):
+    path = repo_root / 'configs/_base_/models/lite_parsing.py'
+    model = Config.fromfile(path).lite_parsing
+    with pytest.raises(ValueError, match='occluder.*has 11'):
+        MODELS.build(
+            dict(
+                type='orsa.ParsingPrior',
+                output='feature+visible',
+                model=model))
