@@ -72,6 +72,9 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         'orsa/datasets/transforms/encode_label_sets.py':
         ('tests/test_models/test_losses/test_marginal_loss.py',
          'tests/test_datasets/test_transforms/test_parse_landmarks.py'),
+        'orsa/datasets/transforms/keep_image.py':
+        ('tests/test_models/test_classifiers/test_consistency_classifier.py',
+         ),
         'orsa/datasets/transforms/parse_landmarks.py':
         ('tests/test_datasets/test_transforms/test_parse_landmarks.py', ),
         'orsa/datasets/transforms/occlusion.py':

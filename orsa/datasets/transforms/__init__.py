@@ -3,6 +3,7 @@ from .as_pose_sample import AsPoseSample
 from .as_seg_sample import AsSegSample
 from .draw_synthetic_face import DrawSyntheticFace
 from .encode_label_sets import EncodeLabelSets
+from .keep_image import KeepImage
 from .load_cached_priors import LoadCachedPriors
 from .load_face import LoadFace
 from .occlude_face import OccludeFace
@@ -13,6 +14,6 @@ from .random_occluder import RandomOccluder
 
 __all__ = [
     'AsPoseSample', 'AsSegSample', 'DrawSyntheticFace', 'EncodeLabelSets',
-    'LoadCachedPriors', 'LoadFace', 'OccludeFace', 'ParseLandmarks',
-    'PasteOccluder', 'RandomFaceAffine', 'RandomOccluder'
+    'KeepImage', 'LoadCachedPriors', 'LoadFace', 'OccludeFace',
+    'ParseLandmarks', 'PasteOccluder', 'RandomFaceAffine', 'RandomOccluder'
 ]
