@@ -307,6 +307,18 @@ def test_random_occluders_follow_their_mix():
     assert set(RandomOccluder.MIX) == set(KINDS)
 
 
+@pytest.mark.parametrize('kind', HELD)
+def test_the_mask_alone_is_that_of_what_is_painted(kind):
+    for seed in range(8):
+        occluder = build_occluder(kind, 112, BASE * (112 / 128) - .5, seed)
+        amount = np.random.default_rng(seed).uniform(occluder.LEAST,
+                                                     occluder.MOST)
+        image = np.zeros((112, 112, 3), np.uint8)
+        painted = occluder.paint(image, amount)
+        assert (occluder.mask(amount) == painted).all()
+        assert image.any() or painted.max() < 9  # far back
+
+
 def test_an_own_hand_has_the_colour_of_the_face():
     colours = []
     for own in (0., 1.):

@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What is held in front of a face: hands, blocks and objects."""
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 import cv2
 import numpy as np
@@ -82,21 +82,23 @@ _PAINTERS = dict(hand=_hand, block=_block, object=_object)
 HELD = tuple(_PAINTERS)
 
 
-def _draw_held(size: int,
-               points: np.ndarray,
-               kind: str,
-               rng: np.random.Generator,
-               grow: float = 1.,
-               pull: float = 0.,
-               back: float = 0.) -> Tuple[np.ndarray, np.ndarray]:
+def _draw_held(
+        size: int,
+        points: np.ndarray,
+        kind: str,
+        rng: np.random.Generator,
+        grow: float = 1.,
+        pull: float = 0.,
+        back: float = 0.,
+        painted: bool = True) -> Tuple[Optional[np.ndarray], np.ndarray]:
     """Draw an occluder of ``HELD`` in front of a face.
 
     ``grow`` multiplies its size; ``pull`` moves it towards the middle of the
     face, 1 all the way; ``back`` draws a hand back along its arm, in units.
-    Returns its colours, (size, size, 3) uint8, and the occlusion mask, (size,
-    size) uint8.
+    Returns its colours, (size, size, 3) uint8 or None if not ``painted``, and
+    the occlusion mask, (size, size) uint8.
     """
-    canvas = Canvas(size)
+    canvas = Canvas(size, painted=painted)
     anchors = np.stack([
         points[36:42].mean(0), points[42:48].mean(0), points[30],
         points[48:68].mean(0), points[48:68].mean(0), points[4], points[12]
@@ -108,8 +110,8 @@ def _draw_held(size: int,
     start = int(round(PAD * canvas.scale))
     view = slice(start, start + int(round(BOX * canvas.scale)))
     return tuple(
-        cv2.resize(
-            layer[view, view], (size, size), interpolation=cv2.INTER_AREA)
+        None if layer is None else cv2.
+        resize(layer[view, view], (size, size), interpolation=cv2.INTER_AREA)
         for layer in (canvas.colour, canvas.occlusion))
 
 
@@ -167,7 +169,8 @@ class Held(Occluder):
             back=140 * max(-amount, 0.))
 
     def mask(self, amount):
-        return _draw_held(self.size, **self._arguments(amount))[1]
+        return _draw_held(
+            self.size, painted=False, **self._arguments(amount))[1]
 
     def paint(self, image, amount):
         return paint_held(image, **self._arguments(amount))

@@ -39,6 +39,8 @@ def paint_cloth(canvas: Canvas, shape: np.ndarray, colour: np.ndarray,
     ``stripes`` is their frequency in radians per unit, 0 for none.
     """
     canvas.occlude(shape, tuple(colour))
+    if canvas.colour is None:
+        return
     window = canvas.window(shape, 1)
     mask = canvas.mask(shape, window, 0)
     rows, cols = (s.stop - s.start for s in window)
