@@ -1,7 +1,7 @@
 # ORSANet-lite on synthetic faces: no data needed. tools/quickstart.sh trains
 # it, in two processes of 16 images per step.
 _base_ = [
-    '_base_/models/orsanet_lite.py', '_base_/datasets/synthetic_64.py',
+    '_base_/models/orsanet_lite.py', '_base_/datasets/synthetic_112.py',
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'
 ]
 

@@ -2,7 +2,7 @@
 # cross-entropy. Classes as targets:
 # `--cfg-options train_dataloader.dataset.targets=classes`.
 _base_ = [
-    '_base_/models/orsanet_lite.py', '_base_/datasets/ferplus_64.py',
+    '_base_/models/orsanet_lite.py', '_base_/datasets/ferplus_112.py',
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'
 ]
 

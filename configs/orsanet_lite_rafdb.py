@@ -2,7 +2,7 @@
 # in minutes. `ORSA_RAFDB=PATH/OF/press_faces` trains it on public real faces,
 # see docs/datasets.md.
 _base_ = [
-    '_base_/models/orsanet_lite.py', '_base_/datasets/rafdb_64.py',
+    '_base_/models/orsanet_lite.py', '_base_/datasets/rafdb_112.py',
     '_base_/schedules/sam_lite.py', '_base_/default_runtime.py'
 ]
 

@@ -4,5 +4,5 @@ model = dict(
     neck=dict(
         _delete_=True,
         type='orsa.ConcatFusion',
-        in_channels=[96, 96, 112],
+        in_channels=[96, 80, 104],
         out_channels=96))

@@ -23,8 +23,8 @@ model = dict(
             type='orsa.LandmarkPyramid',
             out_channels=(20, 40, 112),
             input_size=64,
-            input_mean={{_base_.mean}},
-            input_std={{_base_.std}},
+            input_mean={{_base_.face_mean}},
+            input_std={{_base_.face_std}},
             source='It is trained by configs/priors/lite_landmark_faces.py',
             # the inner maps alone, without the head behind them
             model=dict(

@@ -1,7 +1,7 @@
 # The two priors at 112x112 on aligned faces, for
 # tools/analysis_tools/occlusion_awareness.py: no classifier is trained.
 _base_ = [
-    '../_base_/models/face_priors.py', '../_base_/datasets/rafdb_64.py',
+    '../_base_/models/face_priors.py', '../_base_/datasets/rafdb_112.py',
     '../_base_/default_runtime.py'
 ]
 
@@ -28,14 +28,4 @@ model = dict(
         num_classes=7,
         in_channels=32,
         loss=dict(type='CrossEntropyLoss')))
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='orsa.RandomFaceAffine', size=112, flip_prob=0., prob=0.),
-    dict(
-        type='PackInputs',
-        meta_keys=('name', 'sample_idx', 'img_path', 'ori_shape',
-                   'img_shape')),
-]
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
 test_cfg = dict()

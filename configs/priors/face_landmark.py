@@ -8,7 +8,7 @@ default_scope = 'mmpose'
 
 model = {{_base_.face_landmark}}
 
-max_epochs = 34
+max_epochs = 40
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
 param_scheduler = [
@@ -32,7 +32,7 @@ affine = dict(
     shift=0.12,
     prob=1.)
 augment = [
-    dict(type='orsa.AsPoseSample', occluded=0.8),
+    dict(type='orsa.AsPoseSample', occluded=0.5),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=8),
     # small faces too, made larger
     dict(
@@ -45,23 +45,7 @@ augment = [
     dict(type='PackPoseInputs'),
 ]
 load = dict(type='LoadImageFromFile')
-occlude = dict(
-    type='orsa.RandomOccluder',
-    prob=0.7,
-    kinds=dict(
-        hand=5,
-        object=5,
-        block=4,
-        sunglasses=2,
-        mask=2,
-        scarf=1,
-        hat=2,
-        texture=2,
-        crop=1,
-        patches=1,
-        square=1,
-        grid=1),
-    own_hand=0.5)
+occlude = dict(type='orsa.RandomOccluder', prob=0.5)
 real_pipeline = [load, affine, occlude, *augment]
 drawn_pipeline = [
     dict(type='orsa.DrawSyntheticFace', cache=True), affine, *augment

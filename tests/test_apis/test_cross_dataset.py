@@ -165,7 +165,7 @@ def test_data_from_draws_where_the_other_draws(repo_root):
     testing.use_data_from(
         cfg,
         load_config(
-            str(repo_root / 'configs/_base_/datasets/synthetic_64.py')))
+            str(repo_root / 'configs/_base_/datasets/synthetic_112.py')))
     dataset = cfg.test_dataloader.dataset
     dataset.num_samples = 3
     sample = DATASETS.build(dataset)[2]

@@ -13,7 +13,7 @@ from orsa.datasets.transforms import RandomFaceAffine
 from orsa.faces.points import map_points
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
-from orsa.utils.face_regions import LAPA_CLASSES
+from orsa.utils.face_regions import FACE_CLASSES
 
 LITE = 'orsa::orsanet_lite_rafdb.py'
 
@@ -60,7 +60,7 @@ def test_sizes_and_ranges(model, crops):
         assert sum(found.scores.values()) == pytest.approx(1, abs=1e-5)
         assert found.parsing.shape == crop.shape[:2]
         assert found.parsing.dtype == np.uint8
-        assert found.parsing.max() < len(LAPA_CLASSES)
+        assert found.parsing.max() < len(FACE_CLASSES)
         assert found.landmarks.shape == (68, 3)
         points, (height, width) = found.landmarks, crop.shape[:2]
         assert (points[:, :2] >= -.5).all()
@@ -74,11 +74,11 @@ def test_landmarks_are_where_the_estimator_was_told(model, crops, monkeypatch):
     truth = np.random.default_rng(1).uniform(20, 140, (1, 68, 2))
     crop = crops[2]
     sample = RandomFaceAffine(
-        size=64, flip_prob=0,
+        size=112, flip_prob=0,
         prob=0).transform(dict(img=crop.copy(), gt_keypoints=truth))
     # mmpose's codecs divide pixels of the input by its size
     told = torch.cat(
-        [torch.tensor(sample['gt_keypoints']) / 64,
+        [torch.tensor(sample['gt_keypoints']) / 112,
          torch.ones(1, 68, 1)], 2)
     prior = model.backbone.landmark_prior
     monkeypatch.setattr(prior, 'locate', lambda x: told, raising=False)
@@ -93,10 +93,10 @@ def test_masks_are_the_parsers(model, crops):
     square = crops[1]
     found = predict_faces(model, [square])[0].parsing
     mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-    small = cv2.resize(square, (64, 64), interpolation=cv2.INTER_LINEAR)
+    small = cv2.resize(square, (112, 112), interpolation=cv2.INTER_LINEAR)
     x = torch.tensor((small[..., ::-1] - mean) / std).permute(2, 0, 1)
     parser = model.backbone.parsing_prior.model
-    parser.decode_head.num_classes = 11
+    parser.decode_head.num_classes = len(FACE_CLASSES)
     labels = parser.predict(x[None].float())[0].pred_sem_seg.data[0].numpy()
     del parser.decode_head.num_classes
     big = cv2.resize(

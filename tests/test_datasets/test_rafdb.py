@@ -287,7 +287,8 @@ def test_annotations_that_are_not_there(tree):
 
 @pytest.mark.parametrize('name, size, batch, slash',
                          [('rafdb_224', 224, 20, ''),
-                          ('rafdb_64', 64, 32, '/')])
+                          ('rafdb_64', 64, 32, '/'),
+                          ('rafdb_112', 112, 32, '/')])
 def test_configs(repo_root, faces_dir, monkeypatch, name, size, batch, slash):
     monkeypatch.setenv('ORSA_RAFDB', str(faces_dir) + slash)
     cfg = Config.fromfile(repo_root / f'configs/_base_/datasets/{name}.py')

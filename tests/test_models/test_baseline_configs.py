@@ -87,7 +87,15 @@ def test_config_is_short_and_trains(repo_root, name):
 
 
 def test_lite_baselines_see_what_orsanet_lite_sees(repo_root):
+    """At 64x64, as its image encoder, which makes its 112x112 smaller."""
     reference = Config.fromfile(repo_root / 'configs/orsanet_lite_rafdb.py')
+    assert reference.model.backbone.image_size == 64
+    for split in ('train', 'val', 'test'):
+        affine, = (
+            t for t in reference[f'{split}_dataloader'].dataset.pipeline
+            if t.type == 'orsa.RandomFaceAffine')
+        assert affine.size == 112
+        affine.size = 64
     for name in LITE:
         cfg = load(repo_root, name)
         for part in ('train_dataloader', 'val_dataloader', 'test_dataloader',

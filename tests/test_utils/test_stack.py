@@ -49,7 +49,7 @@ def test_configs_build_without_a_scope_and_modules_in_every_scope(repo_root):
         capture_output=True,
         text=True)
     assert done.stdout.split()[-10:] == [
-        *['ImageClassifier'] * 4, '3', '64', '64', *['DARELoss'] * 3
+        *['ImageClassifier'] * 4, '3', '112', '112', *['DARELoss'] * 3
     ], done.stderr
 
 

@@ -1,36 +1,16 @@
-# ORSANet for two cores: everything at 64x64, with small priors. It uses their
-# inner features, which predict expressions better than the masks and landmarks
-# that the priors were trained for (docs/ablation.md); their heads are there to
-# visualize both. The image encoder is initialized from the landmark model.
-_base_ = ['./lite_parsing.py', './lite_landmark.py']
+# ORSANet for two cores: a small image encoder at 64x64, initialized from a
+# landmark model, beside the two priors at 112x112. It uses their inner
+# features, which predict expressions better than the masks and landmarks that
+# the priors were trained for (docs/ablation.md); their heads are there to
+# visualize both.
+_base_ = ['./face_priors.py', './lite_landmark.py']
 
-mean = [123.675, 116.28, 103.53]
-std = [58.395, 57.12, 57.375]
-
-lite_parsing_prior = dict(
-    type='orsa.ParsingPrior',
-    out_channels=96,
-    input_size=64,
-    input_mean=mean,
-    input_std=std,
-    checkpoint='orsa://lite_parsing.pth',
-    source='It is trained by configs/priors/lite_parsing_faces.py',
-    model={{_base_.lite_parsing}})
-lite_landmark_prior = dict(
-    type='orsa.LandmarkPrior',
-    out_channels=112,
-    input_size=64,
-    input_mean=mean,
-    input_std=std,
-    checkpoint='orsa://lite_landmark.pth',
-    source='It is trained by configs/priors/lite_landmark_faces.py',
-    model={{_base_.lite_landmark}})
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(
         type='ClsDataPreprocessor',
-        mean=mean,
-        std=std,
+        mean={{_base_.face_mean}},
+        std={{_base_.face_std}},
         to_rgb=True,
         num_classes=7),
     backbone=dict(
@@ -49,22 +29,21 @@ model = dict(
                 type='Pretrained',
                 checkpoint='orsa://lite_landmark.pth',
                 prefix='backbone.')),
-        parsing_prior=lite_parsing_prior,
-        landmark_prior=lite_landmark_prior),
+        parsing_prior={{_base_.face_parsing_prior}},
+        landmark_prior={{_base_.face_landmark_prior}}),
     neck=dict(
         type='orsa.ORSANetNeck',
         residual=96,
         parsing_encoder=dict(
             type='orsa.MapEncoder',
-            in_channels=96,
+            in_channels=80,
             out_channels=48,
-            hidden_channels=48,
-            halvings=1,
+            halvings=0,
             norm_input=True,
             grid=4),
         landmark_encoder=dict(
             type='orsa.MapEncoder',
-            in_channels=112,
+            in_channels=104,
             out_channels=96,
             halvings=0,
             norm_input=True,

@@ -1,4 +1,4 @@
-# Synthetic faces, 64x64; no face is in two splits. A third of the training
+# Synthetic faces, 112x112; no face is in two splits. A third of the training
 # faces are occluded.
 dataset_type = 'orsa.SyntheticFaces'
 
@@ -6,12 +6,12 @@ train_pipeline = [
     # drawing is the slowest step: faces are cached
     dict(type='orsa.DrawSyntheticFace', cache=True),
     # illumination, pose and position vary already
-    dict(type='orsa.RandomFaceAffine', size=64, prob=0.),
+    dict(type='orsa.RandomFaceAffine', size=112, prob=0.),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
     dict(type='orsa.DrawSyntheticFace'),
-    dict(type='orsa.RandomFaceAffine', size=64, flip_prob=0., prob=0.),
+    dict(type='orsa.RandomFaceAffine', size=112, flip_prob=0., prob=0.),
     dict(
         type='PackInputs',
         meta_keys=('name', 'sample_idx', 'ori_shape', 'img_shape')),
