@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Train and test a model from scratch, without any dataset: sets up the
 # environment, trains ORSANet-lite on synthetic faces, tests it clean and
-# occluded and plots the results. Six minutes on two idle cores with the set-up.
+# occluded and plots the results. Fifteen minutes on two slow cores, and
+# two for the set-up.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
