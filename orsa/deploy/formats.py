@@ -209,6 +209,19 @@ def _beside_logits(graph) -> List[str]:
     return beside
 
 
+def _after_resize(graph) -> List[str]:
+    """Nodes that take what a Resize gives.
+
+    Onnxruntime would move the rounding before it, and interpolate integers.
+    """
+    resized = {
+        name
+        for node in graph.node if node.op_type == 'Resize'
+        for name in node.output
+    }
+    return [node.name for node in graph.node if resized & {*node.input}]
+
+
 def to_int8(source: str, path: str, info: ExportInfo,
             images: np.ndarray) -> None:
     """Write an ONNX file whose products are of 8-bit integers.
@@ -233,13 +246,14 @@ def to_int8(source: str, path: str, info: ExportInfo,
         prepared = osp.join(folder, 'prepared.onnx')
         # symbolic shapes fail for some graphs, and are not needed
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        graph = onnx.load(prepared).graph
         quantize_static(
             prepared,
             path,
             SimpleNamespace(get_next=lambda: next(batches, None)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTISED,
-            nodes_to_exclude=_beside_logits(onnx.load(prepared).graph),
+            nodes_to_exclude=[*_beside_logits(graph), *_after_resize(graph)],
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8)

@@ -186,13 +186,13 @@ def test_lower_precision(whole, lite, tmp_path):
     to_half(whole, str(half), describe(lite, 'fp16', None))
     to_int8(whole, str(small), describe(lite, 'int8', None), images)
     for path, share, tolerance, precision in ((half, .6, .02, 'fp16'),
-                                              (small, .4, .25, 'int8')):
+                                              (small, .4, .15, 'int8')):
         assert path.stat().st_size < share * size
         exported = load_exported(str(path))
         assert exported.info.precision == precision
         found = exported.run(checked)['logits']
         assert found.dtype == np.float32
-        assert np.std(found - logits) < tolerance * np.std(logits)
+        assert np.abs(found - logits).max() < tolerance * np.ptp(logits)
         assert (found.argmax(1) == logits.argmax(1)).mean() >= .9
     kinds = {n.op_type for n in onnx.load(str(small)).graph.node}
     assert {'QuantizeLinear', 'DequantizeLinear'} <= kinds
