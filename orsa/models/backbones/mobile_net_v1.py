@@ -36,8 +36,7 @@ def _separable(in_channels: int, out_channels: int, stride: int) -> Sequential:
             3,
             stride,
             padding=int(stride == 1),
-            groups=in_channels),
-        _Conv(in_channels, out_channels, 1))
+            groups=in_channels), _Conv(in_channels, out_channels, 1))
 
 
 @MODELS.register_module()
