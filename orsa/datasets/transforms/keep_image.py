@@ -1,5 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
@@ -25,6 +24,6 @@ class KeepImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Copy the image."""
-        image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
-        results[self.key] = torch.from_numpy(image.copy())
+        image = results['img'].transpose(2, 0, 1).copy()
+        results[self.key] = torch.from_numpy(image)
         return results
