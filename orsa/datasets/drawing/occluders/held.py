@@ -109,10 +109,13 @@ def _draw_held(
     _PAINTERS[kind](canvas, target, rng, grow, back)
     start = int(round(PAD * canvas.scale))
     view = slice(start, start + int(round(BOX * canvas.scale)))
-    return tuple(
-        None if layer is None else cv2.
-        resize(layer[view, view], (size, size), interpolation=cv2.INTER_AREA)
-        for layer in (canvas.colour, canvas.occlusion))
+
+    def finish(layer):
+        return cv2.resize(
+            layer[view, view], (size, size), interpolation=cv2.INTER_AREA)
+
+    colour = finish(canvas.colour) if painted else None
+    return colour, finish(canvas.occlusion)
 
 
 def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
