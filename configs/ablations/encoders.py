@@ -8,6 +8,9 @@ variants = dict(
         config='./encoders/mobilenet_96.py', title='MobileNet, 96'),
     mobilenet_112=dict(
         config='./encoders/mobilenet_112.py', title='MobileNet, 112'),
+    mobilenet_frozen_112=dict(
+        config='./encoders/mobilenet_frozen_112.py',
+        title='MobileNet, three stages frozen, 112'),
     mobilenet_cut_112=dict(
         config='./encoders/mobilenet_cut_112.py',
         title='MobileNet without its last stage, 112'),

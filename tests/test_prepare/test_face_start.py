@@ -212,6 +212,16 @@ def test_cut_and_frozen(kind):
         kind(out_indices=3, frozen_stages=4)
 
 
+@pytest.mark.parametrize('kind', [MobileNetV1, DlibResNet])
+def test_channels_last_computes_the_same(kind):
+    model, images = kind().eval(), torch.rand(2, 3, 150, 150)
+    other = kind(channels_last=True).eval()
+    other.load_state_dict(model.state_dict())
+    one, two = model(images)[0], other(images)[0]
+    assert torch.allclose(one, two, atol=1e-4 * one.abs().max())
+    assert two.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_files_that_are_cut_off_or_of_another_kind(tmp_path):
     path, stored = write(tmp_path, {'a': RNG.normal(size=(30, 40))},
                          lambda name: 'float32')

@@ -7,6 +7,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='orsa.DlibResNet',
+        channels_last=True,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='{{$ORSA_PRETRAINED:checkpoints/}}face_dlib.pth')),

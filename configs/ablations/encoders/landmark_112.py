@@ -16,5 +16,5 @@ model = dict(
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3),
     paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=1.))))
-max_epochs = 6
+max_epochs = 5
 train_cfg = dict(max_epochs=max_epochs)

@@ -11,5 +11,5 @@ test_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-max_epochs = 14
+max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs)

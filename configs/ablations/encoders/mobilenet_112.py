@@ -16,6 +16,7 @@ model = dict(
         num_classes=8),
     backbone=dict(
         type='orsa.MobileNetV1',
+        channels_last=True,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='{{$ORSA_PRETRAINED:checkpoints/}}face_mobilenet.pth')),

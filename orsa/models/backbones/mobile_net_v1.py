@@ -57,6 +57,8 @@ class MobileNetV1(BaseModule):
             last of them are not built. Defaults to -1.
         frozen_stages (int): Stages without training: -1 for none, n for the
             first n + 1. Defaults to -1.
+        channels_last (bool): Compute with the channels last in memory, which
+            is faster on CPUs. Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation.
             Defaults to Kaiming's for convolutions.
 
@@ -70,6 +72,7 @@ class MobileNetV1(BaseModule):
     def __init__(self,
                  out_indices: Union[int, Sequence[int]] = -1,
                  frozen_stages: int = -1,
+                 channels_last: bool = False,
                  init_cfg: Optional[Union[dict, List[dict]]] = dict(
                      type='Kaiming', layer='Conv2d')):
         super().__init__(init_cfg=init_cfg)
@@ -79,6 +82,7 @@ class MobileNetV1(BaseModule):
             raise ValueError(f'frozen_stages should be from -1 to {count - 1}'
                              f', but got {frozen_stages}')
         self.frozen_stages = frozen_stages
+        self.channels_last = channels_last
         self.stages = ModuleList()
         channels = 32
         for i, widths in enumerate(self._STAGES[:count]):
@@ -92,6 +96,8 @@ class MobileNetV1(BaseModule):
 
     def forward(self, x: torch.Tensor) -> Maps:
         """Maps of the chosen stages, from images (B, 3, H, W)."""
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         outs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
