@@ -6,6 +6,8 @@ import os.path as osp
 from collections import Counter
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
+
 from orsa.registry import DATASETS
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.utils.image_files import IMAGE_SUFFIXES
@@ -58,6 +60,10 @@ class FERDataset(ImageDataset):
             images: what differs from this dataset's type and
             ``data_root``, such as ``dict(split='train')``. ``tools/test.py``
             then gives every metric without them too. Defaults to None.
+        targets (str): 'classes', the class index ``gt_label`` alone; or
+            'one-hot', also ``gt_score``, float32 (C, ), 1 at the class, so
+            that batches can be joined with those of a dataset that has soft
+            targets. Defaults to 'classes'.
         test_mode (bool, optional): Defaults to None: False, True for a
             ``split`` other than 'train'.
         lazy_init (bool): Whether to put off reading. Defaults to False.
@@ -83,6 +89,8 @@ class FERDataset(ImageDataset):
     SOURCE = ''
     # Names of the splits; a subclass may map them to what it needs.
     SPLITS: Union[Sequence[str], dict] = ()
+    # Kinds of targets.
+    TARGETS: Sequence[str] = ('classes', 'one-hot')
     # Whether a subset_file that names classes by index, as RAN's lists do,
     # means the order of METAINFO.
     LISTS_NAME_CLASSES = False
@@ -96,10 +104,12 @@ class FERDataset(ImageDataset):
                  subset_file: Optional[str] = None,
                  skip_unreadable: bool = False,
                  duplicates_of: Optional[dict] = None,
+                 targets: str = 'classes',
                  test_mode: Optional[bool] = None,
                  lazy_init: bool = False,
                  **kwargs):
         self.split = self.check_choice('split', split, self.SPLITS or [None])
+        self.targets = self.check_choice('targets', targets, self.TARGETS)
         self._classes_file = classes if isinstance(classes, str) else ''
         if self._classes_file:
             classes = read_classes(classes)
@@ -276,6 +286,10 @@ class FERDataset(ImageDataset):
                 kept.append(dict(info, gt_label=numbers[expression]))
             else:
                 dropped[expression] += 1
+        if self.targets == 'one-hot':
+            one_hot = np.eye(len(numbers), dtype=np.float32)
+            for info in kept:
+                info['gt_score'] = one_hot[info['gt_label']]
         self.num_dropped = dict(dropped)
         # a misspelt name is not refused where any is allowed
         present = {info['gt_label'] for info in kept}

@@ -93,10 +93,9 @@ class FERPlus(FERDataset):
             the first), or 'filtered', the rule of the authors' code: single
             votes are removed, and more than half of the rest is needed.
             Defaults to 'filtered'.
-        targets (str): 'classes', the class index ``gt_label`` alone; or
-            'votes', also ``gt_score``, float32 (C, ), the distribution of the
-            votes over ``classes`` (:func:`distribution`), for soft targets.
-            Defaults to 'classes'.
+        targets (str): 'classes' or 'one-hot', see :class:`FERDataset`; or
+            'votes', ``gt_score`` being the distribution of the votes over
+            ``classes`` (:func:`distribution`). Defaults to 'classes'.
         ann_file (str): The votes. Defaults to 'fer2013new.csv'.
         **kwargs: Other arguments of :class:`FERDataset`. The test split has
             ``duplicates_of`` the training split, unless it is given: 259 of
@@ -110,6 +109,7 @@ class FERPlus(FERDataset):
 
     METAINFO = {'classes': FERPLUS_CLASSES}
     ANY_CLASSES = False
+    TARGETS = (*FERDataset.TARGETS, 'votes')
     LISTS_NAME_CLASSES = True
     LAYOUT = ('fer2013new.csv, and fer2013.csv or FER2013Train, FER2013Valid '
               'and FER2013Test with fer0000000.png, ...')
@@ -126,13 +126,10 @@ class FERPlus(FERDataset):
                  data_root: str = 'data/ferplus',
                  split: str = 'train',
                  vote_rule: str = 'filtered',
-                 targets: str = 'classes',
                  ann_file: str = 'fer2013new.csv',
                  **kwargs):
         self.vote_rule = self.check_choice('vote_rule', vote_rule,
                                            list(VOTE_RULES))
-        self.targets = self.check_choice('targets', targets,
-                                         ('classes', 'votes'))
         self._pixels: Optional[np.ndarray] = None
         self._bad_pixels: Dict[int, str] = {}
         if split == 'test':

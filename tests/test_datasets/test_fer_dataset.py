@@ -74,6 +74,15 @@ def test_labels_follow_the_names(tree):
     }
 
 
+def test_classes_as_soft_targets(tree):
+    dataset = build(tree, targets='one-hot', classes=['anger', 'happiness'])
+    found = np.stack([dataset.get_data_info(i)['gt_score'] for i in range(4)])
+    assert found.dtype == np.float32
+    assert found.tolist() == [[0, 1], [1, 0], [0, 1], [1, 0]]
+    with pytest.raises(ValueError, match="targets must be.*'votes'"):
+        build(tree, targets='votes')
+
+
 def test_classes_left_out_are_dropped_and_counted(tree):
     dataset = build(tree, metainfo=dict(classes=['anger', 'happiness']))
     assert dataset.get_gt_labels().tolist() == [1, 0, 1, 0]
