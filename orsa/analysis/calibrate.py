@@ -65,6 +65,8 @@ def held_out_faces(cfg: Config,
                    allow_test: bool = False) -> Iterator[Tuple[dict, dict]]:
     """Faces of ``test_dataloader`` as they are, and each with an occluder.
 
+    Of a ``ConcatDataset`` those of each of its datasets.
+
     Kind and severity go round with the number of the face, so that all of
     ``orsa.OccludeFace``'s are among them.
 
@@ -80,26 +82,27 @@ def held_out_faces(cfg: Config,
         ValueError: If they are test faces: a temperature fitted on them would
             invalidate every result on them.
     """
-    dataset = copy.deepcopy(cfg.test_dataloader.dataset)
-    if dataset.get('split', 'test') == 'test' and not allow_test:
-        raise ValueError(
-            'test_dataloader.dataset is the test split: calibrate on faces '
-            'held out of the training split, --cfg-options '
-            'test_dataloader.dataset.split=val '
-            'test_dataloader.dataset.num_folds=5 '
-            'test_dataloader.dataset.fold=0')
-    dataset.pipeline = split_pipeline(dataset.pipeline).load
-    dataset = with_occluder(dataset)
-    with scope_of(cfg):
-        dataset = DATASETS.build(dataset)
-    *load, occlude = dataset.pipeline.transforms
-    for i in range(len(dataset)):
-        sample = dataset.get_data_info(i)
-        for transform in load:
-            sample = transform(sample)
-        occlude.kinds = (KINDS[i % len(KINDS)], )
-        occlude.severity = _SEVERITIES[i // len(KINDS) % len(_SEVERITIES)]
-        yield sample, occlude(dict(sample))
+    whole = copy.deepcopy(cfg.test_dataloader.dataset)
+    for dataset in whole.get('datasets', [whole]):
+        if dataset.get('split', 'test') == 'test' and not allow_test:
+            raise ValueError(
+                'test_dataloader.dataset is the test split: calibrate on '
+                'faces held out of the training split, --cfg-options '
+                'test_dataloader.dataset.split=val '
+                'test_dataloader.dataset.num_folds=5 '
+                'test_dataloader.dataset.fold=0')
+        dataset.pipeline = split_pipeline(dataset.pipeline).load
+        dataset = with_occluder(dataset)
+        with scope_of(cfg):
+            dataset = DATASETS.build(dataset)
+        *load, occlude = dataset.pipeline.transforms
+        for i in range(len(dataset)):
+            sample = dataset.get_data_info(i)
+            for transform in load:
+                sample = transform(sample)
+            occlude.kinds = (KINDS[i % len(KINDS)], )
+            occlude.severity = _SEVERITIES[i // len(KINDS) % len(_SEVERITIES)]
+            yield sample, occlude(dict(sample))
 
 
 def predict_held_out(model: nn.Module,

@@ -120,3 +120,13 @@ def test_held_out_faces_are_occluded_and_no_test_faces(faces_dir):
     assert occluded['occlusion_ratio'] > 0 and ratio > 0
     changed = (clean['img'] != occluded['img']).any(-1)
     assert changed.mean() == pytest.approx(ratio, abs=.1)
+    # of two datasets those of one after those of the other
+    number = 1 + sum(1 for _ in faces)
+    one = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[one, dict(one, fold=2)])
+    names = [sample['name'] for sample, _ in held_out_faces(cfg)]
+    assert names[0] == clean['name'] and len(set(names)) == len(names) > number
+    cfg.test_dataloader.dataset.datasets[1].split = 'test'
+    with pytest.raises(ValueError, match='test split'):
+        list(held_out_faces(cfg))
