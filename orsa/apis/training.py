@@ -147,12 +147,11 @@ def set_amp(cfg: Config) -> None:
         wrapper.setdefault(
             'dtype', 'float16' if torch.cuda.is_available() else 'bfloat16')
     elif kind in ('OptimWrapper', 'AmpOptimWrapper'):
-        if not torch.cuda.is_available():
-            raise ValueError(
-                '--amp without a GPU works with orsa.SAMOptimWrapper only; '
-                f'this config has {kind}')
-        wrapper.type = 'AmpOptimWrapper'
-        wrapper.setdefault('loss_scale', 'dynamic')
+        if torch.cuda.is_available():
+            wrapper.type = 'AmpOptimWrapper'
+            wrapper.setdefault('loss_scale', 'dynamic')
+        else:
+            wrapper.type = 'orsa.BFloat16OptimWrapper'
     else:
         raise ValueError(f'--amp does not know {kind}; set its precision in '
                          'the config')

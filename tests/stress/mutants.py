@@ -105,6 +105,8 @@ TESTS: Dict[str, Dict[str, Tuple[str, ...]]] = dict(
         'orsa/engine/optimizers/sam_optim_wrapper.py':
         ('tests/test_engine/test_sam_passes.py',
          'tests/test_engine/test_sam.py'),
+        'orsa/engine/optimizers/bfloat16_optim_wrapper.py':
+        ('tests/test_engine/test_bfloat16_optim_wrapper.py', ),
         'orsa/engine/loops/sam_loops.py': ('tests/test_engine/test_sam.py', ),
     },
     converters={
