@@ -33,7 +33,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'config',
         help='its test_dataloader has the held-out faces, see '
-        '--cfg-options')
+        '--dataloader and --cfg-options')
     parser.add_argument(
         'checkpoint', help='weights not trained on these faces')
     parser.add_argument(
@@ -46,6 +46,11 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar='TEXT',
         help='which faces these are, stored with it')
+    parser.add_argument(
+        '--dataloader',
+        choices=('test', 'val'),
+        default='test',
+        help='whose faces are taken (default: %(default)s)')
     parser.add_argument('--out', help='the JSON (default: beside the weights)')
     parser.add_argument(
         '--min-confidence', type=float, default=Calibration.min_confidence)
@@ -241,6 +246,8 @@ def calibrate(args: argparse.Namespace) -> dict:
     """
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
+    if args.dataloader == 'val':
+        cfg.test_dataloader = cfg.val_dataloader
     model = init_model(cfg, args.checkpoint, args.device)
     predictions = predict_held_out(
         model, cfg, allow_test=bool(args.measure_only))

@@ -1,0 +1,3 @@
+# Without the dynamic loss.
+_base_ = './whole.py'
+custom_hooks = []
