@@ -12,8 +12,8 @@ optim_wrapper = dict(
             'head': dict(lr_mult=3.)
         }))
 
-max_epochs = 16
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=2)
+max_epochs = 13
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=4)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
