@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 
 from orsa.apis.inference import predict_faces
 from orsa.apis.model import init_model, load_config
+from orsa.apis.testing import use_data_from
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          fit_temperature,
@@ -20,6 +21,7 @@ from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          save_calibration)
 from orsa.evaluation.metrics import expected_calibration_error
 from orsa.studies.occlusion_conditions import with_occluder
+from orsa.utils.classes import model_classes
 from orsa.utils.configs import OptionsAction, scope_of, split_pipeline
 
 _SEVERITIES = (1, 2, 3, 4, 5)
@@ -51,6 +53,11 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         choices=('test', 'val'),
         default='test',
         help='whose faces are taken (default: %(default)s)')
+    parser.add_argument(
+        '--data-from',
+        metavar='CONFIG',
+        help='take the faces of the test_dataloader of this config, as '
+        'tools/test.py does')
     parser.add_argument('--out', help='the JSON (default: beside the weights)')
     parser.add_argument(
         '--min-confidence', type=float, default=Calibration.min_confidence)
@@ -245,10 +252,15 @@ def calibrate(args: argparse.Namespace) -> dict:
         ValueError: If the faces are test faces and something is to be fitted.
     """
     cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
     if args.dataloader == 'val':
         cfg.test_dataloader = cfg.val_dataloader
+    if args.data_from:
+        use_data_from(cfg, load_config(args.data_from))
+    cfg.merge_from_dict(args.cfg_options or {})
     model = init_model(cfg, args.checkpoint, args.device)
+    if args.data_from:
+        # numbered as the model's outputs are
+        cfg.test_dataloader.dataset.classes = list(model_classes(model))
     predictions = predict_held_out(
         model, cfg, allow_test=bool(args.measure_only))
     if args.measure_only:

@@ -14,7 +14,8 @@ from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate, fit,
                                      held_out_faces, measure)
 from orsa.apis.model import load_config
 from orsa.evaluation import calibration
-from orsa.evaluation.calibration import mean_nll, read_calibration
+from orsa.evaluation.calibration import (calibration_file, mean_nll,
+                                         read_calibration)
 
 CONFIG = 'orsa::orsanet_demo.py'
 WEIGHTS = 'orsa://orsanet_lite.pth'
@@ -70,6 +71,23 @@ def test_fitted_written_and_measured_again(tmp_path, repo_root, monkeypatch,
     again = calibrate(parse('--measure-only', out, '--cfg-options', *FACES))
     assert again['clean'] == figures['clean']
     assert again['occluded'] == figures['occluded']
+
+
+@pytest.mark.parametrize('arguments, split, name', [
+    (('--dataloader', 'val'), 'val', 'orsa.SyntheticFaces'),
+    (('--data-from', 'orsa::orsanet_lite_ferplus.py'), 'test', 'orsa.FERPlus')
+])
+def test_whose_faces(monkeypatch, tmp_path, arguments, split, name):
+    asked = []
+    monkeypatch.setattr(calibrating, 'predict_held_out',
+                        lambda model, cfg, **kwargs: asked.append(cfg))
+    monkeypatch.setattr(calibrating, 'measure', lambda *args: None)
+    calibrate(parse('--measure-only', calibration_file(WEIGHTS), *arguments))
+    dataset = asked[0].test_dataloader.dataset
+    assert (dataset.type, dataset.split) == (name, split)
+    if '--data-from' in arguments:
+        # numbered as the model's
+        assert dataset.classes[0] == 'surprise'
 
 
 def test_test_faces_are_measured_and_not_fitted_on(tmp_path):

@@ -71,11 +71,18 @@ train_dataloader = dict(
                 pipeline=colour,
                 **press),
         ]))
+# nearly all faces with labels are grey: so is what the model is asked about
+load, *resize_and_pack = _base_.test_pipeline
+test_pipeline = [
+    load,
+    dict(type='RandomGrayscale', prob=1., keep_channels=True), *resize_and_pack
+]
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',
         datasets=[
-            dict(split='val', pipeline=_base_.test_pipeline, **ferplus),
-            dict(split='val', pipeline=_base_.test_pipeline, **press),
+            dict(split='val', pipeline=test_pipeline, **ferplus),
+            dict(split='val', pipeline=test_pipeline, **press),
         ]))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
