@@ -10,5 +10,7 @@ variants = dict(
     balanced=dict(config='./recipes/balanced.py', title='half balanced'),
     sam=dict(config='./recipes/sam.py', title='SAM, fewer epochs'),
     strong=dict(config='./recipes/strong.py', title='strong augmentation'),
+    slow=dict(
+        config='./recipes/slow.py', title='a third of the learning rate'),
     long=dict(config='./recipes/long.py', title='twice as long'))
 reference = 'votes'

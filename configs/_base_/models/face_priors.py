@@ -1,5 +1,5 @@
 # The two priors at 112x112 that ship, for a classifier whose data preprocessor
-# has this mean and std.
+# has this mean and std; for another one, override `input_mean` and `input_std`.
 _base_ = ['./face_parsing.py', './face_landmark.py']
 
 face_mean = [123.675, 116.28, 103.53]
@@ -9,6 +9,8 @@ face_parsing_prior = dict(
     type='orsa.ParsingPrior',
     out_channels=80,
     input_size=112,
+    mean=face_mean,
+    std=face_std,
     input_mean=face_mean,
     input_std=face_std,
     checkpoint='orsa://face_parsing.pth',
@@ -18,6 +20,8 @@ face_landmark_prior = dict(
     type='orsa.LandmarkPrior',
     out_channels=104,
     input_size=112,
+    mean=face_mean,
+    std=face_std,
     input_mean=face_mean,
     input_std=face_std,
     checkpoint='orsa://face_landmark.pth',

@@ -3,6 +3,7 @@ import copy
 from functools import partial
 from typing import Dict, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.model import BaseModule
@@ -70,7 +71,9 @@ class FrozenPrior(BaseModule):
 
     Raises:
         ValueError: If ``output``, ``prepare`` or ``dtype`` is unknown, C is
-            another number, or ``drift`` is combined with ``prepare`` or
+            another number, the model's data preprocessor states another mean
+            or std than ``input_mean`` or ``input_std`` and ``mean`` or
+            ``std`` is missing, or ``drift`` is combined with ``prepare`` or
             ``fold_checkpoints``.
         FileNotFoundError: From :meth:`init_weights`, without a checkpoint.
     """
@@ -107,6 +110,16 @@ class FrozenPrior(BaseModule):
         if drift and (prepare or fold_checkpoints is not None):
             raise ValueError(f'{name}: drift=True moves statistics, which '
                              'prepare and fold_checkpoints would copy')
+        own = model.get('data_preprocessor') or {}
+        for key, value, given in (('mean', mean, input_mean), ('std', std,
+                                                               input_std)):
+            if value is None and own.get(key) and not np.allclose(
+                    own[key], given, rtol=.01):
+                raise ValueError(
+                    f"{name}: the model's data_preprocessor has "
+                    f'{key}={tuple(own[key])}, but gets images of input_{key}='
+                    f'{tuple(given)} as they are: set {key} to what the model '
+                    'was trained with')
         self.output = output
         self.out_index = out_index
         self.input_size = None if input_size is None else to_2tuple(input_size)

@@ -144,3 +144,30 @@ def test_without_the_class_nothing_is_known_visible(repo_root):
                 type='orsa.ParsingPrior',
                 output='feature+visible',
                 model=model))
+
+
+@pytest.mark.parametrize('name', ['parsing', 'landmark'])
+def test_every_normalisation_gives_the_same(repo_root, name):
+    """Of a classifier that takes pixels less a mean, as of ImageNet's."""
+    images = torch.rand(2, 3, 112, 112) * 255
+    found = []
+    for path in ('face_priors', 'orsanet_face'):
+        cfg = Config.fromfile(
+            str(repo_root / f'configs/_base_/models/{path}.py'))
+        prior = cfg[f'face_{name}_prior'] if path == 'face_priors' else (
+            cfg.model.backbone[f'{name}_prior'])
+        built = MODELS.build(prior)
+        built.init_weights()
+        mean, std = (
+            torch.tensor(v).view(1, 3, 1, 1)
+            for v in (built.input_mean, built.input_std))
+        found.append(built((images - mean) / std))
+    assert torch.allclose(*found, atol=1e-3 * found[0].abs().max().item())
+
+
+def test_images_that_are_not_normalised_are_refused(cfg):
+    prior = copy.deepcopy(cfg.face_parsing_prior)
+    del prior['mean'], prior['std']
+    prior.update(input_std=[1., 1., 1.])
+    with pytest.raises(ValueError, match=r'std=\(58.*set std'):
+        MODELS.build(prior)
