@@ -251,16 +251,17 @@ def calibrate(args: argparse.Namespace) -> dict:
     Raises:
         ValueError: If the faces are test faces and something is to be fitted.
     """
-    cfg = load_config(args.config)
+    cfg, options = load_config(args.config), args.cfg_options or {}
+    own = copy.deepcopy(cfg)
+    own.merge_from_dict(options)
+    model = init_model(own, args.checkpoint, args.device)
     if args.dataloader == 'val':
         cfg.test_dataloader = cfg.val_dataloader
     if args.data_from:
         use_data_from(cfg, load_config(args.data_from))
-    cfg.merge_from_dict(args.cfg_options or {})
-    model = init_model(cfg, args.checkpoint, args.device)
-    if args.data_from:
         # numbered as the model's outputs are
         cfg.test_dataloader.dataset.classes = list(model_classes(model))
+    cfg.merge_from_dict(options)
     predictions = predict_held_out(
         model, cfg, allow_test=bool(args.measure_only))
     if args.measure_only:

@@ -80,10 +80,14 @@ def test_fitted_written_and_measured_again(tmp_path, repo_root, monkeypatch,
 def test_whose_faces(monkeypatch, tmp_path, arguments, split, name):
     asked = []
     monkeypatch.setattr(calibrating, 'predict_held_out',
-                        lambda model, cfg, **kwargs: asked.append(cfg))
+                        lambda *args, **kwargs: asked.append(args))
     monkeypatch.setattr(calibrating, 'measure', lambda *args: None)
     calibrate(parse('--measure-only', calibration_file(WEIGHTS), *arguments))
-    dataset = asked[0].test_dataloader.dataset
+    model, cfg = asked[0]
+    dataset = cfg.test_dataloader.dataset
+    # the model keeps the pipeline that it predicts by
+    assert model.cfg.test_dataloader.dataset.type == 'orsa.SyntheticFaces'
+    assert model.cfg.test_dataloader.dataset.split == 'test'
     assert (dataset.type, dataset.split) == (name, split)
     if '--data-from' in arguments:
         # numbered as the model's
