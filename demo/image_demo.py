@@ -34,9 +34,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument('images', nargs='+', metavar='IMAGE')
     parser.add_argument(
         '--model',
-        default='orsanet_lite',
+        default='orsanet_face',
         help='a model that ships, a config file or orsa::NAME.py '
-        '(default: orsanet_lite)')
+        '(default: orsanet_face)')
     parser.add_argument(
         '--checkpoint', help='its weights; needed with a config')
     parser.add_argument(

@@ -48,7 +48,7 @@ def main(argv=None) -> int:
     """Run the demo, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('photo')
-    parser.add_argument('--model', default='orsanet_lite')
+    parser.add_argument('--model', default='orsanet_face')
     parser.add_argument(
         '--kinds',
         nargs='+',

@@ -17,7 +17,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of exporting."""
     parser.add_argument(
         'config',
-        help='a model by its name (orsanet_lite), a config file, or '
+        help='a model by its name (orsanet_face), a config file, or '
         'orsa::NAME.py')
     parser.add_argument(
         'checkpoint', nargs='?', help='its checkpoint; a name has its own')

@@ -27,7 +27,7 @@ from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
 from .model import build_model, init_model, load_config
 from .video import VideoReader, stream_video
-from .zoo import looks_like_name, resolve_model
+from .zoo import DEFAULT_MODEL, looks_like_name, resolve_model
 
 # A chunk of images is predicted when they have so many pixels together,
 # whether they fill a batch with faces or not: 200 MB of memory.
@@ -46,7 +46,7 @@ class FERInferencer(BaseInferencer):
             :func:`orsa.apis.available_models`), a config file,
             'orsa::NAME.py', a Config, the result of
             :func:`orsa.apis.init_model`, or an ONNX file of
-            ``tools/deployment/export.py``. Defaults to 'orsanet_lite'.
+            ``tools/deployment/export.py``. Defaults to 'orsanet_face'.
         weights (str, optional): Its checkpoint; needed with a config.
             Defaults to None, those that ship.
         device (str, optional): Defaults to None, a GPU where there is one.
@@ -90,7 +90,7 @@ class FERInferencer(BaseInferencer):
     @deprecated_api_warning({'max_covered': 'max_occluded'},
                             cls_name='FERInferencer')
     def __init__(self,
-                 model: Union[str, Config, nn.Module] = 'orsanet_lite',
+                 model: Union[str, Config, nn.Module] = DEFAULT_MODEL,
                  weights: Optional[str] = None,
                  device: Optional[str] = None,
                  detector: Union[str, dict, Detector] = 'cascade',

@@ -5,8 +5,11 @@ from typing import Dict, Optional, Tuple
 
 from orsa.utils.checkpoint import zoo_path
 
+# what predictions take unless they are told otherwise
+DEFAULT_MODEL = 'orsanet_face'
 # name: its config, and its weights
 MODELS_BY_NAME: Dict[str, Tuple[str, str]] = {
+    'orsanet_face': ('orsa::orsanet_face.py', 'orsa://orsanet_face.pth'),
     'orsanet_lite': ('orsa::orsanet_lite_rafdb.py', 'orsa://orsanet_lite.pth'),
 }
 

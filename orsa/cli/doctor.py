@@ -19,8 +19,9 @@ _EXTRAS = dict(
     gradio='orsa web',
     onnx='export',
     onnxruntime='export')
-_ZOO = ('orsanet_lite.pth', 'orsanet_lite.json', 'lite_parsing.pth',
-        'lite_landmark.pth', 'face_parsing.pth', 'face_landmark.pth')
+_ZOO = ('orsanet_face.pth', 'orsanet_face.json', 'orsanet_lite.pth',
+        'orsanet_lite.json', 'lite_parsing.pth', 'lite_landmark.pth',
+        'face_parsing.pth', 'face_landmark.pth')
 _REINSTALL = 'pip install --force-reinstall opencv-python'
 
 

@@ -29,7 +29,7 @@ _positive = _number(int, 1)
 
 # names with the value's, default, type, help
 _MODEL = (
-    ('--model NAME', 'orsanet_lite', str,
+    ('--model NAME', 'orsanet_face', str,
      "a model that ships ('orsa models'), a config file or orsa::NAME.py"),
     ('--weights --checkpoint FILE', None, str,
      'its weights; needed with a config'),
