@@ -230,7 +230,7 @@ def test_the_table_of_subgroups(faces_dir):
     infos = [faces.get_data_info(i) for i in range(len(faces))]
     classes = faces.METAINFO['classes']
     faces_found = predict_faces(
-        init_model('orsanet_lite'),
+        init_model('orsanet_face'),
         [cv2.imread(info['img_path']) for info in infos])
     predictions = Predictions('', [i['name'] for i in infos],
                               [classes[i['gt_label']] for i in infos], classes,
