@@ -1,5 +1,5 @@
-# ORSANet around a network of face recognition on RAF-DB, or on any faces in its
-# layout: seven classes.
+# ORSANet around a network of face recognition on RAF-DB, or on any faces in
+# its layout: seven classes.
 _base_ = [
     '_base_/models/orsanet_face.py', '_base_/datasets/rafdb_112.py',
     '_base_/schedules/adamw_face.py', '_base_/default_runtime.py'

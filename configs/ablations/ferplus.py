@@ -6,16 +6,14 @@ variants = dict(
     plain=dict(config='./ferplus/plain.py', title='image'),
     landmarks=dict(config='./ferplus/landmarks.py', title='+ landmarks'),
     parsing=dict(config='./ferplus/parsing.py', title='+ parsing'),
-    concat=dict(
-        config='./ferplus/concat.py', title='+ both, concatenated'),
+    concat=dict(config='./ferplus/concat.py', title='+ both, concatenated'),
     mcm=dict(config='./ferplus/mcm.py', title='+ both, SPADE and MCM'),
     whole=dict(config='./ferplus/whole.py', title='+ DARE: the whole'),
     visible=dict(
         config='./ferplus/visible.py',
         title='SPADE and MCM, weighed by visibility'),
     consistent=dict(
-        config='./ferplus/consistent.py',
-        title='SPADE and MCM, consistency'),
+        config='./ferplus/consistent.py', title='SPADE and MCM, consistency'),
     dan=dict(config='./ferplus/dan.py', title='DAN head'),
     poster=dict(config='./ferplus/poster.py', title='POSTER fusion'),
     posterv2=dict(config='./ferplus/posterv2.py', title='POSTER++ fusion'))

@@ -43,8 +43,7 @@ colour = [
     # some as small as the faces of FER+, before anything is laid over them
     dict(
         type='RandomChoice',
-        transforms=[[],
-                    [dict(type='mmcv.Resize', scale=(48, 48))],
+        transforms=[[], [dict(type='mmcv.Resize', scale=(48, 48))],
                     [dict(type='mmcv.Resize', scale=(72, 72))]],
         prob=[0.6, 0.2, 0.2]),
     occlude,

@@ -1,5 +1,5 @@
 # The two priors at 112x112 that ship, for a classifier whose data preprocessor
-# has this mean and std; for another one, override `input_mean` and `input_std`.
+# has this mean and std; for another one, set `input_mean` and `input_std`.
 _base_ = ['./face_parsing.py', './face_landmark.py']
 
 face_mean = [123.675, 116.28, 103.53]

@@ -1,5 +1,6 @@
 # AdamW with a cosine for an image encoder that has learned from many faces: a
-# third of the lite models' learning rate, and three times that for what is new.
+# third of the learning rate of the lite models, and as much as theirs for what
+# is new.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),

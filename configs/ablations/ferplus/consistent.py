@@ -3,8 +3,7 @@ _base_ = './mcm.py'
 model = dict(
     type='orsa.ConsistencyClassifier',
     data_preprocessor=dict(
-        type='orsa.CompanionDataPreprocessor',
-        auxiliary_inputs=['clean_img']))
+        type='orsa.CompanionDataPreprocessor', auxiliary_inputs=['clean_img']))
 # what is laid over a face comes last
 occlude, *before = _base_.train_pipeline[1:-1]
 train_pipeline = [

@@ -2,8 +2,7 @@
 _base_ = './votes.py'
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 param_scheduler = [
-    dict(
-        type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=200),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=200),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
