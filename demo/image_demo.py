@@ -11,6 +11,7 @@ import sys
 
 from orsa.apis import FERInferencer, ImageResult
 from orsa.apis.predicting import Names, draw_card
+from orsa.apis.zoo import DEFAULT_MODEL
 from orsa.utils.command import run_script
 
 
@@ -34,9 +35,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument('images', nargs='+', metavar='IMAGE')
     parser.add_argument(
         '--model',
-        default='orsanet_face',
+        default=DEFAULT_MODEL,
         help='a model that ships, a config file or orsa::NAME.py '
-        '(default: orsanet_face)')
+        '(default: %(default)s)')
     parser.add_argument(
         '--checkpoint', help='its weights; needed with a config')
     parser.add_argument(

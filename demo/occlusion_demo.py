@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from orsa.apis import FERInferencer
+from orsa.apis.zoo import DEFAULT_MODEL
 from orsa.datasets import OccludeFace
 from orsa.datasets.drawing.landmarks import five_points
 from orsa.faces.align import align_five
@@ -48,7 +49,7 @@ def main(argv=None) -> int:
     """Run the demo, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('photo')
-    parser.add_argument('--model', default='orsanet_face')
+    parser.add_argument('--model', default=DEFAULT_MODEL)
     parser.add_argument(
         '--kinds',
         nargs='+',
