@@ -137,6 +137,36 @@ def test_equals_a_hand_written_step_bit_for_bit(tmp_path, adaptive):
         assert torch.equal(a, b), name
 
 
+def test_before_sam_begin_a_step_is_the_optimizers_own(tmp_path):
+    torch.manual_seed(5)
+    ours = Net()
+    theirs = copy.deepcopy(ours)
+    loop = dict(type='orsa.SAMTrainLoop', max_epochs=2, sam_begin=2)
+    runner = make_runner(tmp_path, ours, dict(rho=0.05), loop=loop)
+    torch.manual_seed(7)
+    runner.train()
+
+    theirs.train()
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-2)
+    torch.manual_seed(7)
+    data = Data()
+    for epoch in range(2):
+        torch.empty((), dtype=torch.int64).random_()  # the dataloader's draw
+        for i in range(0, 24, 6):
+            batch = dict(
+                inputs=torch.tensor(data.x[i:i + 6]),
+                labels=torch.tensor(data.y[i:i + 6]))
+            if epoch:
+                reference_step(theirs, optimizer, batch)
+            else:
+                theirs(**batch)['loss'].backward()
+                optimizer.step()
+                optimizer.zero_grad()
+    for (name, a), b in zip(ours.state_dict().items(),
+                            theirs.state_dict().values()):
+        assert torch.equal(a, b), name
+
+
 def test_accumulation_equals_the_larger_batch(tmp_path):
     torch.manual_seed(5)
     small, large = Net(batch_norm=False, dropout=0.), None

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from orsa.models import DlibResNet, MobileNetV1
+from orsa.models.utils.same_batch import same_batch
 from orsa.prepare.convert import convert_face_start
 from orsa.prepare.tfjs_weights import read_tfjs
 
@@ -239,3 +240,18 @@ def test_files_that_are_cut_off_or_of_another_kind(tmp_path):
     with pytest.raises(ValueError, match='no list of TensorFlow.js'):
         read_tfjs(path)
     part.unlink()
+
+
+def test_frozen_stages_compute_once_for_both_passes_of_sam():
+    model = MobileNetV1(out_indices=(1, 4), frozen_stages=2)
+    x, calls = torch.randn(2, 3, 64, 64), []
+    for stage in model.stages:
+        stage.register_forward_hook(lambda *_: calls.append(1))
+    alone = model(x)
+    calls.clear()
+    with same_batch():
+        model(x)
+        again = model(x)
+    assert len(calls) == 5 + 2
+    for a, b in zip(alone, again):
+        assert torch.equal(a, b)

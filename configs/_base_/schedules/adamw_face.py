@@ -1,9 +1,10 @@
 # AdamW with a cosine for an image encoder that has learned from many faces: a
-# third of the learning rate of the lite models, and as much as theirs for what
-# is new.
+# fifth of the learning rate of the lite models, and more for what is new. SAM
+# in the last epochs: from the first step on it kills the encoder's rectifiers.
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
+    type='orsa.SAMOptimWrapper',
+    rho=0.05,
+    optimizer=dict(type='AdamW', lr=2e-4, weight_decay=0.05),
     paramwise_cfg=dict(
         norm_decay_mult=0.,
         bias_decay_mult=0.,
@@ -13,12 +14,16 @@ optim_wrapper = dict(
             'head': dict(lr_mult=3.)
         }))
 
-max_epochs = 13
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=4)
+max_epochs = 7
+train_cfg = dict(
+    type='orsa.SAMTrainLoop',
+    max_epochs=max_epochs,
+    sam_begin=6,
+    val_interval=2)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=200),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=300),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
@@ -29,9 +34,13 @@ param_scheduler = [
 
 auto_scale_lr = dict(base_batch_size=32, enable=False)
 
-# What ORSANet's schedule switches to after the warm-up.
 dynamic_loss = dict(
     type='orsa.CompositeLoss',
     losses=dict(
         loss_ce=dict(type='mmpretrain.CrossEntropyLoss'),
         loss_dare=dict(type='orsa.DARELoss', loss_weight=0.1)))
+custom_hooks = [
+    dict(
+        type='orsa.SwitchRecipeHook',
+        schedule=[dict(action_epoch=5, loss=dynamic_loss)])
+]

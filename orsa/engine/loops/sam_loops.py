@@ -98,7 +98,25 @@ class SAMTrainLoop(_SAMStep, ResumesWithinEpoch, EpochBasedTrainLoop):
         max_epochs (int): Number of epochs.
         val_begin (int): The epoch from which to validate. Defaults to 1.
         val_interval (int): Epochs between validations. Defaults to 1.
+        sam_begin (int): The epoch, counted from 1, from which a step has two
+            passes; those before have one and take half the time. A few epochs
+            at the end can be as good as all, see `Sharpness-Aware
+            Minimization Efficiently Selects Flatter Minima Late in Training
+            <https://arxiv.org/abs/2410.10373>`_. Defaults to 1.
     """
+
+    def __init__(self, *args, sam_begin: int = 1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sam_begin = sam_begin
+
+    def sam_step(self, data_batch) -> dict:
+        """Both passes on a batch, or the only one before ``sam_begin``."""
+        if self.epoch + 1 >= self.sam_begin:
+            return super().sam_step(data_batch)
+        wrapper = self.runner.optim_wrapper
+        with wrapper.one_pass():
+            return self.runner.model.train_step(
+                data_batch, optim_wrapper=wrapper)
 
 
 @LOOPS.register_module()

@@ -89,6 +89,7 @@ class SAMOptimWrapper(OptimWrapper):
         self.cast_dtype = self._check_dtype(dtype)
         self.loss_scaler = self._build_scaler(loss_scale)
         self._in_ascent = False
+        self._one_pass = False
         self._saved: Optional[List[torch.Tensor]] = None
 
     @staticmethod
@@ -158,6 +159,15 @@ class SAMOptimWrapper(OptimWrapper):
         finally:
             self._inner_count -= pending - 1
             self._in_ascent = False
+
+    @contextmanager
+    def one_pass(self):
+        """Let a step inside have the descent alone, from ``w`` itself."""
+        self._one_pass = True
+        try:
+            yield
+        finally:
+            self._one_pass = False
 
     def should_sync(self) -> bool:
         """Whether this pass averages its gradient over the ranks."""
@@ -245,7 +255,7 @@ class SAMOptimWrapper(OptimWrapper):
                       step_kwargs: Optional[Dict] = None,
                       zero_kwargs: Optional[Dict] = None) -> None:
         """The second pass of one batch, and the step after the last one."""
-        if not self.perturbed:
+        if not (self.perturbed or self._one_pass):
             raise RuntimeError(
                 'orsa.SAMOptimWrapper needs a loop that runs both passes: set '
                 "train_cfg=dict(type='orsa.SAMTrainLoop', max_epochs=...) or "

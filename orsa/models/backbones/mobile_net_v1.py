@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList, Sequential
 
 from orsa.models.utils.inputs import Maps, stage_indices
+from orsa.models.utils.same_batch import compute_once
 from orsa.registry import MODELS
 
 
@@ -96,14 +97,21 @@ class MobileNetV1(BaseModule):
 
     def forward(self, x: torch.Tensor) -> Maps:
         """Maps of the chosen stages, from images (B, 3, H, W)."""
+        # the two passes of SAM have the same images
+        maps = compute_once(self, x, self._frozen_maps)
+        for stage in self.stages[self.frozen_stages + 1:]:
+            maps = (*maps, stage(maps[-1]))
+        return tuple(out for i, out in enumerate(maps[1:])
+                     if i in self.out_indices)
+
+    def _frozen_maps(self, x: torch.Tensor) -> Maps:
+        """The images and the maps of the stages that are not trained."""
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        outs = []
-        for i, stage in enumerate(self.stages):
-            x = stage(x)
-            if i in self.out_indices:
-                outs.append(x)
-        return tuple(outs)
+        maps = (x, )
+        for stage in self.stages[:self.frozen_stages + 1]:
+            maps = (*maps, stage(maps[-1]))
+        return maps
 
     def _freeze_stages(self) -> None:
         for stage in self.stages[:self.frozen_stages + 1]:
