@@ -249,7 +249,7 @@ def test_train_and_test_are_the_tools(monkeypatch, capsys):
 def test_doctor(monkeypatch, capsys):
     assert cli.main(['doctor']) == command.OK
     printed = capsys.readouterr().out
-    for name in ('torch', 'mmcv', 'face detector', 'orsanet_lite.pth'):
+    for name in ('torch', 'mmcv', 'cascade', 'orsanet_lite.pth'):
         assert f'ok      {name}' in printed
     # a required package is missing: the command to install it
     real = doctor.installed

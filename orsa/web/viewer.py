@@ -115,9 +115,8 @@ class Viewer:
             raise Refusal(f'“{name}” cannot be read: {result.error}.')
         if not result.faces:
             raise Refusal(
-                f'No face was found in “{name}”: the detector needs faces '
-                'that look at the camera and are not too small. If it is '
-                'one cropped face, tick the box below it.')
+                f'No face was found in “{name}”. If it is one cropped face, '
+                'tick the box below it.')
         for number, face in enumerate(result.faces, 1):
             face.track = number
         drawing = draw_faces(result.image, result.faces, landmarks=False)

