@@ -2,7 +2,7 @@
 """Predict the expressions of the faces in photographs, and draw them.
 
 ``python demo/image_demo.py PHOTO.jpg`` prints a line for each face and writes
-``PHOTO_face0.png``: the face with its landmarks, its parsing map and the
+``PHOTO_face1.png``: the face with its landmarks, its parsing map and the
 scores. ``orsa predict`` does more.
 """
 import argparse
@@ -17,14 +17,13 @@ from orsa.utils.command import run_script
 
 def show(result: ImageResult, name: str, out_dir: str) -> None:
     """Print the expressions of the faces in an image, and draw them."""
-    for k, face in enumerate(result.faces):
-        scores = sorted(face.scores.items(), key=lambda item: -item[1])
-        text = ', '.join(f'{n} {score:.2f}' for n, score in scores[:3])
+    for k, face in enumerate(result.faces, 1):
+        text = ', '.join(f'{n} {score:.2f}' for n, score in face.top())
         if face.abstain:
             text += f" (abstains: {'; '.join(face.reasons)})"
         out = osp.join(out_dir, f'{name}_face{k}.png')
         draw_card(result, k, out)
-        print(f'{result.name}: face {k + 1} of {len(result.faces)}: {text} '
+        print(f'{result.name}: face {k} of {len(result.faces)}: {text} '
               f'-> {out}')
 
 

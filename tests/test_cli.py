@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The command `orsa`: what it prints and writes, and its exit codes."""
+import csv
 import json
 import os
 import subprocess
@@ -96,28 +97,65 @@ def test_predict(photo, one_model, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / 'none.png'), photo[:40])
     out = tmp_path / 'out'
     paths = [str(tmp_path / n) for n in ('a', 'two.jpg', 'none.png')]
-    arguments = ['--out', str(out), '--cards', '--masks', '--min-confidence']
-    assert cli.main(['predict', *paths, *arguments, '0']) == command.OK
+    arguments = ['--out', str(out), '--cards', '--masks', '--embeddings']
+    assert cli.main(['predict', *paths, *arguments, '--min-confidence',
+                     '0']) == command.OK  # yapf: disable
     printed = capsys.readouterr().out
     assert 'no face was found' in printed and '4 faces in 3 images' in printed
     assert len(one_model) == 1
     with open(out / 'predictions.jsonl') as file:
         rows = [json.loads(line) for line in file]
-    assert [r['picture']
+    assert [r['file']
             for r in rows] == [f'{paths[0]}/two.png'] * 2 + [paths[1]] * 2
     assert rows[2]['files'][0] == 'two_2_faces.jpg'
+    assert [r['face'] for r in rows] == [1, 2, 1, 2]
+    with open(out / 'predictions.csv', newline='') as file:
+        table = list(csv.DictReader(file))
+    with np.load(out / 'embeddings.npz') as vectors:
+        assert vectors['embeddings'].shape == (4, 192)
+        named = list(zip(vectors['files'], vectors['faces'].tolist()))
+    assert len(table) == 4
+    for row, cells, name in zip(rows, table, named):
+        assert (cells['file'], int(cells['face'])) == name
+        assert (row['file'], row['face']) == name
+        assert cells['frame'] == cells['time'] == ''
+        assert float(cells['y1']) == row['box'][3]
+        assert float(cells['sadness']) == row['scores']['sadness']
     assert sorted(p.name for p in out.iterdir()) == sorted([
-        'predictions.jsonl', 'summary.json', 'none_faces.jpg',
+        'predictions.jsonl', 'predictions.csv', 'summary.json',
+        'none_faces.jpg', 'embeddings.npz',
         *(name for stem in ('two', 'two_2')
-          for name in (f'{stem}_faces.jpg', f'{stem}_face0.png',
-                       f'{stem}_face1.png', f'{stem}_face0_parsing.png',
-                       f'{stem}_face1_parsing.png'))
+          for name in (f'{stem}_faces.jpg', f'{stem}_face1.png',
+                       f'{stem}_face2.png', f'{stem}_face1_parsing.png',
+                       f'{stem}_face2_parsing.png'))
     ])
     assert cv2.imread(str(out / 'two_faces.jpg')).shape[1] == 640
-    mask = cv2.imread(str(out / 'two_face0_parsing.png'), cv2.IMREAD_UNCHANGED)
+    mask = cv2.imread(str(out / 'two_face1_parsing.png'), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (128, 128) and mask.max() < 12
     summary = json.loads((out / 'summary.json').read_text())
     assert summary['without_faces'] == [paths[2]] and summary['faces'] == 4
+
+
+def test_predict_of_a_video_is_orsa_video(photo, one_model, tmp_path):
+    clip = str(tmp_path / 'clip.avi')
+    writer = cv2.VideoWriter(clip, cv2.VideoWriter_fourcc(*'MJPG'), 10,
+                             photo.shape[1::-1])
+    for _ in range(3):
+        writer.write(photo)
+    writer.release()
+    cv2.imwrite(str(tmp_path / 'a.png'), photo)
+    for name, paths in (('video', [clip]), ('predict',
+                                            [clip,
+                                             str(tmp_path / 'a.png')])):
+        out = ['--out', str(tmp_path / name), '--quiet']
+        assert cli.main([name, *paths, *out]) == command.OK
+    tables = [(tmp_path / n / 'clip_faces.csv').read_text()
+              for n in ('video', 'predict')]
+    assert tables[0] == tables[1] and tables[0].count('\n') == 1 + 2 * 3
+    assert (tmp_path / 'predict/clip_faces.mp4').stat().st_size > 1000
+    # a photograph has the same columns
+    with open(tmp_path / 'predict/predictions.csv') as file:
+        assert file.readline() == tables[0].splitlines()[0] + '\n'
 
 
 def test_predict_goes_on_after_what_fails(photo, one_model, tmp_path, capsys):
@@ -131,10 +169,10 @@ def test_predict_goes_on_after_what_fails(photo, one_model, tmp_path, capsys):
     assert not printed and errors.startswith(f'orsa: {bad}: ')
     assert errors.count('\n') == 1
     summary = json.loads((out / 'summary.json').read_text())
-    assert [e['picture'] for e in summary['errors']] == [bad]
+    assert [e['file'] for e in summary['errors']] == [bad]
     assert summary['faces'] == 2
     assert sorted(p.name for p in out.iterdir()) == [
-        'predictions.jsonl', 'summary.json'
+        'predictions.csv', 'predictions.jsonl', 'summary.json'
     ]
 
 
@@ -301,13 +339,13 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
     assert len(before) == 2 + 2 * (2 + 4)
     with open(folder / 'predictions.jsonl') as file:
         rows = [json.loads(line) for line in file]
-    assert len(rows) == 8 and len({r['picture'] for r in rows}) == 2
+    assert len(rows) == 8 and len({r['file'] for r in rows}) == 2
     assert rows[4]['files'][0] == 'a_2_faces.jpg'
     assert {n for r in rows for n in r['files']} == {p.name for p in before
                                                      } - {
         'a.png', 'family_faces.jpg'}  # yapf: disable
     summary = json.loads((folder / 'summary.json').read_text())
-    assert summary['pictures'] == 4 and summary['faces'] == 8
+    assert summary['images'] == 4 and summary['faces'] == 8
     # patterns work as folders; a drawing named by itself is an error
     assert cli.main(['predict', str(folder / '*'), '--no-images', '--out',
                      str(tmp_path / 'b')]) == command.OK  # yapf: disable

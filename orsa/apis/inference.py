@@ -34,17 +34,21 @@ class FacePrediction(NamedTuple):
         covered (float, optional): The occluded fraction of the face, in
             [0, 1], as :func:`orsa.faces.visibility.occluded_fractions`
             measures it. None without parser or 68 landmarks.
+        embedding (np.ndarray, optional): (E, ) float32, the feature before
+            the classifier, where it was asked for.
     """
     expression: str
     scores: Dict[str, float]
     parsing: Optional[np.ndarray]
     landmarks: Optional[np.ndarray]
     covered: Optional[float] = None
+    embedding: Optional[np.ndarray] = None
 
 
 def predict_faces(model: nn.Module,
                   crops: Sequence[np.ndarray],
-                  batch_size: int = 32) -> List[FacePrediction]:
+                  batch_size: int = 32,
+                  return_embedding: bool = False) -> List[FacePrediction]:
     """Predict expression, parsing map and landmarks of aligned faces.
 
     They go through the test pipeline of the model's config and its data
@@ -55,6 +59,8 @@ def predict_faces(model: nn.Module,
         crops (Sequence[np.ndarray]): Aligned faces (H, W, 3), BGR uint8, of
             any sizes (see :func:`orsa.apis.align_face`).
         batch_size (int): Faces at a time. Defaults to 32.
+        return_embedding (bool): Whether to return embeddings too. Defaults to
+            False.
 
     Returns:
         list[FacePrediction]: One for each crop.
@@ -62,8 +68,12 @@ def predict_faces(model: nn.Module,
     Raises:
         TypeError: If a crop is no such array.
         ValueError: If the model has no names for its classes or no config
-            with a test pipeline, as one that was not made by ``init_model``.
+            with a test pipeline, as one that was not made by ``init_model``,
+            or embeddings are asked of an exported model.
     """
+    if return_embedding and not hasattr(model, 'extract_feat'):
+        raise ValueError('an exported model gives no embeddings: take the '
+                         'model that it was exported from')
     for i, crop in enumerate(crops):
         check_image(crop, f'crops[{i}]')
     if batch_size < 1:
@@ -73,8 +83,14 @@ def predict_faces(model: nn.Module,
     for start in range(0, len(crops), batch_size):
         batch = crops[start:start + batch_size]
         data = prepare(model, batch)
+        vectors = [None] * len(batch)
         with torch.no_grad():
-            samples = model(**data, mode='predict')
+            if return_embedding:
+                feats = model.extract_feat(data['inputs'])
+                vectors = model.head.pre_logits(feats).float().cpu().numpy()
+                samples = model.head.predict(feats, data['data_samples'])
+            else:
+                samples = model(**data, mode='predict')
         probs = _parse(model, data['inputs'])
         points = _locate(model, data['inputs'])
         occluded = occluded_fractions(probs, points, len(batch))
@@ -86,7 +102,7 @@ def predict_faces(model: nn.Module,
                     max(scores, key=scores.get), scores,
                     None if probs is None else _mask(probs[i], crop),
                     None if points is None else _in_pixels(points[i], crop),
-                    occluded[i]))
+                    occluded[i], vectors[i]))
     return predictions
 
 

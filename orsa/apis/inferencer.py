@@ -22,7 +22,7 @@ from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
                                is_video, iterate_inputs, list_images,
                                load_image)
 from orsa.faces.points import map_points
-from orsa.faces.results import FaceResult, ImageResult
+from orsa.faces.results import FaceResult, ImageResult, Predictions
 from .inference import (FacePrediction, batch_locator, predict_faces,
                         test_pipeline)
 from .model import build_model, init_model, load_config
@@ -88,7 +88,7 @@ class FERInferencer(BaseInferencer):
         ...             print(image.name, face.box, face.expression)
     """
 
-    preprocess_kwargs = {'aligned'}
+    preprocess_kwargs = {'aligned', 'return_embedding'}
     visualize_kwargs = {'return_vis', 'draw_landmarks', 'draw_parsing'}
     postprocess_kwargs = {'keep_images'}
 
@@ -181,11 +181,15 @@ class FERInferencer(BaseInferencer):
                 Defaults to False.
             keep_images (bool): Whether results keep their image.
                 Defaults to False.
+            return_embedding (bool): Whether faces in images get their
+                ``embedding``, the feature before the classifier. Defaults to
+                False.
 
         Returns:
             dict: ``predictions``, a list of :class:`orsa.apis.ImageResult` in
             the order of the inputs, one for each image or frame (what cannot
-            be read has an ``error``), and ``visualization``, a list of images
+            be read has an ``error``), whose ``to_dataframe`` makes a table of
+            the faces; and ``visualization``, a list of images
             (H, W, 3), BGR uint8, None where there was an error; empty without
             ``return_vis``.
 
@@ -209,7 +213,8 @@ class FERInferencer(BaseInferencer):
     def stream(self,
                inputs: Inputs,
                batch_size: int = 32,
-               aligned: bool = False) -> Iterator[ImageResult]:
+               aligned: bool = False,
+               return_embedding: bool = False) -> Iterator[ImageResult]:
         """Predict for images one by one, in constant memory.
 
         The arguments are those of :meth:`__call__`.
@@ -220,20 +225,21 @@ class FERInferencer(BaseInferencer):
         if batch_size < 1:
             raise ValueError(
                 f'batch_size should be positive, got {batch_size}')
-        results = self._stream(inputs, batch_size, aligned)
+        results = self._stream(inputs, batch_size, aligned, return_embedding)
         if self.show_progress:
             from rich.progress import track  # imports slowly
             results = track(results, 'Images', total=None)
         yield from results
 
-    def _stream(self, inputs: Inputs, batch_size: int,
-                aligned: bool) -> Iterator[ImageResult]:
+    def _stream(self, inputs: Inputs, batch_size: int, aligned: bool,
+                return_embedding: bool) -> Iterator[ImageResult]:
         # one after the other: a generator may have more than memory holds
         for video, some in itertools.groupby(
                 iterate_inputs(inputs), _is_video_file):
             if not video:
                 for chunk in self.preprocess(some, batch_size, aligned):
-                    yield from self.forward(chunk)
+                    yield from self.forward(
+                        chunk, return_embedding=return_embedding)
                 continue
             for path in some:
                 try:
@@ -308,12 +314,15 @@ class FERInferencer(BaseInferencer):
 
     def forward(self,
                 inputs: Sequence[ImageResult],
-                batch_size: int = 32) -> List[ImageResult]:
+                batch_size: int = 32,
+                return_embedding: bool = False) -> List[ImageResult]:
         """Align the faces of several images and predict for all of them.
 
         Args:
             inputs (Sequence[ImageResult]): As of :meth:`load`.
             batch_size (int): Faces at a time. Defaults to 32.
+            return_embedding (bool): Whether they get embeddings. Defaults to
+                False.
 
         Returns:
             list[ImageResult]: The same, with the predictions.
@@ -330,7 +339,7 @@ class FERInferencer(BaseInferencer):
         for (_, face), one in zip(found, aligned):
             face.crop, face.matrix = one
         predictions = predict_faces(self.model, [face.crop for face in faces],
-                                    batch_size)
+                                    batch_size, return_embedding)
         for face, prediction in zip(faces, predictions):
             self._set_prediction(face, prediction)
         return list(inputs)
@@ -342,7 +351,7 @@ class FERInferencer(BaseInferencer):
                 found.landmarks[:, :2], cv2.invertAffineTransform(face.matrix))
         face.covered = self.calibration.covered(found.covered)
         face.scores = self.calibration.scores(found.scores, face.covered)
-        face.parsing = found.parsing
+        face.parsing, face.embedding = found.parsing, found.embedding
         self.set_reasons(face)
 
     def set_reasons(self, face: FaceResult) -> None:
@@ -379,7 +388,9 @@ class FERInferencer(BaseInferencer):
                     return_datasamples: bool = False,
                     **kwargs) -> dict:
         """Pack results and drawings, as :meth:`__call__` returns them."""
-        return dict(predictions=preds, visualization=visualization)
+        return dict(
+            predictions=Predictions(preds, self.classes),
+            visualization=visualization)
 
 
 def _is_video_file(one: ImageLike) -> bool:

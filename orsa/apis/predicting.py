@@ -6,7 +6,6 @@ import io
 import json
 import os
 import os.path as osp
-import shutil
 from collections import Counter
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -15,9 +14,10 @@ from PIL import Image, PngImagePlugin
 
 from orsa.engine.folder_lock import locked_folder
 from orsa.faces.images import display_name, file_stem
-from orsa.faces.results import ImageResult
+from orsa.faces.result_files import write_results
+from orsa.faces.results import SCHEMA, ImageResult
 from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
-from orsa.utils.own_files import MARK, RESULTS
+from orsa.utils.own_files import EMBEDDINGS, MARK, RESULTS, SUMMARY
 from .inferencer import FERInferencer
 
 
@@ -26,18 +26,18 @@ class PredictSummary:
     """Counts of images, as ``summary.json`` has them.
 
     Attributes:
-        pictures (int): How many images there were.
+        images (int): How many there were.
         faces (int): How many faces are in them.
         abstained (int): Of these, those for which the model abstained.
         without_faces (list[str]): Images in which none was found.
-        errors (list[dict[str, str]]): ``picture`` and ``error`` of what could
+        errors (list[dict[str, str]]): ``file`` and ``error`` of what could
             not be read.
-        notes (list[dict[str, str]]): ``picture`` and ``note``, what was wrong
+        notes (list[dict[str, str]]): ``file`` and ``note``, what was wrong
             with a file that was read nevertheless.
         too_small (int): How many faces were left out for their size.
         interrupted (bool): Whether it was stopped by Ctrl-C.
     """
-    pictures: int = 0
+    images: int = 0
     faces: int = 0
     abstained: int = 0
     too_small: int = 0
@@ -49,11 +49,11 @@ class PredictSummary:
     def add(self, result: ImageResult) -> None:
         """Count an image."""
         name = result.name
-        self.pictures += 1
+        self.images += 1
         if result.error:
-            self.errors.append(dict(picture=name, error=result.error))
+            self.errors.append(dict(file=name, error=result.error))
             return
-        self.notes += [dict(picture=name, note=note) for note in result.notes]
+        self.notes += [dict(file=name, note=note) for note in result.notes]
         if not result.faces:
             self.without_faces.append(name)
         self.faces += len(result.faces)
@@ -128,20 +128,21 @@ def predict_to_files(
         images: bool = True,
         cards: bool = False,
         masks: bool = False,
+        embeddings: bool = False,
         draw: Optional[dict] = None,
         report: Optional[Callable[[ImageResult],
                                   None]] = None) -> PredictSummary:
     """Predict for images and write the results.
 
-    ``predictions.jsonl`` has a line for each face, ``summary.json`` what
-    could not be read and how the scores were made, ``NAME_faces.jpg`` shows
-    the faces in their image.
+    ``predictions.jsonl`` has a line and ``predictions.csv`` a row for each
+    face, ``summary.json`` what could not be read and how the scores were
+    made, ``NAME_faces.jpg`` shows the faces in their image.
 
     Args:
         inferencer (FERInferencer): The model.
         inputs (Sequence[str]): Files, folders and patterns.
         out_dir (str): Where to write. A run adds to the results of an earlier
-            one of the same model: lines to ``predictions.jsonl``, counts to
+            one of the same model: rows to the predictions, counts to
             ``summary.json``; where the name of a drawing is taken, it gets a
             number.
         aligned (bool): Whether each image is an aligned face.
@@ -152,6 +153,9 @@ def predict_to_files(
             landmarks, parsing map and scores. Defaults to False.
         masks (bool): Whether to write ``NAME_faceK_parsing.png``, the class
             of each pixel of the aligned face. Defaults to False.
+        embeddings (bool): Whether to write ``embeddings.npz``: a row of
+            ``embeddings`` (N, E) for each face, of the image ``files[i]`` and
+            the number ``faces[i]``. Defaults to False.
         draw (dict, optional): Of :func:`orsa.visualization.draw_faces`.
             Defaults to None.
         report (Callable, optional): Is called with each result.
@@ -168,50 +172,68 @@ def predict_to_files(
     """
     check_writable(out_dir)
     how = dict(
+        schema=SCHEMA,
         classes=list(inferencer.classes),
         calibration=dataclasses.asdict(inferencer.calibration))
-    summary = PredictSummary()
-    lines_file, summary_file = (osp.join(out_dir, name) for name in RESULTS)
+    summary, vectors = PredictSummary(), []
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked_folder(out_dir, 0, '--out'))
         earlier, names = _read_earlier(out_dir, how), Names(out_dir)
-        path = stack.enter_context(atomic_path(lines_file))
-        # what is no UTF-8 in a name is escaped, as JSON has it
-        lines = stack.enter_context(
-            open(path, 'w', encoding='utf-8', errors='backslashreplace'))
-        if osp.isfile(lines_file):
-            with open(lines_file, encoding='utf-8', errors='replace') as file:
-                shutil.copyfileobj(file, lines)
+        write_row = stack.enter_context(
+            write_results(
+                osp.join(out_dir, 'predictions'), inferencer.classes, True))
         try:
-            for result in inferencer.stream(inputs, batch_size, aligned):
+            for result in inferencer.stream(inputs, batch_size, aligned,
+                                            embeddings):
                 name = names.of(result.name)
                 files = _draw(result, osp.join(out_dir, name), images, cards,
                               masks, draw or {})
                 summary.add(result)
-                for row in result.to_dicts():
+                for row, face in zip(result.to_dicts(), result.faces):
+                    if embeddings:
+                        vectors.append(
+                            (row['file'], row['face'], face.embedding))
                     row['files'] = [osp.basename(file) for file in files]
-                    lines.write(json.dumps(row, ensure_ascii=False) + '\n')
+                    write_row(row)
                 if report is not None:
                     report(result)
         except KeyboardInterrupt:
             summary.interrupted = True
-        dump_json(dict(vars(summary.after(earlier)), **how), summary_file)
+        if vectors:
+            _write_embeddings(vectors, osp.join(out_dir, EMBEDDINGS))
+        dump_json(
+            dict(vars(summary.after(earlier)), **how),
+            osp.join(out_dir, SUMMARY))
     return summary
+
+
+def _write_embeddings(vectors: List[tuple], path: str) -> None:
+    """Write files, numbers and embeddings behind those that are there."""
+    columns = dict(
+        zip(('files', 'faces', 'embeddings'), map(list, zip(*vectors))))
+    if osp.isfile(path):
+        with np.load(path) as earlier:
+            columns = {k: [*earlier[k], *v] for k, v in columns.items()}
+    with atomic_path(path) as temporary, open(temporary, 'wb') as file:
+        np.savez(file, **columns)
 
 
 def _read_earlier(out_dir: str, how: dict) -> PredictSummary:
     """The summary of the results in a folder, to which a run may add."""
-    existing = [n for n in RESULTS if osp.exists(osp.join(out_dir, n))]
+    existing = [
+        n for n in RESULTS
+        if n != EMBEDDINGS and osp.exists(osp.join(out_dir, n))
+    ]
     if not existing:
         return PredictSummary()
     try:
-        content = load_json(osp.join(out_dir, RESULTS[1]))
+        content = load_json(osp.join(out_dir, SUMMARY))
         before = {k: content.pop(k) for k in how}
         earlier = PredictSummary(**content)
         same = before == json.loads(json.dumps(how))
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         earlier = same = None
-    if not same or len(existing) < len(RESULTS):
+    if not same or len(existing) < len(RESULTS) - 1:
         what = 'of another model or calibration' if earlier else 'damaged'
         raise FileExistsError(
             f"'{out_dir}' has results that are {what}: name another folder "
@@ -229,7 +251,7 @@ def _draw(result: ImageResult, stem: str, images: bool, cards: bool,
         from orsa.visualization import draw_faces  # imports matplotlib
         files.append(f'{stem}_faces.jpg')
         write_image(draw_faces(result.image, result.faces, **draw), files[-1])
-    for k, face in enumerate(result.faces):
+    for k, face in enumerate(result.faces, 1):
         if cards:
             files.append(f'{stem}_face{k}.png')
             draw_card(result, k, files[-1])
@@ -244,11 +266,11 @@ def draw_card(result: ImageResult, k: int, path: str) -> None:
 
     Args:
         result (ImageResult): The image.
-        k (int): The face.
+        k (int): The number of the face, from 1.
         path (str): The PNG to write.
     """
     from orsa.visualization import draw_face_card  # imports matplotlib
-    face = result.faces[k]
+    face = result.faces[k - 1]
     text = face.expression
     if face.abstain:
         text = f"abstains ({', '.join(face.reasons)}); {text}"
@@ -260,5 +282,5 @@ def draw_card(result: ImageResult, k: int, path: str) -> None:
         path,
         face.parsing,
         face.crop_landmarks,
-        title=f'{display_name(result.name)}, face {k + 1} of '
+        title=f'{display_name(result.name)}, face {k} of '
         f'{len(result.faces)}: {text}')

@@ -1,9 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Predictions for videos and cameras, in constant memory."""
 import contextlib
-import csv
 import dataclasses
-import json
 import os
 import os.path as osp
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
@@ -12,13 +10,11 @@ import numpy as np
 
 from orsa.faces.detectors import detect
 from orsa.faces.images import ImageError, file_stem
+from orsa.faces.result_files import write_results
 from orsa.faces.results import ImageResult
 from orsa.faces.tracking import FaceTracker
 from orsa.faces.video_files import VideoReader, VideoWriter
-from orsa.utils.fileio import atomic_path, check_writable
-
-_COLUMNS = ('frame', 'time', 'track', 'x0', 'y0', 'x1', 'y1', 'expression',
-            'confidence', 'covered', 'abstain', 'reasons')
+from orsa.utils.fileio import check_writable
 
 
 def stream_video(inferencer,
@@ -55,11 +51,10 @@ def stream_video(inferencer,
     detector = for_video() if for_video else inferencer.detector
     last: List = []
     for chunk in _chunks(frames, every * batch_frames, max_seconds):
-        inferencer.forward(
-            [
-                detect(r, detector, inferencer.min_face) for r in chunk
-                if r.frame % every == 0
-            ])
+        inferencer.forward([
+            detect(r, detector, inferencer.min_face) for r in chunk
+            if r.frame % every == 0
+        ])
         for result in chunk:
             if result.frame % every == 0:
                 tracker.update(result.faces, result.time)
@@ -181,8 +176,8 @@ def annotate_video(inferencer,
             stem = osp.join(out_dir, f'{name or file_stem(frames.name)}_faces')
             summary.files = dict(
                 video=f'{stem}.mp4', csv=f'{stem}.csv', jsonl=f'{stem}.jsonl')
-            write_rows = stack.enter_context(
-                _tables(summary.files, inferencer.classes))
+            write_row = stack.enter_context(
+                write_results(stem, inferencer.classes))
             writer = stack.enter_context(
                 VideoWriter(summary.files['video'], frames.drawing_rate()))
         try:
@@ -195,7 +190,8 @@ def annotate_video(inferencer,
                         min_side=480,
                         **(draw or {}))
                 if writer:
-                    write_rows(result)
+                    for row in [] if result.held else result.to_dicts():
+                        write_row(row)
                     writer.write(drawn, result.time)
                 if on_frame and on_frame(drawn, result) is False:
                     break
@@ -207,41 +203,3 @@ def annotate_video(inferencer,
         if not summary.frames and not summary.interrupted:
             raise ImageError(frames.error or 'it has no frame')
     return summary
-
-
-@contextlib.contextmanager
-def _tables(paths: Dict[str, str], classes) -> Iterator[Callable]:
-    """CSV and JSON lines of the faces, complete or not at all.
-
-    Yields:
-        Callable: Adds the faces of a frame that was predicted.
-    """
-    with contextlib.ExitStack() as stack:
-        files = {}
-        for kind in ('csv', 'jsonl'):
-            path = stack.enter_context(atomic_path(paths[kind]))
-            # what is no UTF-8 in a name is escaped
-            files[kind] = stack.enter_context(
-                open(
-                    path,
-                    'w',
-                    newline='',
-                    encoding='utf-8',
-                    errors='backslashreplace'))
-        table = csv.writer(files['csv'])
-        table.writerow([*_COLUMNS, *classes])
-
-        def write(result: ImageResult) -> None:
-            for row in [] if result.held else result.to_dicts():
-                line = json.dumps(row, ensure_ascii=False)
-                files['jsonl'].write(line + '\n')
-                row.update(
-                    zip(('x0', 'y0', 'x1', 'y1'), row['box']),
-                    abstain=int(row['abstain']),
-                    reasons='; '.join(row['reasons']))
-                table.writerow([
-                    *(row[name] for name in _COLUMNS),
-                    *(row['scores'][name] for name in classes)
-                ])  # yapf: disable
-
-        yield write

@@ -58,7 +58,7 @@ _STREAM = (
     ('--seconds S', None, _amount, 'stop after S seconds'))  # yapf: disable
 _PREDICT = (
     ('--out DIR', 'orsa_predictions', str,
-     'folder of predictions.jsonl, summary.json and the drawings'),
+     'folder of predictions.jsonl and .csv, summary.json and the drawings'),
     ('--max-pixels N', None, _positive,
      'refuse larger images (default: 89 million)'),
     ('--batch-size N', 32, _positive, 'faces at a time'))  # yapf: disable
@@ -66,6 +66,8 @@ _PREDICT_SWITCHES = {
     '--aligned': 'each image is an aligned face: detect none',
     '--cards': 'draw each face with its landmarks, parsing map and scores too',
     '--masks': 'write the parsing map of each face too',
+    '--embeddings': 'write the feature before the classifier of each face to '
+    'embeddings.npz',
     '--no-images': 'do not draw the images',
     '--quiet': 'print errors only'
 }
@@ -118,7 +120,8 @@ def add_predict_flags(parser: Parser) -> None:
         'paths',
         nargs='+',
         metavar='PATH',
-        help="images, folders, or patterns in quotes such as '*/*.jpg'")
+        help="images, folders, or patterns in quotes such as '*/*.jpg'; of "
+        'videos it makes what orsa video does')
     add_flags(parser, _PREDICT, _PREDICT_SWITCHES)
     parser.add_argument(
         '--no-pictures',
@@ -180,6 +183,9 @@ def _drawing(args: argparse.Namespace) -> dict:
 def predict(args: argparse.Namespace) -> int:
     """Run ``orsa predict``, and return the exit code."""
     from orsa.apis.predicting import predict_to_files
+    from orsa.faces.images import is_video
+    videos = [p for p in args.paths if is_video(p) and osp.isfile(p)]
+    images = [p for p in args.paths if p not in videos]
     bound = {} if args.max_pixels is None else dict(max_pixels=args.max_pixels)
 
     def report(result) -> None:
@@ -190,25 +196,34 @@ def predict(args: argparse.Namespace) -> int:
         elif not args.quiet:
             print(_describe(result))
 
+    inferencer = build_inferencer(args, **bound)
+    if videos:
+        code = _annotate_all(
+            argparse.Namespace(
+                **vars(args), every=1, smoothing=.5, seconds=None), inferencer,
+            videos)
+        if not images or code == INTERRUPTED:
+            return code
     summary = predict_to_files(
-        build_inferencer(args, **bound),
-        args.paths,
+        inferencer,
+        images,
         args.out,
         args.aligned,
         args.batch_size,
         images=not args.no_images,
         cards=args.cards,
         masks=args.masks,
+        embeddings=args.embeddings,
         draw=_drawing(args),
         report=report)
     if not args.quiet:
         print(f'{_count(summary.faces, "face")} in '
-              f'{_count(summary.pictures, "image")}, '
+              f'{_count(summary.images, "image")}, '
               f'{summary.abstained} abstained, {len(summary.errors)} failed: '
               f"{osp.join(args.out, 'predictions.jsonl')}")
     if summary.interrupted:
         return INTERRUPTED
-    return SOME_FAILED if summary.errors else OK
+    return SOME_FAILED if summary.errors or (videos and code) else OK
 
 
 def _count(number: int, name: str) -> str:
@@ -255,9 +270,15 @@ def _annotate(args: argparse.Namespace, inferencer, source, name: str,
 
 def video(args: argparse.Namespace) -> int:
     """Run ``orsa video``, and return the exit code."""
+    return _annotate_all(args, build_inferencer(args), args.videos)
+
+
+def _annotate_all(args: argparse.Namespace, inferencer,
+                  paths: Sequence[str]) -> int:
+    """Annotate videos, and return the exit code."""
     from orsa.apis.predicting import Names
-    inferencer, names, failed = build_inferencer(args), Names(args.out), 0
-    for path in args.videos:
+    names, failed = Names(args.out), 0
+    for path in paths:
         summary = _annotate(
             args,
             inferencer,

@@ -1,15 +1,22 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The predictions for an image and for the faces in it."""
 import dataclasses
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from orsa.faces.points import map_points
 from orsa.utils.face_regions import FACE_CLASSES
 
+# of the rows of JSON lines and tables: a change of their names is another one
+SCHEMA = 2
+# of a table, before a column of scores for each expression
+COLUMNS = ('file', 'frame', 'time', 'face', 'x0', 'y0', 'x1', 'y1',
+           'expression', 'confidence', 'abstain', 'reasons', 'covered',
+           'detection_score')
 
-@dataclasses.dataclass
+
+@dataclasses.dataclass(repr=False)
 class FaceResult:
     """The predictions for one face in an image.
 
@@ -39,6 +46,8 @@ class FaceResult:
             this frame alone.
         points (np.ndarray, optional): (5, 2), the detector's, see
             :class:`orsa.apis.Detections`.
+        embedding (np.ndarray, optional): (E, ) float32, what the classifier
+            gets, where it was asked for.
     """
     box: Tuple[float, ...]
     scores: Dict[str, float]
@@ -52,6 +61,19 @@ class FaceResult:
     track: Optional[int] = None
     frame_scores: Optional[Dict[str, float]] = None
     points: Optional[np.ndarray] = None
+    embedding: Optional[np.ndarray] = None
+
+    def __repr__(self) -> str:
+        box = ', '.join(f'{v:.0f}' for v in self.box)
+        what = 'not predicted'
+        if self.scores:
+            what = f'{self.expression} {self.confidence:.2f}'
+            what += ', abstains' if self.abstain else ''
+        return f'FaceResult({what}, box=({box}))'
+
+    def top(self, k: int = 3) -> List[Tuple[str, float]]:
+        """The ``k`` likeliest expressions and their scores."""
+        return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
 
     @property
     def expression(self) -> str:
@@ -95,19 +117,17 @@ class FaceResult:
             abstain=self.abstain,
             reasons=list(self.reasons),
             covered=_round(self.covered),
+            detection_score=_round(self.detection_score),
             scores=_round(self.scores),
             landmarks=None if self.landmarks is None else
             [[round(float(x), 1) for x in p[:2]] for p in self.landmarks],
-            parsing=self.class_fractions(),
-            detection_score=_round(self.detection_score))
-        if self.track is not None:
-            content['track'] = self.track
+            parsing=self.class_fractions())
         if self.frame_scores is not None:
             content['frame_scores'] = _round(self.frame_scores)
         return content
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class ImageResult:
     """The predictions for one image, or for one frame of a video.
 
@@ -138,18 +158,80 @@ class ImageResult:
     notes: Tuple[str, ...] = ()
     too_small: int = 0
 
+    def __repr__(self) -> str:
+        what = f'error={self.error!r}' if self.error else f'{self.faces}'
+        where = '' if self.frame is None else f', frame {self.frame}'
+        return f'ImageResult({self.name!r}{where}, {what})'
+
     def to_dicts(self) -> List[Dict[str, Any]]:
-        """A dict for each face, for JSON lines."""
-        where: Dict[str, Any] = dict(picture=self.name)
-        if self.frame is not None:
-            where = dict(
-                video=self.name,
-                frame=self.frame,
-                time=round(self.time or 0., 4))
+        """A dict for each face, for JSON lines.
+
+        ``face`` is the number that is drawn: from 1 in a photograph, and in
+        a video the same in all frames.
+        """
+        time = None if self.frame is None else round(self.time or 0., 4)
+        where = dict(
+            schema=SCHEMA, file=self.name, frame=self.frame, time=time)
         return [
-            dict(where, face=k, num_faces=len(self.faces), **face.to_dict())
-            for k, face in enumerate(self.faces)
+            dict(
+                where,
+                face=face.track or k,
+                num_faces=len(self.faces),
+                **face.to_dict()) for k, face in enumerate(self.faces, 1)
         ]
+
+
+def table_row(row: Dict[str, Any], classes: Sequence[str]) -> List[Any]:
+    """The cells of a face in a table.
+
+    Args:
+        row (dict): Of :meth:`ImageResult.to_dicts`.
+        classes (Sequence[str]): The expressions, in the order of the columns.
+
+    Returns:
+        list: Of ``COLUMNS`` and the score of each expression.
+    """
+    row = dict(
+        row, abstain=int(row['abstain']), reasons='; '.join(row['reasons']))
+    row.update(zip(('x0', 'y0', 'x1', 'y1'), row['box']))
+    return [*(row[name] for name in COLUMNS),
+            *(row['scores'][name] for name in classes)]  # yapf: disable
+
+
+class Predictions(list):
+    """The results of several images: a list of :class:`ImageResult`.
+
+    Args:
+        results (Iterable[ImageResult]): The results.
+        classes (Sequence[str]): The expressions, in the model's order.
+    """
+
+    def __init__(self,
+                 results: Iterable[ImageResult] = (),
+                 classes: Sequence[str] = ()):
+        super().__init__(results)
+        self.classes = tuple(classes)
+
+    def to_dataframe(self):
+        """A row for each face, with the columns of ``predictions.csv``.
+
+        Returns:
+            pandas.DataFrame: Without images that have no face.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                'to_dataframe needs pandas: pip install pandas') from error
+        rows = [
+            table_row(row, self.classes) for one in self
+            for row in one.to_dicts()
+        ]
+        frame = pandas.DataFrame(rows, columns=[*COLUMNS, *self.classes])
+        return frame.astype(dict(abstain=bool))
 
 
 def _round(value):

@@ -5,7 +5,8 @@ import os.path as osp
 # stands in the first bytes of every drawing: a JPEG's comment, a PNG's
 # 'Software'
 MARK = 'drawn by orsa'
-RESULTS = ('predictions.jsonl', 'summary.json')
+SUMMARY, EMBEDDINGS = 'summary.json', 'embeddings.npz'
+RESULTS = ('predictions.jsonl', 'predictions.csv', SUMMARY, EMBEDDINGS)
 _DRAWINGS = ('.jpg', '.png')
 _OF_VIDEOS = ('_faces.mp4', '_faces.csv', '_faces.jsonl')
 _HEAD = 1024  # bytes

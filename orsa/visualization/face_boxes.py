@@ -18,18 +18,19 @@ _MAX_SIDE = 2048
 Rect = Tuple[int, int, int, int]
 
 
-def label_of(face: Any) -> str:
+def label_of(face: Any, number: Optional[int] = None) -> str:
     """The label of a face, as :class:`orsa.apis.FaceResult` has it.
 
     Such as 'happiness 87%', 'unsure: sadness 31%' or '62% occluded: sadness
-    31%'; a track's number in front.
+    31%'; its number in front, a track's or the one given.
     """
     label = f'{face.expression} {face.confidence:.0%}'
     if face.abstain:
         occluded = any('visible' in reason for reason in face.reasons)
         reason = f'{face.covered:.0%} occluded' if occluded else 'unsure'
         label = f'{reason}: {label}'
-    return label if face.track is None else f'#{face.track} {label}'
+    number = face.track or number
+    return f'#{number} {label}' if number else label
 
 
 def draw_faces(image: np.ndarray,
@@ -40,14 +41,16 @@ def draw_faces(image: np.ndarray,
     """Draw the faces of an image into it, each with its label.
 
     A box is blue and closed where the model is sure, orange and dashed where
-    it abstains. Labels overlap neither each other nor, if possible, another
-    face; one for which there is no place is left out.
+    it abstains. Labels and marks are as large as their face allows, labels
+    overlap neither each other nor, if possible, a face; one for which there
+    is no place is left out.
 
     Args:
         image (np.ndarray): (H, W, 3), BGR uint8.
         faces (Sequence): :class:`orsa.apis.FaceResult`, or what has its
             attributes.
-        landmarks (bool): Whether to draw them. Defaults to True.
+        landmarks (bool): Whether to draw them on faces that are large enough,
+            80 pixels in the drawing. Defaults to True.
         parsing (bool): Whether to colour the face regions.
             Defaults to False.
         min_side (int): An image whose longer side is less is made larger, so
@@ -69,10 +72,12 @@ def draw_faces(image: np.ndarray,
     boxes = [_rect(face.box, scale, drawn.shape) for face in faces]
     width = max(2, round(max(drawn.shape[:2]) / 400))
     for face, box in zip(faces, boxes):
-        if landmarks and face.landmarks is not None:
+        side = box[2] - box[0]
+        # on a smaller face the dots would hide it
+        if landmarks and face.landmarks is not None and side >= 80:
             _dots(drawn, face.landmarks, scale, box, width)
-        _frame(drawn, box, _UNSURE[0] if face.abstain else _SURE[0], width,
-               face.abstain)
+        _frame(drawn, box, _UNSURE[0] if face.abstain else _SURE[0],
+               min(width, max(1, round(side / 40))), face.abstain)
     _label(drawn, faces, boxes, width)
     return drawn
 
@@ -131,25 +136,46 @@ def _label(image: np.ndarray, faces: Sequence[Any], boxes: Sequence[Rect],
            width: int) -> None:
     usual = max(15, round(max(image.shape[:2]) / 50))
     taken: List[Rect] = []
+    # as in the tables, where there is more than one
+    numbers = range(1, len(faces) + 1) if len(faces) > 1 else (None, )
     # the largest first: it is what the image shows
     order = sorted(range(len(faces)), key=lambda i: -_area(boxes[i]))
     for i in order:
         colours = _UNSURE if faces[i].abstain else _SURE
-        others = [box for j, box in enumerate(boxes) if j != i]
-        for size in dict.fromkeys((usual, _SMALLEST_FONT)):
-            patch = _text(label_of(faces[i]), size, *colours)
-            place = _place(image.shape, patch.shape, boxes[i], others, taken,
-                           width)
-            if place is not None:
-                x0, y0, x1, y1 = place
-                image[y0:y1, x0:x1] = patch
-                taken.append(place)
-                break
+        own = round((boxes[i][2] - boxes[i][0]) / 8)
+        sizes = np.clip((own, _SMALLEST_FONT), _SMALLEST_FONT, usual)
+        label = label_of(faces[i], numbers[i])
+        variants = [(label, size) for size in dict.fromkeys(sizes.tolist())]
+        if label.startswith('#'):
+            # the number alone, rather than nothing
+            variants.append((label.split()[0], _SMALLEST_FONT))
+        chosen = _choose(image.shape, variants, colours, boxes[i], boxes,
+                         taken, width)
+        if chosen is not None:
+            (x0, y0, x1, y1), patch = chosen
+            image[y0:y1, x0:x1] = patch
+            taken.append(chosen[0])
 
 
-def _place(shape: Tuple, patch: Tuple, box: Rect, others: Sequence[Rect],
+def _choose(shape: Tuple, variants: Sequence[tuple], colours: Tuple, box: Rect,
+            boxes: Sequence[Rect], taken: Sequence[Rect],
+            width: int) -> Optional[Tuple[Rect, np.ndarray]]:
+    """Place and image of a label: of the first text that has a place, in the
+    size that hides least."""
+    found: List[tuple] = []
+    for text, size in variants:
+        if found and text != variants[0][0]:
+            break
+        patch = _text(text, size, *colours)
+        place = _place(shape, patch.shape, box, boxes, taken, width)
+        if place is not None:
+            found.append((_hidden(place, boxes), len(found), place, patch))
+    return min(found, key=lambda f: f[:2])[2:] if found else None
+
+
+def _place(shape: Tuple, patch: Tuple, box: Rect, boxes: Sequence[Rect],
            taken: Sequence[Rect], width: int) -> Optional[Rect]:
-    """Where a label overlaps other faces least, and no other label."""
+    """Where a label overlaps faces least, and no other label."""
     height, length = patch[:2]
     x0, y0, x1, y1 = box
     gap = width // 2 + 1
@@ -162,8 +188,12 @@ def _place(shape: Tuple, patch: Tuple, box: Rect, others: Sequence[Rect],
               for x in np.clip(columns, 0, shape[1] - length).tolist()]
     free = [p for p in places if not any(_common(p, t) for t in taken)]
     # the first of equal ones
-    return min(
-        free, key=lambda p: sum(_common(p, o) for o in others), default=None)
+    return min(free, key=lambda p: _hidden(p, boxes), default=None)
+
+
+def _hidden(place: Rect, boxes: Sequence[Rect]) -> int:
+    """Pixels of faces that a label would hide."""
+    return sum(_common(place, box) for box in boxes)
 
 
 def _area(box: Rect) -> int:

@@ -593,7 +593,7 @@ def prepare_odd(root, inferencer):
         found = predict_to_files(inferencer, [str(root)], str(root / 'out'))
         # ' ' has no suffix, there is a link more; folder.png is a folder
         assert found.faces == len(odd)
-        assert sorted(osp.basename(e['picture']) for e in found.errors) == [
+        assert sorted(osp.basename(e['file']) for e in found.errors) == [
             f'{name}.png' for name in sorted(special) if name != 'folder'
         ]
         lines = (root / 'out/predictions.jsonl').read_text().splitlines()
@@ -605,10 +605,10 @@ def prepare_odd(root, inferencer):
         names = sorted(os.listdir(root / 'one'))
         assert names[-3:] == [
             f'\ufffd\ufffd_{end}'
-            for end in ('face0.png', 'face0_parsing.png', 'faces.jpg')
+            for end in ('face1.png', 'face1_parsing.png', 'faces.jpg')
         ]
         row = json.loads((root / 'one/predictions.jsonl').read_text())
-        assert row['picture'] == name
+        assert row['file'] == name
 
     def one_by_one():
         names = [root / f'{name}.png' for name in special]

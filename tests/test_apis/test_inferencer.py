@@ -7,6 +7,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from orsa.apis import (Calibration, FERInferencer, align_face, init_model,
                        landmark_locator, predict_faces)
@@ -226,7 +227,7 @@ def test_json_and_drawings(model, group):
     assert drawing.shape == photo.shape and none is None
     assert (drawing != photo).any() and found['predictions'][0].image is None
     rows = json.loads(json.dumps(found['predictions'][0].to_dicts()))
-    assert [r['face'] for r in rows] == [0, 1, 2, 3]
+    assert [r['face'] for r in rows] == [1, 2, 3, 4]
     assert rows[0]['box'] == boxes[0].tolist()
     assert sum(rows[0]['scores'].values()) == pytest.approx(1, abs=1e-3)
     assert sum(rows[0]['parsing'].values()) == pytest.approx(1, abs=1e-2)
@@ -234,6 +235,42 @@ def test_json_and_drawings(model, group):
     kept = inferencer(photo, keep_images=True)['predictions'][0]
     np.testing.assert_array_equal(kept.image, photo)
     assert inferencer([])['predictions'] == []
+
+
+def test_embeddings_are_what_the_classifier_gets(model, group):
+    photo, boxes = group
+    inferencer = FERInferencer(
+        model, detector=lambda image: boxes, calibration=PLAIN)
+    faces = inferencer(photo, return_embedding=True)['predictions'][0].faces
+    logits = model.head.fc(
+        torch.tensor(np.stack([f.embedding for f in faces])))
+    torch.testing.assert_close(
+        logits.softmax(1),
+        torch.tensor([list(f.scores.values()) for f in faces]),
+        atol=1e-5,
+        rtol=0)
+    assert inferencer(photo)['predictions'][0].faces[0].embedding is None
+
+
+def test_a_table_of_the_faces(model, group):
+    pytest.importorskip('pandas')
+    photo, boxes = group
+    inferencer = FERInferencer(model, detector=lambda image: boxes)
+    found = inferencer([photo, 'nowhere.png', photo])['predictions']
+    table = found.to_dataframe()
+    assert list(table['file'].unique()) == ['array 0', 'array 1']
+    assert list(table['face']) == [1, 2, 3, 4] * 2
+    face = found[0].faces[2]
+    row = table.iloc[2]
+    assert row['expression'] == face.expression == face.top(1)[0][0]
+    assert row[list(inferencer.classes)].sum() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(
+        table[['x0', 'y0', 'x1', 'y1']][:4].to_numpy(float), boxes, atol=.05)
+    assert len(inferencer([])['predictions'].to_dataframe()) == 0
+    # short enough to be looked at
+    assert len(repr(face)) < 90 and face.expression in repr(face)
+    assert 'no such file' in repr(found[1])
+    assert len(repr(found[0])) < 500
 
 
 def test_a_model_without_landmarks(group):

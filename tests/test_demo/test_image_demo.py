@@ -67,8 +67,8 @@ def test_photographs_good_and_bad(demo, options, face, tmp_path, capsys):
         line = next(s for s in errors.splitlines() if s.startswith(str(path)))
         assert remedy in line
     assert sorted(
-        p.name for p in out.iterdir()) == ['two_face0.png', 'two_face1.png']
-    assert cv2.imread(str(out / 'two_face0.png')).std() > 20
+        p.name for p in out.iterdir()) == ['two_face1.png', 'two_face2.png']
+    assert cv2.imread(str(out / 'two_face1.png')).std() > 20
 
 
 def test_aligned_faces_of_one_name(demo, options, face, tmp_path, capsys):
@@ -79,7 +79,7 @@ def test_aligned_faces_of_one_name(demo, options, face, tmp_path, capsys):
     assert demo.main([str(face), str(other), *arguments]) == 0
     stem = face.stem
     assert sorted(p.name for p in out.iterdir()) == [
-        f'{stem}_2_face0.png', f'{stem}_face0.png'
+        f'{stem}_2_face1.png', f'{stem}_face1.png'
     ]
     photo = tmp_path / 'photo.png'
     cv2.imwrite(str(photo), np.zeros((40, 60, 3), np.uint8))

@@ -69,7 +69,7 @@ def test_everything_is_written(inferencer, clip, tmp_path):
         assert line['time'] == pytest.approx(line['frame'] / 20)
         # the face moves a pixel a frame
         assert line['box'][0] == pytest.approx(10 + line['frame'], abs=6)
-        assert float(row['x0']) == line['box'][0] and row['track'] == '1'
+        assert float(row['x0']) == line['box'][0] and row['face'] == '1'
         assert float(row['happiness']) == line['scores']['happiness']
         assert row['abstain'] == str(int(line['abstain']))
     written = cv2.VideoCapture(summary.files['video'])

