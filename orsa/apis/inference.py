@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.dataset import Compose, default_collate
 
 from orsa.faces.align import check_image, locate_from_edge
-from orsa.faces.visibility import occluded_fractions
+from orsa.faces.visibility import occluded_fractions, visible_parts
 from orsa.utils.classes import model_classes
 from orsa.utils.configs import scope_of, type_name
 
@@ -36,6 +36,10 @@ class FacePrediction(NamedTuple):
             measures it. None without parser or 68 landmarks.
         embedding (np.ndarray, optional): (E, ) float32, the feature before
             the classifier, where it was asked for.
+        visible (dict[str, float], optional): How visible brows, eyes, nose
+            and mouth are, in [0, 1], see
+            :func:`orsa.faces.visibility.visible_parts`. None if the landmark
+            model does not say.
     """
     expression: str
     scores: Dict[str, float]
@@ -43,6 +47,7 @@ class FacePrediction(NamedTuple):
     landmarks: Optional[np.ndarray]
     covered: Optional[float] = None
     embedding: Optional[np.ndarray] = None
+    visible: Optional[Dict[str, float]] = None
 
 
 def predict_faces(model: nn.Module,
@@ -94,6 +99,9 @@ def predict_faces(model: nn.Module,
         probs = _parse(model, data['inputs'])
         points = _locate(model, data['inputs'])
         occluded = occluded_fractions(probs, points, len(batch))
+        visible = [None] * len(batch)
+        if getattr(_landmark_prior(model), 'gives_visibility', False):
+            visible = [visible_parts(p) for p in points]
         for i, (sample, crop) in enumerate(zip(samples, batch)):
             scores = dict(zip(classes, sample.pred_score.tolist(),
                               strict=True))  # yapf: disable
@@ -102,7 +110,7 @@ def predict_faces(model: nn.Module,
                     max(scores, key=scores.get), scores,
                     None if probs is None else _mask(probs[i], crop),
                     None if points is None else _in_pixels(points[i], crop),
-                    occluded[i], vectors[i]))
+                    occluded[i], vectors[i], visible[i]))
     return predictions
 
 

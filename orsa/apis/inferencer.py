@@ -352,6 +352,7 @@ class FERInferencer(BaseInferencer):
         face.covered = self.calibration.covered(found.covered)
         face.scores = self.calibration.scores(found.scores, face.covered)
         face.parsing, face.embedding = found.parsing, found.embedding
+        face.visible = found.visible
         self.set_reasons(face)
 
     def set_reasons(self, face: FaceResult) -> None:

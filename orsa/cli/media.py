@@ -241,6 +241,7 @@ def _describe(result) -> str:
                 'the training data are, add --aligned')
     faces = [
         f'{f.expression} {f.confidence:.2f}' +
+        (f' ({f.part})' if f.part else '') +
         (f' (abstains: {"; ".join(f.reasons)})' if f.abstain else '')
         for f in result.faces
     ]

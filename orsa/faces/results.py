@@ -12,7 +12,7 @@ from orsa.utils.face_regions import FACE_CLASSES
 SCHEMA = 2
 # of a table, before a column of scores for each expression
 COLUMNS = ('file', 'frame', 'time', 'face', 'x0', 'y0', 'x1', 'y1',
-           'expression', 'confidence', 'abstain', 'reasons', 'covered',
+           'expression', 'confidence', 'abstain', 'reasons', 'part', 'covered',
            'detection_score')
 
 
@@ -48,6 +48,8 @@ class FaceResult:
             :class:`orsa.apis.Detections`.
         embedding (np.ndarray, optional): (E, ) float32, what the classifier
             gets, where it was asked for.
+        visible (dict[str, float], optional): How visible brows, eyes, nose
+            and mouth are, in [0, 1]. None if the model does not say.
     """
     box: Tuple[float, ...]
     scores: Dict[str, float]
@@ -62,6 +64,7 @@ class FaceResult:
     frame_scores: Optional[Dict[str, float]] = None
     points: Optional[np.ndarray] = None
     embedding: Optional[np.ndarray] = None
+    visible: Optional[Dict[str, float]] = None
 
     def __repr__(self) -> str:
         box = ', '.join(f'{v:.0f}' for v in self.box)
@@ -91,6 +94,23 @@ class FaceResult:
         return bool(self.reasons)
 
     @property
+    def part(self) -> Optional[str]:
+        """Which part of the face the scores are of, where it is not all.
+
+        'eyes only' where the mouth is hidden, 'mouth only' where the eyes
+        are, 'neither eyes nor mouth'; None where both can be seen, or the
+        model does not say.
+        """
+        if self.visible is None:
+            return None
+        eyes, mouth = (self.visible[k] >= .5 for k in ('eyes', 'mouth'))
+        return {
+            (True, False): 'eyes only',
+            (False, True): 'mouth only',
+            (False, False): 'neither eyes nor mouth'
+        }.get((eyes, mouth))
+
+    @property
     def crop_landmarks(self) -> Optional[np.ndarray]:
         """The landmarks in pixels of ``crop``, (K, 3)."""
         if self.landmarks is None or self.matrix is None:
@@ -116,6 +136,8 @@ class FaceResult:
             confidence=_round(self.confidence),
             abstain=self.abstain,
             reasons=list(self.reasons),
+            part=self.part,
+            visible=_round(self.visible),
             covered=_round(self.covered),
             detection_score=_round(self.detection_score),
             scores=_round(self.scores),

@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """How much of a face is occluded, by a model's parser and landmarks."""
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,28 @@ from orsa.utils.face_regions import FACE_CLASSES, HAIR, LAPA_CLASSES, OCCLUDER
 # The forehead, which the 68 points leave out: as high above the brows, of the
 # distance from there to the chin.
 _FOREHEAD = 0.3
+
+# of the 68 points
+PARTS = dict(
+    brows=slice(17, 27),
+    eyes=slice(36, 48),
+    nose=slice(27, 36),
+    mouth=slice(48, 68))
+
+
+def visible_parts(points: np.ndarray) -> Optional[Dict[str, float]]:
+    """How visible the parts of a face are, by its landmarks.
+
+    Args:
+        points (np.ndarray): (K, 3), landmarks and their visibility in [0, 1].
+
+    Returns:
+        dict[str, float], optional: The mean visibility of each of ``PARTS``;
+        None for other than 68 landmarks.
+    """
+    if len(points) != 68:
+        return None
+    return {name: float(points[k, 2].mean()) for name, k in PARTS.items()}
 
 
 def occluded_fractions(probs: Optional[torch.Tensor],

@@ -21,14 +21,17 @@ Rect = Tuple[int, int, int, int]
 def label_of(face: Any, number: Optional[int] = None) -> str:
     """The label of a face, as :class:`orsa.apis.FaceResult` has it.
 
-    Such as 'happiness 87%', 'unsure: sadness 31%' or '62% occluded: sadness
-    31%'; its number in front, a track's or the one given.
+    Such as 'happiness 87%', 'eyes only: happiness 57%', 'unsure: sadness 31%'
+    or '62% occluded: sadness 31%'; its number in front, a track's or the one
+    given.
     """
     label = f'{face.expression} {face.confidence:.0%}'
     if face.abstain:
         occluded = any('visible' in reason for reason in face.reasons)
         reason = f'{face.covered:.0%} occluded' if occluded else 'unsure'
         label = f'{reason}: {label}'
+    elif face.part:
+        label = f'{face.part}: {label}'
     number = face.track or number
     return f'#{number} {label}' if number else label
 

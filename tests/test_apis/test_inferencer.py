@@ -219,6 +219,29 @@ def test_occluded_fraction_agrees_with_the_occluders(model, faces_dir):
     assert np.corrcoef(truth, said)[0, 1] > .75
 
 
+def test_the_part_that_is_seen_is_said(faces_dir, mask_folders):
+    """Of worn masks the eyes, of drawn sunglasses the mouth."""
+    inferencer = FERInferencer('orsanet_face')
+    folder = mask_folders / 'masked_faces'
+    names = (folder / 'test.txt').read_text().split()[:20]
+    found = inferencer([folder / f'images/{n}.jpg' for n in names])
+    parts = [f.part for r in found['predictions'] for f in r.faces]
+    assert len(parts) == 20 and parts.count('eyes only') >= 17
+    aligned = [
+        cv2.imread(str(faces_dir / f'basic/Image/aligned/{n}_aligned.jpg'))
+        for n in NAMES
+    ]
+    dark = [
+        OccludeFace(4, 'sunglasses')(dict(img=a, name=n))['img']
+        for a, n in zip(aligned, NAMES)
+    ]
+    found = inferencer(aligned + dark, aligned=True)['predictions']
+    parts = [r.faces[0].part for r in found]
+    assert parts == [None] * 4 + ['mouth only'] * 4
+    row, = found[-1].to_dicts()
+    assert row['part'] == 'mouth only' and row['visible']['mouth'] > .5
+
+
 def test_json_and_drawings(model, group):
     photo, boxes = group
     inferencer = FERInferencer(model, detector=lambda image: boxes)

@@ -18,6 +18,7 @@ def face(box, expression='happiness', confidence=.87, reasons=(), **kwargs):
         confidence=confidence,
         reasons=reasons,
         abstain=bool(reasons),
+        part=None,
         covered=.62,
         landmarks=None,
         parsing=None,
@@ -34,6 +35,8 @@ def pixels(image, bgr):
 def test_labels_say_what_is_unsure():
     assert label_of(face((0, 0, 9, 9))) == 'happiness 87%'
     assert label_of(face((0, 0, 9, 9), track=3)) == '#3 happiness 87%'
+    part = face((0, 0, 9, 9), part='eyes only')
+    assert label_of(part) == 'eyes only: happiness 87%'
     unsure = face((0, 0, 9, 9), confidence=.31, reasons=('low confidence', ))
     assert label_of(unsure) == 'unsure: happiness 31%'
     hidden = face((0, 0, 9, 9), reasons=('too little of it is visible', ))

@@ -107,6 +107,11 @@ class LandmarkPrior(FrozenPrior):
         """Whether the model gives keypoints, whatever ``output`` is."""
         return self._is_estimator or self._has_own_points
 
+    @property
+    def gives_visibility(self) -> bool:
+        """Whether the confidence of a keypoint is its visibility."""
+        return self._is_estimator and hasattr(self.model.head, 'pose_head')
+
     def _check(self, able: bool, what: str) -> None:
         if not able:
             headless = getattr(self.model, 'head', self.model) is None
