@@ -2,9 +2,12 @@
 """Predictions for videos and cameras, in constant memory."""
 import contextlib
 import dataclasses
+import itertools
 import os
 import os.path as osp
-from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+from functools import partial
+from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
+                    Union)
 
 import numpy as np
 
@@ -12,9 +15,10 @@ from orsa.faces.detectors import detect
 from orsa.faces.images import ImageError, file_stem
 from orsa.faces.result_files import write_results
 from orsa.faces.results import ImageResult
-from orsa.faces.tracking import FaceTracker
+from orsa.faces.tracking import FaceTracker, faces_between
 from orsa.faces.video_files import VideoReader, VideoWriter
 from orsa.utils.fileio import check_writable
+from orsa.utils.prefetch import WriteBehind, read_ahead
 
 
 def stream_video(inferencer,
@@ -22,8 +26,12 @@ def stream_video(inferencer,
                  tracker: Optional[FaceTracker] = None,
                  every: int = 1,
                  batch_frames: int = 8,
-                 max_seconds: Optional[float] = None) -> Iterator[ImageResult]:
+                 max_seconds: Optional[float] = None,
+                 detect_every: int = 4) -> Iterator[ImageResult]:
     """Predict for the frames of a video one after the other.
+
+    The detector looks at some of the frames. Between them boxes are
+    interpolated, and each face is aligned by its own landmarks.
 
     Args:
         inferencer (FERInferencer): The model.
@@ -34,27 +42,34 @@ def stream_video(inferencer,
         batch_frames (int): Frames at a time. Defaults to 8; a camera should
             have 1.
         max_seconds (float, optional): Stop there. Defaults to None.
+        detect_every (int): Detect in every so many of the frames that are
+            predicted, and in the last of a batch. Defaults to 4.
 
     Yields:
         ImageResult: Of each frame, with its image; numbered faces with
         smoothed scores.
 
     Raises:
-        ValueError: If ``every`` or ``batch_frames`` is less than 1.
+        ValueError: If ``every``, ``batch_frames`` or ``detect_every`` is less
+            than 1.
     """
-    if every < 1 or batch_frames < 1:
-        raise ValueError('every and batch_frames should be 1 or more, but are '
-                         f'{every} and {batch_frames}')
+    if min(every, batch_frames, detect_every) < 1:
+        raise ValueError('every, batch_frames and detect_every should be 1 or '
+                         f'more, but are {every}, {batch_frames} and '
+                         f'{detect_every}')
     tracker = tracker or FaceTracker()
     # a detector may have a mode that is fast enough for every frame
     for_video = getattr(inferencer.detector, 'for_video', None)
     detector = for_video() if for_video else inferencer.detector
     last: List = []
+    before: Optional[ImageResult] = None
     for chunk in _chunks(frames, every * batch_frames, max_seconds):
-        inferencer.forward([
-            detect(r, detector, inferencer.min_face) for r in chunk
-            if r.frame % every == 0
-        ])
+        predicted = [r for r in chunk if r.frame % every == 0]
+        _detect_some(
+            predicted, before, detect_every,
+            partial(detect, detector=detector, min_face=inferencer.min_face))
+        inferencer.forward(predicted)
+        before = predicted[-1] if predicted else before
         for result in chunk:
             if result.frame % every == 0:
                 tracker.update(result.faces, result.time)
@@ -64,6 +79,22 @@ def stream_video(inferencer,
             else:
                 result.faces, result.held = last, True
             yield result
+
+
+def _detect_some(results: Sequence[ImageResult], before: Optional[ImageResult],
+                 step: int, find: Callable) -> None:
+    """Find faces in every so many frames, and interpolate between them.
+
+    ``before`` is the last frame before these, in which they were detected.
+    """
+    found = {-1: before} if before is not None else {}
+    for k, result in enumerate(results):
+        if not found or (k + 1) % step == 0 or k == len(results) - 1:
+            found[k] = find(result)
+    for (i, one), (j, other) in itertools.pairwise(found.items()):
+        for k in range(i + 1, j):
+            results[k].faces = faces_between(one.faces, other.faces,
+                                             (k - i) / (j - i))
 
 
 def _chunks(frames: VideoReader, size: int,
@@ -123,6 +154,7 @@ def annotate_video(inferencer,
                    name: Optional[str] = None,
                    smoothing: float = 0.5,
                    every: int = 1,
+                   detect_every: int = 4,
                    batch_frames: Optional[int] = None,
                    max_seconds: Optional[float] = None,
                    draw: Optional[Dict[str, Any]] = None,
@@ -144,6 +176,7 @@ def annotate_video(inferencer,
         name (str, optional): Of the files. Defaults to None, the video's.
         smoothing (float): See :class:`FaceTracker`. Defaults to 0.5.
         every (int): See :func:`stream_video`. Defaults to 1.
+        detect_every (int): See :func:`stream_video`. Defaults to 4.
         batch_frames (int, optional): See :func:`stream_video`. Defaults to
             None, 8 or, for a camera, 1.
         max_seconds (float, optional): Stop there. Defaults to None.
@@ -165,8 +198,11 @@ def annotate_video(inferencer,
     with VideoReader(source) as frames, contextlib.ExitStack() as stack:
         summary, writer = VideoSummary(frames.name), None
         tracker = FaceTracker(smoothing)
-        results = stream_video(inferencer, frames, tracker, every, batch_frames
-                               or (1 if frames.is_camera else 8), max_seconds)
+        source = frames if frames.is_camera else stack.enter_context(
+            contextlib.closing(read_ahead(frames)))
+        results = stream_video(inferencer, source, tracker, every, batch_frames
+                               or (1 if frames.is_camera else 8), max_seconds,
+                               detect_every)
         if show_progress:
             from rich.progress import track  # imports slowly
             results = track(
@@ -180,26 +216,30 @@ def annotate_video(inferencer,
                 write_results(stem, inferencer.classes))
             writer = stack.enter_context(
                 VideoWriter(summary.files['video'], frames.drawing_rate()))
+            # what waits is written before the file is closed
+            behind = stack.enter_context(WriteBehind())
+        draw_frame = partial(draw_faces, min_side=480, **(draw or {}))
         try:
             for result in results:
                 summary.add(result)
-                if writer or on_frame:
-                    drawn = draw_faces(
-                        result.image,
-                        result.faces,
-                        min_side=480,
-                        **(draw or {}))
                 if writer:
                     for row in [] if result.held else result.to_dicts():
                         write_row(row)
-                    writer.write(drawn, result.time)
+                if on_frame:
+                    drawn = draw_frame(result.image, result.faces)
+                    if writer:
+                        writer.write(drawn, result.time)
+                elif writer:
+                    behind(
+                        lambda r: writer.write(
+                            draw_frame(r.image, r.faces), r.time), result)
                 if on_frame and on_frame(drawn, result) is False:
                     break
         except KeyboardInterrupt:
             summary.interrupted = True
         summary.error = frames.error
-        summary.left_out = writer.left_out if writer else 0.
         summary.tracks = tracker.num_tracks
         if not summary.frames and not summary.interrupted:
             raise ImageError(frames.error or 'it has no frame')
+    summary.left_out = writer.left_out if writer else 0.
     return summary

@@ -75,7 +75,10 @@ _VIDEO = (
     ('--out DIR', 'orsa_videos', str,
      'folder of NAME_faces.mp4, .csv and .jsonl'),
     ('--every N', 1, _positive,
-     'predict for every Nth frame only'))  # yapf: disable
+     'predict for every Nth frame only'),
+    ('--detect-every N', 4, _positive,
+     'detect faces in every Nth of these, and follow them between')
+)  # yapf: disable
 _WEBCAM = (
     # OpenCV takes other numbers, and crashes
     ('--camera N', 0, _number(int, 0, 99), 'its number'),
@@ -200,8 +203,11 @@ def predict(args: argparse.Namespace) -> int:
     if videos:
         code = _annotate_all(
             argparse.Namespace(
-                **vars(args), every=1, smoothing=.5, seconds=None), inferencer,
-            videos)
+                **vars(args),
+                every=1,
+                detect_every=4,
+                smoothing=.5,
+                seconds=None), inferencer, videos)
         if not images or code == INTERRUPTED:
             return code
     summary = predict_to_files(
@@ -286,6 +292,7 @@ def _annotate_all(args: argparse.Namespace, inferencer,
             path,
             names.of(path),
             every=args.every,
+            detect_every=args.detect_every,
             show_progress=not args.quiet)
         if summary is None:
             failed += 1

@@ -2,7 +2,7 @@
 """Faces followed through a video, and their scores smoothed over time."""
 import dataclasses
 import math
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -19,6 +19,71 @@ class _Track:
     scores: Dict[str, float]
     seen: float = 0.  # when the face was last found, in seconds
     scored: float = 0.  # when the scores were last updated
+
+
+def match_boxes(ones: Sequence,
+                others: Sequence,
+                min_iou: float = 0.2) -> List[Tuple[int, int]]:
+    """Match boxes such that the sum of their overlaps is largest.
+
+    Args:
+        ones (Sequence): What has a ``box``: x0, y0, x1, y1.
+        others (Sequence): The same.
+        min_iou (float): A pair whose intersection over union is less is none.
+            Defaults to 0.2.
+
+    Returns:
+        list[tuple[int, int]]: Indices of the pairs.
+    """
+    from scipy.optimize import linear_sum_assignment  # imports slowly
+    if not ones or not others:
+        return []
+    iou = box_iou(
+        *(torch.tensor([one.box for one in some], dtype=torch.float64)
+          for some in (ones, others))).numpy()
+    iou = np.nan_to_num(iou)  # of boxes without an area
+    return [(int(i), int(j))
+            for i, j in zip(*linear_sum_assignment(iou, maximize=True))
+            if iou[i, j] >= max(min_iou, 1e-9)]
+
+
+def faces_between(before: Sequence[FaceResult], after: Sequence[FaceResult],
+                  share: float) -> List[FaceResult]:
+    """Faces of a frame between two in which they were detected.
+
+    Args:
+        before (Sequence[FaceResult]): The faces of the frame before.
+        after (Sequence[FaceResult]): Those of the frame behind.
+        share (float): Where the frame lies between them, in [0, 1].
+
+    Returns:
+        list[FaceResult]: Without scores. The boxes of those in both are
+        interpolated; one in a single frame stays until the middle.
+    """
+
+    def mixed(name: str, one: FaceResult, other: FaceResult):
+        values = [getattr(face, name) for face in (one, other)]
+        if any(value is None for value in values):
+            return None
+        return (1 - share) * np.asarray(values[0]) + share * np.asarray(
+            values[1])
+
+    pairs = dict(match_boxes(before, after))
+    faces = [
+        FaceResult(
+            tuple(mixed('box', before[i], after[j]).tolist()), {},
+            points=mixed('points', before[i], after[j]),
+            detection_score=mixed('detection_score', before[i], after[j]))
+        for i, j in pairs.items()
+    ]
+    near, taken = (before, pairs) if share < .5 else (after, pairs.values())
+    return faces + [
+        FaceResult(
+            face.box, {},
+            points=face.points,
+            detection_score=face.detection_score)
+        for k, face in enumerate(near) if k not in taken
+    ]
 
 
 class FaceTracker:
@@ -85,17 +150,9 @@ class FaceTracker:
             face.track, face.scores = track.number, dict(track.scores)
 
     def _match(self, faces: Sequence[FaceResult]) -> Dict[int, _Track]:
-        from scipy.optimize import linear_sum_assignment  # imports slowly
-        if not faces or not self._tracks:
-            return {}
-        iou = box_iou(
-            *(torch.tensor([one.box for one in some], dtype=torch.float64)
-              for some in (faces, self._tracks))).numpy()
-        iou = np.nan_to_num(iou)  # of boxes without an area
         return {
-            int(i): self._tracks[j]
-            for i, j in zip(*linear_sum_assignment(iou, maximize=True))
-            if iou[i, j] >= max(self.min_iou, 1e-9)
+            i: self._tracks[j]
+            for i, j in match_boxes(faces, self._tracks, self.min_iou)
         }
 
     def _mix(self, track: _Track, scores: Dict[str, float],

@@ -13,6 +13,8 @@ from orsa.apis import FERInferencer, annotate_video, init_model
 from orsa.apis.video import stream_video
 from orsa.faces import video_files
 from orsa.faces.images import ImageError
+from orsa.faces.results import FaceResult
+from orsa.faces.tracking import faces_between
 from orsa.faces.video_files import VideoReader, VideoWriter
 
 SIZE = (97, 161)  # odd on purpose
@@ -103,6 +105,67 @@ def test_batches_change_nothing(inferencer, clip):
     assert len(found[0]) == len(found[1]) == 10
     for a, b in zip(*found):
         assert a == pytest.approx(b, abs=1e-5)
+
+
+def test_between_detections_faces_are_followed(inferencer, clip):
+    """The face moves a pixel a frame: so does the box."""
+    asked = []
+    real = inferencer.detector
+
+    def counted(image):
+        asked.append(1)
+        return real(image)
+
+    inferencer.detector = counted
+    found = {}
+    try:
+        for step in (1, 5):
+            asked.clear()
+            with VideoReader(clip) as reader:
+                found[step] = [
+                    r.faces[0] for r in stream_video(
+                        inferencer, reader, detect_every=step)
+                ]
+            assert len(asked) == (30 if step == 1 else 9)
+    finally:
+        inferencer.detector = real
+    for one, other in zip(found[1], found[5], strict=True):
+        np.testing.assert_allclose(one.box, other.box, atol=1.5)
+        assert one.track == other.track == 1
+        # aligned by its own landmarks, from a box a little elsewhere
+        assert abs(one.scores['happiness'] - other.scores['happiness']) < .1
+
+
+def test_faces_between_two_frames():
+    before = [
+        FaceResult((0., 0, 10, 10), {}, detection_score=.8),
+        FaceResult((50., 50, 60, 60), {})
+    ]
+    after = [
+        FaceResult((90., 90, 95, 95), {}),
+        FaceResult((4., 2, 14, 12), {}, detection_score=.9)
+    ]
+    early, late = (faces_between(before, after, t) for t in (.25, .75))
+    assert [f.box for f in early] == [(1, .5, 11, 10.5), (50, 50, 60, 60)]
+    assert early[0].detection_score == pytest.approx(.825)
+    assert [f.box for f in late] == [(3, 1.5, 13, 11.5), (90, 90, 95, 95)]
+
+
+def test_errors_of_threads_arrive(inferencer, clip, tmp_path, monkeypatch):
+    """Of the reader and of the writer, with nothing half written."""
+
+    def fail(*args):
+        raise OSError('no space left')
+
+    monkeypatch.setattr(video_files.VideoWriter, 'write', fail)
+    with pytest.raises(OSError, match='no space'):
+        annotate_video(inferencer, clip, str(tmp_path / 'a'))
+    monkeypatch.undo()
+    monkeypatch.setattr(VideoReader, '_read', fail)
+    with pytest.raises(OSError, match='no space'):
+        annotate_video(inferencer, clip, str(tmp_path / 'b'))
+    for name in 'ab':
+        assert not list((tmp_path / name).glob('*'))
 
 
 def test_a_call_takes_videos_among_images(inferencer, clip, face):
