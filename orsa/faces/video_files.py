@@ -21,8 +21,8 @@ os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 # FFmpeg plays texts that name other files or addresses, and goes by what a
 # file holds, not by its name. These containers hold videos.
-_CONTAINERS = ('avi,flv,matroska,mov,mpeg,mpegts,mpegvideo,ogg,asf,mxf,'
-               'h264,hevc,m4v,gif')
+CONTAINERS = ('avi,flv,matroska,mov,mpeg,mpegts,mpegvideo,ogg,asf,mxf,'
+              'h264,hevc,m4v,gif')
 _OPTIONS = 'OPENCV_FFMPEG_CAPTURE_OPTIONS'
 
 # Of a video without a rate; most have it.
@@ -274,7 +274,7 @@ def _open(source: Union[str, int]) -> cv2.VideoCapture:
         backend = cv2.CAP_FFMPEG if has_ffmpeg else cv2.CAP_ANY
         ours = _OPTIONS not in os.environ  # unless the user has set some
         if ours:
-            os.environ[_OPTIONS] = f'format_whitelist;{_CONTAINERS}'
+            os.environ[_OPTIONS] = f'format_whitelist;{CONTAINERS}'
         try:
             return cv2.VideoCapture(source, backend)
         finally:
