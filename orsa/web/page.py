@@ -2,11 +2,14 @@
 """The page, in gradio."""
 import logging
 import os.path as osp
-from typing import Callable, Optional, Tuple
+import tempfile
+from typing import Callable, List, Optional, Tuple
 
 import cv2
 import gradio as gr
 import numpy as np
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
 
 from orsa.datasets import OccludeFace
 from orsa.utils.face_regions import FACE_CLASSES, FACE_PALETTE
@@ -18,6 +21,11 @@ _NONE = 'none'
 _SIDE = 384  # of a face, in pixels
 _DOTS = 256  # the same with landmarks, which are a few pixels large
 _KEEP = 3600  # seconds
+# on a phone the upload fills the screen: the result is below it
+_TO_RESULT = """() => {
+  if (innerWidth < 700)
+    document.querySelector('#orsa-message')?.scrollIntoView();
+}"""
 _HIDE, _SHOW = gr.update(visible=False), gr.update(visible=True)
 
 
@@ -65,21 +73,31 @@ class Steps:
         """Find the faces in an upload.
 
         Returns:
-            tuple: The faces, a message, the drawing, the choice of faces, and
-            whether what is below is shown.
+            tuple: The faces, a message, the drawing, the choice of faces, two
+            files to download, and whether what is below is shown.
         """
         if path is None:
-            return None, render('hint'), _HIDE, _HIDE, _HIDE
+            return None, render('hint'), *[_HIDE] * 5
         try:
             found = self.viewer.find(path, aligned)
+            files = self._offer(found)
         except Exception as error:
-            return None, _failure(error), _HIDE, _HIDE, _HIDE
+            return None, _failure(error), *[_HIDE] * 5
         choices = [(f'{i + 1}: {f.expression}' + ' (unsure)' * f.abstain, i)
                    for i, f in enumerate(found.faces)]
         return (found, render('found', len(choices), found.num_found),
                 gr.update(value=_rgb(found.drawing), visible=not aligned),
                 gr.update(choices=choices, value=0, visible=len(choices)
-                          > 1), _SHOW)
+                          > 1), *files, _SHOW)
+
+    def _offer(self, found: Found) -> List[dict]:
+        """Drawing and table, where gradio serves and removes files."""
+        with tempfile.TemporaryDirectory() as folder:
+            return [
+                gr.update(
+                    value=save_file_to_cache(file, get_upload_folder()),
+                    visible=True) for file in self.viewer.save(found, folder)
+            ]
 
     def face(self, found: Optional[Found], index: Optional[int]) -> Tuple:
         """Show one of the faces.
@@ -226,6 +244,15 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
                                   label='Face',
                                   visible=False,
                                   elem_id='orsa-faces')
+                with gr.Row():
+                    files = [
+                        gr.DownloadButton(
+                            label, size='sm', visible=False, elem_id=name)
+                        for label, name in (('Save the picture',
+                                             'orsa-save-picture'),
+                                            ('Save a table (CSV)',
+                                             'orsa-save-table'))
+                    ]
         with gr.Column(visible=False) as below:
             face_outputs, kind, heat_outputs = _face_section(viewer)
             controls, occluded_outputs = _occlusion_section(viewer)
@@ -235,7 +262,8 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
         _on(example.click, lambda: _rgb(synthetic_faces()), None, upload)
         found = _on([upload.change, aligned.change], steps.find,
                     [upload, aligned],
-                    [state, message, drawing, chosen, below])
+                    [state, message, drawing, chosen, *files, below])
+        found.then(None, None, None, queue=False, js=_TO_RESULT)
         clicked = _on(drawing.select, _choose, state, chosen)
         for event in (found.then, clicked.then, chosen.input):
             shown = _on(event, steps.face, face_inputs, face_outputs)
@@ -312,9 +340,7 @@ def _occlusion_section(viewer: Viewer) -> Tuple[list, list]:
             second = gr.Dropdown([_NONE, *viewer.others],
                                  value=next(iter(viewer.others), _NONE),
                                  label='Compare with',
-                                 info=None if viewer.others else
-                                 'start with orsa web --second MODEL',
-                                 interactive=bool(viewer.others),
+                                 visible=bool(viewer.others),
                                  elem_id='orsa-second')
         with gr.Column(scale=3, min_width=220):
             image = _image('Occluded', 'covered')

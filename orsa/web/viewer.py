@@ -11,9 +11,12 @@ from mmengine.dataset import default_collate
 from orsa.analysis.attention import cross_attention, find_cross_attention
 from orsa.analysis.cam import grad_cam
 from orsa.analysis.inputs import image_of
-from orsa.apis import FaceResult, FERInferencer
+from orsa.apis import FaceResult, FERInferencer, ImageResult
 from orsa.apis.inference import packed_crops
+from orsa.apis.predicting import write_image
 from orsa.datasets import OccludeFace, SyntheticFaces
+from orsa.faces.images import file_stem
+from orsa.faces.result_files import write_results
 from orsa.visualization import draw_faces
 
 # more are drawn, but cannot be chosen
@@ -35,11 +38,13 @@ class Found(NamedTuple):
             that is drawn, from 1.
         scale (float): From pixels of the image to those of the drawing.
         num_found (int): How many there are, of which ``faces`` are some.
+        result (ImageResult): All of them, without the image.
     """
     drawing: np.ndarray
     faces: List[FaceResult]
     scale: float
     num_found: int
+    result: ImageResult
 
     def face_at(self, x: float, y: float) -> Optional[int]:
         """The index of the smallest face around a place in the drawing."""
@@ -120,8 +125,27 @@ class Viewer:
         for number, face in enumerate(result.faces, 1):
             face.track = number
         drawing = draw_faces(result.image, result.faces, landmarks=False)
+        result.image = None
         return Found(drawing, result.faces[:MOST_FACES],
-                     drawing.shape[1] / result.size[0], len(result.faces))
+                     drawing.shape[1] / result.size[0], len(result.faces),
+                     result)
+
+    def save(self, found: Found, folder: str) -> Tuple[str, str]:
+        """Write what ``orsa predict`` writes of an image.
+
+        Args:
+            found (Found): Of :meth:`find`.
+            folder (str): Where to.
+
+        Returns:
+            tuple[str, str]: The drawing and the table of the faces.
+        """
+        stem = osp.join(folder, file_stem(found.result.name) or 'image')
+        write_image(found.drawing, f'{stem}_faces.jpg')
+        with write_results(stem, self.inferencer.classes) as write_row:
+            for row in found.result.to_dicts():
+                write_row(row)
+        return f'{stem}_faces.jpg', f'{stem}.csv'
 
     def occlude(self,
                 face: FaceResult,

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The page works in Chromium as a visitor uses it."""
+import csv
 import re
 import shutil
 import urllib.request
@@ -156,6 +157,44 @@ def test_an_image_is_named_occluded_and_compared(visitor, served, people):
     page.click('[role=option]:has-text("none")')
     sync_api.expect(page.locator('#orsa-second-bars table')).to_have_count(0)
     assert not visitor.complaints
+
+
+def test_results_are_saved(visitor, served, people, tmp_path):
+    visitor.upload(people)
+    visitor.wait('3 faces found')
+    saved = {}
+    for name in ('picture', 'table'):
+        with visitor.page.expect_download() as download:
+            visitor.page.click(f'#orsa-save-{name}')
+        saved[name] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[name])
+    assert [p.suffix for p in saved.values()] == ['.jpg', '.csv']
+    look = served.viewer.find(str(people))
+    drawn = cv2.imread(str(saved['picture'])).astype(int)
+    assert np.abs(drawn - look.drawing).mean() < 4
+    with open(saved['table'], newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(r['face'], r['expression']) for r in rows] == [
+        (str(k), face.expression) for k, face in enumerate(look.faces, 1)
+    ]
+    assert not visitor.complaints
+
+
+def test_a_phone_shows_the_result_first(browser, served, people):
+    """The faces are on the first screen, and nothing is wider than it."""
+    with browser.new_context(
+            viewport=dict(width=390, height=844), is_mobile=True,
+            has_touch=True) as context:
+        visitor = Visitor(context, served.address)
+        visitor.upload(people)
+        visitor.wait('3 faces found')
+        visitor.wait('%', '#orsa-scores')
+        visitor.page.wait_for_timeout(300)
+        box = visitor.page.locator('#orsa-drawing img').bounding_box()
+        scrolled = visitor.page.evaluate('window.scrollY')
+        assert 0 <= box['y'] and box['y'] + box['height'] <= 844, scrolled
+        assert visitor.page.evaluate(
+            'document.documentElement.scrollWidth') <= 390
 
 
 def test_unreadable_files_are_reported_and_the_page_goes_on(

@@ -194,6 +194,13 @@ def test_the_map_of_landmarks_is_that_of_the_tool(viewer, look):
                                       (lowest, highest))
 
 
+def test_what_is_saved_is_what_is_shown(viewer, look, tmp_path):
+    drawing, table = viewer.save(look, str(tmp_path))
+    assert cv2.imread(drawing).shape == look.drawing.shape
+    lines = open(table).read().splitlines()
+    assert len(lines) == 1 + 3 and lines[0].startswith('file,frame,time,face')
+
+
 def test_other_models_have_fewer_maps(second, look):
     viewer = Viewer('baseline', second)
     assert viewer.maps == ['image']
