@@ -172,7 +172,9 @@ def _choose(shape: Tuple, variants: Sequence[tuple], colours: Tuple, box: Rect,
         patch = _text(text, size, *colours)
         place = _place(shape, patch.shape, box, boxes, taken, width)
         if place is not None:
-            found.append((_hidden(place, boxes), len(found), place, patch))
+            # a tenth of the face is not worth small letters
+            hidden = max(_hidden(place, boxes) - 0.1 * _area(box), 0)
+            found.append((hidden, len(found), place, patch))
     return min(found, key=lambda f: f[:2])[2:] if found else None
 
 
