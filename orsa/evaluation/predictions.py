@@ -16,6 +16,9 @@ _HOW = ("give what 'tools/test.py CONFIG CHECKPOINT --out FILE.json' wrote, "
         'or the file of predictions_file of orsa.FERMetric (--cfg-options '
         'test_evaluator.predictions_file=FILE.json), or the '
         'occlusion_suite.json of --occlusion-suite')
+_OTHER_CLASSES = ("'{}' is of a model and data with other classes, which --out "
+                  'does not match: give the file of predictions_file of '
+                  'orsa.FERMetric')
 
 
 class DumpPredictions(DumpResults):
@@ -42,7 +45,10 @@ class DumpPredictions(DumpResults):
         """Write what was collected; there are no metrics."""
         if not self.as_json:
             return super().compute_metrics(results)
-        dump_json(dict(predictions=results), self.out_file_path)
+        classes = (self.dataset_meta or {}).get('classes')
+        dump_json(
+            dict(classes=classes and list(classes), predictions=results),
+            self.out_file_path)
         print_log(
             f'Results has been saved to {self.out_file_path}.',
             logger='current')
@@ -194,14 +200,15 @@ def _read_dump(path: str) -> Predictions:
     scores = np.array([r['pred_score'] for r in records], np.float32)
     # the indices are the data's: names are in the report beside it
     classes = list(map(str, range(scores.shape[1])))
+    own = _load(path).get('classes')
+    if own and len(own) != len(classes):
+        raise ValueError(_OTHER_CLASSES.format(path))
+    classes = own or classes
     metrics = osp.join(osp.dirname(path), 'metrics.json')
     if osp.isfile(metrics):
         content = load_json(metrics)
         if 'model_classes' in content:
-            raise ValueError(
-                f"'{path}' is of a model and data with other classes, which "
-                '--out does not match: give the file of predictions_file of '
-                'orsa.FERMetric')
+            raise ValueError(_OTHER_CLASSES.format(path))
         if len(content.get('classes') or ()) == len(classes):
             classes = content['classes']
     return Predictions(path, names,

@@ -1,6 +1,6 @@
 # AdamW with a cosine for an image encoder that has learned from many faces: a
 # fifth of the learning rate of the lite models, and more for what is new. SAM
-# in the last epochs: from the first step on it kills the encoder's rectifiers.
+# in the last epoch: from the first step on it kills the encoder's rectifiers.
 optim_wrapper = dict(
     type='orsa.SAMOptimWrapper',
     rho=0.05,
@@ -18,7 +18,7 @@ max_epochs = 7
 train_cfg = dict(
     type='orsa.SAMTrainLoop',
     max_epochs=max_epochs,
-    sam_begin=6,
+    sam_begin=max_epochs,
     val_interval=2)
 val_cfg = dict()
 test_cfg = dict()
