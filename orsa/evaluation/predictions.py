@@ -16,9 +16,10 @@ _HOW = ("give what 'tools/test.py CONFIG CHECKPOINT --out FILE.json' wrote, "
         'or the file of predictions_file of orsa.FERMetric (--cfg-options '
         'test_evaluator.predictions_file=FILE.json), or the '
         'occlusion_suite.json of --occlusion-suite')
-_OTHER_CLASSES = ("'{}' is of a model and data with other classes, which --out "
-                  'does not match: give the file of predictions_file of '
-                  'orsa.FERMetric')
+_OTHER_CLASSES = (
+    "'{}' is of a model and data with other classes, which --out "
+    'does not match: give the file of predictions_file of '
+    'orsa.FERMetric')
 
 
 class DumpPredictions(DumpResults):
