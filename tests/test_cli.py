@@ -229,16 +229,9 @@ def test_video(photo, one_model, tmp_path, capsys):
     errors = capsys.readouterr()[1]
     assert 'it is a folder, name the videos' in errors
     assert "clip.avi' is a file: name a folder" in errors
-    # the frames of a video as images
-    assert cli.main([
-        'predict',
-        str(clip), '--no-images', '--out',
-        str(tmp_path / 'frames')
-    ]) == command.OK
-    assert 'clip.avi, frame 5: ' in capsys.readouterr()[0]
     with open(out / 'clip_faces.jsonl') as file:
         rows = [json.loads(line) for line in file]
-    assert {(r['frame'], r['track'])
+    assert {(r['frame'], r['face'])
             for r in rows} == {(f, t)
                                for f in (0, 2, 4)
                                for t in (1, 2)}

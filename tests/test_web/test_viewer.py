@@ -165,7 +165,7 @@ def test_the_map_of_where_it_looks(viewer, look):
     for of in viewer.maps:
         seen, heat, shares = viewer.attention(crop, of)
         assert seen.shape[:2] == heat.shape and seen.dtype == np.uint8
-        assert heat.min() >= 0 and heat.max() == pytest.approx(1)
+        assert heat.min() >= 0 and heat.max() == pytest.approx(1, abs=.02)
         assert (shares is None) == (of != 'landmarks')
         maps[of] = heat
     # they are three maps, not one under three names
