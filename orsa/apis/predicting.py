@@ -220,10 +220,7 @@ def _write_embeddings(vectors: List[tuple], path: str) -> None:
 
 def _read_earlier(out_dir: str, how: dict) -> PredictSummary:
     """The summary of the results in a folder, to which a run may add."""
-    existing = [
-        n for n in RESULTS
-        if n != EMBEDDINGS and osp.exists(osp.join(out_dir, n))
-    ]
+    existing = [n for n in RESULTS if osp.exists(osp.join(out_dir, n))]
     if not existing:
         return PredictSummary()
     try:
@@ -233,7 +230,7 @@ def _read_earlier(out_dir: str, how: dict) -> PredictSummary:
         same = before == json.loads(json.dumps(how))
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         earlier = same = None
-    if not same or len(existing) < len(RESULTS) - 1:
+    if not same or len(existing) < len(RESULTS):
         what = 'of another model or calibration' if earlier else 'damaged'
         raise FileExistsError(
             f"'{out_dir}' has results that are {what}: name another folder "

@@ -227,7 +227,7 @@ def annotate_video(inferencer,
                 write_results(stem, inferencer.classes))
             writer = stack.enter_context(
                 _open_writer(summary.files['video'], frames))
-            summary.codec = 'H.264' if has_pyav() else 'MPEG-4'
+            summary.codec = writer.codec
             # what waits is written before the file is closed
             behind = stack.enter_context(WriteBehind())
         draw_frame = partial(draw_faces, min_side=480, **(draw or {}))

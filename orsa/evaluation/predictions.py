@@ -67,7 +67,10 @@ def read_records(path: str) -> List[dict]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no such JSON file. Pickles are not read.
     """
-    content = _load(path)
+    return _records(path, _load(path))
+
+
+def _records(path: str, content: dict) -> List[dict]:
     try:
         records = content['predictions']
         scores = np.array([r['pred_score'] for r in records], np.float32)
@@ -143,7 +146,7 @@ def read_predictions(path: str) -> Predictions:
         if 'faces_file' in keys:
             return _read_suite(path, content)
         if 'predictions' in keys:
-            return _read_dump(path)
+            return _read_dump(path, content)
         if 'samples' in keys:
             return _read_samples(path, content)
         if {'accuracy', 'checkpoint'} & keys:
@@ -189,8 +192,8 @@ def _read_samples(path: str, content: dict) -> Predictions:
                        {CLEAN: np.array([s['scores'] for s in samples])}, {})
 
 
-def _read_dump(path: str) -> Predictions:
-    records = read_records(path)
+def _read_dump(path: str, content: dict) -> Predictions:
+    records = _records(path, content)
     names = [
         r.get('name') or osp.splitext(osp.basename(r.get('img_path') or ''))[0]
         or None for r in records
@@ -201,17 +204,17 @@ def _read_dump(path: str) -> Predictions:
     scores = np.array([r['pred_score'] for r in records], np.float32)
     # the indices are the data's: names are in the report beside it
     classes = list(map(str, range(scores.shape[1])))
-    own = _load(path).get('classes')
+    own = content.get('classes')
     if own and len(own) != len(classes):
         raise ValueError(_OTHER_CLASSES.format(path))
     classes = own or classes
     metrics = osp.join(osp.dirname(path), 'metrics.json')
     if osp.isfile(metrics):
-        content = load_json(metrics)
-        if 'model_classes' in content:
+        report = load_json(metrics)
+        if 'model_classes' in report:
             raise ValueError(_OTHER_CLASSES.format(path))
-        if len(content.get('classes') or ()) == len(classes):
-            classes = content['classes']
+        if len(report.get('classes') or ()) == len(classes):
+            classes = report['classes']
     return Predictions(path, names,
                        [classes[r['gt_label'][0]] for r in records], classes,
                        {CLEAN: scores}, {})

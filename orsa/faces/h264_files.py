@@ -37,7 +37,7 @@ class H264Writer:
         OSError: If it cannot be written.
     """
 
-    left_out = 0.
+    codec, left_out = 'H.264', 0.
 
     def __init__(self, path: str, sound_of: Optional[str] = None):
         self.path, self.sound_of = path, sound_of

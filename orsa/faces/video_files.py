@@ -178,6 +178,8 @@ class VideoWriter:
         OSError: With the first frame, if OpenCV cannot write such a file.
     """
 
+    codec = 'MPEG-4'
+
     def __init__(self, path: str, fps: float):
         self.path, self.fps = path, fps
         self._stack = contextlib.ExitStack()

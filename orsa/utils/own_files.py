@@ -6,7 +6,7 @@ import os.path as osp
 # 'Software'
 MARK = 'drawn by orsa'
 SUMMARY, EMBEDDINGS = 'summary.json', 'embeddings.npz'
-RESULTS = ('predictions.jsonl', 'predictions.csv', SUMMARY, EMBEDDINGS)
+RESULTS = ('predictions.jsonl', 'predictions.csv', SUMMARY)
 _DRAWINGS = ('.jpg', '.png')
 _OF_VIDEOS = ('_faces.mp4', '_faces.csv', '_faces.jsonl')
 _HEAD = 1024  # bytes
@@ -21,4 +21,4 @@ def is_own_file(path: str) -> bool:
     if osp.splitext(path)[1] in _DRAWINGS and osp.isfile(path):
         with open(path, 'rb') as file:
             return MARK.encode() in file.read(_HEAD)
-    return osp.basename(path) in RESULTS
+    return osp.basename(path) in (*RESULTS, EMBEDDINGS)

@@ -65,6 +65,18 @@ def make_runner(tmp_path, model, wrapper, epochs=2, loop=None, batch=6):
         experiment_name=f'sam_{tmp_path.name}_{torch.rand(1).item()}')
 
 
+def batches_of_two_epochs():
+    """As the runner draws them, with its random numbers."""
+    torch.manual_seed(7)
+    data = Data()
+    for epoch in range(2):
+        torch.empty((), dtype=torch.int64).random_()  # the dataloader's draw
+        for i in range(0, 24, 6):
+            yield epoch, dict(
+                inputs=torch.tensor(data.x[i:i + 6]),
+                labels=torch.tensor(data.y[i:i + 6]))
+
+
 def reference_step(model, optimizer, batch, rho=0.05, adaptive=False):
     """The update as it is published, pass by pass."""
     loss = model(**batch)['loss']
@@ -123,15 +135,8 @@ def test_equals_a_hand_written_step_bit_for_bit(tmp_path, adaptive):
 
     theirs.train()
     optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-2)
-    torch.manual_seed(7)
-    data = Data()
-    for epoch in range(2):
-        torch.empty((), dtype=torch.int64).random_()  # the dataloader's draw
-        for i in range(0, 24, 6):
-            batch = dict(
-                inputs=torch.tensor(data.x[i:i + 6]),
-                labels=torch.tensor(data.y[i:i + 6]))
-            reference_step(theirs, optimizer, batch, adaptive=adaptive)
+    for epoch, batch in batches_of_two_epochs():
+        reference_step(theirs, optimizer, batch, adaptive=adaptive)
     for (name, a), b in zip(ours.state_dict().items(),
                             theirs.state_dict().values()):
         assert torch.equal(a, b), name
@@ -148,20 +153,13 @@ def test_before_sam_begin_a_step_is_the_optimizers_own(tmp_path):
 
     theirs.train()
     optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-2)
-    torch.manual_seed(7)
-    data = Data()
-    for epoch in range(2):
-        torch.empty((), dtype=torch.int64).random_()  # the dataloader's draw
-        for i in range(0, 24, 6):
-            batch = dict(
-                inputs=torch.tensor(data.x[i:i + 6]),
-                labels=torch.tensor(data.y[i:i + 6]))
-            if epoch:
-                reference_step(theirs, optimizer, batch)
-            else:
-                theirs(**batch)['loss'].backward()
-                optimizer.step()
-                optimizer.zero_grad()
+    for epoch, batch in batches_of_two_epochs():
+        if epoch:
+            reference_step(theirs, optimizer, batch)
+        else:
+            theirs(**batch)['loss'].backward()
+            optimizer.step()
+            optimizer.zero_grad()
     for (name, a), b in zip(ours.state_dict().items(),
                             theirs.state_dict().values()):
         assert torch.equal(a, b), name
