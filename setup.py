@@ -20,6 +20,9 @@ def version() -> str:
     return scope['__version__']
 
 
+# what users may add, all of it in 'all'
+EXTRAS = ('train', 'analysis', 'priors', 'optional', 'deploy', 'web')
+
 setup(
     name='orsa',
     version=version(),
@@ -36,29 +39,19 @@ setup(
     package_data={
         'orsa': [
             '.mim/model-index.yml', '.mim/configs/**/*', '.mim/tools/**/*',
-            'zoo/**/*', 'web/*.css', 'web/*.html', 'studies/*.html'
+            'zoo/**/*', 'web/*.css', 'web/*.html', 'web/*.jpg',
+            'studies/*.html'
         ]
     },
     include_package_data=False,
-    # xtcocotools 1.14.3, which mmpose needs, does not build on 3.13
+    # xtcocotools 1.14.3, which priors need, does not build on 3.13
     python_requires='>=3.11,<3.13',
     entry_points={'console_scripts': ['orsa=orsa.cli:main']},
     install_requires=requirements('runtime'),
     extras_require={
-        'priors':
-        requirements('priors'),
-        'tests':
-        requirements('tests'),
-        'optional':
-        requirements('optional'),
-        'deploy':
-        requirements('deploy'),
-        'docs':
-        requirements('docs'),
-        'web':
-        requirements('web'),
-        'all':
-        requirements('priors') + requirements('optional') +
-        requirements('deploy') + requirements('web'),
+        **{
+            name: requirements(name)
+            for name in (*EXTRAS, 'tests', 'docs')
+        }, 'all': sum(map(requirements, EXTRAS), [])
     },
     zip_safe=False)

@@ -6,13 +6,15 @@ import os
 # pixels, and OpenCV would take 3 GB for it. It reads this when it is loaded.
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', '89478485')
 
-from .utils.config_scope import register_config_scope  # noqa: E402
 from .utils.import_hook import when_imported  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = ['FERInferencer', 'OcclusionSuite', '__version__']
 
-register_config_scope()
+
+def _know_configs() -> None:
+    from .utils.config_scope import register_config_scope
+    register_config_scope()
 
 
 def _load_shipped(filename: str, map_location=None) -> dict:
@@ -23,15 +25,17 @@ def _load_shipped(filename: str, map_location=None) -> dict:
 def _read_checkpoints() -> None:
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from .utils.checkpoint_records import ZOO_PREFIX, allow_records
+    from .utils.checkpoint_records import allow_records
+    from .utils.shipped import ZOO_PREFIX
     allow_records()
     CheckpointLoader.register_scheme(ZOO_PREFIX, _load_shipped, force=True)
 
 
-# torch is not imported for it
+# for whoever has them: predictions need neither MMEngine nor torch
+when_imported('mmengine.config.config', _know_configs)
 when_imported('mmengine.runner.checkpoint', _read_checkpoints)
 
-# These need the complete stack, which is imported when they are used.
+# imported when they are used
 _LAZY = dict(
     FERInferencer='orsa.apis', OcclusionSuite='orsa.studies.occlusion_suite')
 

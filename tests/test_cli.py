@@ -14,9 +14,8 @@ import orsa.apis
 from orsa import cli
 from orsa.apis import init_model
 from orsa.cli import doctor
-from orsa.engine.folder_lock import locked_folder
-from orsa.faces import images
 from orsa.utils import command
+from orsa.utils.folder_lock import locked_folder
 
 
 @pytest.fixture(scope='module')
@@ -304,7 +303,7 @@ def test_ctrl_c(monkeypatch, one_model, capsys):
     assert cli.main(['predict', 'a.jpg']) == command.INTERRUPTED
 
 
-def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
+def test_a_second_run_adds(photo, one_model, tmp_path, capsys, caplog):
     """Twice into the folder of the photographs: nothing is lost, and drawings
     of orsa are not taken for photographs."""
     folder = tmp_path / 'photos'
@@ -313,21 +312,19 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, monkeypatch):
     cv2.imwrite(str(folder / 'family_faces.jpg'),
                 photo)  # not a drawing of orsa
     arguments = ['--out', str(folder), '--masks']
-    before, logged = {}, []
-    monkeypatch.setattr(images, 'print_log',
-                        lambda text, **_: logged.append(text))
+    before = {}
     for run in range(2):
         assert cli.main(['predict', str(folder), *arguments]) == command.OK
         printed = capsys.readouterr().out
         assert '4 faces in 2 images' in printed
-        assert len(logged) == run
+        assert len(caplog.records) == run
         for path, content in before.items():
             assert path.read_bytes() == content
         before = {
             path: path.read_bytes()
             for path in folder.iterdir() if path.suffix in ('.jpg', '.png')
         }
-    assert '6 drawings and results of orsa are skipped' in logged[0]
+    assert '6 drawings and results of orsa are skipped' in caplog.text
     # two photographs, and their drawings and the masks of each run
     assert len(before) == 2 + 2 * (2 + 4)
     with open(folder / 'predictions.jsonl') as file:

@@ -62,9 +62,9 @@ if [ "$(cat "$STAMP" 2> /dev/null)" != "$WANTED" ]; then
 m.version("mmpose")' 2> /dev/null \
         || apart --force-reinstall -r "$ROOT/requirements/apart.txt"
     pip install -q --no-deps --no-build-isolation -e "$ROOT"
-    "$PYTHON" -c 'from orsa.utils.versions import PRIORS, REQUIRED
+    "$PYTHON" -c 'from orsa.utils.versions import PRIORS, PYTORCH, REQUIRED
 from orsa.utils.versions import check_environment
-check_environment(REQUIRED + PRIORS)'
+check_environment(REQUIRED + PYTORCH + PRIORS)'
     echo "$WANTED" > "$STAMP"
     echo "setup_env: ready"
 fi

@@ -83,7 +83,7 @@ install_compiled() {
 # Every `>=X` becomes `==X`.
 install_oldest() {
     local floors="$MATRIX/oldest.txt"
-    cat requirements/{runtime,priors,deploy,optional,web}.txt \
+    cat requirements/{runtime,train,analysis,priors,deploy,optional,web}.txt \
         | sed -E 's/ *#.*//; s/>=([^,]+).*/==\1/; /^$/d' > "$floors"
     pip install -q $(grep -E '^torch(vision)?==' "$floors")
     pip install -q -r "$floors" -r requirements/build.txt \

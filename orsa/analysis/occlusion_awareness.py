@@ -10,8 +10,9 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from orsa.apis.inference import batch_locator, measure_occlusion
+from orsa.apis.inference import batch_locator
 from orsa.apis.model import init_model
+from orsa.apis.torch_inference import measure_occlusion
 from orsa.datasets.face_parsing import read_occlusions
 from orsa.datasets.images import find_images
 from orsa.datasets.text_files import read_lines

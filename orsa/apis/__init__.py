@@ -1,17 +1,22 @@
 # Copyright (c) orsa contributors. All rights reserved.
+from importlib import import_module
+
 from orsa.evaluation.calibration import (Calibration, fit_temperature,
                                          load_calibration)
 from orsa.faces.align import align_face, align_faces, crop_face
 from orsa.faces.cascade import find_faces
 from orsa.faces.detections import Detections
 from orsa.faces.detectors import build_detector
+from orsa.faces.predictions import FacePrediction
 from orsa.faces.results import FaceResult, ImageResult
 from orsa.faces.tracking import FaceTracker
-from .inference import FacePrediction, landmark_locator, predict_faces
+from .inference import landmark_locator, predict_faces
 from .inferencer import FERInferencer
-from .model import build_model, init_model, load_config
 from .video import annotate_video
 from .zoo import available_models
+
+# imported when they are used: they need PyTorch
+_OF_PYTORCH = ('build_model', 'init_model', 'load_config')
 
 __all__ = [
     'Calibration', 'Detections', 'FERInferencer', 'FacePrediction',
@@ -20,3 +25,9 @@ __all__ = [
     'crop_face', 'find_faces', 'fit_temperature', 'init_model',
     'landmark_locator', 'load_calibration', 'load_config', 'predict_faces'
 ]
+
+
+def __getattr__(name: str):
+    if name in _OF_PYTORCH:
+        return getattr(import_module(f'{__name__}.model'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

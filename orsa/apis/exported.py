@@ -2,9 +2,5 @@
 """The old place of :mod:`orsa.deploy.exported`, for imports and pickles."""
 from orsa.deploy.export_info import ExportInfo
 from orsa.deploy.exported import ExportedModel, is_exported, load_exported
-from orsa.deploy.exported_classifier import ExportedClassifier
 
-__all__ = [
-    'ExportInfo', 'ExportedClassifier', 'ExportedModel', 'is_exported',
-    'load_exported'
-]
+__all__ = ['ExportInfo', 'ExportedModel', 'is_exported', 'load_exported']

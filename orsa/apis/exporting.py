@@ -34,7 +34,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--with-priors',
         action='store_true',
-        help='give landmarks and parsing maps too (ONNX)')
+        help='give embeddings, landmarks and parsing maps too (ONNX)')
     parser.add_argument(
         '--calibration-images',
         metavar='DIR',
@@ -50,6 +50,11 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=64,
         help='others, to compare with PyTorch (default: %(default)s)')
+    parser.add_argument(
+        '--share-weights',
+        action='store_true',
+        help='let the file, beside the checkpoint, read its weights from it '
+        '(ONNX in fp32)')
     for i, (flag, text) in enumerate(
         (('--tolerance', 'largest difference of logits relative to their '
           'spread'), ('--min-equal', 'smallest fraction of equal '
@@ -113,7 +118,8 @@ def export(args: argparse.Namespace) -> Parity:
                                    args.min_equal), LIMITS[args.precision]))
     parity = export_model(model, args.out, args.precision, checkpoint,
                           args.with_priors, args.calibration_images,
-                          args.calibration_samples, args.check_samples, limits)
+                          args.calibration_samples, args.check_samples, limits,
+                          args.share_weights)
     print(f'{parity} (allowed: {limits[0]:g} and {limits[1]:.0%})')
     size = osp.getsize(osp.expanduser(args.out)) / 2**20
     print(f'wrote {args.out} ({args.precision}, {size:.2f} MiB)')

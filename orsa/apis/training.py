@@ -16,12 +16,12 @@ from mmengine.runner import Runner
 
 from orsa.engine.distributed import (prepare_distribution,
                                      rank_from_environment, rank_main)
-from orsa.engine.folder_lock import locked_folder
 from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.engine.resuming import latest_checkpoint
 from orsa.utils.checkpoint import take_pretrained
 from orsa.utils.configs import OptionsAction, scope_of
 from orsa.utils.fileio import check_writable, disk_errors
+from orsa.utils.folder_lock import locked_folder
 from .model import load_config
 
 

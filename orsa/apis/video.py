@@ -10,6 +10,7 @@ from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Union)
 
 import numpy as np
+from tqdm import tqdm
 
 from orsa.faces.detectors import detect
 from orsa.faces.h264_files import H264Writer, has_pyav
@@ -215,9 +216,11 @@ def annotate_video(inferencer,
                                or (1 if frames.is_camera else 8), max_seconds,
                                detect_every)
         if show_progress:
-            from rich.progress import track  # imports slowly
-            results = track(
-                results, osp.basename(frames.name), total=frames.total or None)
+            results = tqdm(
+                results,
+                osp.basename(frames.name),
+                frames.total or None,
+                unit='frame')
         if out_dir is not None:
             check_writable(out_dir)
             stem = osp.join(out_dir, f'{name or file_stem(frames.name)}_faces')

@@ -3,7 +3,9 @@
 import os.path as osp
 from typing import Dict, Optional, Tuple
 
-from orsa.utils.checkpoint import zoo_path
+from orsa.deploy.exported import ExportedModel, load_exported
+from orsa.utils.fileio import file_hash
+from orsa.utils.shipped import zoo_path
 
 # what predictions take unless they are told otherwise
 DEFAULT_MODEL = 'orsanet_face'
@@ -55,3 +57,28 @@ def resolve_model(name: str,
             'the package anew, give a checkpoint of your own, or build it '
             f"without weights as '{config}'")
     return config, weights
+
+
+def load_shipped(name: str) -> Optional[ExportedModel]:
+    """Load a model by its name as ONNX.
+
+    Args:
+        name (str): One of :func:`available_models`.
+
+    Returns:
+        ExportedModel, optional: None if it does not ship as ONNX.
+
+    Raises:
+        ValueError: If there is no such model, or the file is of other
+            weights than those beside it.
+        ImportError: If onnxruntime is not installed.
+    """
+    weights = osp.expanduser(zoo_path(resolve_model(name)[1]))
+    path = osp.splitext(weights)[0] + '.onnx'
+    if not osp.isfile(path):
+        return None
+    model = load_exported(path)
+    if model.info.weights_hash != file_hash(weights):
+        raise ValueError(f"'{path}' was made of other weights than those of "
+                         f"'{weights}', which it reads: export it anew")
+    return model

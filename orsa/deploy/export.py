@@ -12,19 +12,21 @@ from typing import Optional, Tuple
 import numpy as np
 import torch
 import torch.nn as nn
-from scipy.special import softmax
 
-from orsa.evaluation.calibration import calibration_file, load_calibration
-from orsa.utils.checkpoint import local_file, zoo_path
+from orsa.evaluation.calibration import (calibration_file, load_calibration,
+                                         softmax)
+from orsa.utils.checkpoint import local_file
 from orsa.utils.classes import model_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import atomic_path, file_hash
+from orsa.utils.shipped import zoo_path
 from orsa.version import __version__
 from .export_info import LOGITS, ExportInfo
 from .exported import (ExportedModel, file_format, import_onnxruntime,
                        load_exported)
 from .formats import WRITERS, DeployedModel, fast_priors, to_half, to_int8
 from .sample_faces import crop_pipeline, crop_size, gather_faces, spread
+from .shared_weights import share_weights
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
 # What an export may differ from PyTorch by: the largest difference of logits
@@ -96,7 +98,7 @@ def reference_logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
             samples = model(**data, mode='predict')
             scores = torch.stack([s.pred_score for s in samples]).numpy()
             if not isinstance(logits, torch.Tensor) or not np.allclose(
-                    softmax(logits.numpy(), axis=1), scores, atol=1e-5):
+                    softmax(logits.numpy()), scores, atol=1e-5):
                 raise ValueError(
                     f"the scores of {type(model.head).__name__} are not the "
                     'softmax of its logits, it cannot be exported')
@@ -161,7 +163,10 @@ def describe(model: nn.Module, precision: str,
         torch_version=torch.__version__,
         config_hash=config_hash(model.cfg.model),
         weights_hash=weights and file_hash(weights),
-        calibration=calibration)
+        calibration=calibration,
+        gives_visibility=getattr(
+            getattr(model.backbone, 'landmark_prior', None),
+            'gives_visibility', False))
 
 
 def export_model(model: nn.Module,
@@ -172,7 +177,8 @@ def export_model(model: nn.Module,
                  calibration_images: Optional[str] = None,
                  calibration_samples: int = 256,
                  check_samples: int = 64,
-                 limits: Optional[Tuple[float, float]] = None) -> Parity:
+                 limits: Optional[Tuple[float, float]] = None,
+                 share: bool = False) -> Parity:
     """Write a model into one file, if that predicts what the model does.
 
     Args:
@@ -193,6 +199,8 @@ def export_model(model: nn.Module,
         limits (tuple[float, float], optional): The largest difference of
             logits relative to their spread, and the smallest fraction of
             equal predictions. Defaults to None, those of :data:`LIMITS`.
+        share (bool): Whether the file reads its weights from the checkpoint,
+            beside which it then has to lie: ONNX in fp32. Defaults to False.
 
     Returns:
         Parity: How far the file is from the model.
@@ -216,6 +224,9 @@ def export_model(model: nn.Module,
     elif with_priors:
         raise ValueError(f"with_priors is for ONNX: '{path}' ({kind}) gives "
                          'logits only')
+    if share and (kind != 'onnx' or precision != 'fp32' or not checkpoint):
+        raise ValueError('sharing weights is for ONNX in fp32, of a '
+                         f"checkpoint: '{path}', {precision}, {checkpoint}")
     info = describe(model, precision, checkpoint)
     count = calibration_samples if precision == 'int8' else 0
     faces = gather_faces(model.cfg, info.pipeline, count + check_samples,
@@ -224,7 +235,13 @@ def export_model(model: nn.Module,
     expected = reference_logits(model, checking)
     tolerance, least = limits or LIMITS[precision]
     with atomic_path(path) as temporary:
-        _write(model, temporary, kind, info, with_priors, calibrating)
+        if share:
+            # faster copies of priors would have other weights
+            WRITERS[kind](DeployedModel(model, with_priors).eval(), temporary,
+                          info)
+            share_weights(temporary, local_file(checkpoint))
+        else:
+            _write(model, temporary, kind, info, with_priors, calibrating)
         parity = _compare(
             load_exported(temporary, run_code=True), checking, expected,
             faces.source)

@@ -1,20 +1,17 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What an exported file states about itself, and how crops get its size."""
+"""What an exported file states about itself."""
 import dataclasses
 import json
-from typing import Any, Optional, Sequence, Tuple
-
-import numpy as np
-from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
+from typing import Any, Optional, Tuple
 
 # where the information lies: metadata of ONNX, file in the others' archive
 META_KEY, META_FILE = 'orsa', 'orsa.json'
 # the input and the outputs by name
 IMAGES, LOGITS, LANDMARKS, PARSING = 'images', 'logits', 'landmarks', 'parsing'
+EMBEDDING = 'embedding'
 # What may bring a crop to the model's size. A name of a registry can be the
 # path of any function, so that those in a file are checked against this list.
-TRANSFORMS = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge',
+TRANSFORMS = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge', 'RandomGrayscale',
               'orsa.RandomFaceAffine')
 # No model needs more pixels a side, or more transforms
 _MAX_SIZE, _MAX_TRANSFORMS = 4096, 16
@@ -37,6 +34,8 @@ class ExportInfo:
         config_hash (str): SHA-256 of the model's config.
         weights_hash (str, optional): SHA-256 of the checkpoint, if any.
         calibration (dict, optional): Of :class:`orsa.apis.Calibration`.
+        gives_visibility (bool): Whether the confidence of a landmark is its
+            visibility.
 
     Raises:
         ValueError: If a value is of another kind.
@@ -52,6 +51,7 @@ class ExportInfo:
     config_hash: str
     weights_hash: Optional[str] = None
     calibration: Optional[dict] = None
+    gives_visibility: bool = False
 
     def __post_init__(self):
         for key in ('classes', 'image_size', 'pipeline', 'mean', 'std'):
@@ -61,7 +61,7 @@ class ExportInfo:
             type(s) is int and 0 < s < _MAX_SIZE for s in self.image_size)
         known = (
             len(self.pipeline) <= _MAX_TRANSFORMS
-            and all(map(_is_allowed, self.pipeline)))
+            and all(map(is_allowed, self.pipeline)))
         for key, valid, expected in (
             ('classes', named, 'names'), ('image_size', sized,
                                           'height and width'),
@@ -84,9 +84,12 @@ class ExportInfo:
             raise ValueError(str(error).replace('.__init__', '')) from error
 
 
-def _is_allowed(transform: Any) -> bool:
+def is_allowed(transform: Any) -> bool:
+    """Whether an exported file may name a transform, by its config."""
     return (isinstance(transform, dict) and transform.get('type') in TRANSFORMS
             and transform.get('scale_factor') is None
+            and (transform['type'] != 'RandomGrayscale'
+                 or transform.get('prob') == 1)
             and _is_bounded(list(transform.values())))
 
 
@@ -96,15 +99,3 @@ def _is_bounded(value: Any) -> bool:
         return all(map(_is_bounded, value))
     return not isinstance(value, dict) and (
         not isinstance(value, (int, float)) or abs(value) <= _MAX_SIZE)
-
-
-def build_pipeline(pipeline: Sequence[dict]) -> Compose:
-    """Transforms of :data:`TRANSFORMS`, from their configs."""
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        return Compose([dict(one) for one in pipeline])
-
-
-def apply_pipeline(compose: Compose, crop: np.ndarray) -> np.ndarray:
-    """Bring one crop, (H, W, 3), to the size of the model."""
-    shape = crop.shape[:2]
-    return compose(dict(img=crop, img_shape=shape, ori_shape=shape))['img']

@@ -11,19 +11,19 @@ import zipfile
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
-import torch
-from scipy.special import softmax
 
-from orsa.evaluation.calibration import Calibration
+from orsa.evaluation.calibration import Calibration, softmax
 from orsa.faces.align import check_image
-from .export_info import (IMAGES, LOGITS, META_FILE, META_KEY, ExportInfo,
-                          apply_pipeline, build_pipeline)
+from orsa.faces.predictions import FaceOutputs
+from .crops import build_pipeline
+from .export_info import (EMBEDDING, IMAGES, LANDMARKS, LOGITS, META_FILE,
+                          META_KEY, PARSING, ExportInfo)
 
 # A new format: its row here, its reader in READERS below, and its writer in
 # orsa.deploy.formats.WRITERS.
 FORMATS = {'.onnx': 'onnx', '.pt2': 'torch.export', '.pt': 'TorchScript'}
-# from an array in memory, (N, H, W, 3), to outputs by name
-Run = Callable[[np.ndarray], Dict[str, np.ndarray]]
+# from an array (N, H, W, 3) and names of outputs to those outputs
+Run = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
 
 
 class ExportedModel:
@@ -32,8 +32,8 @@ class ExportedModel:
     Args:
         path (str): The file.
         info (ExportInfo): What it states about itself.
-        run (Callable): From images (N, H, W, 3), BGR uint8, to outputs by
-            name.
+        run (Callable): From images (N, H, W, 3), BGR uint8, and names to
+            the outputs of these names.
         outputs (Sequence[str]): Their names.
         reload (tuple): Arguments of :func:`load_exported`, all that a pickle
             holds.
@@ -59,7 +59,7 @@ class ExportedModel:
         self.outputs = tuple(outputs)
         self._run = run
         self._reload = reload
-        self._compose = build_pipeline(info.pipeline)
+        self._prepare = build_pipeline(info.pipeline)
 
     def __reduce__(self):
         return load_exported, self._reload
@@ -73,16 +73,21 @@ class ExportedModel:
             raise ValueError(f"the calibration of '{self.path}' is none: "
                              f'{error}') from error
 
-    def run(self, images: np.ndarray) -> Dict[str, np.ndarray]:
+    def run(self,
+            images: np.ndarray,
+            outputs: Optional[Sequence[str]] = None) -> Dict[str, np.ndarray]:
         """Compute the file's graph.
 
         Args:
             images (np.ndarray): (N, H, W, 3), BGR uint8, of
                 :attr:`image_size`.
+            outputs (Sequence[str], optional): Which; what these do not need
+                is not computed. Defaults to None, all.
 
         Returns:
             dict[str, np.ndarray]: 'logits' (N, C), float32; where it was
-            exported with priors 'landmarks' (N, K, 3), x and y as fractions
+            exported with priors 'embedding' (N, E), the features before the
+            classifier, 'landmarks' (N, K, 3), x and y as fractions
             of the crop's sides and a confidence, and 'parsing' (N, P, h, w),
             probabilities of the face regions.
 
@@ -97,7 +102,8 @@ class ExportedModel:
                 f"'{self.path}' takes images (N, {size[0]}, {size[1]}, 3), "
                 f'uint8, but got {images.dtype} {images.shape}; predict() '
                 'resizes')
-        return self._run(np.ascontiguousarray(images))
+        return self._run(
+            np.ascontiguousarray(images), list(outputs or self.outputs))
 
     def logits(self,
                crops: Sequence[np.ndarray],
@@ -115,20 +121,44 @@ class ExportedModel:
         Raises:
             TypeError: If a crop is no such array.
         """
-        images = []
-        for i, crop in enumerate(crops):
-            check_image(crop, f'crops[{i}]')
-            images.append(apply_pipeline(self._compose, crop))
         rows = [np.zeros((0, len(self.classes)), np.float32)]
-        for i in range(0, len(images), batch_size):
-            rows.append(self.run(np.stack(images[i:i + batch_size]))[LOGITS])
+        for i in range(0, len(crops), batch_size):
+            batch = self._images(crops[i:i + batch_size], i)
+            rows.append(self.run(batch, [LOGITS])[LOGITS])
         return np.concatenate(rows)
+
+    def _images(self,
+                crops: Sequence[np.ndarray],
+                first: int = 0) -> np.ndarray:
+        for i, crop in enumerate(crops, first):
+            check_image(crop, f'crops[{i}]')
+        return np.stack([self._prepare(crop) for crop in crops])
 
     def predict(self,
                 crops: Sequence[np.ndarray],
                 batch_size: int = 32) -> np.ndarray:
         """Scores (N, C) of aligned faces, the softmax of :meth:`logits`."""
-        return softmax(self.logits(crops, batch_size), axis=-1)
+        return softmax(self.logits(crops, batch_size))
+
+    def locate(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """The landmarks (N, K, 3) of a batch of crops, as of :meth:`run`."""
+        return self.run(self._images(crops), [LANDMARKS])[LANDMARKS]
+
+    def face_outputs(self, crops: Sequence[np.ndarray]) -> FaceOutputs:
+        """All that the file gives for a batch of aligned faces.
+
+        Args:
+            crops (Sequence[np.ndarray]): (H, W, 3) each, of any size, BGR
+                uint8.
+
+        Returns:
+            FaceOutputs: Without the priors' outputs if it was exported
+            without them.
+        """
+        found = self.run(self._images(crops))
+        return FaceOutputs(
+            softmax(found[LOGITS]), found.get(PARSING), found.get(LANDMARKS),
+            found.get(EMBEDDING), self.info.gives_visibility)
 
 
 def load_exported(path: str,
@@ -195,7 +225,7 @@ def import_onnxruntime():
     except ImportError as error:
         raise ImportError(
             'ONNX files need onnxruntime, which is not installed: pip install'
-            ' "orsa[deploy]" or pip install onnxruntime') from error
+            ' onnxruntime') from error
     return onnxruntime
 
 
@@ -224,7 +254,7 @@ def _load_onnx(path: str, kind: str, device: str,
         raise ValueError(f"device='{device}': this onnxruntime has no "
                          f'{missing.pop()}, install onnxruntime-gpu')
     options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = _num_threads()
     options.log_severity_level = 3  # errors, which are raised too
     try:
         session = ort.InferenceSession(path, options, providers)
@@ -243,15 +273,27 @@ def _load_onnx(path: str, kind: str, device: str,
             f'describes itself as a model of {len(info.classes)} classes for '
             f'images of {info.image_size}')
 
-    def run(images: np.ndarray) -> Dict[str, np.ndarray]:
+    how = ort.RunOptions()
+    how.only_execute_path_to_fetches = True
+
+    def run(images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         try:
-            found = session.run(list(outputs), {IMAGES: images})
+            found = session.run(names, {IMAGES: images}, how)
         except Exception as error:  # see above
             raise RuntimeError(f"'{path}' fails for {len(images)} images: "
                                f'{error}') from error
-        return dict(zip(outputs, found))
+        return dict(zip(names, found))
 
     return ExportedModel(path, info, run, list(outputs), reload)
+
+
+def _num_threads() -> int:
+    """As PyTorch would take: ``OMP_NUM_THREADS``, or the cores there are."""
+    asked = os.environ.get('OMP_NUM_THREADS', '')
+    if asked.isdigit() and int(asked):
+        return int(asked)
+    cores = getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count()))
+    return len(cores(0))
 
 
 def _read_extra(path: str, kind: str) -> Optional[str]:
@@ -272,6 +314,7 @@ def _read_extra(path: str, kind: str) -> Optional[str]:
 
 def _load_torch(path: str, kind: str, device: str,
                 reload: tuple) -> ExportedModel:
+    import torch  # for these formats alone
     info = _parse_info(path, _read_extra(path, kind))
     try:
         if kind == 'TorchScript':
@@ -291,9 +334,9 @@ def _load_torch(path: str, kind: str, device: str,
                          f'or of another version of torch than '
                          f'{info.torch_version} ({error})') from error
 
-    @torch.no_grad()
-    def run(images: np.ndarray) -> Dict[str, np.ndarray]:
-        out = model(torch.from_numpy(images).to(device))
+    def run(images: np.ndarray, _: Sequence[str]) -> Dict[str, np.ndarray]:
+        with torch.no_grad():
+            out = model(torch.from_numpy(images).to(device))
         return {LOGITS: out.float().cpu().numpy()}
 
     return ExportedModel(path, info, run, [LOGITS], reload)

@@ -14,9 +14,8 @@ import torch
 import torch.nn as nn
 from mmpretrain.models import ClsDataPreprocessor
 
-from orsa.faces.align import locate_from_edge
-from .export_info import (IMAGES, LANDMARKS, LOGITS, META_FILE, META_KEY,
-                          PARSING, ExportInfo)
+from .export_info import (EMBEDDING, IMAGES, LANDMARKS, LOGITS, META_FILE,
+                          META_KEY, PARSING, ExportInfo)
 
 # What becomes integers. Sums, norms and softmax stay float: they cost little
 # time, and lose the most.
@@ -30,8 +29,8 @@ class DeployedModel(nn.Module):
 
     Args:
         model (nn.Module): As :func:`orsa.apis.init_model` gives it.
-        with_priors (bool): Whether to give landmarks and parsing maps, where
-            there are priors for them.
+        with_priors (bool): Whether to give embeddings, and landmarks and
+            parsing maps, where there are priors for them.
 
     Raises:
         TypeError: If its data preprocessor is none of mmpretrain's
@@ -52,6 +51,8 @@ class DeployedModel(nn.Module):
             mean, std = preprocessor.mean, preprocessor.std
         self.register_buffer('mean', mean.clone(), persistent=False)
         self.register_buffer('std', std.clone(), persistent=False)
+        # heavy, and needed for writing alone
+        from orsa.models.priors import locate_from_edge
         self.priors = {}  # output: function that predicts it
         landmark, parsing = (
             with_priors and getattr(model.backbone, f'{name}_prior', None)
@@ -67,7 +68,7 @@ class DeployedModel(nn.Module):
     @property
     def outputs(self) -> List[str]:
         """Names of what :meth:`forward` gives."""
-        return [LOGITS, *self.priors]
+        return [LOGITS, *([EMBEDDING] if self.priors else []), *self.priors]
 
     def forward(self, images: torch.Tensor):
         """Predict.
@@ -76,17 +77,20 @@ class DeployedModel(nn.Module):
             images (Tensor): (N, H, W, 3), BGR uint8.
 
         Returns:
-            Tensor | tuple[Tensor]: Logits (N, C); with priors then landmarks
-            (N, K, 3), as fractions of the sides, and maps (N, P, h, w).
+            Tensor | tuple[Tensor]: Logits (N, C); with priors then embeddings
+            (N, E), landmarks (N, K, 3), as fractions of the sides, and maps
+            (N, P, h, w).
         """
         x = images.permute(0, 3, 1, 2)
         if self.flip:
             x = x.flip(1)
         x = (x.float() - self.mean) / self.std
-        logits = self.model(x, mode='tensor')
         if not self.priors:
-            return logits
-        return (logits, *(predict(x) for predict in self.priors.values()))
+            return self.model(x, mode='tensor')
+        feats = self.model.extract_feat(x)
+        head = self.model.head
+        return (head(feats), head.pre_logits(feats),
+                *(predict(x) for predict in self.priors.values()))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from mmengine.registry import DATASETS
 
 from orsa.faces.images import list_images, read_image
 from orsa.utils.configs import scope_of, type_name
-from .export_info import TRANSFORMS, apply_pipeline, build_pipeline
+from .crops import build_pipeline
+from .export_info import TRANSFORMS, is_allowed
 
 
 class Faces(NamedTuple):
@@ -39,7 +40,7 @@ def crop_pipeline(cfg: Config) -> Tuple[dict, ...]:
         one = Config(dict(one)).to_dict()
         one['type'] = one['type'].removeprefix('mmpretrain.').removeprefix(
             'mmcv.')
-        if one['type'] not in TRANSFORMS:
+        if not is_allowed(one):
             raise ValueError(
                 f"the test pipeline has '{one['type']}', which an exported "
                 f'file cannot do: {", ".join(TRANSFORMS)} are known')
@@ -55,11 +56,11 @@ def crop_size(pipeline: Sequence[dict]) -> Tuple[int, int]:
     """
     compose = build_pipeline(pipeline)
     noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)
-    found = [apply_pipeline(compose, noise.copy()) for _ in range(4)]
+    found = [compose(noise.copy()) for _ in range(4)]
     if any(not np.array_equal(one, found[0]) for one in found):
         raise ValueError('the test pipeline gives another image each time, '
                          'it cannot be exported')
-    other = apply_pipeline(compose, noise[:100, :120].copy())
+    other = compose(noise[:100, :120].copy())
     if other.shape != found[0].shape:
         raise ValueError('the test pipeline gives crops of several sizes, '
                          'an exported model takes one')
@@ -83,8 +84,9 @@ def training_faces(cfg: Config, pipeline: Sequence[dict],
         ValueError: If the config has no plain training data.
     """
     dataset = copy.deepcopy((cfg.get('train_dataloader') or {}).get('dataset'))
-    while dataset and 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset['dataset']
+    while dataset and 'pipeline' not in dataset and ('dataset' in dataset
+                                                     or 'datasets' in dataset):
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
     if not dataset or not dataset.get('pipeline'):
         raise ValueError(f"'{cfg.filename}' has no training data with a "
                          'pipeline: name images by --calibration-images')
@@ -117,7 +119,7 @@ def _folder_faces(folder: str, pipeline: Sequence[dict],
     for source in (sources[i] for i in spread(len(sources), count)):
         if source.error:
             raise OSError(source.error)
-        rows.append(apply_pipeline(compose, read_image(source.image)))
+        rows.append(compose(read_image(source.image)))
     return np.stack(rows)
 
 

@@ -11,10 +11,9 @@ import os.path as osp
 from typing import Dict, Optional, Tuple, Union
 
 import numpy as np
-from scipy.special import softmax
 
-from orsa.utils.checkpoint import zoo_path
 from orsa.utils.fileio import dump_json, file_hash, load_json
+from orsa.utils.shipped import zoo_path
 
 # bound of a temperature, and of its inverse
 _LARGEST = 20
@@ -40,7 +39,13 @@ def apply_temperature(scores: np.ndarray,
     """
     logits = np.log(np.clip(scores, 1e-12, None))
     logits /= np.asarray(temperature)[..., None]
-    return softmax(logits, axis=-1)
+    return softmax(logits)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis, as scipy's, which predictions do without."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def mean_nll(scores: np.ndarray,

@@ -5,10 +5,9 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
-import torch
-import torch.nn as nn
 
 from orsa.faces.points import fit_similarity, map_points
+from orsa.utils.face_regions import NUM_LANDMARKS, five_points
 from orsa.utils.warp import shrink_first
 
 Box = Sequence[float]
@@ -182,8 +181,6 @@ def align_five(image: np.ndarray,
 def _refine(image: np.ndarray, face: Aligned, found: np.ndarray, size: int,
             strict: bool) -> Aligned:
     """Align a face anew by landmarks that were found in it."""
-    # not above: it imports all data sets, and mmpretrain
-    from orsa.datasets.drawing.landmarks import NUM_LANDMARKS, five_points
     found = np.asarray(found)
     if found.ndim != 2 or len(found) != NUM_LANDMARKS:
         raise ValueError(f'locate should return {NUM_LANDMARKS} points, '
@@ -216,19 +213,3 @@ def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     image, matrix = shrink_first(image, matrix, min(factor, *image.shape[:2]))
     return cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=_FILL)
-
-
-def locate_from_edge(prior: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Landmarks of a prior, counted from the edge of the image.
-
-    Args:
-        prior (nn.Module): An ``orsa.LandmarkPrior``, which counts from the
-            centre of the first pixel of its own input.
-        images (Tensor): (B, 3, H, W) as the classifier gets them.
-
-    Returns:
-        Tensor: (B, K, 3), x and y as fractions of the sides, confidence.
-    """
-    points = prior.locate(images)
-    height, width = prior.input_size or images.shape[2:]
-    return points + points.new_tensor([0.5 / width, 0.5 / height, 0.])

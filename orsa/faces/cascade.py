@@ -8,9 +8,9 @@ from typing import List, Sequence
 
 import cv2
 import numpy as np
-from mmengine.utils import deprecated_api_warning
 
 from orsa.faces.points import map_points
+from orsa.utils.renamed import renamed_arguments
 from .align import check_image
 from .detections import Detections, check_detections
 
@@ -48,7 +48,7 @@ def shrink(image: np.ndarray, max_side: int) -> tuple:
     return image, scale
 
 
-@deprecated_api_warning({'turns': 'rotations'})
+@renamed_arguments(turns='rotations')
 def find_faces(image: np.ndarray,
                min_size: int = 32,
                max_side: int = 1280,
@@ -122,7 +122,7 @@ class CascadeDetector:
             :func:`find_faces`.
     """
 
-    @deprecated_api_warning({'turned': 'rotate'}, cls_name='CascadeDetector')
+    @renamed_arguments(turned='rotate')
     def __init__(self, rotate: bool = True, **kwargs):
         self.kwargs = dict(
             kwargs, rotations=_ROTATIONS if rotate else _ROTATIONS[:1])

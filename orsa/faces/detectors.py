@@ -8,9 +8,9 @@ from typing import Optional, Union
 
 import cv2
 import numpy as np
-from mmengine.registry import DefaultScope
 
 from orsa.utils.compat import setup_stack
+from orsa.utils.face_regions import NUM_LANDMARKS, five_points
 from .align import check_image
 from .cascade import CascadeDetector, shrink
 from .detections import Detections, Detector, check_detections
@@ -96,6 +96,7 @@ class _WrappedDetector:
         self.model = self._call(self.init, config, checkpoint, device=device)
 
     def _call(self, name: str, *args, **kwargs):
+        from mmengine.registry import DefaultScope  # of the complete stack
         apis = importlib.import_module(f'{self.library}.apis')
         with DefaultScope.overwrite_default_scope(self.library):
             return getattr(apis, name)(*args, **kwargs)
@@ -160,8 +161,6 @@ class MMPoseDetector(_WrappedDetector):
 
 def _from_pose(found, threshold: float) -> Detections:
     """Boxes and, of 5 or 68 landmarks, the five points."""
-    # not above: it imports all data sets, and mmpretrain
-    from orsa.datasets.drawing.landmarks import NUM_LANDMARKS, five_points
     points = np.asarray(found.keypoints, np.float32)
     if not len(points):
         return check_detections([])

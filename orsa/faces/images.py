@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Iterator, NamedTuple, Optional, Union
 
 import numpy as np
-from mmengine.logging import print_log
 from PIL import Image
 
 from orsa.utils.image_files import (IMAGE_SUFFIXES, MISSING, file_fault,
@@ -129,10 +128,8 @@ def _list_path(path: str) -> Iterator[Source]:
         else:
             yield Source(one, one)
     if len(found) > own > 0:
-        print_log(
-            f"'{path}': {own} drawings and results of orsa are skipped",
-            logger='current',
-            level=logging.WARNING)
+        logging.getLogger('orsa').warning(
+            "'%s': %d drawings and results of orsa are skipped", path, own)
     elif own:
         yield Source(path, path,
                      f'there is no image in it but the {own} drawn by orsa')

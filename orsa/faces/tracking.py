@@ -5,8 +5,6 @@ import math
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
-import torch
-from torchvision.ops import box_iou
 
 from orsa.evaluation.calibration import OCCLUDED
 from .results import FaceResult
@@ -24,7 +22,7 @@ class _Track:
 def match_boxes(ones: Sequence,
                 others: Sequence,
                 min_iou: float = 0.2) -> List[Tuple[int, int]]:
-    """Match boxes such that the sum of their overlaps is largest.
+    """Match boxes, those that overlap most first.
 
     Args:
         ones (Sequence): What has a ``box``: x0, y0, x1, y1.
@@ -35,16 +33,26 @@ def match_boxes(ones: Sequence,
     Returns:
         list[tuple[int, int]]: Indices of the pairs.
     """
-    from scipy.optimize import linear_sum_assignment  # imports slowly
-    if not ones or not others:
-        return []
-    iou = box_iou(
-        *(torch.tensor([one.box for one in some], dtype=torch.float64)
-          for some in (ones, others))).numpy()
-    iou = np.nan_to_num(iou)  # of boxes without an area
-    return [(int(i), int(j))
-            for i, j in zip(*linear_sum_assignment(iou, maximize=True))
-            if iou[i, j] >= max(min_iou, 1e-9)]
+    overlaps = sorted(((_iou(one.box, other.box), i, j)
+                       for i, one in enumerate(ones)
+                       for j, other in enumerate(others)),
+                      key=lambda o: -o[0])
+    pairs: List[Tuple[int, int]] = []
+    for iou, i, j in overlaps:
+        taken = any(i == k or j == m for k, m in pairs)
+        if iou >= max(min_iou, 1e-9) and not taken:
+            pairs.append((i, j))
+    return pairs
+
+
+def _iou(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes, 0 for those without an area."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    common = float(np.prod(np.maximum(high - low, 0)))
+    union = sum(
+        float(np.prod(np.subtract(b[2:], b[:2])))
+        for b in (one, other)) - common
+    return common / union if union > 0 else 0.
 
 
 def faces_between(before: Sequence[FaceResult], after: Sequence[FaceResult],
@@ -89,12 +97,12 @@ def faces_between(before: Sequence[FaceResult], after: Sequence[FaceResult],
 class FaceTracker:
     """Follow faces through a video and smooth their scores over time.
 
-    Boxes of a frame are matched with those of the frames before such that the
-    sum of the intersections over the unions is largest (the Hungarian method,
-    scipy's). A score s becomes s' + (1 - exp(-dt / smoothing)) (s - s'), where
-    s' is what it was dt seconds ago: the same at any frame rate, and after a
-    gap the new frame counts for more. The scores of a frame in which too
-    little of the face is visible are not used.
+    Boxes of a frame are matched with those of the frames before, the largest
+    intersection over union first. A score s becomes
+    s' + (1 - exp(-dt / smoothing)) (s - s'), where s' is what it was dt
+    seconds ago: the same at any frame rate, and after a gap the new frame
+    counts for more. The scores of a frame in which too little of the face is
+    visible are not used.
 
     Args:
         smoothing (float): Time constant in seconds; 0 for none. Defaults to

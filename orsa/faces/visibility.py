@@ -4,9 +4,9 @@ from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
-import torch
 
-from orsa.utils.face_regions import FACE_CLASSES, HAIR, LAPA_CLASSES, OCCLUDER
+from orsa.utils.face_regions import (FACE_CLASSES, HAIR, LAPA_CLASSES,
+                                     NUM_LANDMARKS, OCCLUDER)
 
 # The forehead, which the 68 points leave out: as high above the brows, of the
 # distance from there to the chin.
@@ -35,7 +35,7 @@ def visible_parts(points: np.ndarray) -> Optional[Dict[str, float]]:
     return {name: float(points[k, 2].mean()) for name, k in PARTS.items()}
 
 
-def occluded_fractions(probs: Optional[torch.Tensor],
+def occluded_fractions(probs: Optional[np.ndarray],
                        points: Optional[np.ndarray],
                        count: int) -> List[Optional[float]]:
     """The fraction of each face that its parser does not take for face.
@@ -49,7 +49,7 @@ def occluded_fractions(probs: Optional[torch.Tensor],
     :class:`orsa.evaluation.calibration.Calibration`.
 
     Args:
-        probs (Tensor, optional): (B, K, h, w), the parser's probabilities;
+        probs (np.ndarray, optional): (B, K, h, w), the parser's probabilities;
             class 0 is background; with LaPa's 11 the last is hair, with the 12
             of ``FACE_CLASSES`` the last two are hair and occluder.
         points (np.ndarray, optional): (B, 68, 2 or more), landmarks as
@@ -59,11 +59,9 @@ def occluded_fractions(probs: Optional[torch.Tensor],
     Returns:
         list[float | None]: In [0, 1]; None for all without either.
     """
-    # not above: it imports all data sets, and mmpretrain
-    from orsa.datasets.drawing.landmarks import NUM_LANDMARKS
     if probs is None or points is None or points.shape[1] != NUM_LANDMARKS:
         return [None] * count
-    probs, points = probs.numpy(), points[..., :2]
+    points = points[..., :2]
     away = probs[:, 0]
     if probs.shape[1] == len(FACE_CLASSES):
         away = away + probs[:, OCCLUDER]

@@ -90,7 +90,9 @@ def convert_segface(src: str,
     return report
 
 
-def convert_face_start(src: str, dst: str) -> weights.Report:
+def convert_face_start(src: str,
+                       dst: str,
+                       norm: Optional[str] = None) -> weights.Report:
     """A network of face recognition from a file of TensorFlow.js.
 
     Args:
@@ -99,12 +101,20 @@ def convert_face_start(src: str, dst: str) -> weights.Report:
             ``face_recognition_model-weights_manifest.json`` of
             @vladmandic/face-api, for ``orsa.DlibResNet``.
         dst (str): The file to write.
+        norm (str, optional): A config whose image encoder is
+            ``orsa.MobileNetV1(norm=True)``: its layers are added, see
+            :func:`orsa.prepare.start_norm.add_norm`. Defaults to None.
     """
     tensors = read_tfjs(src)
     convert = converter_of(tensors)
     model = dict(type='orsa.MobileNetV1' if convert is
                  convert_mobilenet else 'orsa.DlibResNet')
     used = convert(tensors)
+    if norm is not None:
+        from .start_norm import add_norm  # imports all data sets
+        cfg = load_config(norm)
+        model = dict(cfg.model.backbone.image_encoder, init_cfg=None)
+        used = add_norm(used, cfg)
     return _write((used, []), model, dst)
 
 
@@ -169,6 +179,12 @@ def main(run: Callable, description: str) -> None:
             action='store_true',
             help='write a complete mmseg.EncoderDecoder that gives masks, '
             'instead of the backbone alone')
+    if 'norm' in options:
+        parser.add_argument(
+            '--norm',
+            metavar='CONFIG',
+            help='add the batch normalisation that the encoder of a config '
+            'has, fitted to its training faces')
     args = parser.parse_args()
     print(run(**vars(args)))
     print(f'wrote {args.dst}')

@@ -10,7 +10,7 @@ import torch.nn as nn
 from mmengine.analysis import FlopAnalyzer
 from mmengine.analysis.jit_handles import get_shape
 
-from orsa.apis.inference import prepare
+from orsa.apis.torch_inference import prepare
 
 
 class ModuleCost(NamedTuple):

@@ -17,8 +17,9 @@ from mmengine.logging import print_log
 from mmengine.runner import checkpoint as tables
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from .checkpoint_records import ZOO_PREFIX, CheckpointError, safe_globals
+from .checkpoint_records import CheckpointError, safe_globals
 from .fileio import file_hash
+from .shipped import ZOO_PREFIX, zoo_path
 
 _ZIP = b'PK\x03\x04'
 # bytearray(n), which torch allows, takes n bytes
@@ -133,17 +134,6 @@ def check_finite(state: Dict[str, Any], filename: str) -> None:
             f"'{filename}' holds NaN or Inf in {len(bad)} of {len(state)} "
             f'entries, {", ".join(bad[:3])} among them: it is of a training '
             'that had diverged, or damaged. Take an earlier checkpoint')
-
-
-def zoo_path(filename: str) -> str:
-    """Resolve ``orsa://NAME`` to the file that ships with the package.
-
-    Any other name is returned as it is.
-    """
-    if not str(filename).startswith(ZOO_PREFIX):
-        return filename
-    package = osp.dirname(osp.dirname(osp.abspath(__file__)))
-    return osp.join(package, 'zoo', str(filename)[len(ZOO_PREFIX):])
 
 
 def load_checkpoint_file(filename: str,

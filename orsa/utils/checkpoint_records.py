@@ -4,9 +4,7 @@ import pickle
 from typing import Any
 
 import numpy as np
-from mmengine.logging.history_buffer import HistoryBuffer
 
-ZOO_PREFIX = 'orsa://'
 _STATISTICS = ('current', 'mean', 'max', 'min')  # of a HistoryBuffer
 _NUMBERS = ('f4', 'f8', 'i8')  # numpy's types in MMEngine's records
 
@@ -21,6 +19,7 @@ class CheckpointError(ValueError):
 
 def _getattr(obj: Any, name: str) -> Any:
     """The methods that a pickled HistoryBuffer refers to, nothing else."""
+    from mmengine.logging.history_buffer import HistoryBuffer
     if obj is HistoryBuffer and name in _STATISTICS:
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(
@@ -46,6 +45,8 @@ def safe_globals() -> list:
     numpy's classes are only given their state: they stand under names with a
     line break, which no pickle can write, so that none can call them.
     """
+    # imports torch, and commands report the error above without it
+    from mmengine.logging.history_buffer import HistoryBuffer
     scalar = np.float64(0).__reduce__()[0]
     found = [(cls, f'numpy.\n{cls.__name__}')
              for cls in (np.ndarray, np.dtypes.Float32DType,

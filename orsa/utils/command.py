@@ -7,6 +7,7 @@ import sys
 from typing import Callable, Optional, TextIO
 
 from .checkpoint_records import CheckpointError
+from .versions import remedy
 
 OK, SOME_FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -91,7 +92,8 @@ def run_command(do: Callable[[], Optional[int]],
         except KeyboardInterrupt:
             return fail('stopped', INTERRUPTED)
         except ImportError as error:
-            return fail(f'{error} (see orsa doctor)', ENVIRONMENT)
+            text = remedy(error.name) or str(error)
+            return fail(f'{text} (see orsa doctor)', ENVIRONMENT)
         except plain as error:
             return fail(str(error))
         finally:

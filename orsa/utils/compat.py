@@ -88,7 +88,8 @@ def setup_stack() -> None:
 
     Looks at the versions, provides mmcv's operators or their stand-in,
     registers the safe checkpoint loader (see :mod:`orsa.utils.checkpoint`)
-    and writing whole files (:mod:`orsa.utils.fileio`), and hides known noise.
+    and writing whole files (:mod:`orsa.utils.local_backend`), and hides known
+    noise.
 
     Raises:
         EnvironmentProblem: In one line, if a package is missing or of a
@@ -97,7 +98,7 @@ def setup_stack() -> None:
     from .versions import check_environment
     check_environment()
     from .checkpoint import register_safe_loader
-    from .fileio import register_atomic_backend
+    from .local_backend import register_atomic_backend
     quiet_stack()
     provide_mmcv_ops()
     register_safe_loader()

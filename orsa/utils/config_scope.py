@@ -31,12 +31,7 @@ def register_config_scope() -> None:
     would put every type of such a config under the package's scope, where
     mmpretrain's types are not found (our configs name their scopes).
     """
-    try:
-        from mmengine.config import Config
-    except ImportError as error:
-        # Swallowed, it would surface as "orsa.X is not in the registry".
-        raise ImportError('mmengine is missing or broken: pip install '
-                          f'"mmengine>=0.10.4" ({error})') from error
+    from mmengine.config.config import Config
     original = Config._get_cfg_path
     if getattr(original, 'knows_orsa', False):
         return

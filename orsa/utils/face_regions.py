@@ -21,6 +21,8 @@ LAPA_FLIP_PAIRS = ((2, 3), (4, 5))
 IGNORED = 255  # mmseg's label of what is left out of loss and metric
 # a pixel that may be of several classes has this plus `1 << class` for each
 SET_OFFSET = 256
+NUM_LANDMARKS = 68
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 # lines that join the 68 points: jaw, brows, bridge and base of the nose, eyes,
 # outer and inner lips; the first point, the one behind the last, and whether
 # the line is closed
@@ -44,3 +46,11 @@ def _flip_indices() -> np.ndarray:
 
 
 FLIP_68 = _flip_indices()
+
+
+def five_points(landmarks: np.ndarray) -> np.ndarray:
+    """Eyes, nose tip and mouth corners (5, 2) of 68 landmarks (68, 2)."""
+    return np.stack([
+        landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0),
+        landmarks[30], landmarks[48], landmarks[54]
+    ])

@@ -15,9 +15,8 @@ import zipfile
 from typing import Any, Dict, Iterator
 
 import numpy as np
-from mmengine.fileio import LocalBackend, register_backend
 
-from .image_files import open_ordinary, read_bytes
+from .image_files import open_ordinary
 
 TEMPORARY = '.tmp_'
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -67,42 +66,6 @@ def check_writable(folder: str) -> None:
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-
-
-class AtomicBackend(LocalBackend):
-    """MMEngine's access to local files, which writes completely or not at all.
-
-    All loaders of images read by it: no pipe, no device, and no PNG of which
-    OpenCV would take memory without end, see
-    :func:`orsa.utils.image_files.image_fault`.
-    """
-
-    def get(self, filepath: str) -> bytes:
-        """Read bytes, as :func:`orsa.utils.image_files.read_bytes`."""
-        return read_bytes(filepath)
-
-    def put(self, obj: bytes, filepath: str) -> None:
-        """Write bytes."""
-        with atomic_path(filepath) as temporary:
-            with open(temporary, 'wb') as file:
-                file.write(obj)
-
-    def put_text(self,
-                 obj: str,
-                 filepath: str,
-                 encoding: str = 'utf-8') -> None:
-        """Write a text."""
-        self.put(obj.encode(encoding), filepath)
-
-
-def register_atomic_backend() -> None:
-    """Let MMEngine write checkpoints and dumps completely or not at all.
-
-    MMEngine 0.10.7 opens the file itself for writing: killed meanwhile, it
-    leaves half a checkpoint under a good name. This replaces its access to
-    local files in the place that it provides for it.
-    """
-    register_backend('local', AtomicBackend, force=True, prefixes='')
 
 
 @contextlib.contextmanager

@@ -5,12 +5,16 @@ from typing import Iterable, List, Optional, Tuple
 
 from packaging.version import Version
 
-# name, lowest, below (None: open), as in requirements/{runtime,priors}.txt,
-# where the reasons are
+# name, lowest, below (None: open), as in requirements/*.txt, where the reasons
+# are: what predictions need
 REQUIRED = (
-    ('torch', '2.10', None),
     ('numpy', '1.26.0', None),
     ('opencv-python', '4.8.1.78', '5'),
+    ('onnxruntime', '1.22', None),
+)
+# Needed by everything else: training, tests, other models.
+PYTORCH = (
+    ('torch', '2.10', None),
     ('mmengine', '0.10.4', None),
     ('mmpretrain', '1.2.0', None),
 )
@@ -20,6 +24,8 @@ PRIORS = (
     ('mmpose', '1.3.0', None),
     ('mmdet', '3.2.0', None),
 )
+_OF_TRAINING = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain',
+                'scipy', 'sklearn')
 # Distributions that bring the same module under another name.
 ALIASES = {
     'opencv-python': ('opencv-python-headless', 'opencv-contrib-python',
@@ -57,7 +63,7 @@ def _problem(name: str, low: str, high: Optional[str]) -> Optional[str]:
     return None
 
 
-def problems(packages: Iterable[Tuple] = REQUIRED) -> List[str]:
+def problems(packages: Iterable[Tuple] = (*REQUIRED, *PYTORCH)) -> List[str]:
     """One line for every package that is missing or of a wrong version."""
     found = [_problem(*package) for package in packages]
     if installed('mmcv') is None:
@@ -68,7 +74,32 @@ def problems(packages: Iterable[Tuple] = REQUIRED) -> List[str]:
     return [line for line in found if line]
 
 
-def check_environment(packages: Iterable[Tuple] = REQUIRED) -> None:
+def remedy(module: Optional[str]) -> Optional[str]:
+    """What to type where a module of an extra is missing, else None."""
+    name = (module or '').partition('.')[0]
+    if name in _OF_TRAINING:
+        return ('orsa was installed for predictions alone, by ONNX, and this '
+                'needs PyTorch and MMEngine: pip install "orsa[train]" '
+                'mmcv-lite==2.1.0')
+    if name in ('matplotlib', 'pandas'):
+        return f'this needs {name}: pip install "orsa[analysis]"'
+    return None
+
+
+def require_pytorch() -> None:
+    """Check that orsa was not installed for predictions alone.
+
+    Raises:
+        EnvironmentProblem: Says how to install the rest.
+    """
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(remedy(error.name) or str(error)) from error
+
+
+def check_environment(packages: Iterable[Tuple] = (*REQUIRED,
+                                                   *PYTORCH)) -> None:
     """Raise with the first line of :func:`problems`, if there is one.
 
     Raises:

@@ -36,3 +36,25 @@ def shrink_first(image: np.ndarray, matrix: np.ndarray,
     matrix[:, 2] += matrix[:, :2] @ (ratio - 1) / 2
     matrix[:, :2] *= ratio
     return image, matrix
+
+
+def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Resize an image, averaged down first where it is much larger.
+
+    ``orsa.RandomFaceAffine`` with all ranges at their neutral values.
+
+    Args:
+        image (np.ndarray): (H, W, 3), BGR uint8.
+        size (tuple[int, int]): Height and width of the result.
+
+    Returns:
+        np.ndarray: (h, w, 3).
+    """
+    ratio = np.divide(size, image.shape[:2])[::-1]
+    matrix = np.hstack([np.diag(ratio), (ratio[:, None] - 1) / 2])
+    factor = min(image.shape[0] // (2 * size[0]),
+                 image.shape[1] // (2 * size[1]))
+    image, matrix = shrink_first(image, matrix, factor)
+    # at its edges, ImageNet's mean
+    return cv2.warpAffine(
+        image, matrix, size[::-1], borderValue=(104, 116, 124))

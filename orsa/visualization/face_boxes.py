@@ -5,6 +5,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from .annotations import draw_annotations
 from .figures import AMBER, BLUE
@@ -213,9 +214,7 @@ def _common(one: Rect, other: Rect) -> int:
 @functools.lru_cache(maxsize=256)
 def _text(text: str, size: int, paper: Tuple, ink: Tuple) -> np.ndarray:
     """A line of text as an image (h, w, 3), BGR uint8."""
-    from matplotlib import font_manager
-    from PIL import Image, ImageDraw, ImageFont
-    font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)
+    font = ImageFont.load_default(size)
     left, _, right, _ = font.getbbox(text)
     ascent, descent = font.getmetrics()
     pad = max(3, size // 4)

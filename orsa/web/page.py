@@ -11,11 +11,10 @@ import numpy as np
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from orsa.datasets import OccludeFace
 from orsa.utils.face_regions import FACE_CLASSES, FACE_PALETTE
 from orsa.visualization.annotations import draw_annotations, overlay_heat
 from .markup import MAPS, render
-from .viewer import VARIANTS, Found, Refusal, Viewer, synthetic_faces
+from .viewer import MOST_SECONDS, VARIANTS, Found, Refusal, Viewer
 
 _NONE = 'none'
 _SIDE = 384  # of a face, in pixels
@@ -26,6 +25,7 @@ _TO_RESULT = """() => {
   if (innerWidth < 700)
     document.querySelector('#orsa-message')?.scrollIntoView();
 }"""
+_EXAMPLE = osp.join(osp.dirname(__file__), 'example.jpg')
 _HIDE, _SHOW = gr.update(visible=False), gr.update(visible=True)
 
 
@@ -127,6 +127,26 @@ class Steps:
             return render('scores', face), _rgb(marked), regions, legend
         except Exception as error:
             return _failure(error), None, None, ''
+
+    def process(self, paths: Optional[List[str]]) -> Tuple:
+        """Predict for several files.
+
+        Returns:
+            tuple: A message, the last video, and the archive to download.
+        """
+        if not paths:
+            return '', _HIDE, _HIDE
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                done = self.viewer.process(paths, folder)
+                video, archive = (
+                    path and save_file_to_cache(path, get_upload_folder())
+                    for path in (done.video, done.archive))
+        except Exception as error:
+            return _failure(error), _HIDE, _HIDE
+        return (render('batch', done, MOST_SECONDS),
+                gr.update(value=video, visible=bool(video)),
+                gr.update(value=archive, visible=bool(archive)))
 
     def heat(self, found: Optional[Found], index: Optional[int],
              kind: str) -> Tuple:
@@ -236,7 +256,7 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
                     label='It is one face, already cropped (square)',
                     elem_id='orsa-aligned')
                 example = gr.Button(
-                    'Draw some faces', size='sm', elem_id='orsa-example')
+                    'Try drawn faces', size='sm', elem_id='orsa-example')
             with gr.Column(scale=7, min_width=300):
                 message = gr.HTML(render('hint'), elem_id='orsa-message')
                 drawing = _image('Faces', 'drawing', visible=False)
@@ -254,24 +274,26 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
                                              'orsa-save-table'))
                     ]
         with gr.Column(visible=False) as below:
-            face_outputs, kind, heat_outputs = _face_section(viewer)
-            controls, occluded_outputs = _occlusion_section(viewer)
+            face_outputs, explanations = _face_section(viewer)
+            if viewer.explains:
+                explanations.append(_occlusion_section(viewer))
+        _batch_section(steps, max_mb)
 
-        face_inputs, heat_inputs = [state, chosen], [state, chosen, kind]
-        inputs = [state, chosen, *controls]
-        _on(example.click, lambda: _rgb(synthetic_faces()), None, upload)
+        _on(example.click, lambda: _EXAMPLE, None, upload)
         found = _on([upload.change, aligned.change], steps.find,
                     [upload, aligned],
                     [state, message, drawing, chosen, *files, below])
         found.then(None, None, None, queue=False, js=_TO_RESULT)
         clicked = _on(drawing.select, _choose, state, chosen)
+        which = [state, chosen]
         for event in (found.then, clicked.then, chosen.input):
-            shown = _on(event, steps.face, face_inputs, face_outputs)
-            shown = _on(shown.then, steps.heat, heat_inputs, heat_outputs)
-            _on(shown.then, steps.occlude, inputs, occluded_outputs)
-        _on(kind.input, steps.heat, heat_inputs, heat_outputs)
-        _on([c.change for c in controls], steps.occlude, inputs,
-            occluded_outputs)
+            shown = _on(event, steps.face, which, face_outputs)
+            for (controls, outputs), step in zip(explanations,
+                                                 (steps.heat, steps.occlude)):
+                shown = _on(shown.then, step, which + controls, outputs)
+        for (controls, outputs), step in zip(explanations,
+                                             (steps.heat, steps.occlude)):
+            _on([c.change for c in controls], step, which + controls, outputs)
     return page
 
 
@@ -293,7 +315,11 @@ def _heading(text: str) -> None:
     gr.HTML(f'<h2>{text}</h2>', elem_classes='orsa-section')
 
 
-def _face_section(viewer: Viewer) -> Tuple[list, gr.Radio, list]:
+def _face_section(viewer: Viewer) -> Tuple[list, list]:
+    """Outputs of a face, and controls and outputs of its attention map."""
+    shown = [('Landmarks', 'landmarks'), ('Face regions', 'parts')]
+    if viewer.explains:
+        shown.append(('Attention', 'heat'))
     _heading('What the model sees in it')
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
@@ -301,12 +327,13 @@ def _face_section(viewer: Viewer) -> Tuple[list, gr.Radio, list]:
         with gr.Column(scale=8, min_width=300):
             images = []
             with gr.Row():
-                for label, name in (('Landmarks', 'landmarks'),
-                                    ('Face regions', 'parts'), ('Attention',
-                                                                'heat')):
+                for label, name in shown:
                     with gr.Column(min_width=90):
                         images.append(_image(label, name, caption=True))
             legend = gr.HTML()
+            outputs = [scores, *images[:2], legend]
+            if not viewer.explains:
+                return outputs, []
             maps = [(MAPS[name], name) for name in viewer.maps]
             kind = gr.Radio(
                 maps,
@@ -315,16 +342,42 @@ def _face_section(viewer: Viewer) -> Tuple[list, gr.Radio, list]:
                 visible=len(maps) > 1,
                 elem_id='orsa-map')
             note = gr.HTML(elem_id='orsa-note')
-    points, regions, heat = images
-    return [scores, points, regions, legend], kind, [heat, note]
+    return outputs, [([kind], [images[2], note])]
+
+
+def _batch_section(steps: Steps, max_mb: int) -> None:
+    with gr.Accordion(
+            'Several pictures, or a video',
+            open=False,
+            elem_id='orsa-batch',
+            elem_classes='orsa-section'):
+        files = gr.File(
+            label=f'Pictures and videos, up to {max_mb} MB each',
+            file_count='multiple',
+            file_types=['image', 'video'],
+            height=160,
+            elem_id='orsa-files')
+        message = gr.HTML(elem_id='orsa-batch-message')
+        video = gr.Video(
+            visible=False,
+            interactive=False,
+            show_label=False,
+            elem_id='orsa-video')
+        archive = gr.DownloadButton(
+            'Save the results (ZIP)',
+            size='sm',
+            visible=False,
+            elem_id='orsa-save-archive')
+    _on(files.change, steps.process, files, [message, video, archive])
 
 
 def _occlusion_section(viewer: Viewer) -> Tuple[list, list]:
+    from .explain import KINDS  # imports torch
     _heading('Occlude it')
     with gr.Row():
         with gr.Column(scale=4, min_width=260):
             kind = gr.Dropdown(
-                list(OccludeFace.KINDS),
+                list(KINDS),
                 value='hand',
                 label='Occluder',
                 elem_id='orsa-kind')

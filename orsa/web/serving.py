@@ -12,10 +12,10 @@ from typing import Callable, Iterator, Optional
 from unittest import mock
 
 from orsa.version import __version__
-from .viewer import Viewer
+from .viewer import Refusal, Viewer
 
 GRADIO = 'gradio>=6.31,<7'
-MAX_UPLOAD_MB = 25
+MAX_UPLOAD_MB = 100
 
 # Read by gradio and by huggingface_hub, which it brings, when they are
 # imported or used.
@@ -97,11 +97,22 @@ def build_app(viewer: Viewer) -> Callable:
     require_gradio()
     # not above: they are imported in the settings of serve()
     import gradio
-    from fastapi import FastAPI
+    from fastapi import FastAPI, HTTPException, UploadFile
 
     from .help import routes
     from .page import build_page, style
     helps = routes()
+
+    def predict(file: UploadFile) -> dict:
+        """The faces in an image, as ``predictions.jsonl`` has them."""
+        data = file.file.read((MAX_UPLOAD_MB << 20) + 1)
+        if len(data) > MAX_UPLOAD_MB << 20:
+            raise HTTPException(413, f'more than {MAX_UPLOAD_MB} MB')
+        try:
+            return dict(faces=viewer.rows(data, file.filename or 'image'))
+        except Refusal as error:
+            raise HTTPException(422, str(error)) from error
+
     app = FastAPI(
         routes=helps,
         title='orsa',
@@ -109,6 +120,7 @@ def build_app(viewer: Viewer) -> Callable:
         docs_url=None,
         redoc_url=None,
         openapi_url=None)
+    app.post('/api/predict')(predict)
     page = build_page(viewer, docs=bool(helps), max_mb=MAX_UPLOAD_MB)
     gradio.mount_gradio_app(
         app,

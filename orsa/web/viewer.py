@@ -1,28 +1,24 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What the page does with an image, without the page."""
 import os.path as osp
+import shutil
 import threading
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
-from mmengine.dataset import default_collate
 
-from orsa.analysis.attention import cross_attention, find_cross_attention
-from orsa.analysis.cam import grad_cam
-from orsa.analysis.inputs import image_of
-from orsa.apis import FaceResult, FERInferencer, ImageResult
-from orsa.apis.inference import packed_crops
-from orsa.apis.predicting import write_image
-from orsa.datasets import OccludeFace, SyntheticFaces
-from orsa.faces.images import file_stem
+from orsa.apis import FaceResult, FERInferencer, ImageResult, annotate_video
+from orsa.apis.predicting import Names, predict_to_files, write_image
+from orsa.deploy.exported import ExportedModel
+from orsa.faces.images import ImageError, file_stem, is_video
 from orsa.faces.result_files import write_results
 from orsa.visualization import draw_faces
 
 # more are drawn, but cannot be chosen
 MOST_FACES = 24
 VARIANTS = 12
-_FUSED = 'neck.semantic_guidance'
+# of an upload of several files, and of each video in it
+MOST_FILES, MOST_SECONDS = 200, 120
 
 
 class Refusal(Exception):
@@ -54,18 +50,24 @@ class Found(NamedTuple):
         return min(around)[1] if around else None
 
 
-class Attention(NamedTuple):
-    """A map of what a prediction depends on.
+class Batch(NamedTuple):
+    """What was made of several files.
 
     Attributes:
-        image (np.ndarray): (H, W, 3), BGR uint8, the model's input.
-        heat (np.ndarray): (H, W), in [0, 1].
-        fractions (tuple[float, float], optional): The fractions of the
-            attention that 0 and 1 are; None of Grad-CAM, which has no unit.
+        archive (str, optional): A ZIP of all that was written; None if there
+            is nothing.
+        video (str, optional): The last video with its faces.
+        images (int): How many there were.
+        faces (int): How many faces are in them.
+        frames (int): Of the videos.
+        errors (list[str]): What could not be read, and why.
     """
-    image: np.ndarray
-    heat: np.ndarray
-    fractions: Optional[Tuple[float, float]]
+    archive: Optional[str]
+    video: Optional[str]
+    images: int
+    faces: int
+    frames: int
+    errors: List[str]
 
 
 class Viewer:
@@ -156,7 +158,8 @@ class Viewer:
 
         Args:
             face (FaceResult): Of :meth:`find`.
-            kind (str): One of ``orsa.OccludeFace.KINDS``.
+            kind (str): One of ``orsa.OccludeFace.KINDS``, as
+                ``orsa.web.explain.KINDS``.
             severity (int): 0 (nothing) to 5.
             variant (int): Another number, another place or look.
                 Defaults to 1.
@@ -168,13 +171,75 @@ class Viewer:
         Raises:
             ValueError: If there is no such kind or severity.
         """
-        sample = dict(img=face.crop, name='page')
-        points = face.crop_landmarks
-        if points is not None and len(points) == 68:
-            sample['gt_keypoints'] = points[None, :, :2]
-        occluder = OccludeFace(int(severity), kind, seed=int(variant))
-        sample = occluder.transform(sample)
-        return sample['img'], float(sample['occlusion_ratio'])
+        from .explain import occlude
+        return occlude(face, kind, severity, variant)
+
+    def rows(self, data: bytes, name: str) -> List[dict]:
+        """Predict for an image in memory.
+
+        Args:
+            data (bytes): Of the file.
+            name (str): Of the file, for the rows.
+
+        Returns:
+            list[dict]: Of each face what ``orsa predict`` writes in a line of
+            ``predictions.jsonl``.
+
+        Raises:
+            Refusal: If it cannot be read.
+        """
+        with self._lock:
+            result = self.inferencer.load(name, data)
+            self.inferencer.forward([result])
+        if result.error:
+            raise Refusal(f'“{name}” cannot be read: {result.error}.')
+        return result.to_dicts()
+
+    def process(self, paths: Sequence[str], folder: str) -> Batch:
+        """Do for several files what ``orsa predict`` does.
+
+        Args:
+            paths (Sequence[str]): Images and videos.
+            folder (str): Where to write.
+
+        Returns:
+            Batch: What was written and counted.
+
+        Raises:
+            Refusal: If there are too many.
+        """
+        if len(paths) > MOST_FILES:
+            raise Refusal(f'These are {len(paths)} files, and {MOST_FILES} at '
+                          'a time are taken; orsa predict takes any number.')
+        videos = [path for path in paths if is_video(path)]
+        images = [path for path in paths if path not in videos]
+        out, names, errors = osp.join(folder, 'results'), Names(), []
+        faces = frames = 0
+        drawn = None
+        with self._lock:
+            if images:
+                summary = predict_to_files(self.inferencer, images, out)
+                faces += summary.faces
+                errors += [
+                    f"“{osp.basename(e['file'])}”: {e['error']}"
+                    for e in summary.errors
+                ]
+            for path in videos:
+                try:
+                    done = annotate_video(
+                        self.inferencer,
+                        path,
+                        out,
+                        names.of(path),
+                        max_seconds=MOST_SECONDS)
+                    frames += done.frames
+                    drawn = done.files['video']
+                except ImageError as error:
+                    errors.append(f'“{osp.basename(path)}”: {error}')
+        archive = None
+        if osp.isdir(out):
+            archive = shutil.make_archive(osp.join(folder, 'orsa'), 'zip', out)
+        return Batch(archive, drawn, len(images), faces, frames, errors)
 
     def predict(self, name: str,
                 crops: Sequence[np.ndarray]) -> List[FaceResult]:
@@ -211,6 +276,12 @@ class Viewer:
         return self.others[name]
 
     @property
+    def explains(self) -> bool:
+        """Whether :meth:`attention` and :meth:`occlude` are there: of models
+        in PyTorch."""
+        return not isinstance(self.inferencer.model, ExportedModel)
+
+    @property
     def maps(self) -> List[str]:
         """The attention maps that the first model has.
 
@@ -218,16 +289,10 @@ class Viewer:
         parsing prior has steered, 'landmarks' the attention of landmark
         tokens to image tokens.
         """
-        model, found = self.inferencer.model, ['image']
-        if _FUSED in dict(model.named_modules()):
-            found.append('fused')
-        try:
-            find_cross_attention(model)
-        except ValueError:
-            return found
-        return [*found, 'landmarks']
+        from .explain import maps_of  # imports torch
+        return maps_of(self.inferencer.model)
 
-    def attention(self, crop: np.ndarray, kind: str = 'image') -> Attention:
+    def attention(self, crop: np.ndarray, kind: str = 'image') -> Any:
         """Map what a prediction of the first model depends on.
 
         Args:
@@ -235,37 +300,11 @@ class Viewer:
             kind (str): One of :attr:`maps`. Defaults to 'image'.
 
         Returns:
-            Attention: The map.
+            orsa.web.explain.Attention: The map.
 
         Raises:
             ValueError: If the model has no such map.
         """
-        if kind not in ('image', 'fused', 'landmarks'):
-            raise ValueError(f"there is no map '{kind}'")
-        model = self.inferencer.model
+        from .explain import attention
         with self._lock:
-            rows = packed_crops(model, [crop])
-            image = image_of(rows[0])
-            inputs = model.data_preprocessor(default_collate(rows))['inputs']
-            if kind != 'landmarks':
-                heat, _ = grad_cam(model, _FUSED if kind == 'fused' else None,
-                                   inputs)
-                return Attention(image, heat[0], None)
-            weights = cross_attention(model, inputs).weights[0].mean(0)
-        weights = weights.cpu().numpy()
-        lowest, highest = float(weights.min()), float(weights.max())
-        heat = (weights - lowest) / max(highest - lowest, 1e-12)
-        heat = cv2.resize(heat.astype(np.float32), image.shape[1::-1])
-        return Attention(image, heat, (lowest, highest))
-
-
-def synthetic_faces() -> np.ndarray:
-    """Three synthetic faces, side by side.
-
-    Returns:
-        np.ndarray: (H, W, 3), BGR uint8.
-    """
-    draw = [dict(type='orsa.DrawSyntheticFace')]
-    faces = SyntheticFaces(
-        7, split='test', size=320, grey_prob=0., pipeline=draw)
-    return np.concatenate([faces[i]['img'] for i in (5, 6, 2)], axis=1)
+            return attention(self.inferencer.model, crop, kind)

@@ -10,7 +10,7 @@ import torch
 
 from orsa.apis import init_model, predict_faces, training
 from orsa.datasets import RAFDB, FERPlus
-from orsa.utils.checkpoint import zoo_path
+from orsa.utils.shipped import zoo_path
 
 CONFIG = """
 _base_ = 'orsa::orsanet_face.py'

@@ -16,7 +16,7 @@ from orsa.apis.testing import test as run_test
 from orsa.apis.training import (add_train_arguments, latest_checkpoint,
                                 resume_latest)
 from orsa.apis.training import train as run_train
-from orsa.engine.folder_lock import locked_folder
+from orsa.utils.folder_lock import locked_folder
 
 BY_ITERATION = """
 train_cfg = dict(type='orsa.SAMIterBasedTrainLoop', max_iters=8,

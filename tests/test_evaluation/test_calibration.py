@@ -14,7 +14,7 @@ from orsa.evaluation.calibration import (LOW_CONFIDENCE, OCCLUDED, Calibration,
                                          fit_temperature_by_occlusion,
                                          load_calibration, mean_nll,
                                          save_calibration)
-from orsa.utils.checkpoint import zoo_path
+from orsa.utils.shipped import zoo_path
 
 
 def test_temperature_divides_logits():

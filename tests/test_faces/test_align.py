@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from orsa.apis import align_face, crop_face, find_faces
-from orsa.datasets.drawing.landmarks import five_points
 from orsa.faces.align import ALIGNED_FIVE
 from orsa.faces.points import fit_similarity, map_points
+from orsa.utils.face_regions import five_points
 
 NAMES = ('train_00002', 'test_00060', 'test_00130')
 

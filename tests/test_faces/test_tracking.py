@@ -2,9 +2,12 @@
 """Faces keep their numbers, and scores are smoothed by time."""
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from orsa.evaluation.calibration import OCCLUDED
+from orsa.faces import tracking
 from orsa.faces.results import FaceResult
 from orsa.faces.tracking import FaceTracker
 
@@ -42,13 +45,29 @@ def test_numbers_stay_whatever_the_order():
     assert tracker.num_tracks == 3
 
 
-def test_the_best_sum_decides_not_the_first():
-    """Greedily the first face would take the track that the second needs."""
+def test_the_largest_overlap_decides_not_the_first():
     tracker = FaceTracker()
     tracker.update([face(0), face(60)], 0.)
-    faces = [face(35), face(90)]
+    faces = [face(70), face(20)]
     tracker.update(faces, .1)
+    assert [f.track for f in faces] == [2, 1]
+    # the one that is nearer keeps its track, the other gets a new one
+    faces = [face(52), face(66)]
+    tracker.update(faces, .2)
     assert [f.track for f in faces] == [1, 2]
+    faces = [face(60), face(67)]
+    tracker.update(faces, .3)
+    assert faces[1].track == 2
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_overlap_is_that_of_torchvision(seed):
+    from torchvision.ops import box_iou
+    corners = np.random.default_rng(seed).uniform(0, 50, (2, 6, 2, 2))
+    boxes = np.concatenate([corners.min(2), corners.max(2)], axis=2)
+    expected = box_iou(*torch.tensor(boxes)).numpy()
+    found = [[tracking._iou(a, b) for b in boxes[1]] for a in boxes[0]]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize('step', [.02, .1, .5])

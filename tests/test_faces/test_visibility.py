@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import landmark_hull
@@ -29,8 +28,9 @@ def measure(classes, count=12):
     labels = np.ones((128, 128), int)
     for name, where in classes:
         labels[where] = FACE_CLASSES.index(name)
-    probs = torch.from_numpy(np.eye(count, dtype=np.float32)[labels])
-    return occluded_fractions(probs.permute(2, 0, 1)[None], POINTS[None], 1)[0]
+    probs = np.eye(count, dtype=np.float32)[labels]
+    return occluded_fractions(probs.transpose(2, 0, 1)[None], POINTS[None],
+                              1)[0]
 
 
 @pytest.mark.parametrize('name', ['background', 'hair', 'occluder'])
@@ -62,7 +62,7 @@ def test_a_parser_without_occluders_knows_the_hull_alone():
 
 
 def test_without_landmarks_or_mask_nothing_is_said():
-    probs = torch.rand(2, 12, 8, 8)
+    probs = np.full((2, 12, 8, 8), .1, np.float32)
     assert occluded_fractions(probs, None, 2) == [None, None]
     assert occluded_fractions(None, POINTS[None], 1) == [None]
     assert occluded_fractions(probs, np.zeros((2, 5, 3)), 2) == [None] * 2

@@ -8,10 +8,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from orsa.utils.versions import PRIORS, REQUIRED
+from orsa.utils.versions import PRIORS, PYTORCH, REQUIRED
 
-LISTS = ('build', 'runtime', 'priors', 'tests', 'optional', 'deploy', 'docs',
-         'web')
+LISTS = ('build', 'runtime', 'train', 'analysis', 'priors', 'tests',
+         'optional', 'deploy', 'docs', 'web')
 HASHED = ('lock', 'apart', 'mmcv')
 
 
@@ -101,7 +101,7 @@ def test_the_lock_has_the_extras_that_are_asked_for(folder):
 def test_torch_is_not_locked_but_pinned_within_the_range(folder):
     versions = locked(folder / 'torch.txt')
     assert not set(versions) & set(locked(folder / 'lock.txt'))
-    ranges = {r.name: r.specifier for r in asked(folder / 'runtime.txt')}
+    ranges = {r.name: r.specifier for r in asked(folder / 'train.txt')}
     for name in ('torch', 'torchvision'):
         assert ranges[name].contains(versions[name])
 
@@ -109,10 +109,10 @@ def test_torch_is_not_locked_but_pinned_within_the_range(folder):
 def test_one_line_says_the_same_bounds(folder):
     ranges = {
         canonicalize_name(r.name): r.specifier
-        for name in ('runtime', 'priors')
+        for name in ('runtime', 'train', 'priors')
         for r in asked(folder / f'{name}.txt')
     }
-    for name, low, high in REQUIRED + PRIORS:
+    for name, low, high in REQUIRED + PYTORCH + PRIORS:
         if name == 'mmpose':  # pip cannot be told, see apart.txt
             assert Version(low) <= locked(folder / 'apart.txt')[name]
             continue

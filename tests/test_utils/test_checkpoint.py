@@ -14,8 +14,9 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from orsa.apis import init_model
-from orsa.utils.checkpoint import load_checkpoint_file, zoo_path
+from orsa.utils.checkpoint import load_checkpoint_file
 from orsa.utils.checkpoint_records import CheckpointError
+from orsa.utils.shipped import zoo_path
 
 
 class Attack:

@@ -16,7 +16,8 @@ import pytest
 from orsa.datasets.text_files import read_lines, read_rows
 from orsa.utils.fileio import (atomic_path, check_writable, disk_errors,
                                dump_json, load_json, load_npy, load_npz,
-                               register_atomic_backend, save_npz, write_text)
+                               save_npz, write_text)
+from orsa.utils.local_backend import register_atomic_backend
 
 
 def test_an_error_leaves_the_old_file_and_no_litter(tmp_path):

@@ -4,17 +4,19 @@ import contextlib
 import importlib.util
 import sys
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import pytest
 import torch
 
+from orsa import web
 from orsa.apis import FERInferencer, init_model
 from orsa.utils.classes import RAFDB_CLASSES
 from orsa.web import Viewer, serve
-from orsa.web.viewer import synthetic_faces
 
+EXAMPLE = str(Path(web.__file__).parent / 'example.jpg')
 BASELINE = 'orsa::baselines/resnet18_lite_rafdb.py'
 
 
@@ -27,7 +29,7 @@ class Page(NamedTuple):
 
 @pytest.fixture(scope='session')
 def inferencer():
-    return FERInferencer(device='cpu')
+    return FERInferencer(device='cpu', backend='pytorch')
 
 
 @pytest.fixture(scope='session')
@@ -50,7 +52,7 @@ def viewer(inferencer, second):
 def people(tmp_path_factory):
     """A file of three synthetic faces, of which the left one is sad."""
     path = tmp_path_factory.mktemp('people') / 'three people.png'
-    cv2.imwrite(str(path), synthetic_faces())
+    cv2.imwrite(str(path), cv2.imread(EXAMPLE))
     return path
 
 

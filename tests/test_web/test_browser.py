@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from orsa.web.viewer import synthetic_faces
+from orsa import web
 
 sync_api = pytest.importorskip(
     'playwright.sync_api', reason='it is in requirements/tests.txt')
@@ -72,7 +72,7 @@ def browser(tmp_path_factory):
     if path is None:
         pytest.skip(f'there is no Chromium here ({", ".join(_NAMES)})')
     # what the camera sees: the surprised face
-    face = synthetic_faces()[:, 640:]
+    face = cv2.imread(f'{web.__path__[0]}/example.jpg')[:, 640:]
     photo = np.full((480, 640, 3), 90, np.uint8)
     photo[80:400, 160:480] = face
     film = tmp_path_factory.mktemp('camera') / 'face.mjpeg'

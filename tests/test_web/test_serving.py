@@ -74,8 +74,11 @@ def test_only_uploads_are_read(client, served, tmp_path, people):
         url = f'http://127.0.0.1:{other.server_port}/a.png'
         for path in (secret, '/etc/passwd', f'../../..{secret}', url,
                      f'file://{secret}', 'http://somewhere.invalid/a.png'):
-            for data in ([_file(path), False], [None, _file(path)]):
-                success, output = _call(client, 'find', data)
+            for step, data in (('find', [_file(path),
+                                         False]), ('find', [None,
+                                                            _file(path)]),
+                               ('process', [[_file(path)]])):
+                success, output = _call(client, step, data)
                 assert not success, path
                 assert 'found' not in output
         other.shutdown()
@@ -100,6 +103,19 @@ def test_an_upload_is_read(client, people):
     assert os.path.isfile(path) and 'orsa_web_' in path
     success, output = _call(client, 'find', [_file(path), False])
     assert success and '3 faces found' in output
+
+
+def test_a_program_gets_the_rows(client, viewer, people):
+    files = dict(file=(people.name, people.read_bytes()))
+    faces = client.post('/api/predict', files=files).json()['faces']
+    assert [face['face'] for face in faces] == [1, 2, 3]
+    found = viewer.find(str(people))
+    assert [f['expression']
+            for f in faces] == [f.expression for f in found.faces]
+    answer = client.post('/api/predict', files=dict(file=('x.png', b'no')))
+    assert answer.status_code == 422 and 'cannot be read' in answer.text
+    large = dict(file=('x.png', b'0' * (serving.MAX_UPLOAD_MB * 2**20 + 1)))
+    assert client.post('/api/predict', files=large).status_code == 413
 
 
 def test_large_files_are_refused(client):

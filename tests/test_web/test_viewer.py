@@ -2,6 +2,7 @@
 """Faces are found, occluded, predicted and mapped as the page shows them."""
 import itertools
 import re
+import zipfile
 from unittest import mock
 
 import cv2
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from orsa.analysis.attention import cross_attention
-from orsa.apis.inference import prepare
+from orsa.apis import FERInferencer
+from orsa.apis.torch_inference import prepare
 from orsa.datasets import OccludeFace, SyntheticFaces
 from orsa.web import Viewer
 from orsa.web.markup import MAPS, render
-from orsa.web.viewer import Refusal, synthetic_faces
+from orsa.web.viewer import MOST_FILES, Refusal
 
 
 @pytest.fixture(scope='module')
@@ -254,7 +256,43 @@ def test_bars_show_the_numbers_and_escape(look):
 
 
 def test_kinds_offered_are_those_of_the_transform(viewer, look):
-    drawn = synthetic_faces()
-    assert drawn.shape == (320, 960, 3) and drawn.dtype == np.uint8
     for kind in OccludeFace.KINDS:
         assert viewer.occlude(look.faces[0], kind, 3)[1] > .05
+
+
+def test_without_pytorch_there_is_less_to_see(people):
+    viewer = Viewer('orsanet_face', FERInferencer(backend='onnx'))
+    assert not viewer.explains
+    assert viewer.find(str(people)).num_found == 3
+    gradio = pytest.importorskip('gradio')
+    from orsa.web.page import build_page
+    labels = {
+        getattr(block, 'label', None)
+        for block in build_page(viewer, False, 1).blocks.values()
+    }
+    assert {'Face', 'Landmarks', 'Face regions'} <= labels
+    assert not {'Attention', 'Occluder', 'Severity'} & labels
+    assert gradio
+
+
+def test_several_files_at_once(viewer, people, tmp_path):
+    frame = cv2.imread(str(people))
+    clip, bad = str(tmp_path / 'clip.mp4'), tmp_path / 'bad.png'
+    writer = cv2.VideoWriter(clip, cv2.VideoWriter_fourcc(*'mp4v'), 10,
+                             frame.shape[1::-1])
+    for _ in range(3):
+        writer.write(frame)
+    writer.release()
+    bad.write_bytes(b'no image')
+    done = viewer.process([str(people), clip, str(bad)], str(tmp_path))
+    assert (done.images, done.faces, done.frames) == (2, 3, 3)
+    assert len(done.errors) == 1 and 'bad.png' in done.errors[0]
+    with zipfile.ZipFile(done.archive) as archive:
+        names = set(archive.namelist())
+    assert {
+        'predictions.csv', 'clip_faces.mp4', 'clip_faces.csv',
+        'three_people_faces.jpg'
+    } <= names
+    assert 'bad.png' in render('batch', done, 120)
+    with pytest.raises(Refusal, match=str(MOST_FILES)):
+        viewer.process(['x.png'] * (MOST_FILES + 1), str(tmp_path))

@@ -11,8 +11,7 @@ from typing import Dict, Tuple
 
 import numpy as np
 
-from orsa.utils.face_regions import FLIP_68
-from .landmarks import NUM_LANDMARKS
+from orsa.utils.face_regions import FLIP_68, NUM_LANDMARKS
 
 # {unit: {landmark: (dx, dy)}} in units of the 128 box, y down, for the half
 # of the face on the image's left; the other half is mirrored.

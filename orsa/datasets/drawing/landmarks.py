@@ -2,9 +2,7 @@
 """The 68 landmarks (300-W order) of a face at rest, and how people differ."""
 import numpy as np
 
-from orsa.utils.face_regions import FLIP_68
-
-NUM_LANDMARKS = 68
+from orsa.utils.face_regions import FLIP_68, LEFT_EYE, NUM_LANDMARKS, RIGHT_EYE
 
 # the image's left half and the midline; proportions of aligned press photos
 _HALF = {
@@ -20,7 +18,6 @@ _HALF = {
     62: (64, 96.7), 66: (64, 96.8), 67: (59.2, 96.5)
 }  # yapf: disable
 
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 RIGHT_BROW, LEFT_BROW = slice(17, 22), slice(22, 27)
 
 
@@ -33,14 +30,6 @@ def _base() -> np.ndarray:
 
 
 BASE = _base()
-
-
-def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """Eyes, nose tip and mouth corners (5, 2) of 68 landmarks (68, 2)."""
-    return np.stack([
-        landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0),
-        landmarks[30], landmarks[48], landmarks[54]
-    ])
 
 
 def neutral_landmarks(shape) -> np.ndarray:

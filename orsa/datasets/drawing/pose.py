@@ -11,8 +11,9 @@ from typing import Tuple
 import cv2
 import numpy as np
 
+from orsa.utils.face_regions import five_points
 from .canvas import BOX, PAD
-from .landmarks import BASE, five_points
+from .landmarks import BASE
 
 _CENTRE = np.float32((64, 72))
 _GRID = 24

@@ -4,9 +4,9 @@ from typing import Callable, Collection, Sequence, Tuple
 
 import numpy as np
 
-from orsa.datasets.drawing.landmarks import BASE, NUM_LANDMARKS
+from orsa.datasets.drawing.landmarks import BASE
 from orsa.datasets.drawing.occluders import landmark_hull, occluded_fraction
-from orsa.utils.face_regions import IGNORED
+from orsa.utils.face_regions import IGNORED, NUM_LANDMARKS
 
 
 def _face_points(results: dict, size: int) -> np.ndarray:

@@ -15,13 +15,19 @@ class _Conv(nn.Conv2d):
     """A convolution with TensorFlow's 'same' padding, then ReLU6.
 
     What does not divide evenly is padded at the end: with stride 2 an even
-    side gets its row of zeros below and at the right.
+    side gets its row of zeros below and at the right. With ``norm`` batch
+    normalisation comes before the ReLU6.
     """
+
+    def __init__(self, *args, norm: bool = False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.norm = nn.BatchNorm2d(self.out_channels) if norm else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.kernel_size[0] > 1 and self.stride[0] > 1:
             x = F.pad(x, (*self._around(x.size(3)), *self._around(x.size(2))))
-        return F.relu6(super().forward(x))
+        x = super().forward(x)
+        return F.relu6(x if self.norm is None else self.norm(x))
 
     def _around(self, side: int) -> tuple:
         stride, kernel = self.stride[0], self.kernel_size[0]
@@ -29,7 +35,8 @@ class _Conv(nn.Conv2d):
         return total // 2, total - total // 2
 
 
-def _separable(in_channels: int, out_channels: int, stride: int) -> Sequential:
+def _separable(in_channels: int, out_channels: int, stride: int,
+               norm: bool) -> Sequential:
     return Sequential(
         _Conv(
             in_channels,
@@ -37,7 +44,8 @@ def _separable(in_channels: int, out_channels: int, stride: int) -> Sequential:
             3,
             stride,
             padding=int(stride == 1),
-            groups=in_channels), _Conv(in_channels, out_channels, 1))
+            groups=in_channels,
+            norm=norm), _Conv(in_channels, out_channels, 1, norm=norm))
 
 
 @MODELS.register_module()
@@ -60,6 +68,8 @@ class MobileNetV1(BaseModule):
             first n + 1. Defaults to -1.
         channels_last (bool): Compute with the channels last in memory, which
             is faster on CPUs. Defaults to False.
+        norm (bool): Whether stages that are trained have a batch normalisation
+            of their own. Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation.
             Defaults to Kaiming's for convolutions.
 
@@ -74,6 +84,7 @@ class MobileNetV1(BaseModule):
                  out_indices: Union[int, Sequence[int]] = -1,
                  frozen_stages: int = -1,
                  channels_last: bool = False,
+                 norm: bool = False,
                  init_cfg: Optional[Union[dict, List[dict]]] = dict(
                      type='Kaiming', layer='Conv2d')):
         super().__init__(init_cfg=init_cfg)
@@ -87,10 +98,11 @@ class MobileNetV1(BaseModule):
         self.stages = ModuleList()
         channels = 32
         for i, widths in enumerate(self._STAGES[:count]):
-            units = [_Conv(3, channels, 3, 2)] if i == 0 else []
+            own = norm and i > frozen_stages
+            units = [_Conv(3, channels, 3, 2, norm=own)] if i == 0 else []
             for k, width in enumerate(widths):
                 units.append(
-                    _separable(channels, width, 2 if i and not k else 1))
+                    _separable(channels, width, 2 if i and not k else 1, own))
                 channels = width
             self.stages.append(Sequential(*units))
         self._freeze_stages()

@@ -7,7 +7,8 @@ import torch
 import torch.nn as nn
 
 from orsa.models.utils.pretrained import load_pretrained
-from orsa.utils.checkpoint import is_local, zoo_path
+from orsa.utils.checkpoint import is_local
+from orsa.utils.shipped import zoo_path
 
 
 class FoldPriors:

@@ -183,3 +183,19 @@ def _keypoints(head: nn.Module, out: Union[torch.Tensor,
     if maps:  # DSNT and integral regression: coordinates, then maps
         return _from_coordinates(out[0])
     return _keypoints_from_simcc(out[0], out[1])
+
+
+def locate_from_edge(prior: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Landmarks of a prior, counted from the edge of the image.
+
+    Args:
+        prior (nn.Module): An ``orsa.LandmarkPrior``, which counts from the
+            centre of the first pixel of its own input.
+        images (Tensor): (B, 3, H, W) as the classifier gets them.
+
+    Returns:
+        Tensor: (B, K, 3), x and y as fractions of the sides, confidence.
+    """
+    points = prior.locate(images)
+    height, width = prior.input_size or images.shape[2:]
+    return points + points.new_tensor([0.5 / width, 0.5 / height, 0.])

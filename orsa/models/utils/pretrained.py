@@ -9,8 +9,9 @@ import torch.nn as nn
 from mmengine.logging import print_log
 
 from orsa.utils.checkpoint import (cached_path, is_local, load_checkpoint,
-                                   load_checkpoint_file, local_file, zoo_path)
+                                   load_checkpoint_file, local_file)
 from orsa.utils.checkpoint_records import CheckpointError
+from orsa.utils.shipped import zoo_path
 
 # What a part does without its pretrained file: an error (False), a loud
 # warning (True), or nothing, as a complete checkpoint follows ('quiet').

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from orsa.engine.folder_lock import locked_folder
+from orsa.utils.folder_lock import locked_folder
 
 
 def hold(folder, pipe):
