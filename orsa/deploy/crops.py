@@ -3,6 +3,7 @@
 import functools
 from typing import Callable, List, Optional, Sequence
 
+import cv2
 import numpy as np
 
 from orsa.utils.warp import resize_image
@@ -46,8 +47,8 @@ def _plain(one: dict) -> Optional[Step]:
 
 def grey(image: np.ndarray) -> np.ndarray:
     """The mean of the channels in each, as mmcv's ``RandomGrayscale``."""
-    mean = (np.ones(3) / 3. * image).sum(axis=2).astype(np.uint8)
-    return np.repeat(mean[..., None], 3, axis=2)
+    first, second, third = (plane * (1 / 3) for plane in cv2.split(image))
+    return cv2.merge([(first + second + third).astype(np.uint8)] * 3)
 
 
 def _composed(pipeline: Sequence[dict]) -> Step:

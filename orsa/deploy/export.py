@@ -21,10 +21,11 @@ from orsa.utils.configs import config_hash
 from orsa.utils.fileio import atomic_path, file_hash
 from orsa.utils.shipped import zoo_path
 from orsa.version import __version__
-from .export_info import LOGITS, ExportInfo
+from .export_info import LANDMARK_SUFFIX, LANDMARKS, LOGITS, ExportInfo
 from .exported import (ExportedModel, file_format, import_onnxruntime,
                        load_exported)
-from .formats import WRITERS, DeployedModel, fast_priors, to_half, to_int8
+from .formats import (WRITERS, DeployedModel, fast_priors, to_half, to_int8,
+                      write_part)
 from .sample_faces import crop_pipeline, crop_size, gather_faces, spread
 from .shared_weights import share_weights
 
@@ -200,7 +201,9 @@ def export_model(model: nn.Module,
             logits relative to their spread, and the smallest fraction of
             equal predictions. Defaults to None, those of :data:`LIMITS`.
         share (bool): Whether the file reads its weights from the checkpoint,
-            beside which it then has to lie: ONNX in fp32. Defaults to False.
+            beside which it then has to lie: ONNX in fp32. With priors the
+            part that gives landmarks is written too, as
+            ``STEM.landmarks.onnx``. Defaults to False.
 
     Returns:
         Parity: How far the file is from the model.
@@ -252,6 +255,10 @@ def export_model(model: nn.Module,
                 f'the model. {parity}; allowed are {tolerance:g} of the '
                 f'spread, and {least:.0%} equal at least (--tolerance, '
                 '--min-equal)')
+    if share and LANDMARKS in load_exported(path).outputs:
+        part = osp.splitext(path)[0] + LANDMARK_SUFFIX
+        with atomic_path(part) as temporary:
+            write_part(path, temporary, LANDMARKS)
     return parity
 
 

@@ -9,6 +9,9 @@ META_KEY, META_FILE = 'orsa', 'orsa.json'
 # the input and the outputs by name
 IMAGES, LOGITS, LANDMARKS, PARSING = 'images', 'logits', 'landmarks', 'parsing'
 EMBEDDING = 'embedding'
+# beside an ONNX file, the part of it that gives landmarks: onnxruntime always
+# computes a whole graph
+LANDMARK_SUFFIX = '.landmarks.onnx'
 # What may bring a crop to the model's size. A name of a registry can be the
 # path of any function, so that those in a file are checked against this list.
 TRANSFORMS = ('CenterCrop', 'Pad', 'Resize', 'ResizeEdge', 'RandomGrayscale',

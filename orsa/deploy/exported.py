@@ -16,8 +16,8 @@ from orsa.evaluation.calibration import Calibration, softmax
 from orsa.faces.align import check_image
 from orsa.faces.predictions import FaceOutputs
 from .crops import build_pipeline
-from .export_info import (EMBEDDING, IMAGES, LANDMARKS, LOGITS, META_FILE,
-                          META_KEY, PARSING, ExportInfo)
+from .export_info import (EMBEDDING, IMAGES, LANDMARK_SUFFIX, LANDMARKS,
+                          LOGITS, META_FILE, META_KEY, PARSING, ExportInfo)
 
 # A new format: its row here, its reader in READERS below, and its writer in
 # orsa.deploy.formats.WRITERS.
@@ -81,8 +81,7 @@ class ExportedModel:
         Args:
             images (np.ndarray): (N, H, W, 3), BGR uint8, of
                 :attr:`image_size`.
-            outputs (Sequence[str], optional): Which; what these do not need
-                is not computed. Defaults to None, all.
+            outputs (Sequence[str], optional): Which. Defaults to None, all.
 
         Returns:
             dict[str, np.ndarray]: 'logits' (N, C), float32; where it was
@@ -241,8 +240,8 @@ def _parse_info(path: str, text: Optional[str]) -> ExportInfo:
                          f'this version of orsa: {error}') from error
 
 
-def _load_onnx(path: str, kind: str, device: str,
-               reload: tuple) -> ExportedModel:
+def _session(path: str, device: str):
+    """Onnxruntime's session of a file."""
     ort = import_onnxruntime()
     providers = ['CPUExecutionProvider']
     if device.startswith('cuda'):
@@ -255,12 +254,19 @@ def _load_onnx(path: str, kind: str, device: str,
                          f'{missing.pop()}, install onnxruntime-gpu')
     options = ort.SessionOptions()
     options.intra_op_num_threads = _num_threads()
+    # threads that wait busily slow everything down where others work too
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3  # errors, which are raised too
     try:
-        session = ort.InferenceSession(path, options, providers)
+        return ort.InferenceSession(path, options, providers)
     except Exception as error:  # of a dozen kinds without a common base
         raise ValueError(f"'{path}' cannot be read as an ONNX model, it is "
                          f'damaged or of another kind ({error})') from error
+
+
+def _load_onnx(path: str, kind: str, device: str,
+               reload: tuple) -> ExportedModel:
+    session = _session(path, device)
     info = _parse_info(
         path,
         session.get_modelmeta().custom_metadata_map.get(META_KEY))
@@ -272,13 +278,16 @@ def _load_onnx(path: str, kind: str, device: str,
             f"'{path}' has inputs {inputs} and outputs {outputs}, but "
             f'describes itself as a model of {len(info.classes)} classes for '
             f'images of {info.image_size}')
-
-    how = ort.RunOptions()
-    how.only_execute_path_to_fetches = True
+    # what gives landmarks alone, where that is beside it
+    part = osp.splitext(path)[0] + LANDMARK_SUFFIX
+    sessions = {}
+    if osp.isfile(part):
+        sessions[LANDMARKS] = _session(part, device)
 
     def run(images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
+        chosen = session if len(names) > 1 else sessions.get(names[0], session)
         try:
-            found = session.run(names, {IMAGES: images}, how)
+            found = chosen.run(names, {IMAGES: images})
         except Exception as error:  # see above
             raise RuntimeError(f"'{path}' fails for {len(images)} images: "
                                f'{error}') from error

@@ -187,6 +187,24 @@ def _save_onnx(model, path: str, info: ExportInfo) -> None:
     onnx.save(model, path)
 
 
+def write_part(source: str, path: str, output: str) -> None:
+    """Write what one output of an ONNX file needs, with the same metadata.
+
+    Args:
+        source (str): The file.
+        path (str): The file to write, in the same folder where weights are
+            read from another.
+        output (str): The name of the output.
+    """
+    import onnx  # optional
+    whole = onnx.load(source, load_external_data=False)
+    part = onnx.utils.Extractor(whole).extract_model([IMAGES], [output])
+    part.metadata_props.extend(whole.metadata_props)
+    # onnx.save would gather the references
+    with open(path, 'wb') as file:
+        file.write(part.SerializeToString())
+
+
 def to_half(source: str, path: str, info: ExportInfo) -> None:
     """Write an ONNX file in float16; its input and outputs stay as they are.
 
