@@ -279,7 +279,7 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
                 explanations.append(_occlusion_section(viewer))
         _batch_section(steps, max_mb)
 
-        _on(example.click, lambda: _EXAMPLE, None, upload)
+        _on(example.click, lambda: _rgb(cv2.imread(_EXAMPLE)), None, upload)
         found = _on([upload.change, aligned.change], steps.find,
                     [upload, aligned],
                     [state, message, drawing, chosen, *files, below])
