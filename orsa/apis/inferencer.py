@@ -289,13 +289,18 @@ class FERInferencer:
     def load(self,
              name: str,
              image: ImageLike,
-             aligned: bool = False) -> ImageResult:
+             aligned: bool = False,
+             detector: Optional[Detector] = None,
+             min_face: Optional[float] = None) -> ImageResult:
         """Read an image and find its faces; a failure is its ``error``.
 
         Args:
             name (str): The name of the result.
             image (ImageLike): As of :func:`orsa.faces.images.read_image`.
             aligned (bool): Whether it is an aligned face. Defaults to False.
+            detector (Callable, optional): In place of the inferencer's.
+                Defaults to None.
+            min_face (float, optional): The same. Defaults to None.
 
         Returns:
             ImageResult: With faces that have no scores yet.
@@ -313,7 +318,8 @@ class FERInferencer:
             result.error, result.image = str(error), None
             return result
         if not aligned:
-            return detect(result, self.detector, self.min_face)
+            return detect(result, detector or self.detector,
+                          self.min_face if min_face is None else min_face)
         box = (0., 0., float(width), float(height))
         face = FaceResult(box, {}, crop=result.image, matrix=np.eye(2, 3))
         result.faces = [face]

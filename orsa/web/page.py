@@ -69,7 +69,11 @@ class Steps:
     def __init__(self, viewer: Viewer):
         self.viewer = viewer
 
-    def find(self, path: Optional[str], aligned: bool) -> Tuple:
+    def find(self,
+             path: Optional[str],
+             aligned: bool,
+             min_face: Optional[float] = None,
+             score: Optional[float] = None) -> Tuple:
         """Find the faces in an upload.
 
         Returns:
@@ -79,7 +83,8 @@ class Steps:
         if path is None:
             return None, render('hint'), *[_HIDE] * 5
         try:
-            found = self.viewer.find(path, aligned)
+            found = self.viewer.find(
+                path, aligned, min_face=min_face, detector_score=score)
             files = self._offer(found)
         except Exception as error:
             return None, _failure(error), *[_HIDE] * 5
@@ -257,6 +262,7 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
                     elem_id='orsa-aligned')
                 example = gr.Button(
                     'Try drawn faces', size='sm', elem_id='orsa-example')
+                which = _detector_section(viewer)
             with gr.Column(scale=7, min_width=300):
                 message = gr.HTML(render('hint'), elem_id='orsa-message')
                 drawing = _image('Faces', 'drawing', visible=False)
@@ -280,20 +286,21 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
         _batch_section(steps, max_mb)
 
         _on(example.click, lambda: _rgb(cv2.imread(_EXAMPLE)), None, upload)
-        found = _on([upload.change, aligned.change], steps.find,
-                    [upload, aligned],
+        found = _on([upload.change, aligned.change] +
+                    [one.release
+                     for one in which], steps.find, [upload, aligned, *which],
                     [state, message, drawing, chosen, *files, below])
         found.then(None, None, None, queue=False, js=_TO_RESULT)
         clicked = _on(drawing.select, _choose, state, chosen)
-        which = [state, chosen]
+        face = [state, chosen]
         for event in (found.then, clicked.then, chosen.input):
-            shown = _on(event, steps.face, which, face_outputs)
+            shown = _on(event, steps.face, face, face_outputs)
             for (controls, outputs), step in zip(explanations,
                                                  (steps.heat, steps.occlude)):
-                shown = _on(shown.then, step, which + controls, outputs)
+                shown = _on(shown.then, step, face + controls, outputs)
         for (controls, outputs), step in zip(explanations,
                                              (steps.heat, steps.occlude)):
-            _on([c.change for c in controls], step, which + controls, outputs)
+            _on([c.change for c in controls], step, face + controls, outputs)
     return page
 
 
@@ -313,6 +320,31 @@ def _on(event, step: Callable, inputs, outputs):
 
 def _heading(text: str) -> None:
     gr.HTML(f'<h2>{text}</h2>', elem_classes='orsa-section')
+
+
+def _detector_section(viewer: Viewer) -> List[gr.Slider]:
+    """Which of the faces are taken."""
+    score = viewer.detector_score
+    with gr.Accordion('Which faces', open=False, elem_id='orsa-which'):
+        controls = [
+            gr.Slider(
+                0,
+                400,
+                viewer.inferencer.min_face,
+                step=10,
+                label='At least so wide, in pixels',
+                elem_id='orsa-min-face')
+        ]
+        if score is not None:
+            controls.append(
+                gr.Slider(
+                    0.3,
+                    0.95,
+                    score,
+                    step=0.05,
+                    label='The detector is at least so sure',
+                    elem_id='orsa-detector-score'))
+    return controls
 
 
 def _face_section(viewer: Viewer) -> Tuple[list, list]:

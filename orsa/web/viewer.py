@@ -10,6 +10,7 @@ import numpy as np
 from orsa.apis import FaceResult, FERInferencer, ImageResult, annotate_video
 from orsa.apis.predicting import Names, predict_to_files, write_image
 from orsa.deploy.exported import ExportedModel
+from orsa.faces.detectors import with_threshold
 from orsa.faces.images import ImageError, file_stem, is_video
 from orsa.faces.result_files import write_results
 from orsa.visualization import draw_faces
@@ -94,7 +95,9 @@ class Viewer:
     def find(self,
              path: str,
              aligned: bool = False,
-             name: Optional[str] = None) -> Found:
+             name: Optional[str] = None,
+             min_face: Optional[float] = None,
+             detector_score: Optional[float] = None) -> Found:
         """Find the faces in a file and predict their expressions.
 
         Args:
@@ -103,6 +106,10 @@ class Viewer:
                 data are. Defaults to False.
             name (str, optional): The visitor's name of it. Defaults to None,
                 the file's own.
+            min_face (float, optional): Leave out faces whose box is narrower,
+                in pixels. Defaults to None, the inferencer's.
+            detector_score (float, optional): Leave out faces of which the
+                detector is less sure. Defaults to None, the detector's.
 
         Returns:
             Found: The faces, drawn.
@@ -112,7 +119,11 @@ class Viewer:
         """
         name = name or osp.basename(path)
         with self._lock:
-            result = self.inferencer.load(name, path, aligned)
+            detector = self.inferencer.detector
+            if detector_score not in (None, self.detector_score):
+                detector = with_threshold(detector, detector_score)
+            result = self.inferencer.load(name, path, aligned, detector,
+                                          min_face)
             self.inferencer.forward([result])
         if result.error and result.size and len(set(result.size)) > 1:
             raise Refusal(
@@ -121,9 +132,11 @@ class Viewer:
         if result.error:
             raise Refusal(f'“{name}” cannot be read: {result.error}.')
         if not result.faces:
+            small = (f' {result.too_small} smaller than asked for.'
+                     if result.too_small else '')
             raise Refusal(
-                f'No face was found in “{name}”. If it is one cropped face, '
-                'tick the box below it.')
+                f'No face was found in “{name}”.{small} If it is one cropped '
+                'face, tick the box below it.')
         for number, face in enumerate(result.faces, 1):
             face.track = number
         drawing = draw_faces(result.image, result.faces, landmarks=False)
@@ -274,6 +287,12 @@ class Viewer:
                 raise Refusal(
                     f'The model “{name}” does not load: {error}') from error
         return self.others[name]
+
+    @property
+    def detector_score(self) -> Optional[float]:
+        """The least score of a face; None where the detector has none that
+        can be changed."""
+        return getattr(self.inferencer.detector, 'score_threshold', None)
 
     @property
     def explains(self) -> bool:

@@ -74,10 +74,11 @@ def test_only_uploads_are_read(client, served, tmp_path, people):
         url = f'http://127.0.0.1:{other.server_port}/a.png'
         for path in (secret, '/etc/passwd', f'../../..{secret}', url,
                      f'file://{secret}', 'http://somewhere.invalid/a.png'):
-            for step, data in (('find', [_file(path),
-                                         False]), ('find', [None,
-                                                            _file(path)]),
-                               ('process', [[_file(path)]])):
+            settings = [False, 0, .7]
+            for step, data in (('find', [_file(path), *settings]),
+                               ('find', [None,
+                                         _file(path), *settings[1:]
+                                         ]), ('process', [[_file(path)]])):
                 success, output = _call(client, step, data)
                 assert not success, path
                 assert 'found' not in output
@@ -101,7 +102,7 @@ def _upload(client, path):
 def test_an_upload_is_read(client, people):
     path = _upload(client, people)
     assert os.path.isfile(path) and 'orsa_web_' in path
-    success, output = _call(client, 'find', [_file(path), False])
+    success, output = _call(client, 'find', [_file(path), False, 0, .7])
     assert success and '3 faces found' in output
 
 

@@ -296,3 +296,17 @@ def test_several_files_at_once(viewer, people, tmp_path):
     assert 'bad.png' in render('batch', done, 120)
     with pytest.raises(Refusal, match=str(MOST_FILES)):
         viewer.process(['x.png'] * (MOST_FILES + 1), str(tmp_path))
+
+
+def test_faces_by_size_and_by_the_detector(viewer, people, look):
+    widths = [face.box[2] - face.box[0] for face in look.faces]
+    some = viewer.find(str(people), min_face=sum(widths[:2]) / 2)
+    assert some.num_found == 1
+    with pytest.raises(Refusal, match='3 smaller'):
+        viewer.find(str(people), min_face=900)
+    best = max(face.detection_score for face in look.faces)
+    assert viewer.detector_score == .7 < best
+    assert viewer.find(str(people), detector_score=.3).num_found >= 3
+    with pytest.raises(Refusal, match='No face'):
+        viewer.find(str(people), detector_score=best + .01)
+    assert viewer.detector_score == .7

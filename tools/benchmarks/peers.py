@@ -2,7 +2,7 @@
 """orsa beside other libraries: right answers, time, memory.
 
 Each library runs in a Python of its own, which may have nothing of orsa:
-  python -m venv /tmp/fer && /tmp/fer/bin/pip install fer tensorflow-cpu
+  python -m venv /tmp/fer && /tmp/fer/bin/pip install fer "opencv-python<5"
   python tools/benchmarks/peers.py --peer fer=/tmp/fer/bin/python \\
       --photographs 'data/300w/helen/testset/*.jpg'
 """
@@ -10,7 +10,6 @@ import argparse
 import glob
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -76,14 +75,13 @@ def run(name: str, task: str, out: str) -> None:
     """Do a task in the library's own Python; write what came of it."""
     with open(task, encoding='utf-8') as file:
         task = json.load(file)
-    before = time.process_time()
     peer = PEERS[name]()
     peer.photograph(task['photographs'][0])
     # with the start of Python and its imports
     result = dict(start=time.process_time())
-    result['memory'] = resource.getrusage(
-        resource.RUSAGE_SELF).ru_maxrss / 1024
-    del before
+    with open('/proc/self/status', encoding='utf-8') as file:
+        peak = next(line for line in file if line.startswith('VmHWM'))
+    result['memory'] = int(peak.split()[1]) / 1024
     begin = time.process_time()
     found = [peer.photograph(path) for path in task['photographs']]
     result['photograph'] = (time.process_time() - begin) / len(found)
