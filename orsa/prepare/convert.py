@@ -113,7 +113,8 @@ def convert_face_start(src: str,
     if norm is not None:
         from .start_norm import add_norm  # imports all data sets
         cfg = load_config(norm)
-        model = dict(cfg.model.backbone.image_encoder, init_cfg=None)
+        backbone = cfg.model.backbone
+        model = dict(backbone.get('image_encoder', backbone), init_cfg=None)
         used = add_norm(used, cfg)
     return _write((used, []), model, dst)
 

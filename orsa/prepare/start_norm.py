@@ -34,7 +34,8 @@ def add_norm(state: Dict[str, torch.Tensor],
     with scope_of(cfg):
         faces = DATASETS.build(cfg.train_dataloader.dataset)
         preprocess = MODELS.build(cfg.model.data_preprocessor)
-        encoder = MODELS.build(cfg.model.backbone.image_encoder).eval()
+        backbone = cfg.model.backbone
+        encoder = MODELS.build(backbone.get('image_encoder', backbone)).eval()
     encoder.load_state_dict(state, strict=False)
     norms = {
         name: module

@@ -7,10 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from orsa.apis import load_config
 from orsa.models import DlibResNet, MobileNetV1
 from orsa.models.utils.same_batch import same_batch
 from orsa.prepare.convert import convert_face_start
+from orsa.prepare.start_norm import add_norm
 from orsa.prepare.tfjs_weights import read_tfjs
+from orsa.utils.shipped import zoo_path
 
 RNG = np.random.default_rng(0)
 
@@ -211,6 +214,28 @@ def test_cut_and_frozen(kind):
     assert out.shape[2:] == {MobileNetV1: (7, 7), DlibResNet: (3, 3)}[kind]
     with pytest.raises(ValueError, match='-1 to 3'):
         kind(out_indices=3, frozen_stages=4)
+
+
+def test_normalisation_is_added_without_a_change(ferplus_dir, monkeypatch):
+    monkeypatch.setenv('ORSA_FERPLUS', str(ferplus_dir))
+    cfg = load_config('orsa::ablations/encoders/mobilenet_norm_112.py')
+    cfg.model.backbone.init_cfg = None
+    cfg.model.backbone.frozen_stages = 2
+    plain = MobileNetV1(frozen_stages=2)
+    state = torch.load(zoo_path('orsa://face_start.pth'))['state_dict']
+    plain.load_state_dict({k: state[k] for k in plain.state_dict()})
+    model = MobileNetV1(frozen_stages=2, norm=True)
+    model.load_state_dict(add_norm(plain.state_dict(), cfg, 96))
+    faces = 50 * torch.randn(64, 3, 64, 64)
+    expected = plain.eval()(faces)[0]
+    found = model.eval()(faces)[0]
+    assert (found - expected).abs().max() < 1e-3 * expected.abs().max()
+    # the trained stages alone have it, of the statistics of faces
+    names = {n for n, m in model.named_modules() if hasattr(m, 'running_var')}
+    assert {int(n.split('.')[1]) for n in names} == {3, 4}
+    first = model.stages[3][0][0].norm
+    assert torch.equal(first.running_mean, first.bias)
+    assert first.running_var.min() > 0 and first.running_var.std() > 0
 
 
 @pytest.mark.parametrize('kind', [MobileNetV1, DlibResNet])
