@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from orsa.evaluation.calibration import (Calibration, fit_temperature,
                                          load_calibration)
@@ -14,6 +15,9 @@ from .inference import landmark_locator, predict_faces
 from .inferencer import FERInferencer
 from .video import annotate_video
 from .zoo import available_models
+
+if TYPE_CHECKING:  # and for the documentation
+    from .model import build_model, init_model, load_config
 
 # imported when they are used: they need PyTorch
 _OF_PYTORCH = ('build_model', 'init_model', 'load_config')

@@ -88,10 +88,13 @@ def _check_files(args: argparse.Namespace) -> None:
 
 
 def _check_requirement(what: str) -> None:
-    """It is an extra of orsa, or what one of the requirements' files asks."""
-    extra = re.fullmatch(r'(?:orsa|\.)\[(\w+)\]', what)
-    if extra:
-        assert f"'{extra.group(1)}':" in (ROOT / 'setup.py').read_text()
+    """It is orsa with extras, or what one of the requirements' files asks."""
+    extras = re.fullmatch(r'\.|(?:orsa|\.)\[([\w,]+)\]', what)
+    if extras:
+        known = (ROOT / 'setup.py').read_text()
+        for name in extras[1].split(',') if extras[1] else ():
+            assert f"'{name}'" in known
+            assert (ROOT / f'requirements/{name}.txt').is_file()
         return
     lines = [
         line.split('#')[0].strip() for path in ROOT.glob('requirements/*.txt')
