@@ -13,7 +13,7 @@ import numpy as np
 from orsa.apis import FERInferencer
 from orsa.apis.zoo import DEFAULT_MODEL
 from orsa.datasets import OccludeFace
-from orsa.datasets.drawing.landmarks import five_points
+from orsa.utils.face_regions import five_points
 from orsa.faces.align import align_five
 from orsa.utils.command import run_script
 from orsa.visualization import draw_faces

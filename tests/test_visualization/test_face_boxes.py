@@ -87,7 +87,7 @@ def test_labels_never_cover_each_other(monkeypatch, count):
         # the letters themselves: white on blue
         x0, y0, x1, y1 = placed[0]
         patch = drawn[y0:y1, x0:x1]
-        assert len(pixels(patch, (255, 255, 255))) > 20
+        assert (patch.min(-1) > 180).sum() > 20
         assert (patch == BLUE).all(-1).mean() > .5
 
 
