@@ -19,9 +19,10 @@ _EXTRAS = dict(
     tensorboard='curves in TensorBoard',
     gradio='orsa web',
     onnx='export')
-_ZOO = ('orsanet_face.pth', 'orsanet_face.json', 'orsanet_lite.pth',
-        'orsanet_lite.json', 'lite_parsing.pth', 'lite_landmark.pth',
-        'face_parsing.pth', 'face_landmark.pth', 'face_start.pth')
+_ZOO = ('orsanet_face.pth', 'orsanet_face.json', 'orsanet_face.onnx',
+        'orsanet_face.landmarks.onnx', 'orsanet_lite.pth', 'orsanet_lite.json',
+        'lite_parsing.pth', 'lite_landmark.pth', 'face_parsing.pth',
+        'face_landmark.pth', 'face_start.pth')
 _REINSTALL = 'pip install --force-reinstall opencv-python'
 
 

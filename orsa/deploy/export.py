@@ -25,7 +25,7 @@ from .export_info import LANDMARK_SUFFIX, LANDMARKS, LOGITS, ExportInfo
 from .exported import (ExportedModel, file_format, import_onnxruntime,
                        load_exported)
 from .formats import (WRITERS, DeployedModel, fast_priors, to_half, to_int8,
-                      write_part)
+                      write_onnx, write_part)
 from .sample_faces import crop_pipeline, crop_size, gather_faces, spread
 from .shared_weights import share_weights
 
@@ -158,8 +158,8 @@ def describe(model: nn.Module, precision: str,
         image_size=crop_size(pipeline),
         pipeline=pipeline,
         precision=precision,
-        mean=deployed.mean.flatten().tolist(),
-        std=deployed.std.flatten().tolist(),
+        mean=deployed.pixel_mean.flatten().tolist(),
+        std=deployed.pixel_std.flatten().tolist(),
         orsa_version=__version__,
         torch_version=torch.__version__,
         config_hash=config_hash(model.cfg.model),
@@ -239,9 +239,12 @@ def export_model(model: nn.Module,
     tolerance, least = limits or LIMITS[precision]
     with atomic_path(path) as temporary:
         if share:
-            # faster copies of priors would have other weights
-            WRITERS[kind](DeployedModel(model, with_priors).eval(), temporary,
-                          info)
+            # faster copies and folded ones would have other weights
+            write_onnx(
+                DeployedModel(model, with_priors).eval(),
+                temporary,
+                info,
+                optimize=False)
             share_weights(temporary, local_file(checkpoint))
         else:
             _write(model, temporary, kind, info, with_priors, calibrating)

@@ -49,8 +49,8 @@ class DeployedModel(nn.Module):
         mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
         if preprocessor._enable_normalize:
             mean, std = preprocessor.mean, preprocessor.std
-        self.register_buffer('mean', mean.clone(), persistent=False)
-        self.register_buffer('std', std.clone(), persistent=False)
+        self.register_buffer('pixel_mean', mean.clone(), persistent=False)
+        self.register_buffer('pixel_std', std.clone(), persistent=False)
         # heavy, and needed for writing alone
         from orsa.models.priors import locate_from_edge
         self.priors = {}  # output: function that predicts it
@@ -84,7 +84,7 @@ class DeployedModel(nn.Module):
         x = images.permute(0, 3, 1, 2)
         if self.flip:
             x = x.flip(1)
-        x = (x.float() - self.mean) / self.std
+        x = (x.float() - self.pixel_mean) / self.pixel_std
         if not self.priors:
             return self.model(x, mode='tensor')
         feats = self.model.extract_feat(x)
@@ -150,13 +150,19 @@ def _program(deployed: DeployedModel,
             f'len(x) of a tensor ({error})') from error
 
 
-def write_onnx(deployed: DeployedModel, path: str, info: ExportInfo) -> None:
+def write_onnx(deployed: DeployedModel,
+               path: str,
+               info: ExportInfo,
+               optimize: bool = True) -> None:
     """Write ONNX in float32, of any batch size.
 
     Args:
         deployed (DeployedModel): The model.
         path (str): The file.
         info (ExportInfo): What the file states about itself.
+        optimize (bool): Whether to fold constants, such as batch
+            normalisation into weights, as onnxruntime does when it reads a
+            file. Defaults to True.
     """
     import onnx  # optional
     with torch.no_grad(), _quiet():
@@ -165,6 +171,7 @@ def write_onnx(deployed: DeployedModel, path: str, info: ExportInfo) -> None:
             _program(deployed, info),
             dynamo=True,
             external_data=False,
+            optimize=optimize,
             input_names=[IMAGES],
             output_names=deployed.outputs,
             verbose=False).model_proto

@@ -27,6 +27,7 @@ model = dict(
             # chosen on validation: configs/ablations/encoders.py
             frozen_stages=2,
             channels_last=True,
+            norm=True,
             init_cfg=dict(
                 type='Pretrained', checkpoint='orsa://face_start.pth')),
         parsing_prior=dict(

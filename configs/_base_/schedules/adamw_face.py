@@ -1,25 +1,13 @@
-# AdamW with a cosine for an image encoder that has learned from many faces: a
-# fifth of the learning rate of the lite models, and more for what is new. SAM
-# in the last epoch: from the first step on it kills the encoder's rectifiers.
+# AdamW with a cosine for an image encoder that has learned from many faces; the
+# dynamic loss from the fourth epoch on. Without SAM: what is not fitted yet after
+# so few epochs needs no flat minimum, and a second pass costs an epoch.
 optim_wrapper = dict(
-    type='orsa.SAMOptimWrapper',
-    rho=0.05,
-    optimizer=dict(type='AdamW', lr=2e-4, weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.,
-        bias_decay_mult=0.,
-        custom_keys={
-            'backbone.adapter': dict(lr_mult=3.),
-            'neck': dict(lr_mult=3.),
-            'head': dict(lr_mult=3.)
-        }))
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0.))
 
-max_epochs = 7
-train_cfg = dict(
-    type='orsa.SAMTrainLoop',
-    max_epochs=max_epochs,
-    sam_begin=max_epochs,
-    val_interval=2)
+max_epochs = 5
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
@@ -42,5 +30,5 @@ dynamic_loss = dict(
 custom_hooks = [
     dict(
         type='orsa.SwitchRecipeHook',
-        schedule=[dict(action_epoch=5, loss=dynamic_loss)])
+        schedule=[dict(action_epoch=4, loss=dynamic_loss)])
 ]

@@ -2,7 +2,7 @@
 _base_ = '../../orsanet_face_ferplus.py'
 
 max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs, sam_begin=max_epochs)
+train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=200),
     dict(
