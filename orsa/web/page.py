@@ -168,8 +168,12 @@ class Steps:
             return None, render('note', f'This model has no map: {error}')
         except Exception as error:
             return None, _failure(error)
-        return (_rgb(overlay_heat(heat.image, heat.heat),
-                     _SIDE), render('heat_note', kind, heat.fractions))
+        note = render('heat_note', kind, heat.fractions)
+        if not heat.heat.any():
+            note = render(
+                'note', 'Nothing in this map speaks for the predicted '
+                'expression: Grad-CAM is empty.')
+        return _rgb(overlay_heat(heat.image, heat.heat), _SIDE), note
 
     def occlude(self, found: Optional[Found], index: Optional[int], kind: str,
                 severity: float, variant: float, second: str) -> Tuple:

@@ -214,7 +214,7 @@ def test_unreadable_files_are_reported_and_the_page_goes_on(
     visitor.wait('300 × 200 pixels', '[role=alert]')
     page.click('#orsa-aligned input')
     large = tmp_path / 'large.png'
-    large.write_bytes(b'\0' * (26 * 2**20))
+    large.write_bytes(b'\0' * (101 * 2**20))
     visitor.upload(large)
     visitor.wait('maximum allowed size')
     # as if nothing had been

@@ -177,7 +177,8 @@ def main():
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == ['--run']:
+    if sys.argv[1:2] == ['--run']:  # where there may be nothing of orsa
         run(*sys.argv[2:])
-    else:
-        main()
+        sys.exit()
+    from orsa.utils.command import run_script
+    run_script(main)
