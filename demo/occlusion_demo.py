@@ -13,9 +13,9 @@ import numpy as np
 from orsa.apis import FERInferencer
 from orsa.apis.zoo import DEFAULT_MODEL
 from orsa.datasets import OccludeFace
-from orsa.utils.face_regions import five_points
 from orsa.faces.align import align_five
 from orsa.utils.command import run_script
+from orsa.utils.face_regions import five_points
 from orsa.visualization import draw_faces
 
 SIDE = 320  # pixels, of one panel

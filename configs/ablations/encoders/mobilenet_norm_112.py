@@ -1,5 +1,5 @@
-# The same with batch normalisation of its own in the stages that are trained, at
-# a learning rate that it allows.
+# The same with batch normalisation of its own in the stages that are trained,
+# at a learning rate that it allows.
 _base_ = './mobilenet_frozen_112.py'
 model = dict(
     backbone=dict(
