@@ -48,13 +48,11 @@ def write(frames: list, count: int, path: str) -> None:
     writer.release()
 
 
-def annotate(path: str, out: str, flags: list) -> tuple:
+def annotate(path: str, out: str) -> tuple:
     """Seconds, processor seconds and MiB of memory of the command."""
     start = time.monotonic()
-    process = subprocess.Popen([
-        sys.executable, '-m', 'orsa', 'video', path, '--out', out, '--quiet',
-        *flags
-    ])
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'orsa', 'video', path, '--out', out, '--quiet'])
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f'orsa video {path} failed')
@@ -71,8 +69,10 @@ def main():
     parser.add_argument(
         '--frames', nargs=2, type=int, default=(250, 1000), help='the lengths')
     parser.add_argument('--rounds', type=int, default=3)
-    args, flags = parser.parse_known_args()
+    args = parser.parse_args()
     frames, rows = read(args.video, args.size), []
+    if not frames:
+        raise ValueError(f"'{args.video}' cannot be read as a video")
     with tempfile.TemporaryDirectory() as folder:
         clips = []
         for count in args.frames:
@@ -80,8 +80,7 @@ def main():
             write(frames, count, clips[-1])
         for k in range(args.rounds):
             rows.append([
-                annotate(clip, os.path.join(folder, str(k)), flags)
-                for clip in clips
+                annotate(clip, os.path.join(folder, str(k))) for clip in clips
             ])
     more = args.frames[1] - args.frames[0]
     rates = [more / (long[0] - short[0]) for short, long in rows]
