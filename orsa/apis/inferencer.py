@@ -121,7 +121,7 @@ class FERInferencer:
         if calibration is None:
             calibration = (
                 self.model.calibration if isinstance(self.model, ExportedModel)
-                and weights is None else load_calibration(weights))
+                else load_calibration(weights))
         given = dict(min_confidence=min_confidence, max_covered=max_occluded)
         given = {k: v for k, v in given.items() if v is not None}
         self.calibration = dataclasses.replace(calibration, **given)
@@ -413,9 +413,10 @@ def _load(model: Any, weights: Optional[str], device: Optional[str],
     named = isinstance(model, str) and looks_like_name(model)
     if backend == 'onnx' or (backend == 'auto' and named and weights is None
                              and device in (None, 'cpu')):
-        exported = load_shipped(model) if named else None
+        ships = named and weights is None
+        exported = load_shipped(model) if ships else None
         if exported is not None:
-            return exported, resolve_model(model)[1], 'cpu'
+            return exported, None, 'cpu'
         if backend == 'onnx':
             raise ValueError(f"'{model}' does not ship as ONNX: export it "
                              'with tools/deployment/export.py and name the '

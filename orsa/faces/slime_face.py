@@ -22,9 +22,9 @@ from .detections import Detections, check_detections
 # perhaps in pieces.
 _FILLED = 480
 
-# The package (2024.9.27) loses the memory of each image that it is given: 1.5
-# GB after an hour of video. It works in a process of its own, which is
-# replaced after so many bytes.
+# The package (2024.9.27) loses the memory of each image that it is given, 85
+# MB in 1,000 frames of video (docs/performance.md). It works in a process of
+# its own, which is replaced after so many bytes.
 _LOST = 256 << 20
 _WORKER = """
 import json, signal, struct, sys

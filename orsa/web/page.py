@@ -297,13 +297,12 @@ def build_page(viewer: Viewer, docs: bool, max_mb: int) -> gr.Blocks:
         found.then(None, None, None, queue=False, js=_TO_RESULT)
         clicked = _on(drawing.select, _choose, state, chosen)
         face = [state, chosen]
+        explaining = list(zip(explanations, (steps.heat, steps.occlude)))
         for event in (found.then, clicked.then, chosen.input):
             shown = _on(event, steps.face, face, face_outputs)
-            for (controls, outputs), step in zip(explanations,
-                                                 (steps.heat, steps.occlude)):
+            for (controls, outputs), step in explaining:
                 shown = _on(shown.then, step, face + controls, outputs)
-        for (controls, outputs), step in zip(explanations,
-                                             (steps.heat, steps.occlude)):
+        for (controls, outputs), step in explaining:
             _on([c.change for c in controls], step, face + controls, outputs)
     return page
 

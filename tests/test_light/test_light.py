@@ -128,6 +128,12 @@ def test_onnx_and_pytorch_give_the_same():
         assert (one.parsing == other.parsing).mean() > 0.999
 
 
+def test_its_calibration_is_that_beside_the_weights():
+    from orsa.apis import load_calibration
+    assert orsa.FERInferencer().calibration == load_calibration(
+        'orsa://orsanet_face.pth')
+
+
 def test_plain_transforms_are_those_of_the_library():
     pytest.importorskip('mmpretrain')
     from orsa.apis import load_config
