@@ -32,3 +32,5 @@ subsets = {
 }
 # time limit of a training, in seconds
 time_limit = 3600
+# bf16 on a CPU, which is faster with AMX alone: docs/performance.md
+amp = True

@@ -13,7 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from orsa.apis.model import init_model, load_config
-from orsa.apis.training import build_runner, latest_checkpoint, resume_latest
+from orsa.apis.training import (build_runner, latest_checkpoint, resume_latest,
+                                set_amp)
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import CLEAN
 from orsa.prepare.weights import publish
@@ -56,6 +57,8 @@ class AblationStudy(Study):
             - subsets (dict): title -> list of test samples, tested as they
               are.
             - time_limit (int): Seconds of training a run may take.
+            - amp (bool, optional): Train in mixed precision, as
+              ``tools/train.py --amp``.
 
         work_dir (str, optional): Where everything is written. Defaults to
             None, ``work_dirs/ablation_NAME``.
@@ -137,6 +140,8 @@ class AblationStudy(Study):
                 self._set_priors(cfg, run)
             # nothing is chosen by what is tested
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+            if self.cfg.get('amp'):
+                set_amp(cfg)
         cfg.randomness = dict(seed=run.seed)
         cfg.work_dir = self.file('runs', str(run))
         cfg.default_hooks.checkpoint = dict(

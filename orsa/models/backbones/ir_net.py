@@ -8,6 +8,7 @@ from mmengine.model import BaseModule, ModuleList, Sequential
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
 from orsa.models.utils.inputs import Maps, stage_indices
+from orsa.models.utils.prelu import PReLU
 from orsa.registry import MODELS
 
 
@@ -20,7 +21,7 @@ class _IRUnit(BaseModule):
         self.norm1 = build_norm_layer(norm_cfg, in_channels)[1]
         self.conv1 = nn.Conv2d(
             in_channels, out_channels, 3, padding=1, bias=False)
-        self.act = nn.PReLU(out_channels)
+        self.act = PReLU(out_channels)
         self.conv2 = nn.Conv2d(
             out_channels, out_channels, 3, stride, padding=1, bias=False)
         self.norm2 = build_norm_layer(norm_cfg, out_channels)[1]
@@ -135,7 +136,7 @@ class IRNet(BaseModule):
         stride = arch.get('stem_stride', 1)
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False),
-            build_norm_layer(norm_cfg, channels)[1], nn.PReLU(channels))
+            build_norm_layer(norm_cfg, channels)[1], PReLU(channels))
         self.stages = ModuleList()
         for depth, out_channels, stride in zip(self.depths, self.channels,
                                                self.strides):

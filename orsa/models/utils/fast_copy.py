@@ -14,6 +14,7 @@ from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
 from torch.nn.utils import parametrize
 
 from .linear import Linear, linear_gelu
+from .prelu import PReLU
 
 # the relative error up to which a copy is used
 TOLERANCE = 1e-4
@@ -97,6 +98,8 @@ def _make_fast(module: nn.Module) -> None:
     kind = type(module)
     if kind in (nn.Linear, MMCVLinear):
         module.__class__ = Linear
+    elif kind is nn.PReLU:
+        module.__class__ = PReLU
     elif kind is ShiftWindowMSA and type(module.w_msa) is WindowMSA:
         module.__class__ = _FastShiftWindowMSA
     elif kind is PatchMerging:
