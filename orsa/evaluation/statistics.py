@@ -32,52 +32,62 @@ def paired_difference(first: np.ndarray,
                       labels: np.ndarray,
                       metric: str = 'uar',
                       repeats: int = 1000,
-                      seed: int = 0) -> Tuple[float, float, float]:
+                      seed: int = 0,
+                      over_runs: bool = False) -> Tuple[float, float, float]:
     """How much better the first is, with a paired bootstrap interval.
 
     Faces are sampled with replacement, the same for both and for all of their
     runs; the metric is averaged over runs.
 
     Args:
-        first (np.ndarray): (R, N), bool, where each of R runs (seeds,
-            conditions) is correct about N faces.
-        second (np.ndarray): (R, N), of what it is compared with.
+        first (np.ndarray): (R, N), in [0, 1], where each of R runs (seeds,
+            conditions) is correct about N faces, or in how many conditions.
+        second (np.ndarray): (S, N), of what it is compared with.
         labels (np.ndarray): (N, ), int.
         metric (str): 'accuracy' or 'uar'. Defaults to 'uar'.
         repeats (int): Bootstrap samples. Defaults to 1000.
         seed (int): Of the sampling. Defaults to 0.
+        over_runs (bool): Whether runs are sampled with replacement too, those
+            of both apart, so that the interval is also that of another
+            training (the hierarchical bootstrap). Defaults to False.
 
     Returns:
         tuple[float, float, float]: The difference in points and the limits
         of its 95% interval.
     """
-    # of each face, in [-1, 1]
-    gain = np.mean(first, axis=0) - np.mean(second, axis=0)
+    pair = [np.asarray(runs, np.float32) for runs in (first, second)]
     if metric == 'accuracy':
         labels = np.zeros_like(labels)  # one class has all
-    of_class = np.eye(labels.max() + 1)[labels]  # (N, C)
+    of_class = np.eye(labels.max() + 1, dtype=np.float32)[labels]  # (N, C)
 
-    def differences(times: np.ndarray) -> np.ndarray:
+    def gains(*weights: np.ndarray) -> np.ndarray:
+        """Of each face in [-1, 1], by the weights of runs (repeats, R)."""
+        one, two = (w @ runs / len(runs) for w, runs in zip(weights, pair))
+        return one - two
+
+    def differences(times: np.ndarray, gain: np.ndarray) -> np.ndarray:
         """Of samples that have every face so many times, (repeats, N)."""
-        counts = times @ of_class
         with np.errstate(invalid='ignore'):
-            gains = times @ (of_class * gain[:, None]) / counts
-        return np.nanmean(gains, axis=1) * 100
+            recalls = (times * gain) @ of_class / (times @ of_class)
+        return np.nanmean(recalls, axis=1) * 100
 
+    once = gains(*(np.ones((1, len(runs))) for runs in pair))
+    value = differences(np.ones((1, len(labels))), once)[0]
+    sampled = gains(*(_bootstrap(len(runs), repeats, seed + 1 + k)
+                      for k, runs in enumerate(pair))) if over_runs else once
     low, high = np.percentile(
-        differences(_bootstrap(len(labels), repeats, seed)), (2.5, 97.5))
-    value = differences(np.ones((1, len(labels))))[0]
+        differences(_bootstrap(len(labels), repeats, seed), sampled),
+        (2.5, 97.5))
     return float(value), float(low), float(high)
 
 
-@lru_cache(maxsize=1)  # a comparison needs the same in every condition
-def _bootstrap(num_faces: int, repeats: int, seed: int) -> np.ndarray:
-    """How often each sample has each face, (repeats, N)."""
+@lru_cache(maxsize=3)  # a comparison needs the same in every condition
+def _bootstrap(count: int, repeats: int, seed: int) -> np.ndarray:
+    """How often each sample has each of N faces or runs, (repeats, N)."""
     rng = np.random.default_rng(seed)
-    times = np.empty((repeats, num_faces), np.float32)
+    times = np.empty((repeats, count), np.float32)
     for row in times:
-        row[:] = np.bincount(
-            rng.integers(0, num_faces, num_faces), minlength=num_faces)
+        row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
     return times
 
 

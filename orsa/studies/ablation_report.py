@@ -28,14 +28,17 @@ def _compare(cfg: Config, results: Results,
         return {}
 
     def correct(seeds: List[dict], names: List[str]) -> np.ndarray:
-        return np.stack([s['correct'][n] for s in seeds for n in names])
+        return np.stack(
+            [np.mean([s['correct'][n] for n in names], axis=0) for s in seeds])
 
     return {
         variant: {
             kind:
             paired_difference(
-                correct(seeds, names), correct(reference, names),
-                seeds[0]['labels'][names[0]])
+                correct(seeds, names),
+                correct(reference, names),
+                seeds[0]['labels'][names[0]],
+                over_runs=True)
             for kind, names in conditions.items()
         }
         for variant, seeds in results.items() if variant != cfg.reference
@@ -101,7 +104,8 @@ def _conditions_in_words(cfg: Config, results: Results, cv: bool) -> str:
         f'{where}; mean ± standard deviation over seeds, in percent. '
         f'Occluded: the mean of {len(cfg.severities)} severities of '
         f"`orsa.OccludeFace`. Gained: the difference to '{title}' in points, "
-        'with a 95% interval of the paired bootstrap over faces. ms a face: '
+        'with a 95% interval of the paired bootstrap over faces'
+        f'{" and seeds" if seeds > 1 else ""}. ms a face: '
         f'{BATCH} faces at once, one thread, median, all variants in turn.')
 
 

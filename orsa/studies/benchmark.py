@@ -12,10 +12,12 @@ from mmengine.dataset import default_collate
 
 from orsa.apis.model import build_model
 from orsa.engine.hooks import ValidationRecordHook
-from orsa.evaluation.statistics import mean_and_spread
+from orsa.evaluation.predictions import read_predictions
+from orsa.evaluation.statistics import mean_and_spread, paired_difference
 from orsa.utils.fileio import load_json
 from .benchmark_report import BATCHES, write_report
 from .benchmark_study import Benchmark
+from .comparison import is_single, match, shared_conditions
 from .complexity import count_complexity, time_in_turn
 from .occlusion_metrics import COMMON, METRICS, WORN
 from .study import add_study_arguments, predict_images
@@ -35,9 +37,10 @@ def collect(bench: Benchmark, last: int) -> dict:
         dict: ``models``, by name, with ``seeds`` (see :func:`flat_metrics`),
         their ``mean`` and ``spread`` in percent and points (None for one
         seed), ``uar_by_kind`` of occluder, ``failed`` (log by seed),
-        ``missing`` (seeds) and ``cost``, None for a model without a result.
+        ``missing`` (seeds), ``cost``, None for a model without a result, and
+        ``gained``, see :func:`gained`.
     """
-    models = {}
+    models, suites = {}, {}
     for model, config in bench.configs.items():
         stored = {
             run.seed: bench.stored(run)
@@ -45,6 +48,7 @@ def collect(bench: Benchmark, last: int) -> dict:
         }
         done = {s: r for s, r in stored.items() if r and 'test' in r}
         seeds = {s: flat_metrics(r, last) for s, r in done.items()}
+        suites[model] = [bench.file(r['suite']) for r in done.values()]
         mean, spread = mean_of_seeds(list(seeds.values()))
         by_kind = mean_of_seeds(
             [_uar_by_kind(bench, r) for r in done.values()])
@@ -65,7 +69,10 @@ def collect(bench: Benchmark, last: int) -> dict:
             mean=mean,
             spread=spread,
             uar_by_kind=dict(zip(('mean', 'spread'), by_kind)),
-            cost=None)
+            cost=None,
+            gained={})
+    for model, differences in gained(suites).items():
+        models[model]['gained'] = differences
     done = [m for m, info in models.items() if info['seeds']]
     for model, cost in _costs(bench, done).items():
         models[model]['cost'] = cost
@@ -99,6 +106,55 @@ def flat_metrics(result: dict, last: int) -> Dict[str, float]:
     for name, values in (groups | result['lists']).items():
         found.update({f'{name}_{k}': values[k] for k in METRICS})
     return found
+
+
+def gained(suites: Dict[str, Sequence[str]]) -> Dict[str, dict]:
+    """By how much the UAR of models is above that of the first.
+
+    Args:
+        suites (dict[str, list[str]]): By model the ``occlusion_suite.json`` of
+            its seeds. Models without any are left out.
+
+    Returns:
+        dict: By model, but for the first, and condition (clean, the means of
+        the kinds, lists of occluded faces) the difference in points and the
+        limits of its 95% interval, of the paired bootstrap over faces and
+        seeds.
+    """
+    runs = {
+        m: [read_predictions(p) for p in found]
+        for m, found in suites.items() if found
+    }
+    if len(runs) < 2:
+        return {}
+    reference, *others = runs
+    first = runs[reference][0]
+    runs = {m: [match(first, r) for r in found] for m, found in runs.items()}
+    labels = first.label_indices()
+    conditions = {
+        name: found
+        for name, found in shared_conditions(sum(runs.values(), [])).items()
+        if not is_single(name)
+    }
+
+    def correct(model: str, names: Sequence[str], chosen: np.ndarray):
+        return np.stack([
+            np.mean([r.scores[n].argmax(1) == labels
+                     for n in names], axis=0)[chosen] for r in runs[model]
+        ])
+
+    return {
+        model: {
+            name:
+            paired_difference(
+                correct(model, *found),
+                correct(reference, *found),
+                labels[found[1]],
+                over_runs=True)
+            for name, found in conditions.items()
+        }
+        for model in others
+    }
 
 
 def _uar_by_kind(bench: Benchmark, result: dict) -> Dict[str, float]:

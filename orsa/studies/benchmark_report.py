@@ -3,7 +3,7 @@
 import os.path as osp
 from typing import Dict, List, Sequence
 
-from orsa.utils.tables import Table, with_spread
+from orsa.utils.tables import Table, with_interval, with_spread
 from orsa.visualization.tradeoff import plot_tradeoff
 from . import report
 from .occlusion_metrics import METRICS
@@ -44,6 +44,21 @@ def sections(table: dict, command: str) -> List[Section]:
             for info in table['models'].values()]
     found = [Section('', _in_words(table, columns), Table(head, rows))]
     found += [Section('', note) for note in _notes(table)]
+    compared = {
+        m['title']: m['gained']
+        for m in table['models'].values() if m['gained']
+    }
+    if compared:
+        conditions = list(next(iter(compared.values())))
+        rows = [[title, *(with_interval(*gains[c]) for c in conditions)]
+                for title, gains in compared.items()]
+        first = next(m['title'] for m in table['models'].values()
+                     if m['seeds'])
+        found.append(
+            Section(
+                '', f'UAR above that of {first}, in points, with the 95% '
+                'interval of the paired bootstrap over faces and seeds:',
+                Table(['model', *conditions], rows)))
     models = [m for m in table['models'].values() if m['uar_by_kind']['mean']]
     if models:
         kinds = models[0]['uar_by_kind']['mean']

@@ -158,7 +158,7 @@ def compare(paths: Sequence[str],
         # one test for each condition with an occluder
         tests = [
             c['differences'][title]['mcnemar'] for name, c in found.items()
-            if _is_single(name)
+            if is_single(name)
         ]
         for test, p in zip(tests, holm([t['p'] for t in tests])):
             test['p_holm'] = p
@@ -170,7 +170,7 @@ def compare(paths: Sequence[str],
         conditions=found)
 
 
-def _is_single(name: str) -> bool:
+def is_single(name: str) -> bool:
     """Whether it is one kind of occluder at one severity."""
     return name.rpartition(' ')[2].isdigit() and not name.startswith(_REAL)
 
@@ -197,7 +197,7 @@ def _sections(result: dict) -> List[Section]:
     titles, reference = list(result['runs']), result['reference']
     metrics = [[name, c['num_faces'], title, *c['figures'][title].values()]
                for name, c in result['conditions'].items()
-               if not _is_single(name) for title in titles]
+               if not is_single(name) for title in titles]
     single, several = [], []
     for name, c in result['conditions'].items():
         for title, d in c['differences'].items():
@@ -207,7 +207,7 @@ def _sections(result: dict) -> List[Section]:
                 alone = f"{test['first_only']}, {test['second_only']}"
                 p = test.get('p_holm', test['p'])
                 p = '< 0.001' if p < .001 else f'{p:.3f}'
-            (single if _is_single(name) else several).append([
+            (single if is_single(name) else several).append([
                 name, title, *(with_interval(**d[k]) for k in PAIRED),
                 verdict(d['uar']), alone, p
             ])

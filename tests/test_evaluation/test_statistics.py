@@ -41,6 +41,33 @@ def test_paired_difference_by_hand():
     assert value == pytest.approx(50 / 3)
 
 
+def test_the_interval_over_runs_holds_another_training():
+    """Trainings that differ: their spread is in the interval, by simulation.
+
+    Faces are many, so that of a model's accuracy p +- .05 over trainings the
+    mean of two trainings deviates by .05 / 2**.5.
+    """
+    rng = np.random.default_rng(1)
+    labels = np.zeros(4000, int)
+
+    def train(accuracy):
+        return rng.random(4000) < accuracy
+
+    first = np.stack([train(.75), train(.85)])
+    second = np.stack([train(.65), train(.75)])
+    faces = paired_difference(first, second, labels)
+    both = paired_difference(first, second, labels, over_runs=True)
+    assert faces[0] == both[0] == pytest.approx(10, abs=2)
+    assert faces[2] - faces[1] < 4
+    # of two runs each, by chance both samples are the best and the worst
+    assert both[1] == pytest.approx(0, abs=3)
+    assert both[2] == pytest.approx(20, abs=3)
+    # one run each: nothing to sample
+    assert paired_difference(
+        first[:1], second[:1], labels, over_runs=True) == pytest.approx(
+            paired_difference(first[:1], second[:1], labels), abs=1e-3)
+
+
 def test_mcnemar_by_hand():
     # 1 against 5: 2 * (1 + 6) / 2**6
     correct = np.array([True] + [False] * 5)

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from tiny_suite import write_faces
 
 from orsa.apis import build_model, load_config
 from orsa.studies.benchmark import (add_benchmark_arguments, benchmark,
-                                    flat_metrics, mean_of_seeds)
+                                    flat_metrics, gained, mean_of_seeds)
 from orsa.studies.benchmark_report import sections
 from orsa.studies.benchmark_study import Benchmark
 from orsa.studies.complexity import count_complexity, time_in_turn
@@ -116,6 +117,24 @@ def test_from_end_to_end(folder, capfd):
     assert good['mean']['best_accuracy'] == max(accuracies)
     assert good['mean']['mean_accuracy'] == pytest.approx(np.mean(accuracies))
     assert good['spread']['accuracy'] is None
+
+    # one that is always right gains what is missing
+    perfect = folder / 'perfect'
+    shutil.copytree(suite.parent, perfect)
+    with np.load(perfect / 'occlusion_suite_faces.npz') as faces:
+        faces = dict(faces)
+    faces['scores'] = np.eye(7)[np.stack([labels] * 2)]
+    np.savez(perfect / 'occlusion_suite_faces.npz', **faces)
+    report = json.loads(suite.read_text())
+    report['clean']['accuracy'] = 100.
+    (perfect / suite.name).write_text(json.dumps(report))
+    paths = [str(suite), str(perfect / suite.name)]
+    found = gained(dict(good=paths[:1], none=[], better=paths[1:]))
+    assert list(found) == ['better']
+    value, low, high = found['better']['clean']
+    assert value == pytest.approx(100 - good['mean']['uar'])
+    assert low <= value <= high
+    assert gained(dict(a=paths[:1], b=paths[:1]))['b']['clean'] == (0, 0, 0)
 
     # 3 -> 8 channels in IRNet; whatever it is, all of it is trained
     model = build_model(load_config(str(folder / 'good.py')))
@@ -265,9 +284,11 @@ def test_the_page_names_what_is_missing():
             parameters=2 * 10**6,
             macs=3 * 10**6,
             ms_batch1=4.,
-            ms_batch32=50.))
+            ms_batch32=50.),
+        gained={})
+    other = dict(info, title='B', gained=dict(clean=(1., -.5, 2.5)))
     table = dict(
-        models=dict(a=info),
+        models=dict(a=info, b=other),
         last=3,
         kinds=['mask'],
         severities=[1],
@@ -275,8 +296,10 @@ def test_the_page_names_what_is_missing():
     page = markdown('Benchmark', sections(table, 'command'))
     assert ('| A | 1; 1 of 3 failed: `logs/a.log`; 1 of 3 not run | 60.0 | '
             '50.0 | 50.0 | 1.00 | 2.00 | 3.0 | 4.0 | 50.0 |') in page
-    assert '| mask | 45.0 |' in page
-    assert 'Without validation, and so without a best epoch: A.' in page
+    assert '| mask | 45.0 | 45.0 |' in page
+    assert 'UAR above that of A' in page
+    assert '| B | +1.0 (-0.5, +2.5) |' in page
+    assert 'Without validation, and so without a best epoch: A, B.' in page
 
 
 def test_multiplications_by_hand():
