@@ -7,6 +7,9 @@ import sys
 import zipfile
 
 import pytest
+import yaml
+
+import orsa
 
 
 @pytest.fixture(scope='module')
@@ -61,3 +64,11 @@ def test_configs_work_from_anywhere(installed, tmp_path):
     assert done.returncode == 0, done.stderr
     where, kind = done.stdout.split()
     assert where.startswith(str(installed)) and kind == 'ImageClassifier'
+
+
+def test_the_citation_is_of_this_version(repo_root):
+    cited = yaml.safe_load((repo_root / 'CITATION.cff').read_text())
+    assert cited['cff-version'] == '1.2.0'
+    assert cited['version'] == orsa.__version__
+    assert 'version = {%s}' % orsa.__version__ in (
+        repo_root / 'docs/index.md').read_text()
