@@ -1,5 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Work that test_speed.py times in processes."""
+"""Work of test_speed.py and test_gpu_kit.py, done in processes."""
+import os
+import subprocess
 import time
 
 
@@ -25,3 +27,24 @@ def make_broken():
         raise ValueError('the work is broken')
 
     return work
+
+
+def row(number: int):
+    """Rows of a table, as those of gpu_steps."""
+    return [{'number': number, 'half': number / 2}]
+
+
+def hang():
+    """A measurement that does not end, nor does what it has started."""
+    print(subprocess.Popen(['sleep', '100']).pid, flush=True)
+    time.sleep(100)
+
+
+def exhaust():
+    """A measurement whose process ends."""
+    os._exit(9)
+
+
+def incomplete(seconds: float):
+    """A training that goes on in the next call."""
+    return [{'seconds': seconds, 'complete': False}]

@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import time
-from typing import Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple, Union
+
+import torch
 
 # whether clocks measure CPU time instead of wall-clock time
 _cpu_time = False
@@ -24,12 +26,14 @@ def use_processor_time(on: bool = True) -> None:
     _cpu_time = on
 
 
-def _now() -> float:
-    return time.process_time() if _cpu_time else time.perf_counter()
-
-
 class Clock:
     """Attributes time to the innermost open stage.
+
+    On a GPU the limits of stages are events between its work, which nothing
+    waits for before :meth:`read`.
+
+    Args:
+        device (str | torch.device): What does the work. Defaults to 'cpu'.
 
     Example:
         >>> clock = Clock()
@@ -40,17 +44,29 @@ class Clock:
         ['first pass', 'priors']
     """
 
-    def __init__(self):
-        self._seconds: Dict[str, float] = {}
+    def __init__(self, device: Union[str, torch.device] = 'cpu'):
+        self._on_gpu = torch.device(device).type == 'cuda'
+        self._spans: List[Tuple[str, Any, Any]] = []  # stage, start, end
         self._open: List[str] = []
-        self._since = 0.
+        self._since: Any = None
+
+    def _now(self) -> Any:
+        if self._on_gpu:
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+            return event
+        return time.process_time() if _cpu_time else time.perf_counter()
+
+    def _between(self, start: Any, end: Any) -> float:
+        if not self._on_gpu:
+            return end - start
+        end.synchronize()
+        return start.elapsed_time(end) / 1e3
 
     def _charge(self) -> None:
-        now = _now()
+        now = self._now()
         if self._open:
-            name = self._open[-1]
-            self._seconds[name] = (
-                self._seconds.get(name, 0.) + now - self._since)
+            self._spans.append((self._open[-1], self._since, now))
         self._since = now
 
     @contextlib.contextmanager
@@ -109,5 +125,8 @@ class Clock:
         Returns:
             dict[str, float]: Seconds since the last call, by stage.
         """
-        seconds, self._seconds = self._seconds, {}
+        seconds: Dict[str, float] = {}
+        for name, start, end in self._spans:
+            seconds[name] = seconds.get(name, 0.) + self._between(start, end)
+        self._spans.clear()
         return seconds

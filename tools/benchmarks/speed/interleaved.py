@@ -25,8 +25,8 @@ class Timing(NamedTuple):
     Attributes:
         seconds (dict[str, list[float]]): By stage, of every round; 'total' is
             the sum.
-        memory (int, optional): Peak resident memory of its process during
-            the rounds, in bytes; None where the system has no such number.
+        memory (int, optional): See :func:`peak_memory`, of its process
+            during the rounds.
     """
     seconds: Dict[str, List[float]]
     memory: Optional[int]
@@ -165,11 +165,11 @@ def _serve(pipe, make: str, arguments: dict, threads: int,
         while True:
             command = pipe.recv()
             if command == 'report':
-                pipe.send((False, (seconds, _peak_memory())))
+                pipe.send((False, (seconds, peak_memory())))
                 continue
             if command == 'reset':
                 seconds.clear()
-                _reset_peak_memory()
+                reset_peak_memory()
             stages = work()
             for stage, value in {
                     **stages, TOTAL: sum(stages.values())
@@ -182,7 +182,12 @@ def _serve(pipe, make: str, arguments: dict, threads: int,
         pipe.send((True, traceback.format_exc()))
 
 
-def _reset_peak_memory() -> None:
+def reset_peak_memory() -> None:
+    """Let :func:`peak_memory` begin anew."""
+    import torch
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+        return
     try:
         with open('/proc/self/clear_refs', 'w') as f:
             f.write('5')  # resets the peak of resident memory
@@ -190,7 +195,17 @@ def _reset_peak_memory() -> None:
         pass
 
 
-def _peak_memory() -> Optional[int]:
+def peak_memory() -> Optional[int]:
+    """Return the peak of the bytes in use since :func:`reset_peak_memory`.
+
+    Returns:
+        int | None: What torch has allocated on the GPU, in a process that
+        uses one, or the resident memory; None where the system has no such
+        number.
+    """
+    import torch
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
     try:
         with open('/proc/self/status') as f:
             for line in f:

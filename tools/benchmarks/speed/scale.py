@@ -15,8 +15,9 @@ def make_ranks(config: str,
                world_size: int,
                batch_size: int,
                size: int = 64,
-               options: Optional[dict] = None) -> Callable:
-    """Prepare SAM steps of several processes, joined by gloo.
+               options: Optional[dict] = None,
+               device: str = 'cpu') -> Callable:
+    """Prepare SAM steps of several processes, joined by gloo or NCCL.
 
     The calling process is rank 0 and starts the others.
 
@@ -26,6 +27,8 @@ def make_ranks(config: str,
         batch_size (int): Images per rank.
         size (int): Their height and width. Defaults to 64.
         options (dict, optional): Changes to the config. Defaults to None.
+        device (str): 'cpu', joined by gloo, or 'cuda', a GPU each, joined by
+            NCCL. Defaults to 'cpu'.
 
     Returns:
         Callable: Takes a step with all ranks and returns rank 0's seconds by
@@ -39,7 +42,8 @@ def make_ranks(config: str,
                      config=config,
                      batch_size=batch_size,
                      size=size,
-                     options=options))
+                     options=options,
+                     device=device))
     context = multiprocessing.get_context('spawn')
     for rank in range(1, world_size):
         context.Process(
@@ -59,11 +63,15 @@ def make_ranks(config: str,
 def _join(rank: int, port: int, world_size: int, threads: int,
           arguments: dict) -> Callable:
     torch.set_num_threads(threads)
+    on_gpu = arguments['device'] == 'cuda'
+    if on_gpu:
+        torch.cuda.set_device(rank)  # which 'cuda' is from now on
     dist.init_process_group(
-        'gloo',
+        'nccl' if on_gpu else 'gloo',
         init_method=f'tcp://127.0.0.1:{port}',
         rank=rank,
-        world_size=world_size)
+        world_size=world_size,
+        device_id=torch.device('cuda', rank) if on_gpu else None)
     return make_step(**arguments, ddp=True)
 
 

@@ -4,6 +4,7 @@ import types
 from typing import Callable, Dict, Optional
 
 import torch
+import torch.nn as nn
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import OPTIM_WRAPPERS
@@ -59,6 +60,23 @@ def add_prior_outputs(model, batch: dict) -> None:
             sample.set_field(torch.randn_like(output), prior.cache_key)
 
 
+def random_model(cfg: Config) -> nn.Module:
+    """Build a model with random weights, the same ones every time.
+
+    Args:
+        cfg (Config): The experiment.
+
+    Returns:
+        nn.Module: The model in training mode.
+    """
+    torch.manual_seed(0)
+    model = build_model(cfg, pretrained=False)
+    # INFO has a line for every parameter and its initialisation
+    MMLogger.get_instance('speed', log_level='WARNING')
+    model.init_weights()
+    return model.train()
+
+
 def make_step(config: str,
               batch_size: int,
               size: int = 224,
@@ -66,7 +84,9 @@ def make_step(config: str,
               dtype: Optional[str] = None,
               options: Optional[dict] = None,
               cached: bool = False,
-              ddp: bool = False) -> Callable:
+              ddp: bool = False,
+              device: str = 'cpu',
+              compiled: Optional[str] = None) -> Callable:
     """Prepare one SAM step on a batch of noise.
 
     Args:
@@ -80,6 +100,10 @@ def make_step(config: str,
         cached (bool): Whether the batch has the outputs of the priors, as
             from a cache. Defaults to False.
         ddp (bool): Whether this is one of several ranks. Defaults to False.
+        device (str): Of the model. Defaults to 'cpu'.
+        compiled (str, optional): A backend of ``torch.compile``, as
+            'inductor', for image encoder and neck. Frozen priors are prepared
+            in another way. Defaults to None, not compiled.
 
     Returns:
         Callable: Takes a step and returns the seconds of 'data', 'priors',
@@ -92,13 +116,8 @@ def make_step(config: str,
         unfuse()
     if cached:
         cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
-    torch.manual_seed(0)
-    model = build_model(cfg, pretrained=False)
-    # INFO has a line for every parameter and its initialisation
-    MMLogger.get_instance('speed', log_level='WARNING')
-    model.init_weights()
-    model.train()
-    clock = Clock()
+    model = random_model(cfg)
+    clock = Clock(device)
     for name in ('parsing_prior', 'landmark_prior'):
         prior = getattr(model.backbone, name, None)
         if prior is not None:
@@ -107,6 +126,10 @@ def make_step(config: str,
     batch = random_batch(cfg, batch_size, size)
     if cached:
         add_prior_outputs(model, batch)
+    model.to(device)
+    if compiled is not None:
+        for part in (model.backbone.image_encoder, model.neck):
+            part.compile(backend=compiled)
     if ddp:
         from mmengine.model import MMDistributedDataParallel
         model = MMDistributedDataParallel(model, device_ids=None)
