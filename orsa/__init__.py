@@ -9,12 +9,20 @@ os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', '89478485')
 from .utils.import_hook import when_imported  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['FERInferencer', 'OcclusionSuite', '__version__']
+__all__ = [
+    'FERInferencer', 'OcclusionSuite', '__version__', 'get_model',
+    'inference_model', 'list_models'
+]
 
 
 def _know_configs() -> None:
     from .utils.config_scope import register_config_scope
     register_config_scope()
+
+
+def _know_hub() -> None:
+    from .utils.config_scope import register_hub
+    register_hub()
 
 
 def _load_shipped(filename: str, map_location=None) -> dict:
@@ -33,11 +41,16 @@ def _read_checkpoints() -> None:
 
 # for whoever has them: predictions need neither MMEngine nor torch
 when_imported('mmengine.config.config', _know_configs)
+when_imported('mmengine.hub.hub', _know_hub)
 when_imported('mmengine.runner.checkpoint', _read_checkpoints)
 
 # imported when they are used
 _LAZY = dict(
-    FERInferencer='orsa.apis', OcclusionSuite='orsa.studies.occlusion_suite')
+    FERInferencer='orsa.apis',
+    OcclusionSuite='orsa.studies.occlusion_suite',
+    get_model='orsa.apis',
+    inference_model='orsa.apis',
+    list_models='orsa.apis')
 
 
 def __getattr__(name: str):

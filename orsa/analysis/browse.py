@@ -25,7 +25,8 @@ def browse(cfg: Config,
            split: str = 'train',
            columns: int = 10,
            size: int = 128,
-           plain: bool = False) -> Dict[str, List[np.ndarray]]:
+           plain: bool = False,
+           original: bool = False) -> Dict[str, List[np.ndarray]]:
     """Draw samples as their pipeline makes them, with their annotations.
 
     Of any config of mmpretrain, mmseg or mmpose: occluders are outlined;
@@ -40,12 +41,15 @@ def browse(cfg: Config,
         columns (int): Samples in a row at most. Defaults to 10.
         size (int): Side of a sample, in pixels. Defaults to 128.
         plain (bool): Draw the images alone. Defaults to False.
+        original (bool): Draw samples as they are loaded, before what changes
+            them. Defaults to False.
 
     Returns:
         dict[str, list[np.ndarray]]: The images in each row.
     """
     loader = cfg.get(f'{split}_dataloader') or {}
-    dataset = build_dataset(cfg, split, _unpacked(loader.get('dataset')))
+    dataset = build_dataset(cfg, split,
+                            _unpacked(loader.get('dataset'), original))
     names = _class_names(cfg, dataset)
     if names is None:
         chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset)))
@@ -66,17 +70,17 @@ def browse(cfg: Config,
     return rows
 
 
-def _unpacked(dataset: Optional[dict]) -> Optional[dict]:
+def _unpacked(dataset: Optional[dict], original: bool) -> Optional[dict]:
     """A dataset's config whose samples are not packed at the end."""
     if dataset is None:
         return None
     dataset = copy.deepcopy(dataset)
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
         if inner is not None:
-            inner.update(_unpacked(inner))
+            inner.update(_unpacked(inner, original))
     if dataset.get('pipeline'):
         load, transforms, _ = split_pipeline(dataset['pipeline'])
-        dataset['pipeline'] = load + transforms
+        dataset['pipeline'] = load if original else load + transforms
     return dataset
 
 

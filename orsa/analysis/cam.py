@@ -89,7 +89,8 @@ def draw_cams(cfg: Config,
               images: Optional[Sequence[str]] = None,
               count: int = 16,
               layer: Optional[str] = None,
-              expression: Optional[str] = None) -> None:
+              expression: Optional[str] = None,
+              device: str = 'cpu') -> None:
     """Draw faces, each beside its map of :func:`grad_cam`.
 
     Args:
@@ -99,11 +100,14 @@ def draw_cams(cfg: Config,
         images (Sequence[str], optional): See :func:`.packed_samples`.
         count (int): Of the test split. Defaults to 16.
         layer (str, optional): As of :func:`grad_cam`.
-        expression (str, optional): The target class. Defaults to None, the
-            predicted one.
+        expression (str, optional): The target class, or its index. Defaults to
+            None, the predicted one.
+        device (str): Of the model. Defaults to 'cpu'.
     """
-    model = init_model(cfg, checkpoint)
+    model = init_model(cfg, checkpoint, device)
     classes = list(model.dataset_meta['classes'])
+    if expression in map(str, range(len(classes))):
+        expression = classes[int(expression)]
     if expression is not None and expression not in classes:
         raise ValueError(f"the model does not know '{expression}', only "
                          f'{classes}')

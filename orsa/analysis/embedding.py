@@ -39,7 +39,8 @@ def features(cfg: Config,
              count: int,
              occluders: Sequence[str] = (),
              severity: int = 3,
-             listed: Optional[str] = None) -> Features:
+             listed: Optional[str] = None,
+             device: str = 'cpu') -> Features:
     """The features of test faces before the classifier.
 
     Args:
@@ -51,13 +52,14 @@ def features(cfg: Config,
         severity (int): Of the occluders, 1 to 5. Defaults to 3.
         listed (str, optional): A list of really occluded faces instead, as
             ``subset_file`` of the dataset takes it. Defaults to None.
+        device (str): Of the model. Defaults to 'cpu'.
     """
     if count < 1:
         raise ValueError(f'the number of faces is {count}, expected 1 or more')
     if occluders and listed:
         raise ValueError('either synthetic occluders or a list of really '
                          'occluded faces, not both')
-    model = init_model(cfg, checkpoint)
+    model = init_model(cfg, checkpoint, device)
     dataset = build_dataset(cfg, 'test')
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     chosen = spread([int(info['gt_label']) for info in infos], count)

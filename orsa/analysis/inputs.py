@@ -15,9 +15,12 @@ from orsa.utils.configs import OptionsAction, scope_of
 from orsa.visualization import spread
 
 
-def analysis_parser(description: str,
-                    out: Optional[str] = None,
-                    images: Optional[int] = None) -> argparse.ArgumentParser:
+def analysis_parser(
+    description: str,
+    out: Optional[str] = None,
+    images: Optional[int] = None,
+    out_flags: Sequence[str] = ('--out', )
+) -> argparse.ArgumentParser:
     """A parser with what the scripts share.
 
     Args:
@@ -25,6 +28,7 @@ def analysis_parser(description: str,
         out (str, optional): Default of ``--out``; None for no such option.
         images (int, optional): How many test faces are drawn by a model where
             no ``--images`` are given; None for neither. Defaults to None.
+        out_flags (Sequence[str]): The spellings of ``--out``.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -40,7 +44,9 @@ def analysis_parser(description: str,
             '-n', type=int, default=images, help='faces of the test split')
     if out:
         parser.add_argument(
-            '--out', default=out, help='PNG to write (default: %(default)s)')
+            *out_flags,
+            default=out,
+            help='PNG to write (default: %(default)s)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

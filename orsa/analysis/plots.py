@@ -1,13 +1,14 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Plots of a finished training or test, from the files that it left."""
+import argparse
 import os.path as osp
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
-from orsa.apis.testing import use_data_from
+from orsa.apis.testing import add_test_arguments, test, use_data_from
 from orsa.evaluation.predictions import read_predictions, read_records
 from orsa.utils.configs import scope_of
 from orsa.utils.fileio import load_json
@@ -16,27 +17,70 @@ from orsa.visualization import (draw_prediction_grid, plot_confusion_matrix,
 from .inputs import image_of
 
 
-def draw_confusion(path: str, out: str, title: str = '') -> np.ndarray:
-    """Draw the confusion matrix of a test.
+def tested(words: Sequence[str],
+           work_dir: str,
+           cfg_options: Optional[dict] = None) -> str:
+    """Test a checkpoint.
+
+    Args:
+        words (Sequence[str]): Config and checkpoint, or other arguments of
+            ``tools/test.py``.
+        work_dir (str): Where its files go.
+        cfg_options (dict, optional): Settings of the config.
+
+    Returns:
+        str: ``metrics.json``, or the predictions where the config has no
+        :class:`orsa.FERMetric`.
+    """
+    parser = argparse.ArgumentParser()
+    add_test_arguments(parser)
+    predictions = osp.join(work_dir, 'predictions.json')
+    args = parser.parse_args(
+        [*words, '--work-dir', work_dir, '--out', predictions])
+    args.cfg_options = cfg_options
+    test(args)
+    report = osp.join(work_dir, 'metrics.json')
+    return report if 'confusion_matrix' in load_json(report) else predictions
+
+
+def read_confusion(path: str) -> Tuple[np.ndarray, dict]:
+    """Read the confusion matrix of a test.
 
     Args:
         path (str): ``metrics.json``, or predictions as
             :func:`orsa.evaluation.predictions.read_predictions` reads them.
-        out (str): The PNG to write.
-        title (str): Before accuracy and UAR. Defaults to ''.
 
     Returns:
-        np.ndarray: (C, C) counts, rows are the truth.
+        tuple[np.ndarray, dict]: (C, C) counts, rows are the truth; and the
+        report of :class:`orsa.FERMetric`.
     """
     report: Dict = {}
     if path.endswith('.json') and osp.isfile(path):
         report = load_json(path)
     if 'confusion_matrix' not in report:
         report = read_predictions(path).metrics()
-    matrix = np.array(report['confusion_matrix'])
+    return np.array(report['confusion_matrix']), report
+
+
+def draw_confusion(path: str,
+                   out: str,
+                   title: str = '',
+                   cmap: str = 'cividis') -> np.ndarray:
+    """Draw the confusion matrix of a test.
+
+    Args:
+        path (str): See :func:`read_confusion`.
+        out (str): The PNG to write.
+        title (str): Before accuracy and UAR. Defaults to ''.
+        cmap (str): The colours, by matplotlib's name. Defaults to 'cividis'.
+
+    Returns:
+        np.ndarray: (C, C) counts, rows are the truth.
+    """
+    matrix, report = read_confusion(path)
     metrics = f"accuracy {report['accuracy']:.1f}, UAR {report['uar']:.1f}"
     plot_confusion_matrix(matrix, report['classes'], out,
-                          f'{title}: {metrics}' if title else metrics)
+                          f'{title}: {metrics}' if title else metrics, cmap)
     return matrix
 
 

@@ -11,6 +11,7 @@ from orsa.faces.detectors import build_detector
 from orsa.faces.predictions import FacePrediction
 from orsa.faces.results import FaceResult, ImageResult
 from orsa.faces.tracking import FaceTracker
+from .hub import get_model, inference_model, list_models
 from .inference import landmark_locator, predict_faces
 from .inferencer import FERInferencer
 from .video import annotate_video
@@ -26,8 +27,9 @@ __all__ = [
     'Calibration', 'Detections', 'FERInferencer', 'FacePrediction',
     'FaceResult', 'FaceTracker', 'ImageResult', 'align_face', 'align_faces',
     'annotate_video', 'available_models', 'build_detector', 'build_model',
-    'crop_face', 'find_faces', 'fit_temperature', 'init_model',
-    'landmark_locator', 'load_calibration', 'load_config', 'predict_faces'
+    'crop_face', 'find_faces', 'fit_temperature', 'get_model',
+    'inference_model', 'init_model', 'landmark_locator', 'list_models',
+    'load_calibration', 'load_config', 'predict_faces'
 ]
 
 

@@ -8,8 +8,10 @@ import os.path as osp
 
 import mmengine
 import numpy as np
+from matplotlib import pyplot
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks.test_time_aug_hook import PrepareTTAHook
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
@@ -17,7 +19,8 @@ from orsa.engine.distributed import rank_main
 from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import DumpPredictions
-from orsa.utils.configs import scope_of, split_pipeline, type_name
+from orsa.utils.configs import (nested_dicts, scope_of, split_pipeline,
+                                type_name)
 from orsa.utils.fileio import dump_json
 from .model import config_classes, load_config
 from .training import (add_common_arguments, build_runner, set_dataloaders,
@@ -37,6 +40,27 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
         help='what --out holds (default: pred)')
     parser.add_argument(
         '--amp', action='store_true', help='test in mixed precision')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: tta_model and tta_pipeline of the '
+        'config, else the mean score of each image and its mirror image')
+    parser.add_argument(
+        '--show-dir', help='folder for the images with their predictions')
+    parser.add_argument(
+        '--show', action='store_true', help='show them in a window')
+    parser.add_argument(
+        '--interval',
+        type=int,
+        default=1,
+        metavar='N',
+        help='with --show or --show-dir: of every Nth sample (default: 1)')
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2.,
+        metavar='SECONDS',
+        help='with --show: for each image (default: 2)')
     parser.add_argument(
         '--max-samples',
         type=int,
@@ -69,7 +93,54 @@ def merge_test_arguments(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.test_cfg.fp16 = True
     if args.max_samples is not None:
         _limit_samples(cfg, args.max_samples)
+    if args.show or args.show_dir is not None:
+        _set_visualization(cfg, args)
+    if args.tta:
+        _set_tta(cfg)
     return cfg
+
+
+def _check_classifier(cfg: Config, flag: str) -> None:
+    scope = cfg.get('default_scope', 'mmpretrain')
+    if scope != 'mmpretrain':
+        raise ValueError(f"{flag} is for classifiers: use {scope}'s own "
+                         'tools/test.py for its models')
+
+
+def _set_visualization(cfg: Config, args: argparse.Namespace) -> None:
+    """Let the hook of the config, or ours, draw the predictions."""
+    _check_classifier(cfg, '--show')
+    if args.interval < 1:
+        raise ValueError(f'--interval should be positive, got {args.interval}')
+    if args.show and pyplot.get_backend().lower() == 'agg':
+        raise ValueError('--show needs a screen, and matplotlib finds none: '
+                         '--show-dir DIR writes the images instead')
+    hooks = cfg.setdefault('default_hooks', dict())
+    hook = hooks.get('visualization') or dict(type='VisualizationHook')
+    if type_name(hook) == 'VisualizationHook':
+        hook['type'] = 'orsa.FaceVisualizationHook'
+    hooks['visualization'] = dict(
+        hook,
+        enable=True,
+        show=args.show,
+        wait_time=args.wait_time,
+        out_dir=args.show_dir,
+        interval=args.interval)
+
+
+def _set_tta(cfg: Config) -> None:
+    """Let the test data come in several views, by default two."""
+    _check_classifier(cfg, '--tta')
+    cfg.setdefault('tta_model', dict(type='orsa.AverageScoreTTA'))
+    for dataset in nested_dicts(cfg.test_dataloader.dataset):
+        if 'pipeline' not in dataset:
+            continue
+        load, transforms, pack = split_pipeline(dataset['pipeline'])
+        flips = [dict(type='RandomFlip', prob=prob) for prob in (1., 0.)]
+        dataset['pipeline'] = cfg.get('tta_pipeline') or [
+            *load, *transforms,
+            dict(type='TestTimeAug', transforms=[flips, pack])
+        ]
 
 
 def use_data_from(cfg: Config, other: Config) -> None:
@@ -100,12 +171,12 @@ def use_data_from(cfg: Config, other: Config) -> None:
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators,
                                               list) else [evaluators]:
-        if evaluator.get('type', '').split('.')[-1] == 'FERMetric':
+        if type_name(evaluator) == 'FERMetric':
             evaluator.setdefault('model_classes', classes and list(classes))
     # their numbers of classes may differ now, and need not be compared
     cfg.custom_hooks = [
         hook for hook in cfg.get('custom_hooks') or []
-        if hook.get('type') != 'ClassNumCheckHook'
+        if type_name(hook) != 'ClassNumCheckHook'
     ]
 
 
@@ -137,11 +208,16 @@ def test(args: argparse.Namespace) -> dict:
         dict: The metrics.
     """
     check_checkpoint(args.checkpoint)
+    if args.out_item and not args.out:
+        raise ValueError('--out-item says what --out FILE holds: give both')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
     use_prior_cache(cfg, ('test', ), args.checkpoint)
     with scope_of(cfg):  # the Runner's own would stay
         runner = build_runner(cfg)
+        if args.tta:
+            # around the model after its checkpoint is loaded and checked
+            runner.register_hook(PrepareTTAHook(cfg.tta_model))
         if is_main_process():
             _find_duplicates(runner)
         if args.out and args.out_item != 'metrics':

@@ -19,7 +19,7 @@ from orsa.engine.distributed import (prepare_distribution,
 from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.engine.resuming import latest_checkpoint
 from orsa.utils.checkpoint import take_pretrained
-from orsa.utils.configs import OptionsAction, scope_of
+from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.utils.fileio import check_writable, disk_errors
 from orsa.utils.folder_lock import locked_folder
 from .model import load_config
@@ -142,7 +142,7 @@ def set_amp(cfg: Config) -> None:
         ValueError: If the wrapper cannot do it on this machine.
     """
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper').split('.')[-1]
+    kind = type_name(dict(dict(type='OptimWrapper'), **wrapper))
     if kind == 'SAMOptimWrapper':
         wrapper.setdefault(
             'dtype', 'float16' if torch.cuda.is_available() else 'bfloat16')

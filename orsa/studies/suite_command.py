@@ -55,6 +55,8 @@ def run_suite(args: argparse.Namespace) -> dict:
     """
     refused = [
         name for name, value in (('--amp', args.amp), ('--out', args.out),
+                                 ('--tta', args.tta), ('--show', args.show),
+                                 ('--show-dir', args.show_dir),
                                  ('--launcher', args.launcher != 'none'))
         if value
     ]

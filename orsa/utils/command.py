@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Callable, Optional, TextIO
+from typing import Callable, Dict, Optional, TextIO
 
 from .checkpoint_records import CheckpointError
 from .versions import remedy
@@ -35,6 +35,45 @@ class RenamedFlag(argparse.Action):
         print(f'orsa: {option_string} is now {new}', file=sys.stderr)
         setattr(namespace, self.dest,
                 self.const if self.nargs == 0 else values)
+
+
+class AbsentFlag(argparse.Action):
+    """A flag of mmpretrain's that is not here: an error says what to do.
+
+    Example:
+        >>> parser.add_argument('--eigen-smooth', action=AbsentFlag,
+        ...                     instead='maps are drawn as they are')
+
+    Args:
+        option_strings (list[str]): The flag.
+        dest (str): Not set.
+        instead (str): What to do, or what is done.
+    """
+
+    def __init__(self, option_strings, dest, instead: str):
+        super().__init__(
+            option_strings,
+            dest,
+            nargs='*',
+            default=argparse.SUPPRESS,
+            help=argparse.SUPPRESS)
+        self.instead = instead
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.error(f'there is no {option_string}: {self.instead}')
+
+
+def add_absent_flags(parser: argparse.ArgumentParser,
+                     instead: Dict[str, str]) -> None:
+    """Add an :class:`AbsentFlag` for each.
+
+    Args:
+        parser (argparse.ArgumentParser): Gets them.
+        instead (dict[str, str]): By flag what to do; of several spellings
+            with spaces between them.
+    """
+    for flags, text in instead.items():
+        parser.add_argument(*flags.split(), action=AbsentFlag, instead=text)
 
 
 class _UntilClosed:

@@ -1,8 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Make ``_base_ = 'orsa::orsanet_rafdb.py'`` work from anywhere."""
 import os.path as osp
+from typing import Dict
+
+from .shipped import ZOO_PREFIX
 
 _PREFIX = 'orsa::'
+_MIM = osp.join(osp.dirname(osp.dirname(osp.abspath(__file__))), '.mim')
 
 
 def config_path(name: str) -> str:
@@ -17,8 +21,7 @@ def config_path(name: str) -> str:
     Raises:
         FileNotFoundError: If there is no such config.
     """
-    package = osp.dirname(osp.dirname(osp.abspath(__file__)))
-    path = osp.join(package, '.mim', 'configs', name)
+    path = osp.join(_MIM, 'configs', name)
     if not osp.isfile(path):
         raise FileNotFoundError(f"orsa has no config '{name}'")
     return path
@@ -43,3 +46,54 @@ def register_config_scope() -> None:
 
     _get_cfg_path.knows_orsa = True
     Config._get_cfg_path = staticmethod(_get_cfg_path)
+
+
+def metafile_rows() -> Dict[str, dict]:
+    """The models that ``model-index.yml`` lists.
+
+    Returns:
+        dict[str, dict]: By name ``config`` ('orsa::NAME.py') and ``weights``
+        ('orsa://NAME.pth', None where none ship).
+    """
+    import mmengine
+    index = mmengine.load(osp.join(_MIM, 'model-index.yml'))
+    rows = [
+        row for path in index['Import']
+        for row in mmengine.load(osp.join(_MIM, path))['Models']
+    ]
+    return {
+        row['Name']:
+        dict(
+            config=_PREFIX + row['Config'].removeprefix('configs/'),
+            # the slash at the end is for `mim download`
+            weights=row['Weights'].rstrip('/')
+            if row['Weights'].startswith(ZOO_PREFIX) else None)
+        for row in rows
+    }
+
+
+def register_hub() -> None:
+    """Let ``mmengine.hub`` get configs and models of orsa.
+
+    It knows a fixed list of packages, wants a folder in the name, and does
+    not find a package that is installed with ``pip install -e``.
+    """
+    from mmengine.config import Config
+    from mmengine.hub import hub
+    original = hub.get_config
+
+    def get_config(cfg_path: str, pretrained: bool = False) -> Config:
+        if not cfg_path.startswith(_PREFIX):
+            return original(cfg_path, pretrained)
+        cfg = Config.fromfile(config_path(cfg_path[len(_PREFIX):]))
+        if pretrained:
+            weights = {
+                r['config']: r['weights']
+                for r in metafile_rows().values()
+            }.get(cfg_path)
+            if weights is None:
+                raise ValueError(f"no weights of '{cfg_path}' ship: train it")
+            cfg.model_path = weights
+        return cfg
+
+    hub.get_config = get_config

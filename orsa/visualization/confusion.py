@@ -9,7 +9,8 @@ from .figures import saved_figure
 def plot_confusion_matrix(matrix: np.ndarray,
                           classes: Sequence[str],
                           out: str,
-                          title: str = '') -> None:
+                          title: str = '',
+                          cmap: str = 'cividis') -> None:
     """Draw a confusion matrix with counts and fractions of the rows.
 
     Args:
@@ -17,13 +18,14 @@ def plot_confusion_matrix(matrix: np.ndarray,
         classes (Sequence[str]): The C class names.
         out (str): The PNG to write.
         title (str): Written above the matrix. Defaults to ''.
+        cmap (str): The colours, by matplotlib's name. Defaults to 'cividis'.
     """
     matrix = np.asarray(matrix)
     totals = matrix.sum(1)
     fractions = matrix / np.maximum(totals, 1)[:, None]
     size = 1.6 + .85 * len(classes)
     with saved_figure(out, (size + .8, size), dpi=110) as (figure, axis):
-        image = axis.imshow(fractions, cmap='cividis', vmin=0, vmax=1)
+        image = axis.imshow(fractions, cmap=cmap, vmin=0, vmax=1)
         ticks = range(len(classes))
         axis.set_xticks(ticks, classes, rotation=40, ha='right')
         axis.set_yticks(

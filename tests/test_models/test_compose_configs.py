@@ -423,3 +423,40 @@ def test_what_does_not_fit_is_refused_when_built(changes, numbers):
     for number in numbers:
         assert re.search(rf'(?<![\d.]){re.escape(number)}(?![\d])',
                          str(error.value)), (number, str(error.value))
+
+
+def test_the_new_style_is_the_same_experiment():
+    """Classes in place of names: the same parts, weights and settings."""
+
+    def named(value):
+        if isinstance(value, dict):
+            return {k: named(v) for k, v in value.items()}
+        return getattr(value, '__name__', value)
+
+    old = load_config(FOLDER / 'mmpretrain_resnet50_dare_head.py')
+    new = load_config(FOLDER / 'mmpretrain_new_style.py')
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
+                'train_dataloader', 'test_dataloader', 'default_scope'):
+        names = re.sub(r'orsa\.', '', repr(named(old[key])))
+        assert re.sub(r'orsa\.', '', repr(named(new[key]))) == names, key
+    torch.manual_seed(0)
+    first = PRETRAIN_MODELS.build(old.model).state_dict()
+    torch.manual_seed(0)
+    second = PRETRAIN_MODELS.build(new.model).state_dict()
+    assert list(first) == list(second)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_a_prior_takes_a_class_for_its_model():
+    """As a config in the new style has it, with names inside."""
+    from mmseg.models import EncoderDecoder
+
+    from orsa.models.priors.wrapped_model import build_wrapped
+    cfg = dict(
+        type='mmseg.EncoderDecoder',
+        backbone=dict(type='ResNetV1c', depth=18),
+        decode_head=dict(
+            type='FCNHead', in_channels=512, channels=8, num_classes=4))
+    named = build_wrapped(copy.deepcopy(cfg)).state_dict()
+    by_class = build_wrapped(dict(cfg, type=EncoderDecoder)).state_dict()
+    assert list(named) == list(by_class)

@@ -8,25 +8,52 @@
 For configs of mmpretrain, mmseg and mmpose. Occluders have an orange outline;
 landmarks are blue, occluded ones orange; masks are overlaid.
 """
+import os.path as osp
+
 from orsa.analysis.browse import browse
 from orsa.analysis.inputs import analysis_parser, read_config
-from orsa.utils.command import run_script
+from orsa.utils.command import add_absent_flags, run_script
 
 
 def main():
     parser = analysis_parser(__doc__, 'samples.png')
     parser.add_argument(
-        '--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('-n', type=int, default=40, help='samples')
+        '--output-dir',
+        '-o',
+        dest='out',
+        type=lambda folder: osp.join(folder, 'samples.png'),
+        help='folder for it')
+    parser.add_argument(
+        '--split',
+        '--phase',
+        '-p',
+        choices=['train', 'val', 'test'],
+        default='train')
+    parser.add_argument(
+        '-n', '--show-number', dest='n', type=int, default=40, help='samples')
     parser.add_argument('--columns', type=int, default=10)
     parser.add_argument(
         '--size', type=int, default=128, help='of a sample, in pixels')
     parser.add_argument(
         '--plain', action='store_true', help='draw nothing into the images')
+    parser.add_argument(
+        '--mode',
+        '-m',
+        choices=['transformed', 'original'],
+        default='transformed',
+        help='after the pipeline, or as they are loaded')
+    parser.add_argument(
+        '--not-show', action='store_true', help='as always: a file is written')
+    add_absent_flags(
+        parser, {
+            '--show-interval -i': 'samples are drawn into one file, --out',
+            '--rescale-factor -r': '--size is that of a sample, in pixels',
+            '--channel-order -c': 'images are drawn in their colours'
+        })
     args = parser.parse_args()
     browse(
         read_config(args), args.out, args.n, args.split, args.columns,
-        args.size, args.plain)
+        args.size, args.plain, args.mode == 'original')
     print(f'wrote {args.out}')
 
 

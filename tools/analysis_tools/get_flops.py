@@ -17,16 +17,18 @@ def main():
     parser.add_argument(
         '--shape',
         type=int,
-        nargs=2,
-        default=(224, 224),
-        metavar=('H', 'W'),
-        help='size of the blank image, if the pipeline does not resize '
-        '(default: 224 224)')
+        nargs='+',
+        default=[224, 224],
+        metavar='SIZE',
+        help='height and width of the blank image, or its side, if the '
+        'pipeline does not resize (default: 224)')
     args = parser.parse_args()
+    if len(args.shape) > 2:
+        parser.error(f'--shape should be H W, but got {args.shape}')
     cfg = read_config(args)
     model = build_model(cfg, pretrained=False)
     model.cfg = cfg
-    inputs = blank_input(model, args.shape)
+    inputs = blank_input(model, (2 * args.shape)[:2])
     complexity = count_complexity(model, inputs)
     print(f'input {tuple(inputs.shape[1:])}')
     print(f'{"module":<18}{"parameters":>14}{"trained":>14}{"MACs":>18}')

@@ -4,22 +4,55 @@
   python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --out cam.png
   python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --images face.jpg \\
       --class anger --layer backbone.image_encoder
+
+mmpretrain's order, IMAGE CONFIG CHECKPOINT, is taken too.
 """
+import argparse
+
 from orsa.analysis.cam import draw_cams
 from orsa.analysis.inputs import analysis_parser, read_config
-from orsa.utils.command import run_script
+from orsa.apis.model import init_model
+from orsa.utils.command import add_absent_flags, run_script
 
 
 def main():
-    parser = analysis_parser(__doc__, 'cam.png', images=16)
+    parser = analysis_parser(
+        __doc__, 'cam.png', images=16, out_flags=('--out', '--save-path'))
+    parser.add_argument('third', nargs='?', help=argparse.SUPPRESS)
     parser.add_argument(
-        '--layer', help='module of the map (default: the image encoder)')
+        '--layer',
+        '--target-layers',
+        help='module of the map (default: the image encoder)')
     parser.add_argument(
-        '--class', dest='expression', help='default: the predicted one')
+        '--preview-model',
+        action='store_true',
+        help='print the modules instead')
+    parser.add_argument(
+        '--class',
+        '--target-category',
+        dest='expression',
+        help='name or index of the class (default: the predicted one)')
+    parser.add_argument(
+        '--method', type=str.lower, choices=('gradcam', ), default='gradcam')
+    parser.add_argument('--device', default='cpu')
+    add_absent_flags(
+        parser, {
+            '--eigen-smooth': 'maps are drawn as they are',
+            '--aug-smooth': 'maps are drawn as they are',
+            '--vit-like': '--layer has to name a module that gives a map',
+            '--num-extra-tokens':
+            '--layer has to name a module that gives a map'
+        })
     args = parser.parse_args()
-    draw_cams(
-        read_config(args), args.checkpoint, args.out, args.images, args.n,
-        args.layer, args.expression)
+    if args.third:
+        args.images = [args.config]
+        args.config, args.checkpoint = args.checkpoint, args.third
+    cfg = read_config(args)
+    if args.preview_model:
+        print(init_model(cfg, args.checkpoint))
+        return
+    draw_cams(cfg, args.checkpoint, args.out, args.images, args.n, args.layer,
+              args.expression, args.device)
     print(f'wrote {args.out}')
 
 

@@ -8,17 +8,40 @@
       --list occlusion_test.txt
   python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --method umap
 """
+import argparse
+import os.path as osp
+
 from orsa.analysis.embedding import draw_features, features, import_umap
 from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.datasets.drawing.occluders import KINDS
-from orsa.utils.command import run_script
+from orsa.utils.command import add_absent_flags, run_script
 
 
 def main():
     parser = analysis_parser(__doc__, 'tsne.png')
-    parser.add_argument('checkpoint', help='of the model')
     parser.add_argument(
-        '-n', type=int, default=1000, help='faces (default: %(default)s)')
+        'checkpoint',
+        nargs='?',
+        default=argparse.SUPPRESS,
+        help='of the model')
+    parser.add_argument('--checkpoint', help='the same')
+    parser.add_argument(
+        '--work-dir',
+        dest='out',
+        type=lambda folder: osp.join(folder, 'tsne.png'),
+        help='folder for it')
+    parser.add_argument(
+        '-n',
+        '--max-num-samples',
+        dest='n',
+        type=int,
+        default=1000,
+        help='faces (default: %(default)s)')
+    parser.add_argument(
+        '--vis-stage',
+        choices=('pre_logits', ),
+        help='the features before the classifier')
+    parser.add_argument('--device', default='cpu')
     parser.add_argument(
         '--method',
         choices=('tsne', 'umap'),
@@ -54,7 +77,20 @@ def main():
         '--list',
         metavar='FILE',
         help='with --by occlusion: a list of really occluded faces instead')
+    fixed = "t-SNE's other settings are scikit-learn's"
+    add_absent_flags(
+        parser, {
+            '--test-cfg': '--cfg-options test_dataloader.dataset... sets it',
+            '--class-idx --max-num-class': 'all classes are drawn',
+            '--legend': 'there always is one',
+            '--show': 'see the file, --out',
+            '--n-components': 'the plot has two',
+            '--early-exaggeration --learning-rate --init': fixed,
+            '--n-iter --n-iter-without-progress': fixed
+        })
     args = parser.parse_args()
+    if not args.checkpoint:
+        parser.error('a CHECKPOINT is needed')
     if args.list and args.by != 'occlusion':
         parser.error('--list needs --by occlusion')
     if args.method == 'umap':
@@ -62,7 +98,7 @@ def main():
     occluders = args.occluders if args.by == 'occlusion' else []
     found = features(
         read_config(args), args.checkpoint, args.n,
-        [] if args.list else occluders, args.severity, args.list)
+        [] if args.list else occluders, args.severity, args.list, args.device)
     draw_features(found, args.out, args.by, args.method, args.perplexity,
                   args.seed)
     print(f'wrote {args.out}')

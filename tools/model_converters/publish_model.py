@@ -3,7 +3,7 @@
 import argparse
 
 from orsa.prepare.weights import publish
-from orsa.utils.command import run_script
+from orsa.utils.command import add_absent_flags, run_script
 from orsa.utils.compat import setup_stack
 
 
@@ -12,6 +12,11 @@ def main():
     parser.add_argument('src', help='a checkpoint of tools/train.py')
     parser.add_argument('dst', help='the file to write')
     parser.add_argument('--fp32', action='store_true', help='store float32')
+    add_absent_flags(
+        parser, {
+            '--no-ema': "the weights written are always 'state_dict'",
+            '--dataset-type': 'class names come from the checkpoint'
+        })
     args = parser.parse_args()
     setup_stack()
     size = publish(args.src, args.dst, half=not args.fp32)

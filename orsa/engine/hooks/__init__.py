@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .checkpoint_hook import CheckpointHook
+from .face_visualization_hook import FaceVisualizationHook
 from .freeze_hook import FreezeHook
 from .host_memory_hook import HostMemoryHook
 from .model_check_hook import ModelCheckHook
@@ -16,7 +17,7 @@ from .validation_record_hook import ValidationRecordHook
 __all__ = [
     'CheckpointHook', 'Preempted', 'PreemptionHook', 'HostMemoryHook',
     'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook', 'RankCheckHook',
-    'FreezeHook', 'ReseedHook', 'ScheduleHook', 'SwitchRecipeHook',
-    'SyncBuffersHook', 'ValidationFacesHook', 'ValidationRecordHook',
-    'WorldSizeHook'
+    'FaceVisualizationHook', 'FreezeHook', 'ReseedHook', 'ScheduleHook',
+    'SwitchRecipeHook', 'SyncBuffersHook', 'ValidationFacesHook',
+    'ValidationRecordHook', 'WorldSizeHook'
 ]

@@ -18,10 +18,14 @@ def build_wrapped(cfg: dict) -> nn.Module:
     A config of mmseg or mmpose can then be used as it is, bare type names
     inside it included.
     """
-    scope, _, name = cfg['type'].rpartition('.')
+    kind = cfg['type']
+    if isinstance(kind, str):
+        scope = kind.rpartition('.')[0]
+    else:  # a class, in MMEngine's new style
+        scope = kind.__module__.partition('.')[0]
     if scope in ('mmseg', 'mmpose', 'mmdet'):
         provide_mmcv_ops()
-    if not name or scope in ('', 'orsa'):
+    if scope in ('', 'orsa'):
         return MODELS.build(cfg)
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(cfg)

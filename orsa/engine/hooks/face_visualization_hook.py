@@ -1,0 +1,36 @@
+# Copyright (c) orsa contributors. All rights reserved.
+from typing import Sequence
+
+from mmengine.runner import Runner
+from mmpretrain.engine.hooks import VisualizationHook
+from mmpretrain.structures import DataSample
+
+from orsa.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FaceVisualizationHook(VisualizationHook):
+    """Draw the predictions of a test, as ``tools/test.py --show-dir`` does.
+
+    mmpretrain's ``VisualizationHook`` takes BGR for RGB, fails on the views of
+    test-time augmentation, and its text covers a small face. Here the last
+    view is drawn.
+
+    Args:
+        resize (int): Shorter side of the image that is drawn, in pixels.
+            Defaults to 320.
+        **kwargs: As of ``VisualizationHook``.
+    """
+
+    def __init__(self, resize: int = 320, **kwargs):
+        super().__init__(resize=resize, **kwargs)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
+                        outputs: Sequence[DataSample]) -> None:
+        """Draw what is due of a batch."""
+        images = data_batch['inputs']
+        if getattr(images[0], 'ndim', None) != 3:  # views of batches
+            images = images[-1]
+        super().after_test_iter(
+            runner, batch_idx,
+            dict(inputs=[image.flip(0) for image in images]), outputs)
