@@ -83,6 +83,9 @@ def draw_reliability(
     panels: Dict[str, Dict[str, Reliability]] = {}
     for path in paths:
         predictions = read_predictions(path)
+        if predictions.scores[CLEAN].dtype == bool:
+            raise ValueError(f"'{path}' has no probabilities: give orsa score "
+                             'predictions with a column for each class')
         calibration = _calibration_of(path, checkpoint)
         for name, conditions in _conditions(predictions).items():
             scores = np.concatenate(

@@ -77,9 +77,7 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
 
 def merge_test_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     """Put the command line into the config."""
-    if not cfg.get('test_dataloader'):
-        raise ValueError(f"'{args.config}' has no test data: it needs "
-                         'test_dataloader, test_evaluator and test_cfg')
+    check_test_data(cfg, args.config)
     cfg.launcher = args.launcher
     cfg.load_from = args.checkpoint
     cfg.resume = False
@@ -87,17 +85,29 @@ def merge_test_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     if getattr(args, 'data_from', None):
         use_data_from(cfg, load_config(args.data_from))
     set_dataloaders(cfg, args)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_data_arguments(cfg, args)
     if args.amp:
         cfg.test_cfg.fp16 = True
-    if args.max_samples is not None:
-        _limit_samples(cfg, args.max_samples)
     if args.show or args.show_dir is not None:
         _set_visualization(cfg, args)
     if args.tta:
         _set_tta(cfg)
     return cfg
+
+
+def check_test_data(cfg: Config, config: str) -> None:
+    """Raise a ValueError if a config, called ``config``, has no test data."""
+    if not cfg.get('test_dataloader'):
+        raise ValueError(f"'{config}' has no test data: it needs "
+                         'test_dataloader, test_evaluator and test_cfg')
+
+
+def merge_data_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Put ``--cfg-options`` and ``--max-samples`` into the config."""
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.max_samples is not None:
+        _limit_samples(cfg, args.max_samples)
 
 
 def _check_classifier(cfg: Config, flag: str) -> None:

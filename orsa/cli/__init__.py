@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Callable, Dict, List, NamedTuple, Optional
 
 from orsa.utils.command import ENVIRONMENT, OK, fail, run_command
-from . import media
+from . import media, occlusion
 
 _CODES = """\
 exit codes:
@@ -161,6 +161,19 @@ COMMANDS: Dict[str, Command] = {
         'test a checkpoint, as tools/test.py', _add_test, _test,
         'orsa test configs/orsanet_lite_rafdb.py orsa/zoo/orsanet_lite.pth\n'
         'orsa test configs/orsanet_demo.py CHECKPOINT --occlusion-suite'),
+    'occlude':
+    Command(
+        'write the images of the test under occlusion, for any framework',
+        occlusion.add_occlude_flags, occlusion.occlude,
+        'orsa occlude configs/orsanet_lite_rafdb.py --out occluded\n'
+        'orsa occlude configs/orsanet_face.py --out occluded --kinds hand mask'
+    ),
+    'score':
+    Command(
+        'score predictions for the images of orsa occlude',
+        occlusion.add_score_flags, occlusion.score,
+        'orsa score predictions.csv --manifest occluded/manifest.csv '
+        '--out work_dirs/theirs/occlusion_suite.json'),
     'models':
     Command('list the models that ship', _add_models, _models,
             'orsa models\norsa models --configs'),

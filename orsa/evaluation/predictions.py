@@ -103,7 +103,8 @@ class Predictions(NamedTuple):
         labels (list[str]): Their expressions.
         classes (list[str]): The C expressions that are scored.
         scores (dict[str, np.ndarray]): By condition (N, C); 'clean', or a kind
-            of occluder and a severity.
+            of occluder and a severity. Probabilities, or bool, true for the
+            predicted class, where no more is known.
         lists (dict[str, np.ndarray]): By name whether a face is listed (N, ).
         seed (int, optional): Of the occluders.
     """

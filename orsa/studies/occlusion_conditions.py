@@ -2,7 +2,7 @@
 """Conditions of a test under occlusion, and lists of really occluded faces."""
 import copy
 import os.path as osp
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from mmengine.registry import DATASETS
 
@@ -22,6 +22,12 @@ class Condition(NamedTuple):
 
     def __str__(self) -> str:
         return f'{self.kind} {self.severity}' if self.severity else self.kind
+
+
+def conditions_of(kinds: Sequence[str],
+                  severities: Sequence[int]) -> List[Condition]:
+    """The faces as they are, then every kind at every severity."""
+    return [Condition(), *(Condition(k, s) for k in kinds for s in severities)]
 
 
 def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os.path as osp
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class SuiteFaces(Dataset):
 
     def __init__(self, cfg: Config, conditions: Sequence[Condition], seed: int,
                  lists):
-        self.cfg, self.occluded = cfg, None
+        self.cfg, self.seed = cfg, seed
         self.data_cfg = _with_ratio(cfg.test_dataloader.dataset)
         self.clean = self._build(copy.deepcopy(self.data_cfg))
         infos = [self.clean.get_data_info(i) for i in range(len(self.clean))]
@@ -46,7 +46,6 @@ class SuiteFaces(Dataset):
         occluded = [c for c in conditions if c.severity]
         if not occluded:
             return
-        self.occluded = self._build(with_occluder(self.data_cfg, seed))
         try:  # what would fail in the middle of the suite fails here
             self[occluded[0], 0]
         except KeyError as error:
@@ -54,6 +53,11 @@ class SuiteFaces(Dataset):
                 'OcclusionSuite draws an occluder by the name of the face, '
                 f'but the samples of {type(self.clean).__name__} have none: '
                 f'{error}') from error
+
+    @cached_property
+    def occluded(self) -> Dataset:
+        """The faces with an occluder."""
+        return self._build(with_occluder(self.data_cfg, self.seed))
 
     def _build(self, dataset: dict) -> Dataset:
         with scope_of(self.cfg):
@@ -111,7 +115,7 @@ class SuiteFaces(Dataset):
 
     def grid(self, kinds: Sequence[str], severities: Sequence[int]) -> list:
         """The first faces of some classes for ``draw_occluder_grid``."""
-        if self.occluded is None:
+        if not severities:
             return []
         _, first = np.unique(self.labels, return_index=True)
         return [(kind, [

@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The metrics of a test under occlusion, from predictions for each face."""
 from itertools import product
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import CLEAN
 from orsa.evaluation.statistics import accuracy_interval
 
+FORMAT = 1  # of the report
 METRICS = ('accuracy', 'uar', 'macro_f1')
 # of a condition, in the order of tables
 COLUMNS = (*METRICS, 'ece', 'confidence', 'agreement')
@@ -22,17 +23,63 @@ def group_of(kind: str) -> str:
     return COMMON if FRACTIONS[kind] == COMMON_FRACTIONS else WORN
 
 
+def protocol(seed: int, kinds: Sequence[str],
+             severities: Sequence[int]) -> Dict[str, Any]:
+    """What a report says of the occluders."""
+    return dict(
+        seed=seed,
+        kinds={
+            k: dict(group=group_of(k), shares=list(FRACTIONS[k]))
+            for k in kinds
+        },
+        severities=list(severities))
+
+
+def face_arrays(predictions: Dict[Tuple[str, int], dict], names: Sequence[str],
+                labels: np.ndarray, classes: Sequence[str],
+                lists: Dict[str, Sequence[str]]) -> Dict[str, np.ndarray]:
+    """The predictions for single faces, as they are stored.
+
+    Args:
+        predictions (dict): As :func:`summarise` takes them.
+        names (Sequence[str]): Of the N faces.
+        labels (np.ndarray): (N, ).
+        classes (Sequence[str]): The C names.
+        lists (dict[str, Sequence[str]]): By title the names in a list.
+
+    Returns:
+        dict: ``names`` (N, ), ``labels`` (N, ), ``classes`` (C, ), ``cells``
+        (K, ), the names of the conditions, ``scores`` (K, N, C), ``ratio``
+        (K, N) and, by list, ``list/TITLE`` (N, ), whether a face is in it.
+    """
+    found = predictions.values()
+    return dict(
+        names=np.array(names),
+        labels=labels,
+        classes=np.array(classes),
+        cells=np.array([str(condition) for condition in predictions]),
+        scores=np.stack([f['scores'] for f in found]),
+        ratio=np.stack([f['ratio'] for f in found]),
+        **{
+            f'list/{k}': np.isin(names, v)
+            for k, v in lists.items()
+        })
+
+
 def face_metrics(scores: np.ndarray, labels: np.ndarray,
                  classes: Sequence[str]) -> dict:
     """Accuracy, UAR, macro-F1 and calibration, in percent.
 
     As of :meth:`orsa.evaluation.FERMetric.calculate`, and ``confidence``, the
-    mean of the highest score, which accuracy is to be compared with.
+    mean of the highest score, which accuracy is to be compared with. Scores
+    (N, C) that are bool are predictions alone: calibration and confidence are
+    None.
     """
     report = FERMetric.calculate(scores, labels, classes)
     report.pop('classes')
-    top = np.asarray(scores, np.float64).max(1)
-    report['confidence'] = float(100 * top.mean()) if len(top) else None
+    known = len(scores) and scores.dtype != bool
+    top = np.asarray(scores, np.float64).max(1) if known else None
+    report['confidence'] = float(100 * top.mean()) if known else None
     return report
 
 
@@ -98,7 +145,7 @@ def _mean(conditions: Sequence[dict], clean: dict) -> dict:
     mean = {
         name: float(np.mean([c[name] for c in conditions]))
         for name in (*COLUMNS, 'measured_share')
-        if all(c[name] is not None for c in conditions)
+        if all(c.get(name) is not None for c in conditions)
     }
     return dict(mean, drop=drop(clean, mean))
 
@@ -119,8 +166,9 @@ def summarise(predictions: Dict[Tuple[str, int], dict], kinds: Sequence[str],
 
     Args:
         predictions (dict): By kind and severity, ('clean', 0) among them:
-            ``scores`` (N, C), ``ratio`` (N, ), the occluded fraction of each
-            face, and ``pictures``, the hash of the images.
+            ``scores`` (N, C), as :func:`face_metrics` takes them, ``ratio``
+            (N, ), the occluded fraction of each face, and ``pictures``, the
+            hash of the images, or None.
         kinds (Sequence[str]): In the order of the report.
         severities (Sequence[int]): Ascending.
         labels (np.ndarray): (N, ).

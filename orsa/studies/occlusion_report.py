@@ -62,7 +62,8 @@ def _describe(report: dict) -> str:
 
 
 def _model_name(report: dict) -> str:
-    return osp.splitext(osp.basename(report['config']))[0]
+    path = report['config' if 'config' in report else 'predictions']
+    return osp.splitext(osp.basename(path))[0]
 
 
 def _curves(report: dict) -> Iterator[tuple]:
@@ -248,7 +249,7 @@ def _headline(report: dict) -> List[tuple]:
 
 def _sections(report: dict, images: dict) -> List[Section]:
     """The report."""
-    found = [Section('', _describe(report) + '. All in percent.')]
+    found = [_first_section(report)]
     if 'curves' in images:
         found.append(
             Section(
@@ -256,25 +257,14 @@ def _sections(report: dict, images: dict) -> List[Section]:
                 'Every kind on the left occludes the same fractions of the '
                 'face. What is worn has its own place and its own fractions: '
                 'it is plotted, and averaged, apart.', images['curves']))
-    text = (
-        'Occluded: the measured fraction of the face, the hull of its 68 '
-        'landmarks. Area: under the curve over severity from clean, divided '
-        'by its length, so that a model that loses nothing has its clean '
-        'value.' if report['cells'] else '')
-    found.append(Section('Summary', text, _summary_table(report)))
+    found.append(_summary_section(report))
     if 'heatmap' in images:
         found.append(Section('UAR lost', '', images['heatmap']))
-    found += [
-        Section(
-            f'Really occluded faces: {name}',
-            'UAR and macro-F1 are over the classes present, whose number is '
-            'in the last column: rows of few faces are not to be compared by '
-            'them.', _list_table(report, name)) for name in report['lists']
-    ]
+    found += _list_sections(report)
     if report['cells']:
         found += [
             Section(TITLES[m], '', _metric_table(report, m)) for m in COLUMNS
-            if m != 'confidence'
+            if m != 'confidence' and report['clean'][m] is not None
         ]
         found += [
             Section(
@@ -292,11 +282,48 @@ def _sections(report: dict, images: dict) -> List[Section]:
                 'The occluders', 'Two of the faces at severities '
                 f'{", ".join(map(str, report["severities"]))} each; below '
                 'each face the measured fraction.', images['sheet']))
-    return found + [
+    return [*found, Section('How it was made', _origin(report))]
+
+
+def summary(report: dict) -> List[Section]:
+    """What a command prints of a report: the means, and UAR by kind."""
+    found = [_first_section(report), _summary_section(report)]
+    found += _list_sections(report)
+    if report['cells']:
+        found.append(Section(TITLES['uar'], '', _metric_table(report, 'uar')))
+    return found
+
+
+def _first_section(report: dict) -> Section:
+    return Section('', _describe(report) + '. All in percent.')
+
+
+def _summary_section(report: dict) -> Section:
+    text = (
+        'Occluded: the measured fraction of the face, the hull of its 68 '
+        'landmarks. Area: under the curve over severity from clean, divided '
+        'by its length, so that a model that loses nothing has its clean '
+        'value.' if report['cells'] else '')
+    return Section('Summary', text, _summary_table(report))
+
+
+def _list_sections(report: dict) -> List[Section]:
+    return [
         Section(
-            'How it was made',
-            f'Config {report["config"]}, checkpoint {report["checkpoint"]} '
-            f'(SHA-256 {report["checkpoint_sha256"][:16]}). The protocol is '
-            'docs/occlusion_benchmark.md; two runs are compared by '
-            'tools/analysis_tools/compare_results.py.')
+            f'Really occluded faces: {name}',
+            'UAR and macro-F1 are over the classes present, whose number is '
+            'in the last column: rows of few faces are not to be compared by '
+            'them.', _list_table(report, name)) for name in report['lists']
     ]
+
+
+def _origin(report: dict) -> str:
+    if 'config' in report:
+        made = (f'Config {report["config"]}, checkpoint '
+                f'{report["checkpoint"]} (SHA-256 '
+                f'{report["checkpoint_sha256"][:16]})')
+    else:
+        made = (f'Predictions {report["predictions"]} for the images of '
+                f'{report["manifest"]}')
+    return (f'{made}. The protocol is docs/occlusion_benchmark.md; two runs '
+            'are compared by tools/analysis_tools/compare_results.py.')

@@ -21,20 +21,20 @@ from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import config_classes, init_model, load_config
 from orsa.apis.training import set_work_dir
 from orsa.apis.zoo import looks_like_name, resolve_model
-from orsa.datasets.drawing.occluders import COMMON_FRACTIONS, FRACTIONS, KINDS
+from orsa.datasets.drawing.occluders import COMMON_FRACTIONS, KINDS
 from orsa.evaluation import FERMetric
 from orsa.utils.checkpoint import local_file
 from orsa.utils.classes import class_names, common_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import dump_json, file_hash, save_npz
 from orsa.version import __version__
-from .occlusion_conditions import Condition
+from .occlusion_conditions import Condition, conditions_of
 from .occlusion_faces import SuiteFaces, example_hash
-from .occlusion_metrics import group_of, list_metrics, summarise
+from .occlusion_metrics import (FORMAT, face_arrays, list_metrics, protocol,
+                                summarise)
 from .occlusion_report import write_report
 from .study import Study, log
 
-FORMAT = 1
 FACES, RUN = 'occlusion_suite_faces.npz', 'occlusion_suite_run.json'
 SEVERITIES = tuple(range(1, len(COMMON_FRACTIONS) + 1))
 
@@ -99,8 +99,8 @@ class OcclusionSuite(Study):
             config, checkpoint = resolve_model(config, checkpoint)
         if checkpoint is None:
             raise ValueError('OcclusionSuite needs a checkpoint')
-        self.kinds = _some_of(kinds, KINDS, 'kinds')
-        self.severities = _some_of(severities, SEVERITIES, 'severities')
+        self.kinds = some_of(kinds, KINDS, 'kinds')
+        self.severities = some_of(severities, SEVERITIES, 'severities')
         self.cfg = load_config(config)
         self.config = config if isinstance(config, str) else config.filename
         self.checkpoint = str(checkpoint)
@@ -116,10 +116,7 @@ class OcclusionSuite(Study):
 
     def conditions(self) -> List[Condition]:
         """The faces as they are, then every kind at every severity."""
-        return [
-            Condition(),
-            *(Condition(k, s) for k in self.kinds for s in self.severities)
-        ]
+        return conditions_of(self.kinds, self.severities)
 
     def result_file(self, condition: Condition) -> str:
         """Where the predictions of a condition are stored."""
@@ -258,10 +255,8 @@ class OcclusionSuite(Study):
         """The report of the stored conditions, and their predictions.
 
         Returns:
-            tuple[dict, dict]: The report; and arrays ``names`` (N, ),
-            ``labels`` (N, ), ``classes`` (C, ), ``cells`` (K, ), the names of
-            the conditions, ``scores`` (K, N, C), ``ratio`` (K, N) and, by
-            list, ``list/NAME`` (N, ), whether a face is in it.
+            tuple[dict, dict]: The report; and the predictions for single
+            faces, see :func:`face_arrays`.
         """
         found, labels, names, classes, mapping = self._matched()
         clean = found[Condition()]['scores']
@@ -273,31 +268,18 @@ class OcclusionSuite(Study):
             dataset=self.faces.describe(len(names)),
             classes=classes,
             **mapping,
-            seed=self.seed,
-            kinds={
-                k: dict(group=group_of(k), shares=list(FRACTIONS[k]))
-                for k in self.kinds
-            },
-            severities=list(self.severities),
+            **protocol(self.seed, self.kinds, self.severities),
             faces_file=FACES,
             **summarise(found, self.kinds, self.severities, labels, classes),
             lists={})
-        members = {}
+        lists = {}
         for title, path in self.faces.lists.items():
             listed, types = self.faces.read_list(title)
-            members[f'list/{title}'] = np.isin(names, listed)
+            lists[title] = listed
             report['lists'][title] = dict(
                 file=osp.basename(osp.normpath(path)),
                 **list_metrics(names, types, listed, clean, labels, classes))
-        faces = dict(
-            names=np.array(names),
-            labels=labels,
-            classes=np.array(classes),
-            cells=np.array([str(c) for c in found]),
-            scores=np.stack([f['scores'] for f in found.values()]),
-            ratio=np.stack([f['ratio'] for f in found.values()]),
-            **members)
-        return report, faces
+        return report, face_arrays(found, names, labels, classes, lists)
 
     def _matched(self) -> tuple:
         """The stored predictions, matched to the data's classes."""
@@ -323,7 +305,7 @@ class OcclusionSuite(Study):
         return found, labels, names, classes, mapping
 
 
-def _some_of(values: Optional[Sequence], known: Sequence, what: str) -> tuple:
+def some_of(values: Optional[Sequence], known: Sequence, what: str) -> tuple:
     """Some of the known values, each once, in their order."""
     values = known if values is None else values
     unknown = [v for v in values if v not in known]

@@ -1,11 +1,19 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/test.py CONFIG CHECKPOINT --occlusion-suite`` does."""
+"""What ``tools/test.py --occlusion-suite`` and ``orsa occlude`` do."""
 import argparse
 
+from mmengine.config import Config
+
 from orsa.apis.model import load_config
-from orsa.apis.testing import check_checkpoint, merge_test_arguments
+from orsa.apis.testing import (check_checkpoint, check_test_data,
+                               merge_data_arguments, merge_test_arguments)
+from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.datasets.drawing.occluders import KINDS
-from .occlusion_suite import SEVERITIES, OcclusionSuite
+from orsa.utils.configs import OptionsAction
+from .occlusion_conditions import conditions_of
+from .occlusion_faces import SuiteFaces
+from .occlusion_images import write_images
+from .occlusion_suite import SEVERITIES, OcclusionSuite, some_of
 
 
 def add_occluder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +26,27 @@ def add_occluder_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=SEVERITIES,
         default=SEVERITIES,
-        help='of occluders (default: all); none tests clean faces alone')
+        help='of occluders (default: all); no value is clean faces alone')
+
+
+def _add_protocol_arguments(parser) -> None:
+    """Add what chooses the images of a test under occlusion."""
+    add_occluder_arguments(parser)
+    parser.add_argument(
+        '--lists',
+        nargs='*',
+        metavar='FILE',
+        help='lists of really occluded faces (default: those of the config, '
+        "or of the data's folder)")
+    parser.add_argument(
+        '--workers',
+        type=int,
+        help="processes that make the images (default: the config's)")
+    parser.add_argument(
+        '--occlusion-seed',
+        type=int,
+        default=0,
+        help='another seed, other occluders (default: 0)')
 
 
 def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,22 +57,7 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='test with every kind of occluder at every severity, and on '
         'lists of really occluded faces, see docs/occlusion_benchmark.md')
-    add_occluder_arguments(group)
-    group.add_argument(
-        '--lists',
-        nargs='*',
-        metavar='FILE',
-        help='lists of really occluded faces (default: those of the config, '
-        "or of the data's folder)")
-    group.add_argument(
-        '--workers',
-        type=int,
-        help="processes that make the images (default: the config's)")
-    group.add_argument(
-        '--occlusion-seed',
-        type=int,
-        default=0,
-        help='another seed, other occluders (default: 0)')
+    _add_protocol_arguments(group)
 
 
 def run_suite(args: argparse.Namespace) -> dict:
@@ -64,9 +77,6 @@ def run_suite(args: argparse.Namespace) -> dict:
         raise ValueError(f'--occlusion-suite does not go with {refused}')
     check_checkpoint(args.checkpoint)
     cfg = merge_test_arguments(load_config(args.config), args)
-    workers = args.workers
-    if workers is None:
-        workers = cfg.test_dataloader.get('num_workers', 0)
     suite = OcclusionSuite(
         cfg,
         args.checkpoint,
@@ -75,6 +85,49 @@ def run_suite(args: argparse.Namespace) -> dict:
         lists=args.lists,
         work_dir=cfg.work_dir,
         seed=args.occlusion_seed,
-        workers=workers)
+        workers=_workers(cfg, args))
     suite.config = args.config
     return suite.run()
+
+
+def _workers(cfg: Config, args: argparse.Namespace) -> int:
+    if args.workers is None:
+        return cfg.test_dataloader.get('num_workers', 0)
+    return args.workers
+
+
+def add_occlude_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``orsa occlude`` to a parser."""
+    parser.add_argument(
+        'config',
+        help='config file with test data, orsa::NAME.py, or the name of a '
+        'model that ships')
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='folder of the images')
+    _add_protocol_arguments(parser)
+    parser.add_argument(
+        '--max-samples',
+        type=int,
+        metavar='N',
+        help='take N faces, spread evenly over the split')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        help='override settings of the config, as key=value')
+
+
+def run_occlude(args: argparse.Namespace) -> str:
+    """Write occluded images by parsed arguments; see :func:`write_images`."""
+    config = args.config
+    if looks_like_name(config):
+        config, _ = resolve_model(config)
+    cfg = load_config(config)
+    check_test_data(cfg, config)
+    merge_data_arguments(cfg, args)
+    kinds = some_of(args.kinds, KINDS, 'kinds')
+    severities = some_of(args.severities, SEVERITIES, 'severities')
+    faces = SuiteFaces(cfg, conditions_of(kinds, severities),
+                       args.occlusion_seed, args.lists)
+    return write_images(faces, kinds, severities, args.out,
+                        _workers(cfg, args))

@@ -182,6 +182,10 @@ def small(words: List[str]) -> List[str]:
         return _train(words)
     if words[:2] in (['orsa', 'test'], ['python', 'tools/test.py']):
         return _test(words)
+    if words[:2] == ['orsa', 'occlude']:
+        words = _set(words, '--kinds', 'hand', 'mask')
+        words = _set(words, '--severities', '1')
+        return [*words, '--max-samples', '14']
     if words[:2] == ['orsa', 'web']:
         return [*words, '--port', '0']
     script = words[1]

@@ -276,7 +276,8 @@ class FERMetric(BaseMetric):
 
         Args:
             pred (Tensor | np.ndarray | Sequence): Labels (N, ), or
-                probabilities of the classes (N, C).
+                probabilities of the classes (N, C); or bool (N, C), true for
+                the predicted class.
             target (Tensor | np.ndarray | Sequence): Labels (N, ).
             classes (Sequence[str], optional): The names of the classes.
                 Defaults to None, the numbers as names.
@@ -322,8 +323,9 @@ class FERMetric(BaseMetric):
 
         matrix = np.zeros((num, num), dtype=np.int64)
         np.add.at(matrix, (target, pred), 1)
-        ece = expected_calibration_error(
-            scores, target, num_bins) if has_scores else (float('nan'))
+        ece = float('nan')
+        if has_scores and scores.dtype != bool:
+            ece = expected_calibration_error(scores, target, num_bins)
         return _summarize(matrix, names, ece)
 
 
