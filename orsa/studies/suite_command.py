@@ -1,11 +1,16 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/test.py CONFIG CHECKPOINT --occlusion-suite`` does."""
+"""What ``tools/test.py CONFIG CHECKPOINT`` does beside a plain test."""
 import argparse
+import os.path as osp
+import shlex
+from typing import Sequence, Tuple
 
 from orsa.apis.model import load_config
-from orsa.apis.testing import check_checkpoint, merge_test_arguments
+from orsa.apis.testing import (FACES, check_checkpoint, merge_test_arguments,
+                               test)
 from orsa.datasets.drawing.occluders import KINDS
 from .occlusion_suite import SEVERITIES, OcclusionSuite
+from .result_file import check_about, write_result
 
 
 def add_occluder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +50,59 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help='another seed, other occluders (default: 0)')
+    group = parser.add_argument_group('result, see docs/leaderboard.md')
+    group.add_argument(
+        '--result',
+        metavar='FILE.json',
+        help='a result that can be checked and compared; the run of another '
+        'seed is added to a file that is there')
+    group.add_argument(
+        '--about',
+        nargs='+',
+        type=_pair,
+        default=[],
+        metavar='KEY=VALUE',
+        help='of the result: title, seed (of the training), epoch (last or '
+        'best), selected_on (nothing, validation or test); and paper, code, '
+        'starts_from, data (a title)')
+
+
+def _pair(text: str) -> Tuple[str, str]:
+    key, mark, value = text.partition('=')
+    if not mark:
+        raise argparse.ArgumentTypeError(f"'{text}' should be KEY=VALUE")
+    return key, value
+
+
+def run_test(args: argparse.Namespace, words: Sequence[str]) -> dict:
+    """Test by parsed arguments, and write a result if it is asked for.
+
+    Args:
+        args (Namespace): See :func:`orsa.apis.testing.add_test_arguments` and
+            :func:`add_suite_arguments`.
+        words (Sequence[str]): Of the command, after ``orsa``.
+
+    Returns:
+        dict: The metrics, or the report of the suite.
+
+    Raises:
+        ValueError: For arguments that do not go together.
+    """
+    do = run_suite if args.occlusion_suite else test
+    if not args.result:
+        return do(args)
+    if args.max_samples is not None or args.launcher != 'none':
+        raise ValueError('--result is of all faces and of one process: leave '
+                         'out --max-samples and --launcher')
+    about = dict(args.about)
+    check_about(about)
+    found = do(args)
+    cfg = merge_test_arguments(load_config(args.config), args)
+    report = 'occlusion_suite.json' if args.occlusion_suite else FACES
+    write_result(args.result, osp.join(cfg.work_dir, report), cfg,
+                 args.checkpoint, about, shlex.join(['orsa', *words]))
+    print(f'wrote {args.result}')
+    return found
 
 
 def run_suite(args: argparse.Namespace) -> dict:
