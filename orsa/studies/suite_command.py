@@ -56,15 +56,21 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE.json',
         help='a result that can be checked and compared; the run of another '
         'seed is added to a file that is there')
-    group.add_argument(
+    add_about_argument(
+        group, 'title, seed (of the training), epoch (last or best), '
+        'selected_on (nothing, validation or test); and paper, code, '
+        'starts_from, data (a title)')
+
+
+def add_about_argument(parser: argparse.ArgumentParser, keys: str) -> None:
+    """Add ``--about`` to a parser, which takes some ``keys``."""
+    parser.add_argument(
         '--about',
         nargs='+',
         type=_pair,
         default=[],
         metavar='KEY=VALUE',
-        help='of the result: title, seed (of the training), epoch (last or '
-        'best), selected_on (nothing, validation or test); and paper, code, '
-        'starts_from, data (a title)')
+        help=f'what a result says of the method: {keys}')
 
 
 def _pair(text: str) -> Tuple[str, str]:
