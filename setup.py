@@ -40,7 +40,7 @@ setup(
         'orsa': [
             '.mim/model-index.yml', '.mim/configs/**/*', '.mim/tools/**/*',
             'zoo/**/*', 'web/*.css', 'web/*.html', 'web/*.jpg',
-            'studies/*.html'
+            'studies/*.html', 'studies/*.json'
         ]
     },
     include_package_data=False,

@@ -6,6 +6,7 @@ accuracy under occlusion, size and time. Finished runs are not repeated. Exits
 with 1 if a run failed.
 """
 import argparse
+import sys
 
 from orsa.studies.benchmark import add_benchmark_arguments, benchmark
 from orsa.utils.command import run_script
@@ -16,7 +17,7 @@ def main():
         description='Train and test several models on the same faces and '
         'write one table')
     add_benchmark_arguments(parser)
-    return min(benchmark(parser.parse_args()), 1)
+    return min(benchmark(parser.parse_args(), sys.argv[1:]), 1)
 
 
 if __name__ == '__main__':

@@ -26,6 +26,9 @@ from .model import config_classes, load_config
 from .training import (add_common_arguments, build_runner, set_dataloaders,
                        set_work_dir)
 
+# with --result: the predictions for single faces
+FACES = 'result_faces.json'
+
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of testing."""
@@ -244,6 +247,8 @@ def test(args: argparse.Namespace) -> dict:
                           runner.test_evaluator.dataset_meta.get('classes'))
         path = osp.join(cfg.work_dir, 'metrics.json')
         dump_json(report, path)
+        if getattr(args, 'result', None):
+            _keep_predictions(runner, osp.join(cfg.work_dir, FACES))
         print(f'wrote {path}')
         if args.out and args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)
@@ -274,6 +279,18 @@ def _find_duplicates(runner) -> None:
     for metric in runner.test_evaluator.metrics:
         if isinstance(metric, FERMetric):
             metric.duplicates = names
+
+
+def _keep_predictions(runner, path: str) -> None:
+    """Write what a result is made of, as ``predictions_file`` has it."""
+    for metric in runner.test_evaluator.metrics:
+        if isinstance(metric, FERMetric):
+            dump_json(
+                dict(
+                    classes=metric.report()['classes'],
+                    samples=metric.predictions), path)
+            return
+    raise ValueError('--result needs orsa.FERMetric in test_evaluator')
 
 
 def _report(runner, metrics: dict) -> dict:

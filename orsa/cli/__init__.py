@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Callable, Dict, List, NamedTuple, Optional
 
 from orsa.utils.command import ENVIRONMENT, OK, fail, run_command
-from . import media, occlusion
+from . import media, occlusion, results
 
 _CODES = """\
 exit codes:
@@ -97,9 +97,8 @@ def _add_test(parser: Parser) -> None:
 
 
 def _test(args: argparse.Namespace) -> int:
-    from orsa.apis.testing import test
-    from orsa.studies.suite_command import run_suite
-    run_suite(args) if args.occlusion_suite else test(args)
+    from orsa.studies.suite_command import run_test
+    run_test(args, args.words)
     return OK
 
 
@@ -174,6 +173,12 @@ COMMANDS: Dict[str, Command] = {
         occlusion.add_score_flags, occlusion.score,
         'orsa score predictions.csv --manifest occluded/manifest.csv '
         '--out work_dirs/theirs/occlusion_suite.json'),
+    'validate':
+    Command(
+        'check a result: its schema, figures, files and data',
+        results.add_validate_flags, results.validate,
+        'orsa validate docs/results/orsanet_face_press_faces.json\n'
+        'orsa validate RESULT.json --data configs/orsanet_lite_rafdb.py'),
     'models':
     Command('list the models that ship', _add_models, _models,
             'orsa models\norsa models --configs'),
@@ -241,6 +246,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
     def run() -> int:
         args = build_parser(chosen).parse_args(argv)
+        args.words = argv
         return COMMANDS[args.command].run(args)
 
     return run_command(run, training=chosen == 'train')

@@ -134,18 +134,21 @@ def read_predictions(path: str) -> Predictions:
         path (str): ``occlusion_suite.json``; or the JSON of
             ``predictions_file`` of :class:`orsa.FERMetric`; or that of
             ``tools/test.py --out FILE.json``; or a ``metrics.json`` with one
-            of these beside it as ``predictions.json``. Pickles are refused.
+            of these beside it as ``predictions.json``; or the .npz beside a
+            result of ``tools/test.py --result``. Pickles are refused.
 
     Raises:
         FileNotFoundError: If there is no such file, or it has no predictions
             of single faces beside it.
         ValueError: If it is of another kind, or damaged.
     """
-    content = _load(path)
+    content = load_npz(path) if path.endswith('.npz') else _load(path)
     keys = set(content) if isinstance(content, dict) else set()
     try:
         if 'faces_file' in keys:
             return _read_suite(path, content)
+        if 'predicted' in keys:
+            return _read_labels(path, content)
         if 'predictions' in keys:
             return _read_dump(path, content)
         if 'samples' in keys:
@@ -173,15 +176,28 @@ def _read_suite(path: str, content: dict) -> Predictions:
             f"'{path}' has no predictions of single faces: they are in "
             f"'{content['faces_file']}', which has to be beside it")
     found = load_npz(faces)
-    classes = found['classes'].tolist()
-    predictions = Predictions(
-        faces, found['names'].tolist(), [classes[i] for i in found['labels']],
-        classes, dict(zip(found['cells'].tolist(), found['scores'])), {
-            k.removeprefix('list/'): v
-            for k, v in found.items() if k.startswith('list/')
-        }, content['seed'])
+    predictions = _of_arrays(faces, found, found['cells'], found['scores'],
+                             content['seed'])
     _check_accuracy(predictions, path, content['clean']['accuracy'], 1e-6)
     return predictions._replace(path=path)
+
+
+def _read_labels(path: str, content: dict) -> Predictions:
+    one_hot = np.eye(len(content['classes']), dtype=bool)
+    seed = content['seed'].tolist()
+    return _of_arrays(path, content, content['conditions'],
+                      one_hot[content['predicted']], seed[0] if seed else None)
+
+
+def _of_arrays(path: str, found: dict, conditions: np.ndarray,
+               scores: np.ndarray, seed: Optional[int]) -> Predictions:
+    classes = found['classes'].tolist()
+    return Predictions(
+        path, found['names'].tolist(), [classes[i] for i in found['labels']],
+        classes, dict(zip(conditions.tolist(), scores)), {
+            k.removeprefix('list/'): v
+            for k, v in found.items() if k.startswith('list/')
+        }, seed)
 
 
 def _read_samples(path: str, content: dict) -> Predictions:

@@ -1,7 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/benchmark.py`` does: run a benchmark and report it."""
 import argparse
+import os.path as osp
 import platform
+import shlex
 from functools import partial
 from typing import Dict, Optional, Sequence, Tuple
 
@@ -20,8 +22,9 @@ from .benchmark_study import Benchmark
 from .comparison import is_single, match, shared_conditions
 from .complexity import count_complexity, time_in_turn
 from .occlusion_metrics import COMMON, METRICS, WORN
+from .result_file import check_about, write_result
 from .study import add_study_arguments, predict_images
-from .suite_command import add_occluder_arguments
+from .suite_command import add_about_argument, add_occluder_arguments
 
 _GROUPS = {COMMON: 'occluded', WORN: 'worn'}
 
@@ -228,13 +231,20 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         help='validations in the mean of the last ones (default: %(default)s)')
     parser.add_argument(
         '--names', nargs='+', help='of the models (default: of their files)')
+    parser.add_argument(
+        '--results',
+        metavar='FOLDER',
+        help='also write a result of each model there, see '
+        'docs/leaderboard.md')
+    add_about_argument(parser, 'selected_on; and data (a title)')
 
 
-def benchmark(args: argparse.Namespace) -> int:
+def benchmark(args: argparse.Namespace, words: Sequence[str]) -> int:
     """Run a benchmark by parsed arguments and write its table.
 
     Args:
         args (Namespace): See :func:`add_benchmark_arguments`.
+        words (Sequence[str]): Of the command line, for ``--results``.
 
     Returns:
         int: How many runs failed.
@@ -244,6 +254,9 @@ def benchmark(args: argparse.Namespace) -> int:
     bench = Benchmark(args.configs, args.seeds, args.work_dir, args.kinds,
                       args.severities, args.names)
     bench.check_same_data()
+    about = dict(args.about, epoch='last')
+    if args.results:  # wrong ones are not to be found after the trainings
+        check_about(dict(about, title='-', seed='0'))
     if not args.report_only:
         bench.run_missing(bench.runs(), args.jobs)
     command = ['python tools/benchmark.py', *args.configs]
@@ -252,4 +265,31 @@ def benchmark(args: argparse.Namespace) -> int:
         collect(bench,
                 args.last), ' '.join([*command, f'--seeds {args.seeds}']),
         args.out or bench.work_dir)
+    if args.results:
+        write_results(bench, args.results, about,
+                      shlex.join(['python', 'tools/benchmark.py', *words]))
     return sum('log' in (bench.stored(run) or {}) for run in bench.runs())
+
+
+def write_results(bench: Benchmark, folder: str, about: Dict[str, str],
+                  command: str) -> None:
+    """Write a result of each model from what is stored, a run a seed.
+
+    Args:
+        bench (Benchmark): The benchmark.
+        folder (str): Of the results.
+        about (dict[str, str]): See :func:`.result_file.write_result`; title
+            and seed are filled in.
+        command (str): That of the benchmark.
+    """
+    for run in bench.runs():
+        done = bench.stored(run)
+        if not done or 'test' not in done:
+            continue
+        path = osp.join(folder, f'{run.variant}.json')
+        write_result(
+            path, bench.file(done['suite']), bench.cfg(run.variant),
+            osp.join(bench.train_dir(run), done['training']['checkpoint']),
+            dict(about, title=bench.titles[run.variant], seed=str(run.seed)),
+            command)
+        print(f'wrote {path}, seed {run.seed}')

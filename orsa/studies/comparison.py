@@ -84,8 +84,19 @@ def shared_conditions(
     return found
 
 
-def _mean_metrics(run: Predictions, names: Sequence[str],
-                  chosen: np.ndarray) -> dict:
+def mean_metrics(run: Predictions, names: Sequence[str],
+                 chosen: np.ndarray) -> dict:
+    """The metrics of some faces, averaged over conditions.
+
+    Args:
+        run (Predictions): Of N faces.
+        names (Sequence[str]): The conditions.
+        chosen (np.ndarray): Whether a face counts (N, ).
+
+    Returns:
+        dict: ``accuracy``, ``uar``, ``macro_f1`` and ``ece``, in percent; None
+        for what one of the conditions does not have.
+    """
     found = [run.metrics(name, chosen) for name in names]
     values = {k: [f[k] for f in found] for k in (*METRICS, 'ece')}
     return {
@@ -145,7 +156,7 @@ def compare(paths: Sequence[str],
             cells=len(names),
             num_faces=int(chosen.sum()),
             figures={
-                t: _mean_metrics(r, names, chosen)
+                t: mean_metrics(r, names, chosen)
                 for t, r in zip(titles, runs)
             },
             differences={

@@ -1,12 +1,16 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/test.py --occlusion-suite`` and ``orsa occlude`` do."""
+"""What ``tools/test.py`` does beside a plain test, and ``orsa occlude``."""
 import argparse
+import os.path as osp
+import shlex
+from typing import Sequence, Tuple
 
 from mmengine.config import Config
 
 from orsa.apis.model import load_config
-from orsa.apis.testing import (check_checkpoint, check_test_data,
-                               merge_data_arguments, merge_test_arguments)
+from orsa.apis.testing import (FACES, check_checkpoint, check_test_data,
+                               merge_data_arguments, merge_test_arguments,
+                               test)
 from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.utils.configs import OptionsAction
@@ -14,6 +18,7 @@ from .occlusion_conditions import conditions_of
 from .occlusion_faces import SuiteFaces
 from .occlusion_images import write_images
 from .occlusion_suite import SEVERITIES, OcclusionSuite, some_of
+from .result_file import check_about, write_result
 
 
 def add_occluder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +63,65 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
         help='test with every kind of occluder at every severity, and on '
         'lists of really occluded faces, see docs/occlusion_benchmark.md')
     _add_protocol_arguments(group)
+    group = parser.add_argument_group('result, see docs/leaderboard.md')
+    group.add_argument(
+        '--result',
+        metavar='FILE.json',
+        help='a result that can be checked and compared; the run of another '
+        'seed is added to a file that is there')
+    add_about_argument(
+        group, 'title, seed (of the training), epoch (last or best), '
+        'selected_on (nothing, validation or test); and paper, code, '
+        'starts_from, data (a title)')
+
+
+def add_about_argument(parser: argparse.ArgumentParser, keys: str) -> None:
+    """Add ``--about`` to a parser, which takes some ``keys``."""
+    parser.add_argument(
+        '--about',
+        nargs='+',
+        type=_pair,
+        default=[],
+        metavar='KEY=VALUE',
+        help=f'what a result says of the method: {keys}')
+
+
+def _pair(text: str) -> Tuple[str, str]:
+    key, mark, value = text.partition('=')
+    if not mark:
+        raise argparse.ArgumentTypeError(f"'{text}' should be KEY=VALUE")
+    return key, value
+
+
+def run_test(args: argparse.Namespace, words: Sequence[str]) -> dict:
+    """Test by parsed arguments, and write a result if it is asked for.
+
+    Args:
+        args (Namespace): See :func:`orsa.apis.testing.add_test_arguments` and
+            :func:`add_suite_arguments`.
+        words (Sequence[str]): Of the command, after ``orsa``.
+
+    Returns:
+        dict: The metrics, or the report of the suite.
+
+    Raises:
+        ValueError: For arguments that do not go together.
+    """
+    do = run_suite if args.occlusion_suite else test
+    if not args.result:
+        return do(args)
+    if args.max_samples is not None or args.launcher != 'none':
+        raise ValueError('--result is of all faces and of one process: leave '
+                         'out --max-samples and --launcher')
+    about = dict(args.about)
+    check_about(about)
+    found = do(args)
+    cfg = merge_test_arguments(load_config(args.config), args)
+    report = 'occlusion_suite.json' if args.occlusion_suite else FACES
+    write_result(args.result, osp.join(cfg.work_dir, report), cfg,
+                 args.checkpoint, about, shlex.join(['orsa', *words]))
+    print(f'wrote {args.result}')
+    return found
 
 
 def run_suite(args: argparse.Namespace) -> dict:

@@ -20,6 +20,7 @@ from orsa.studies.benchmark_report import sections
 from orsa.studies.benchmark_study import Benchmark
 from orsa.studies.complexity import count_complexity, time_in_turn
 from orsa.studies.report import markdown
+from orsa.studies.result_file import validate
 from orsa.studies.study import Run
 
 NUM_TEST = 14
@@ -76,7 +77,7 @@ def run(folder, *args):
             *paths, '--work-dir',
             str(folder / 'work'), '--kinds', 'square', '--severities', '5',
             '--jobs', '1'
-        ]))
+        ]), ['the', 'words'])
 
 
 def test_from_end_to_end(folder, capfd):
@@ -192,6 +193,20 @@ def test_from_end_to_end(folder, capfd):
         'optimizer=dict(type="SGD", lr=.1))\n')
     bench = Benchmark([str(folder / 'good.py')], work_dir=str(work))
     assert bench.stored(first) is None
+
+
+def test_results_of_models(folder, capsys):
+    """Of what is stored, for the leaderboard."""
+    arguments = ['good.py', '--names', 'Good', '--results', str(folder / 'r')]
+    with pytest.raises(ValueError, match='lacks .*selected_on'):
+        run(folder, *arguments)
+    assert run(folder, *arguments, '--about', 'selected_on=nothing') == 0
+    path = folder / 'r' / 'good.json'
+    result = json.loads(path.read_text())
+    assert result['method']['title'] == 'Good' and result['epoch'] == 'last'
+    assert result['runs'][0]['command'] == (
+        'python tools/benchmark.py the words')
+    assert not validate(str(path), str(folder / 'good.py')).wrong
 
 
 def test_a_half_training_goes_on(folder, tmp_path):

@@ -1,0 +1,461 @@
+# Copyright (c) orsa contributors. All rights reserved.
+"""Results that can be compared and checked without anything else."""
+import copy
+import hashlib
+import json
+import os.path as osp
+import platform
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from orsa.apis.model import build_model, load_config
+from orsa.evaluation.predictions import Predictions, read_predictions
+from orsa.utils.checkpoint import local_file
+from orsa.utils.configs import scope_of, split_pipeline, type_name
+from orsa.utils.fileio import dump_json, file_hash, load_json, save_npz
+from orsa.version import __version__
+from .comparison import mean_metrics, shared_conditions
+from .complexity import count_parameters
+from .occlusion_conditions import name_of
+from .occlusion_metrics import METRICS
+
+SCHEMA = load_json(str(Path(__file__).with_name('result_schema.json')))
+# what a test cannot know of itself: required, and optional
+STATED = ('title', 'seed', 'epoch', 'selected_on')
+MAY_STATE = ('paper', 'code', 'starts_from', 'data')
+_TYPES = dict(
+    object=dict,
+    array=list,
+    string=str,
+    number=(int, float),
+    integer=int,
+    null=type(None))
+# of a dataset's config, what does not say which faces it has
+_NOT_FACES = ('type', 'split', 'data_root', 'pipeline', 'pack', '_scope_')
+
+
+def schema_errors(value: Any,
+                  schema: dict = SCHEMA,
+                  place: str = 'the file') -> Iterator[str]:
+    """What of a value is not as a JSON Schema says, a line each.
+
+    Args:
+        value (Any): What JSON gave.
+        schema (dict): In the keywords that ``result_schema.json`` has.
+            Defaults to that schema.
+        place (str): What to call the value. Defaults to 'the file'.
+    """
+    kinds = schema.get('type', [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    good = not kinds or any(isinstance(value, _TYPES[k]) for k in kinds)
+    good = good and not (kinds and isinstance(value, bool))
+    good = good and value in schema.get('enum', [value])
+    if isinstance(value, str):
+        good = good and re.search(schema.get('pattern', ''), value)
+    elif isinstance(value, (int, float)):
+        good = good and schema.get('minimum', value) <= value <= schema.get(
+            'maximum', value)
+    elif isinstance(value, list):
+        good = good and len(value) >= schema.get('minItems', 0)
+    if not good:
+        wanted = {k: v for k, v in schema.items() if k in _RULES}
+        yield f'{place} is {str(value)[:60]!r}, expected {wanted}'
+    elif isinstance(value, dict):
+        known, others = (
+            schema.get(k, {}) for k in ('properties', 'additionalProperties'))
+        for key in schema.get('required', ()):
+            if key not in value:
+                yield f"{place} has no '{key}'"
+        for key, item in value.items():
+            if key not in known and others is False:
+                yield f"{place} has an unknown '{key[:60]}'"
+            else:
+                yield from schema_errors(item, known.get(key, others), key)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from schema_errors(item, schema.get('items', {}),
+                                     f'{place}[{i}]')
+
+
+_RULES = ('type', 'enum', 'pattern', 'minimum', 'maximum', 'minItems')
+
+
+def list_hash(names: Sequence[str], labels: Sequence[str]) -> str:
+    """SHA-256 of a list of faces, whatever their order.
+
+    Args:
+        names (Sequence[str]): Of the N faces.
+        labels (Sequence[str]): Their expressions.
+    """
+    lines = sorted(f'{n} {c}\n' for n, c in zip(names, labels, strict=True))
+    return hashlib.sha256(''.join(lines).encode()).hexdigest()
+
+
+def describe_data(cfg: Config, classes: Sequence[str]) -> dict:
+    """Describe the test faces of a config, of some classes.
+
+    Args:
+        cfg (Config): With a ``test_dataloader``.
+        classes (Sequence[str]): Faces of other classes are left out.
+
+    Returns:
+        dict: ``dataset`` of a result, but for its title.
+    """
+    dataset = copy.deepcopy(cfg.test_dataloader.dataset)
+    dataset.pipeline = split_pipeline(dataset.pipeline).load
+    with scope_of(cfg):
+        built = DATASETS.build(copy.deepcopy(dataset))
+    own, faces, digest = built.metainfo['classes'], [], hashlib.sha256()
+    for i in range(len(built)):
+        info = built.get_data_info(i)
+        if own[info['gt_label']] in classes:
+            faces.append((name_of(info), own[info['gt_label']], i))
+    # in the order of the list's lines
+    for _, _, i in sorted(faces, key=lambda face: f'{face[0]} {face[1]}\n'):
+        image = np.ascontiguousarray(built[i]['img'])
+        digest.update('{} {}'.format(*image.shape).encode())
+        digest.update(image)
+    names, labels, _ = zip(*faces)
+    counts = Counter(labels)
+    arguments = {k: v for k, v in dataset.items() if k not in _NOT_FACES}
+    return dict(
+        type=type_name(dataset),
+        split=dataset.get('split'),
+        arguments=json.loads(json.dumps(arguments)),  # tuples become lists
+        num_faces=len(faces),
+        faces_by_class={c: counts[c]
+                        for c in classes},
+        list_sha256=list_hash(names, labels),
+        pixels_sha256=digest.hexdigest())
+
+
+def metrics_by_condition(found: Predictions) -> Dict[str, dict]:
+    """Metrics of clean faces, each occluder, their means, and lists.
+
+    Args:
+        found (Predictions): Of one run.
+
+    Returns:
+        dict[str, dict]: By condition ``num_faces``, ``accuracy``, ``uar`` and
+        ``macro_f1``, in percent.
+    """
+    conditions = {}
+    for name, (cells, chosen) in shared_conditions([found]).items():
+        metrics = mean_metrics(found, cells, chosen)
+        conditions[name] = dict(
+            num_faces=int(chosen.sum()), **{k: metrics[k]
+                                            for k in METRICS})
+    return conditions
+
+
+def check_about(about: Dict[str, str]) -> None:
+    """Check what is stated of a result, before the test.
+
+    Args:
+        about (dict[str, str]): See :func:`write_result`.
+
+    Raises:
+        ValueError: If something is missing or unknown.
+    """
+    unknown = sorted(set(about) - {*STATED, *MAY_STATE})
+    missing = [key for key in STATED if key not in about]
+    if unknown or missing:
+        raise ValueError(
+            f'--about lacks {missing} and does not know {unknown}: it takes '
+            f'KEY=VALUE of {list(STATED)}, which are needed, and of '
+            f'{list(MAY_STATE)}')
+    if not about['seed'].isdecimal():
+        raise ValueError(f"--about seed='{about['seed']}': a whole number is "
+                         'expected, that of the training')
+    parts = SCHEMA['properties']
+    known = dict(parts, **parts['method']['properties'])
+    for key in STATED + MAY_STATE:
+        if key in about and key in known:
+            for line in schema_errors(about[key], known[key],
+                                      f'--about {key}'):
+                raise ValueError(line)
+
+
+def write_result(path: str, report: str, cfg: Config, checkpoint: str,
+                 about: Dict[str, str], command: str) -> dict:
+    """Write a result, or add the run of another seed to a file of it.
+
+    A run of the same seed is replaced. The predictions are written beside the
+    file, as ``NAME_seedSEED.npz``.
+
+    Args:
+        path (str): The file, .json.
+        report (str): What the test left, see
+            :func:`orsa.evaluation.predictions.read_predictions`.
+        cfg (Config): Of the test, with the command line in it.
+        checkpoint (str): The path or address that was tested.
+        about (dict[str, str]): What a test does not know: ``title``, ``seed``
+            of the training, ``epoch`` ('last' or 'best'), ``selected_on``
+            ('nothing', 'validation' or 'test'); and ``paper``, ``code``
+            (addresses), ``starts_from`` and ``data``, a title of the data.
+        command (str): What makes the result again.
+
+    Returns:
+        dict: The content of the file.
+
+    Raises:
+        ValueError: If the file is of another method, data set or protocol, or
+            something is not as the schema says.
+    """
+    check_about(about)
+    found = read_predictions(report)
+    dataset = describe_data(cfg, found.classes)
+    if list_hash(found.names, found.labels) != dataset['list_sha256']:
+        raise ValueError(
+            f"'{report}' has other faces than the test data: add 'name' to "
+            'meta_keys of PackInputs, and test all faces')
+    parameters, _ = count_parameters(build_model(cfg, pretrained=False))
+    result = dict(
+        schema_version=1,
+        method=dict(
+            {
+                k: about.get(k)
+                for k in ('title', 'paper', 'code', 'starts_from')
+            },
+            parameters=round(parameters / 1e6, 2)),
+        epoch=about['epoch'],
+        selected_on=about['selected_on'],
+        protocol=_protocol(load_json(report)),
+        dataset=dict(title=about.get('data', dataset['type']), **dataset),
+        classes=found.classes)
+    seed = int(about['seed'])
+    others = _other_runs(path, result, seed)
+    faces = osp.splitext(path)[0] + f'_seed{seed}.npz'
+    _save_predictions(faces, found)
+    file = local_file(checkpoint)
+    run = dict(
+        seed=seed,
+        orsa=__version__,
+        commit=_commit(),
+        checkpoint_sha256=file and file_hash(file),
+        no_checkpoint=None if file else 'it is no file of the tested machine',
+        command=command,
+        hardware=_hardware(),
+        predictions=osp.basename(faces),
+        predictions_sha256=file_hash(faces),
+        metrics=metrics_by_condition(found))
+    result['runs'] = sorted([*others, run], key=lambda r: r['seed'])
+    for line in schema_errors(result):
+        raise ValueError(f"'{path}' is not written: {line}")
+    dump_json(result, path)
+    return result
+
+
+def _other_runs(path: str, result: dict, seed: int) -> List[dict]:
+    """The runs of other seeds that a file has.
+
+    Raises:
+        ValueError: If the file is of another method, data set or protocol.
+    """
+    if not osp.isfile(path):
+        return []
+    before = read_result(path)
+    differ = [k for k, v in result.items() if before[k] != v]
+    if differ:
+        raise ValueError(
+            f"'{path}' is of another {', '.join(differ)}: name another file "
+            'with --result')
+    return [run for run in before['runs'] if run['seed'] != seed]
+
+
+def _protocol(report: dict) -> dict:
+    """What the report of a test says of its conditions."""
+    suite = 'faces_file' in report
+    return dict(
+        name='occlusion suite' if suite else 'plain test',
+        version=report['format'] if suite else None,
+        seed=report['seed'] if suite else None,
+        kinds=list(report['kinds']) if suite else [],
+        severities=report['severities'] if suite else [])
+
+
+def _save_predictions(path: str, found: Predictions) -> None:
+    index = {name: i for i, name in enumerate(found.classes)}
+    save_npz(
+        path,
+        names=np.array(found.names),
+        labels=np.array([index[name] for name in found.labels], np.uint8),
+        classes=np.array(found.classes),
+        conditions=np.array(list(found.scores)),
+        predicted=np.stack(
+            [s.argmax(1).astype(np.uint8) for s in found.scores.values()]),
+        seed=np.array([] if found.seed is None else [found.seed]),
+        **{
+            f'list/{k}': v
+            for k, v in found.lists.items()
+        })
+
+
+def _commit() -> Optional[str]:
+    """The commit of this code, None where it is not in git."""
+    if not shutil.which('git'):
+        return None
+
+    def git(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            ['git', '-C', osp.dirname(__file__), *words],
+            capture_output=True,
+            text=True)
+
+    # an installed package may lie in somebody else's repository
+    if git('ls-files', '--error-unmatch', osp.basename(__file__)).returncode:
+        return None
+    return git('describe', '--always', '--dirty', '--abbrev=40',
+               '--exclude=*').stdout.strip() or None
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return (f'{platform.processor() or platform.machine()}, '
+            f'{torch.get_num_threads()} threads')
+
+
+def read_result(path: str) -> dict:
+    """Read a result.
+
+    Args:
+        path (str): The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is none, with what is wrong first.
+    """
+    result = load_json(path)
+    for line in schema_errors(result):
+        raise ValueError(f"'{path}' is no result: {line}. orsa validate lists "
+                         'all that is wrong')
+    return result
+
+
+def read_run(path: str, run: dict) -> Predictions:
+    """Read the predictions of one of the ``runs`` of a result.
+
+    Args:
+        path (str): The file of the result.
+        run (dict): The run.
+    """
+    return read_predictions(osp.join(osp.dirname(path), run['predictions']))
+
+
+class Findings(NamedTuple):
+    """What :func:`validate` found, in lines.
+
+    Attributes:
+        checked (list[str]): What was checked, and is right.
+        wrong (list[str]): What is wrong.
+        unchecked (list[str]): What was not checked, and why.
+    """
+    checked: List[str]
+    wrong: List[str]
+    unchecked: List[str]
+
+
+def validate(path: str, data: Optional[str] = None) -> Findings:
+    """Check a result: its schema, its figures, its files, its data.
+
+    Args:
+        path (str): The file; predictions lie beside it.
+        data (str, optional): A config whose test data are those of the
+            result. Defaults to None: the data are not checked.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no JSON.
+    """
+    result = load_json(path)
+    wrong = list(schema_errors(result))
+    if wrong:
+        return Findings([], wrong, ['all else: it is not of the schema'])
+    checked = [f"the schema, version {result['schema_version']}"]
+    seeds = [run['seed'] for run in result['runs']]
+    if len(set(seeds)) < len(seeds):
+        wrong.append(f'runs have the seeds {seeds}, each should be there once')
+    for run in result['runs']:
+        found = list(_run_errors(path, result, run))
+        wrong += [f"seed {run['seed']}: {line}" for line in found]
+        if not found:
+            checked.append(
+                f"seed {run['seed']}: the predictions are those of the file, "
+                f"and the metrics of {len(run['metrics'])} conditions follow "
+                'from them')
+    unchecked = [
+        'that the predictions are those of the checkpoint: run the command',
+        "what is stated: 'method', 'epoch', 'selected_on', 'hardware'"
+    ]
+    if data is None:
+        unchecked.insert(0, 'the faces and their pixels: give --data CONFIG')
+    else:
+        found = list(_data_errors(result, data))
+        wrong += found
+        if not found:
+            checked.append(f"the {result['dataset']['num_faces']} faces of "
+                           f"'{data}': names, classes and pixels")
+    return Findings(checked, wrong, unchecked)
+
+
+def _run_errors(path: str, result: dict, run: dict) -> Iterator[str]:
+    """What is wrong with a run and its file of predictions."""
+    if (run['checkpoint_sha256'] is None) != bool(run['no_checkpoint']):
+        yield ('exactly one of checkpoint_sha256 and no_checkpoint, a reason, '
+               'should be there')
+    file = osp.join(osp.dirname(path), run['predictions'])
+    try:
+        digest, found = file_hash(file), read_run(path, run)
+        metrics = metrics_by_condition(found)
+        faces = list_hash(found.names, found.labels)
+    except (OSError, ValueError) as error:
+        yield f"'{run['predictions']}' cannot be read: {error}"
+        return
+    data, counts = result['dataset'], Counter(found.labels)
+    protocol = result['protocol']
+    cells = {
+        'clean', *(f'{k} {s}' for k in protocol['kinds']
+                   for s in protocol['severities'])
+    }
+    for what, stated, real in (('predictions_sha256',
+                                run['predictions_sha256'],
+                                digest), ('classes', result['classes'],
+                                          found.classes), ('num_faces',
+                                                           data['num_faces'],
+                                                           len(found.names)),
+                               ('faces_by_class', data['faces_by_class'], {
+                                   c: counts[c]
+                                   for c in found.classes
+                               }), ('list_sha256', data['list_sha256'],
+                                    faces), ('seed of the occluders',
+                                             protocol['seed'], found.seed),
+                               ('conditions of the protocol', sorted(cells),
+                                sorted(found.scores)), ('conditions',
+                                                        sorted(run['metrics']),
+                                                        sorted(metrics))):
+        if stated != real:
+            yield f"{what} is {stated}, '{run['predictions']}' has {real}"
+    for name in run['metrics'].keys() & metrics.keys():
+        for key, real in metrics[name].items():
+            if abs(run['metrics'][name][key] - real) > 1e-6:
+                yield (f"{key} of '{name}' is {run['metrics'][name][key]}, "
+                       f'the predictions give {real}')
+
+
+def _data_errors(result: dict, config: str) -> Iterator[str]:
+    """What of the data is not as in the test data of a config."""
+    own = describe_data(load_config(config), result['classes'])
+    for key in ('num_faces', 'list_sha256', 'pixels_sha256'):
+        if result['dataset'][key] != own[key]:
+            yield (f"{key} is {result['dataset'][key]}, the test data of "
+                   f"'{config}' have {own[key]}")
