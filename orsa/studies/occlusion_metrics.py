@@ -144,8 +144,8 @@ def most_frequent_changes(matrix: np.ndarray,
 def _mean(conditions: Sequence[dict], clean: dict) -> dict:
     mean = {
         name: float(np.mean([c[name] for c in conditions]))
-        for name in (*COLUMNS, 'measured_share')
-        if all(c.get(name) is not None for c in conditions)
+        for name in (*COLUMNS, 'measured_share') if all(
+            c.get(name) is not None for c in conditions)
     }
     return dict(mean, drop=drop(clean, mean))
 
