@@ -21,6 +21,7 @@ def occlude(args: argparse.Namespace) -> int:
 
 def add_score_flags(parser: Parser) -> None:
     """Add the flags of ``orsa score``."""
+    from orsa.studies.suite_command import add_result_arguments
     parser.add_argument(
         'predictions',
         metavar='PREDICTIONS.csv',
@@ -37,10 +38,18 @@ def add_score_flags(parser: Parser) -> None:
         metavar='FILE.json',
         help='the report, as occlusion_suite.json (default: nothing is '
         'written)')
+    add_result_arguments(
+        parser, 'parameters (millions), title, seed (of the training), epoch '
+        '(last or best), selected_on (nothing, validation or test); and '
+        'paper, code, starts_from, data (a title)')
+    parser.add_argument(
+        '--data',
+        metavar='CONFIG',
+        help='with --result: the config that orsa occlude was given')
 
 
 def score(args: argparse.Namespace) -> int:
     """Run ``orsa score``, and return the exit code."""
-    from orsa.studies.occlusion_score import score_file
-    score_file(args.predictions, args.manifest, args.out)
+    from orsa.studies.suite_command import run_score
+    run_score(args, args.words)
     return OK

@@ -39,6 +39,8 @@ _TYPES = dict(
     number=(int, float),
     integer=int,
     null=type(None))
+_NO_FILE = ('it is no file of the tested machine',
+            'the predictions were made by another program')
 # of a dataset's config, what does not say which faces it has
 _NOT_FACES = ('type', 'split', 'data_root', 'pipeline', 'pack', '_scope_')
 
@@ -157,25 +159,30 @@ def metrics_by_condition(found: Predictions) -> Dict[str, dict]:
     return conditions
 
 
-def check_about(about: Dict[str, str]) -> None:
+def check_about(about: Dict[str, str], elsewhere: bool = False) -> None:
     """Check what is stated of a result, before the test.
 
     Args:
         about (dict[str, str]): See :func:`write_result`.
+        elsewhere (bool): Whether predictions were made by another program,
+            whose ``parameters`` have to be stated. Defaults to False.
 
     Raises:
         ValueError: If something is missing or unknown.
     """
-    unknown = sorted(set(about) - {*STATED, *MAY_STATE})
-    missing = [key for key in STATED if key not in about]
+    stated = (*STATED, 'parameters') if elsewhere else STATED
+    unknown = sorted(set(about) - {*stated, *MAY_STATE})
+    missing = [key for key in stated if key not in about]
     if unknown or missing:
         raise ValueError(
             f'--about lacks {missing} and does not know {unknown}: it takes '
-            f'KEY=VALUE of {list(STATED)}, which are needed, and of '
+            f'KEY=VALUE of {list(stated)}, which are needed, and of '
             f'{list(MAY_STATE)}')
-    if not about['seed'].isdecimal():
-        raise ValueError(f"--about seed='{about['seed']}': a whole number is "
-                         'expected, that of the training')
+    for key, kind, what in (('seed', r'\d+', 'a whole number, that of the '
+                             'training'), ('parameters', r'\d+(\.\d+)?',
+                                           'a number of millions')):
+        if key in about and not re.fullmatch(kind, about[key]):
+            raise ValueError(f"--about {key}='{about[key]}': expected {what}")
     parts = SCHEMA['properties']
     known = dict(parts, **parts['method']['properties'])
     for key in STATED + MAY_STATE:
@@ -185,8 +192,9 @@ def check_about(about: Dict[str, str]) -> None:
                 raise ValueError(line)
 
 
-def write_result(path: str, report: str, cfg: Config, checkpoint: str,
-                 about: Dict[str, str], command: str) -> dict:
+def write_result(path: str, report: str, cfg: Config,
+                 checkpoint: Optional[str], about: Dict[str, str],
+                 command: str) -> dict:
     """Write a result, or add the run of another seed to a file of it.
 
     A run of the same seed is replaced. The predictions are written beside the
@@ -197,11 +205,13 @@ def write_result(path: str, report: str, cfg: Config, checkpoint: str,
         report (str): What the test left, see
             :func:`orsa.evaluation.predictions.read_predictions`.
         cfg (Config): Of the test, with the command line in it.
-        checkpoint (str): The path or address that was tested.
+        checkpoint (str, optional): The path or address that was tested; None
+            where the predictions were made by another program.
         about (dict[str, str]): What a test does not know: ``title``, ``seed``
             of the training, ``epoch`` ('last' or 'best'), ``selected_on``
             ('nothing', 'validation' or 'test'); and ``paper``, ``code``
-            (addresses), ``starts_from`` and ``data``, a title of the data.
+            (addresses), ``starts_from`` and ``data``, a title of the data;
+            without a checkpoint ``parameters``, in millions.
         command (str): What makes the result again.
 
     Returns:
@@ -211,14 +221,19 @@ def write_result(path: str, report: str, cfg: Config, checkpoint: str,
         ValueError: If the file is of another method, data set or protocol, or
             something is not as the schema says.
     """
-    check_about(about)
+    check_about(about, checkpoint is None)
     found = read_predictions(report)
     dataset = describe_data(cfg, found.classes)
     if list_hash(found.names, found.labels) != dataset['list_sha256']:
         raise ValueError(
             f"'{report}' has other faces than the test data: add 'name' to "
             'meta_keys of PackInputs, and test all faces')
-    parameters, _ = count_parameters(build_model(cfg, pretrained=False))
+    if checkpoint is None:
+        parameters, file = float(about['parameters']), None
+    else:
+        parameters = count_parameters(build_model(cfg,
+                                                  pretrained=False))[0] / 1e6
+        file = local_file(checkpoint)
     result = dict(
         schema_version=1,
         method=dict(
@@ -226,7 +241,7 @@ def write_result(path: str, report: str, cfg: Config, checkpoint: str,
                 k: about.get(k)
                 for k in ('title', 'paper', 'code', 'starts_from')
             },
-            parameters=round(parameters / 1e6, 2)),
+            parameters=round(parameters, 2)),
         epoch=about['epoch'],
         selected_on=about['selected_on'],
         protocol=_protocol(load_json(report)),
@@ -236,13 +251,12 @@ def write_result(path: str, report: str, cfg: Config, checkpoint: str,
     others = _other_runs(path, result, seed)
     faces = osp.splitext(path)[0] + f'_seed{seed}.npz'
     _save_predictions(faces, found)
-    file = local_file(checkpoint)
     run = dict(
         seed=seed,
         orsa=__version__,
         commit=_commit(),
         checkpoint_sha256=file and file_hash(file),
-        no_checkpoint=None if file else 'it is no file of the tested machine',
+        no_checkpoint=None if file else _NO_FILE[checkpoint is None],
         command=command,
         hardware=_hardware(),
         predictions=osp.basename(faces),

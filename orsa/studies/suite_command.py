@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/test.py`` does beside a plain test, and ``orsa occlude``."""
+"""What ``orsa occlude`` and ``score`` do, and ``test`` beside a plain test."""
 import argparse
 import os.path as osp
 import shlex
@@ -17,6 +17,7 @@ from orsa.utils.configs import OptionsAction
 from .occlusion_conditions import conditions_of
 from .occlusion_faces import SuiteFaces
 from .occlusion_images import write_images
+from .occlusion_score import score_file
 from .occlusion_suite import SEVERITIES, OcclusionSuite, some_of
 from .result_file import check_about, write_result
 
@@ -63,16 +64,21 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
         help='test with every kind of occluder at every severity, and on '
         'lists of really occluded faces, see docs/occlusion_benchmark.md')
     _add_protocol_arguments(group)
+    add_result_arguments(
+        parser, 'title, seed (of the training), epoch (last or best), '
+        'selected_on (nothing, validation or test); and paper, code, '
+        'starts_from, data (a title)')
+
+
+def add_result_arguments(parser: argparse.ArgumentParser, keys: str) -> None:
+    """Add ``--result``, and ``--about`` with some ``keys``, to a parser."""
     group = parser.add_argument_group('result, see docs/leaderboard.md')
     group.add_argument(
         '--result',
         metavar='FILE.json',
         help='a result that can be checked and compared; the run of another '
         'seed is added to a file that is there')
-    add_about_argument(
-        group, 'title, seed (of the training), epoch (last or best), '
-        'selected_on (nothing, validation or test); and paper, code, '
-        'starts_from, data (a title)')
+    add_about_argument(group, keys)
 
 
 def add_about_argument(parser: argparse.ArgumentParser, keys: str) -> None:
@@ -195,3 +201,30 @@ def run_occlude(args: argparse.Namespace) -> str:
                        args.occlusion_seed, args.lists)
     return write_images(faces, kinds, severities, args.out,
                         _workers(cfg, args))
+
+
+def run_score(args: argparse.Namespace, words: Sequence[str]) -> dict:
+    """Score predictions, and write a result if it is asked for.
+
+    Args:
+        args (Namespace): Of ``orsa score``.
+        words (Sequence[str]): Of the command, after ``orsa``.
+
+    Returns:
+        dict: The report.
+
+    Raises:
+        ValueError: For arguments that do not go together.
+    """
+    about = dict(args.about)
+    if args.result:
+        if not (args.out and args.data):
+            raise ValueError('--result is made of the report and of the '
+                             'faces: give --out and --data too')
+        check_about(about, elsewhere=True)
+    report = score_file(args.predictions, args.manifest, args.out)
+    if args.result:
+        write_result(args.result, args.out, load_config(args.data), None,
+                     about, shlex.join(['orsa', *words]))
+        print(f'wrote {args.result}')
+    return report
