@@ -423,3 +423,50 @@ def test_browse_wants_the_split(folder):
     cfg = load_config(str(folder / 'tiny.py'))
     with pytest.raises(ValueError, match='train_dataloader'):
         browse(cfg, 'none.png')
+
+
+def test_words_of_mmpretrain(call, folder, tmp_path):
+    """Its orders and spellings give what ours give."""
+    config, weights = folder / 'tiny.py', folder / 'tiny.pth'
+    face = next((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg'))
+    ours, theirs = tmp_path / 'ours.png', tmp_path / 'theirs.png'
+    call('vis_cam.py', config, weights, '--images', face, '--layer',
+         'backbone', '--class', 'disgust', '--out', ours)
+    call('vis_cam.py', face, config, weights, '--target-layers', 'backbone',
+         '--target-category', '2', '--method', 'GradCAM', '--save-path',
+         theirs)
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert 'backbone' in call('vis_cam.py', config, weights, '--preview-model')
+    call('browse_dataset.py', config, '--split', 'test', '-n', '7', '--out',
+         ours)
+    call('browse_dataset.py', config, '-p', 'test', '--show-number', '7', '-o',
+         tmp_path, '--not-show')
+    assert (tmp_path / 'samples.png').read_bytes() == ours.read_bytes()
+    # before the resizing to 32 pixels more of a face is seen
+    rows = {
+        original:
+        browse(
+            load_config(str(config)),
+            str(theirs),
+            1,
+            'test',
+            original=original)
+        for original in (False, True)
+    }
+    shapes = {k: next(iter(v.values()))[0] for k, v in rows.items()}
+    assert cv2.Laplacian(shapes[True], cv2.CV_64F).var() > cv2.Laplacian(
+        shapes[False], cv2.CV_64F).var()
+    printed = call('get_flops.py', config, '--shape', '32')
+    assert printed == call('get_flops.py', config, '--shape', '32', '32')
+
+
+def test_confusion_matrix_of_a_checkpoint(call, folder, tmp_path):
+    matrix, picture = tmp_path / 'matrix.json', tmp_path / 'matrix.png'
+    call('confusion_matrix.py', folder / 'tiny.py', folder / 'tiny.pth',
+         '--out', matrix, '--show-path', picture, '--include-values',
+         '--cfg-options', 'test_dataloader.dataset.indices=14')
+    counts = np.array(json.loads(matrix.read_text()))
+    assert counts.shape == (7, 7) and counts.sum() == 14
+    assert cv2.imread(str(picture)) is not None
+    # two faces of each class, and as the model predicts them
+    assert counts.sum(1).tolist() == [2] * 7
