@@ -256,11 +256,11 @@ def test_models(capsys):
 
 
 def test_train_and_test_are_the_tools(monkeypatch, capsys):
-    from orsa.apis import testing, training
+    from orsa.apis import training
     from orsa.studies import suite_command
     seen = []
     monkeypatch.setattr(training, 'train', lambda args: seen.append(args))
-    monkeypatch.setattr(testing, 'test', lambda args: seen.append(args))
+    monkeypatch.setattr(suite_command, 'test', lambda args: seen.append(args))
     monkeypatch.setattr(suite_command, 'run_suite',
                         lambda args: seen.append(args))
     assert cli.main(['train', 'a.py', '--max-iters', '3',

@@ -41,6 +41,7 @@ _TYPES = dict(
     null=type(None))
 _NO_FILE = ('it is no file of the tested machine',
             'the predictions were made by another program')
+_RULES = {'type', 'enum', 'pattern', 'minimum', 'maximum', 'minItems'}
 # of a dataset's config, what does not say which faces it has
 _NOT_FACES = ('type', 'split', 'data_root', 'pipeline', 'pack', '_scope_')
 
@@ -59,7 +60,8 @@ def schema_errors(value: Any,
     kinds = schema.get('type', [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     good = not kinds or any(isinstance(value, _TYPES[k]) for k in kinds)
-    good = good and not (kinds and isinstance(value, bool))
+    # which Python takes for a number
+    good = good and not (isinstance(value, bool) and _RULES & schema.keys())
     good = good and value in schema.get('enum', [value])
     if isinstance(value, str):
         good = good and re.search(schema.get('pattern', ''), value)
@@ -86,9 +88,6 @@ def schema_errors(value: Any,
         for i, item in enumerate(value):
             yield from schema_errors(item, schema.get('items', {}),
                                      f'{place}[{i}]')
-
-
-_RULES = ('type', 'enum', 'pattern', 'minimum', 'maximum', 'minItems')
 
 
 def list_hash(names: Sequence[str], labels: Sequence[str]) -> str:

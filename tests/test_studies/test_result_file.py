@@ -146,6 +146,7 @@ def test_refused(made, more, about, message, capsys):
     ('method title', lambda v: 'a|b', 'title is'),
     ('runs', lambda v: [], 'runs is'),
     ('schema_version', lambda v: 2, 'schema_version is'),
+    ('schema_version', lambda v: True, 'schema_version is'),
 ])
 def test_what_is_wrong_is_named(copied, keys, value, message, capsys):
     result = read(copied)
