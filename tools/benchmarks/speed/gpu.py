@@ -55,71 +55,41 @@ class Run(NamedTuple):
         return f'{self.step}: {self.name}'
 
 
-def _run(step: str, name: str, **arguments) -> Run:
-    return Run(step, name, arguments, f'speed.gpu_steps:{step}')
-
-
 def all_runs(out: str) -> List[Run]:
     """Everything that is measured on a GPU, in the order of its worth.
 
     Args:
         out (str): The folder of the trainings.
     """
+    runs, add = _runs()
     large = dict(device='cuda', config=LARGE, size=224)
     face = dict(device='cuda', config=FACE, size=112)
-    compiled = dict(variant='compiled', compiled='inductor')
-    counts = sorted({1, torch.cuda.device_count()})
-    return [
-        _run('parity', 'large', **large), *[
-            _run(
-                'sam_step',
-                f'{variant["variant"]}, {precision}',
-                batch_size=20,
-                precision=precision,
-                **large,
-                **variant)
-            for variant, precisions in ((dict(variant='orsa'), PRECISIONS),
-                                        (dict(variant='plain'),
-                                         PRECISIONS[:2]),
-                                        (compiled, PRECISIONS))
-            for precision in precisions
-        ], *[
-            _run(
-                'memory',
-                precision,
-                precision=precision,
-                batch_sizes=[1, 8, 32, 128, 512, 2048],
-                rounds=3,
-                **large) for precision in ('fp32', 'bf16')
-        ], *[
-            _run(
-                'inference',
-                f'{name}, {variant["variant"]}, {precision}',
-                batch_size=128,
-                precision=precision,
-                **model,
-                **variant)
-            for name, model in (('large', large), ('face', face))
-            for variant in (dict(variant='eager'), compiled)
-            for precision in PRECISIONS
-        ], *[
-            _run(
-                'ranks',
-                f'{count}' if sync else f'{count}, own ascent',
-                batch_size=20,
-                world_size=count,
-                sync_perturbation=sync,
-                **large) for count in counts for sync in (True, False)
-        ],
-        _run(
-            'determinism',
-            'large',
-            config=LARGE,
-            out=out,
-            iterations=10,
-            batch_size=8),
-        _run('training', 'for the rest of the time', out=out)
-    ]
+    compiled = dict(compiled='inductor')
+    add('parity', 'large', large)
+    for variant in ('orsa', 'plain', 'compiled'):
+        options = compiled if variant == 'compiled' else {}
+        # plain knows no autocast
+        for name in PRECISIONS[:2 if variant == 'plain' else None]:
+            own = dict(variant=variant, precision=name, batch_size=20)
+            add('sam_step', f'{variant}, {name}', large, own, options)
+    for name in ('fp32', 'bf16'):
+        sizes = dict(batch_sizes=[1, 8, 32, 128, 512, 2048], rounds=3)
+        add('memory', name, large, sizes, dict(precision=name))
+    for size, model in (('large', large), ('face', face)):
+        for variant in ('eager', 'compiled'):
+            options = compiled if variant == 'compiled' else {}
+            for name in PRECISIONS:
+                own = dict(variant=variant, precision=name, batch_size=128)
+                add('inference', f'{size}, {variant}, {name}', model, own,
+                    options)
+    for count in sorted({1, torch.cuda.device_count()}):
+        for sync in (True, False):
+            own = dict(world_size=count, sync_perturbation=sync, batch_size=20)
+            add('ranks', f'{count}, sync_perturbation={sync}', large, own)
+    add('determinism', 'large',
+        dict(config=LARGE, out=out, iterations=10, batch_size=8))
+    add('training', 'for the rest of the time', dict(out=out))
+    return runs
 
 
 def toy_runs(out: str) -> List[Run]:
@@ -128,42 +98,35 @@ def toy_runs(out: str) -> List[Run]:
     Args:
         out (str): The folder of the trainings.
     """
+    runs, add = _runs()
     small = dict(device='cpu', config=TOY, size=64)
     two = dict(small, precision='fp32', rounds=1, batch_size=2)
     # traced, and not compiled
     traced = dict(variant='compiled', compiled='eager')
-    return [
-        _run('parity', 'toy', **small),
-        _run('sam_step', 'plain', variant='plain', **two),
-        _run('sam_step', 'traced', **two, **traced),
-        _run(
-            'memory',
-            'toy',
-            precision='bf16',
-            batch_sizes=[1, 2],
-            rounds=1,
-            **small),
-        _run('inference', 'traced', **two, **traced),
-        _run(
-            'ranks',
-            '1',
-            batch_size=2,
-            world_size=1,
-            sync_perturbation=True,
-            **small),
-        _run(
-            'determinism',
-            'toy',
-            config=TOY,
-            out=out,
-            iterations=2,
-            batch_size=4),
-        _run(
-            'training',
-            'toy',
-            out=out,
-            arguments=['train_dataloader.num_workers=0', '--max-iters', '2'])
-    ]
+    add('parity', 'toy', small)
+    add('sam_step', 'plain', two, dict(variant='plain'))
+    add('sam_step', 'traced', two, traced)
+    add('memory', 'toy', small,
+        dict(precision='bf16', batch_sizes=[1, 2], rounds=1))
+    add('inference', 'eager', two, dict(variant='eager', compiled=None))
+    add('ranks', '1', small,
+        dict(batch_size=2, world_size=1, sync_perturbation=True, rounds=1))
+    add('determinism', 'toy',
+        dict(config=TOY, out=out, iterations=2, batch_size=4))
+    few = ['train_dataloader.num_workers=0', '--max-iters', '2']
+    add('training', 'toy', dict(out=out, arguments=few))
+    return runs
+
+
+def _runs():
+    """A list, and what adds to it: a step, a name, parts of its arguments."""
+    runs: List[Run] = []
+
+    def add(step: str, name: str, *parts: dict) -> None:
+        arguments = {k: v for part in parts for k, v in part.items()}
+        runs.append(Run(step, name, arguments, f'speed.gpu_steps:{step}'))
+
+    return runs, add
 
 
 def about_machine(dry_run: bool) -> dict:
@@ -175,14 +138,14 @@ def about_machine(dry_run: bool) -> dict:
     about = dict(**machine(), cuda=torch.version.cuda, commit=get_git_hash())
     if dry_run:
         return dict(about, card='none, a dry run on the CPU')
+    driver = subprocess.check_output(
+        'nvidia-smi --query-gpu=driver_version --format=csv,noheader'.split(),
+        text=True)
     return dict(
         about,
         card=torch.cuda.get_device_name(),
         cards=torch.cuda.device_count(),
-        driver=subprocess.check_output([
-            'nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'
-        ],
-                                       text=True).splitlines()[0])
+        driver=driver.splitlines()[0])
 
 
 def measure(runs: List[Run], out: str, minutes: float, about: dict) -> int:
@@ -307,24 +270,19 @@ def page(stored: dict) -> str:
         f'`python tools/benchmarks/gpu.py`: {about}.'
     ]
     for step, title in TITLES.items():
-        results = {
-            k: v
-            for k, v in stored['results'].items() if v['step'] == step
-        }
-        rows = [row for v in results.values() for row in v.get('rows', ())]
-        head = list(dict.fromkeys(k for row in rows for k in row))
-        lines += ['', f'## {title}', '']
-        if rows:
-            lines += [
-                Table(head, [[_cell(row.get(k)) for k in head]
-                             for row in rows]).markdown(), ''
-            ]
-        lines += [
-            f'- {k} failed: {v["error"]}' for k, v in results.items()
-            if 'error' in v
+        found = [
+            dict(v, key=k) for k, v in stored['results'].items()
+            if v['step'] == step
         ]
-        if not results:
-            lines.append('Not measured yet.')
+        rows = [row for v in found for row in v.get('rows', ())]
+        head = list(dict.fromkeys(k for row in rows for k in row))
+        cells = [[_cell(row.get(k)) for k in head] for row in rows]
+        lines += ['', f'## {title}', '']
+        lines += [Table(head, cells).markdown(), ''] if rows else []
+        lines += [
+            f'- {v["key"]} failed: {v["error"]}' for v in found if 'error' in v
+        ]
+        lines += [] if found else ['Not measured yet.']
     return '\n'.join(lines) + '\n'
 
 
