@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """``tools/benchmarks/gpu.py``, as far as a machine without a GPU can tell."""
 import json
+import os
 import runpy
 import subprocess
 
@@ -23,6 +24,7 @@ def stored(out) -> dict:
     return json.loads((out / 'gpu.json').read_text())
 
 
+@pytest.mark.skipif('ORSA_STRESS' not in os.environ, reason='takes minutes')
 def test_dry_run(quick, tmp_path):
     runs = toy_runs(str(tmp_path))
     about = gpu.about_machine(dry_run=True)
