@@ -15,7 +15,7 @@ LINKED = ('tools', 'configs', 'orsa', 'demo', 'docs', 'model-index.yml')
 # pages whose Python needs what their commands write: they are run together
 WHOLE = ('docs/deploy.md', 'docs/occlusion_benchmark.md')
 # pages with a test of their own, which executes their Python
-APART = ('docs/finetuning.md', )
+APART = ('docs/finetuning.md', 'docs/your_method.md')
 
 _BLOCK = re.compile(
     r'(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n\s*)?'

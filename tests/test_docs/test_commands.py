@@ -77,13 +77,15 @@ def _parse(words, monkeypatch) -> argparse.Namespace:
 def _check_files(args: argparse.Namespace) -> None:
     """Configs exist and load; what is in the checkout is there."""
     options = getattr(args, 'cfg_options', None) or {}
-    for value in vars(args).values():
+    for name, value in vars(args).items():
+        if name == 'result':  # which is written before it is read
+            continue
         for item in value if isinstance(value, (list, tuple)) else [value]:
             if not isinstance(item, str):
                 continue
             if item.endswith('.py'):
                 load_config(item).merge_from_dict(options)
-            elif item.startswith(tuple(f'{name}/' for name in LINKED)):
+            elif item.startswith(tuple(f'{folder}/' for folder in LINKED)):
                 assert os.path.exists(item), item
 
 
@@ -125,6 +127,9 @@ def test_commands_are_taken(block, checkout, monkeypatch):
     _write_configs(block.page, checkout)
     for command in block.commands:
         words = words_of(command)
+        for word in words if words[0] == 'export' else ():
+            if word.startswith('PYTHONPATH='):
+                monkeypatch.syspath_prepend(str(ROOT / word.split('=')[1]))
         # of a block that cannot be run, what can be parsed
         if block.reason and words[0] not in ('orsa', 'python'):
             continue
