@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What ``tools/ablate.py`` does: run an ablation study and report it."""
 import argparse
+import shlex
 from functools import partial
 from typing import Dict, List, Sequence
 
@@ -98,11 +99,12 @@ def add_ablate_arguments(parser: argparse.ArgumentParser) -> None:
         help='train the priors of all folds and stop')
 
 
-def ablate(args: argparse.Namespace) -> int:
+def ablate(args: argparse.Namespace, words: Sequence[str]) -> int:
     """Run a study by parsed arguments and write its report.
 
     Args:
         args (Namespace): See :func:`add_ablate_arguments`.
+        words (Sequence[str]): Of the command line, which the report names.
 
     Returns:
         int: How many runs failed.
@@ -119,13 +121,15 @@ def ablate(args: argparse.Namespace) -> int:
         if failed or args.priors_only:
             return len(failed)
         failed = study.run_missing(runs, args.jobs)
-    report(study, runs, args.out or study.work_dir, args.cv)
+    command = shlex.join(['python', 'tools/ablate.py', *words])
+    report(study, runs, args.out or study.work_dir, command, args.cv)
     return len(failed)
 
 
 def report(study: AblationStudy,
            runs: Sequence[Run],
            out: str,
+           command: str,
            cv: bool = False) -> None:
     """Write the report of the results of runs that are stored."""
     results = _read_results(study, runs)
@@ -133,4 +137,4 @@ def report(study: AblationStudy,
         print('there is no result to report yet')
         return
     write_report(study.cfg, study.path, results,
-                 _time_per_face(study, list(results)), out, cv)
+                 _time_per_face(study, list(results)), out, command, cv)

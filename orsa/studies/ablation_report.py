@@ -110,7 +110,8 @@ def _conditions_in_words(cfg: Config, results: Results, cv: bool) -> str:
 
 
 def write_report(cfg: Config, path: str, results: Results,
-                 ms_per_face: Dict[str, float], out: str, cv: bool) -> None:
+                 ms_per_face: Dict[str, float], out: str, command: str,
+                 cv: bool) -> None:
     """Write ``NAME.json``, ``.csv``, ``.md`` and ``.png``.
 
     Args:
@@ -121,6 +122,7 @@ def write_report(cfg: Config, path: str, results: Results,
             ``seconds``, ``num_runs``.
         ms_per_face (dict[str, float]): By variant.
         out (str): The folder.
+        command (str): What made them.
         cv (bool): Whether they are of cross-validation.
     """
     levels = [f'severity {s}' for s in cfg.severities]
@@ -129,9 +131,9 @@ def write_report(cfg: Config, path: str, results: Results,
     conditions = {k: names for k, names in conditions.items() if names}
     differences = _compare(cfg, results, conditions)
     name = osp.splitext(osp.basename(path))[0] + ('_cv' if cv else '')
-    command = f"python tools/ablate.py {path}{' --cv' if cv else ''}"
     content = dict(
         study=path,
+        command=command,
         results={
             variant: [{
                 k: s[k]

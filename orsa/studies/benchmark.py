@@ -244,7 +244,7 @@ def benchmark(args: argparse.Namespace, words: Sequence[str]) -> int:
 
     Args:
         args (Namespace): See :func:`add_benchmark_arguments`.
-        words (Sequence[str]): Of the command line, for ``--results``.
+        words (Sequence[str]): Of the command line, which the report names.
 
     Returns:
         int: How many runs failed.
@@ -259,15 +259,11 @@ def benchmark(args: argparse.Namespace, words: Sequence[str]) -> int:
         check_about(dict(about, title='-', seed='0'))
     if not args.report_only:
         bench.run_missing(bench.runs(), args.jobs)
-    command = ['python tools/benchmark.py', *args.configs]
-    command += ['--names', *args.names] if args.names else []
+    command = shlex.join(['python', 'tools/benchmark.py', *words])
     write_report(
-        collect(bench,
-                args.last), ' '.join([*command, f'--seeds {args.seeds}']),
-        args.out or bench.work_dir)
+        collect(bench, args.last), command, args.out or bench.work_dir)
     if args.results:
-        write_results(bench, args.results, about,
-                      shlex.join(['python', 'tools/benchmark.py', *words]))
+        write_results(bench, args.results, about, command)
     return sum('log' in (bench.stored(run) or {}) for run in bench.runs())
 
 

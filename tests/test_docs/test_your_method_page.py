@@ -1,16 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Protects docs/your_method.md: a method of another program enters the table.
-
-The commands of its first part are among those of test_commands.
-"""
+"""Protects docs/your_method.md: by it a neck, and a method of another program,
+enter the table."""
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from doc_blocks import ROOT, blocks
-from doc_runs import ready
+from doc_blocks import ROOT, blocks, words_of
+from doc_runs import ready, small, small_configs
 from tiny_suite import write_faces
 
 from orsa import cli
@@ -64,3 +63,33 @@ def test_predictions_made_anywhere_enter_the_leaderboard(
     # the others are as they were
     assert all(line in after for line in before.splitlines()
                if line.startswith('| 1 |'))
+
+
+def test_a_neck_of_ones_own_enters_the_benchmark(tmp_path, monkeypatch):
+    points = write_faces(tmp_path, dict(train=14, test=14), 64)
+    Path(tmp_path / 'landmarks68.json').write_text(json.dumps(points))
+    monkeypatch.chdir(tmp_path)
+    for name in ('configs', 'tools', 'demo'):
+        Path(name).symlink_to(ROOT / name)
+    command, = (
+        c for b in blocks(PAGE) for c in b.commands
+        if 'tools/benchmark.py' in c)
+    words = words_of(command)
+    for name, code in small_configs(words).items():
+        Path(name).write_text(code)
+    project = ROOT / 'demo/projects/gated_fusion'
+    subprocess.run([
+        sys.executable, *small(words)[1:], '--results', 'results', '--about',
+        'selected_on=nothing'
+    ],
+                   check=True,
+                   env=dict(
+                       os.environ,
+                       ORSA_RAFDB=f'{tmp_path}/',
+                       PYTHONPATH=os.pathsep.join([str(project),
+                                                   str(ROOT)])))
+    page = Path('work_dirs/benchmark/benchmark.md').read_text()
+    assert '| gated | 1 |' in page and 'UAR above that of ORSANet-lite' in page
+    result = json.loads(Path('results/small_last.json').read_text())
+    assert result['method']['title'] == 'gated'
+    assert result['runs'][0]['metrics']['clean']['num_faces'] == 14

@@ -150,9 +150,10 @@ def test_runs_are_stored_and_not_run_again(study, folder):
     start = time.time()
     assert study.run_missing(runs, jobs=1) == []
     assert time.time() - start < 5
-    report(study, runs, str(folder / 'out'))
+    report(study, runs, str(folder / 'out'), 'ablate.py x.py --seeds 0')
     page = (folder / 'out' / 'study.md').read_text()
-    assert '| image + landmarks |' in page and 'tools/ablate.py' in page
+    assert '| image + landmarks |' in page and (
+        'Made by `ablate.py x.py --seeds 0`') in page
     assert cv2.imread(str(folder / 'out' / 'study.png')) is not None
 
     # another prior is another run

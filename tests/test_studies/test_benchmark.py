@@ -90,6 +90,7 @@ def test_from_end_to_end(folder, capfd):
     assert 'nowhere' in (work / 'logs' / 'bad_seed0.log').read_text()
     page = (work / 'benchmark.md').read_text()
     assert '| bad | failed: `logs/bad_seed0.log` | – |' in page
+    assert 'Made by `python tools/benchmark.py the words`' in page
     assert cv2.imread(str(work / 'benchmark.png')).std() > 5
 
     # the metrics are those of the suite's stored predictions
