@@ -3,6 +3,10 @@
 # bash tools/dist_test.sh CONFIG CHECKPOINT NUM [ARGS...]
 # Without a GPU the processes use the CPU (gloo).
 set -euo pipefail
+if [[ $# -lt 3 ]]; then
+    sed -n '2,4s/^# //p' "$0" >&2
+    exit 2
+fi
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3

@@ -2,6 +2,10 @@
 # Train with several processes: bash tools/dist_train.sh CONFIG NUM [ARGS...]
 # Without a GPU the processes use the CPU (gloo).
 set -euo pipefail
+if [[ $# -lt 2 ]]; then
+    sed -n '2,3s/^# //p' "$0" >&2
+    exit 2
+fi
 CONFIG=$1
 GPUS=$2
 

@@ -3,6 +3,10 @@
 #   GPUS=8 GPUS_PER_NODE=8 bash tools/slurm_test.sh PARTITION JOB CONFIG \
 #       CHECKPOINT [ARGS...]
 set -euo pipefail
+if [[ $# -lt 4 ]]; then
+    sed -n '2,4s/^# //p' "$0" >&2
+    exit 2
+fi
 PARTITION=$1
 JOB_NAME=$2
 CONFIG=$3

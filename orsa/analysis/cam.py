@@ -123,7 +123,9 @@ def draw_cams(cfg: Config,
     def cells():
         for sample, heat, score in zip(samples, heats, scores):
             face, *words = prediction_of(sample, score, classes)
-            for image in (face, overlay_heat(face, heat)):
-                yield (image, *words)
+            yield (face, *words)
+            if target is not None:  # what the map is of
+                words = [expression, expression, float(score[target])]
+            yield (overlay_heat(face, heat), *words)
 
     draw_prediction_grid(cells(), out)

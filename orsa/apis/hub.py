@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Models by name, with the functions of mmpretrain."""
+import warnings
 from fnmatch import fnmatchcase
 from inspect import signature
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
@@ -11,16 +12,18 @@ from .zoo import MODELS_BY_NAME, looks_like_name
 if TYPE_CHECKING:
     import torch.nn as nn
 
+Patterns = Union[str, Sequence[str], None]
 
-def list_models(pattern: Optional[str] = None,
-                exclude_patterns: Optional[Sequence[str]] = None) -> List[str]:
+
+def list_models(pattern: Patterns = None,
+                exclude_patterns: Patterns = None) -> List[str]:
     """Names of all models with a config, those of other papers too.
 
     Args:
-        pattern (str, optional): Beginning of the name, where * is anything.
-            Defaults to None, all of them.
-        exclude_patterns (Sequence[str], optional): Beginnings of names that
-            are left out. Defaults to None.
+        pattern (str | Sequence[str], optional): Beginning of the name, where
+            * is anything; or several. Defaults to None, all of them.
+        exclude_patterns (str | Sequence[str], optional): Beginnings of names
+            that are left out. Defaults to None.
 
     Returns:
         list[str]: In alphabetical order. Those that ship with weights are
@@ -33,9 +36,13 @@ def list_models(pattern: Optional[str] = None,
     """
     from orsa.utils.config_scope import metafile_rows  # reads YAML
     return sorted(name for name in metafile_rows()
-                  if fnmatchcase(name, f'{pattern or ""}*') and not any(
-                      fnmatchcase(name, f'{other}*')
-                      for other in exclude_patterns or ()))
+                  if _matches(name, '' if pattern is None else pattern)
+                  and not _matches(name, exclude_patterns or ()))
+
+
+def _matches(name: str, patterns: Union[str, Sequence[str]]) -> bool:
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatchcase(name, f'{pattern}*') for pattern in patterns)
 
 
 def get_model(model: Any,
@@ -97,7 +104,8 @@ def _find(name: str):
 def inference_model(model: Any, *args, **kwargs) -> ImageResult:
     """Predict the faces of one image.
 
-    For more than one image keep a :class:`FERInferencer`.
+    For more than one image keep a :class:`FERInferencer`. An image of one
+    face, cropped as in a dataset, needs ``aligned=True``.
 
     Args:
         model (str | Config | nn.Module): As of :class:`FERInferencer`.
@@ -114,4 +122,11 @@ def inference_model(model: Any, *args, **kwargs) -> ImageResult:
     """
     known = signature(FERInferencer).parameters
     settings = {k: kwargs.pop(k) for k in list(kwargs) if k in known}
-    return FERInferencer(model, **settings)(*args, **kwargs)['predictions'][0]
+    found = FERInferencer(model, **settings)(*args, **kwargs)
+    image = found['predictions'][0]
+    if not image.faces and not image.error:
+        warnings.warn(
+            f"no face is found in '{image.name}'. If it is an image of one "
+            'face, give aligned=True',
+            stacklevel=2)
+    return image

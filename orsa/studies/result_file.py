@@ -225,8 +225,8 @@ def write_result(path: str, report: str, cfg: Config,
     dataset = describe_data(cfg, found.classes)
     if list_hash(found.names, found.labels) != dataset['list_sha256']:
         raise ValueError(
-            f"'{report}' has other faces than the test data: add 'name' to "
-            'meta_keys of PackInputs, and test all faces')
+            f"'{report}' has other faces than the test data: test all of "
+            "them, with 'name' in meta_keys of PackInputs")
     if checkpoint is None:
         parameters, file = float(about['parameters']), None
     else:

@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -27,6 +28,10 @@ def test_models_are_listed_by_their_beginning():
     others = orsa.list_models('orsanet', exclude_patterns=['*rafdb', '*_f'])
     assert not [n for n in others if 'rafdb' in n or '_f' in n]
     assert 'orsanet_demo' in others
+    assert orsa.list_models([
+        'orsanet_a', 'dan'
+    ]) == sorted(orsa.list_models('orsanet_a') + orsa.list_models('dan'))
+    assert orsa.list_models('orsanet', '*') == []
 
 
 def test_every_listed_name_has_a_config():
@@ -124,3 +129,10 @@ def test_mim_finds_all_that_model_index_names():
         assert (folder / model.config).is_file()
     for name in ('train.py', 'test.py', 'dist_train.sh', 'slurm_train.sh'):
         assert (folder / 'tools' / name).is_file()  # what `mim train` runs
+
+
+def test_no_face_is_said(recwarn):
+    crop = np.full((48, 48, 3), 127, np.uint8)
+    assert not orsa.inference_model('orsanet_face', crop).faces
+    assert 'aligned=True' in str(recwarn.pop(UserWarning).message)
+    assert orsa.inference_model('orsanet_face', crop, aligned=True).faces
