@@ -17,6 +17,9 @@ dist.all_gather_object(found, [dist.get_rank(), os.environ['LOCAL_RANK'],
                                os.environ['GROUP_RANK'], sys.argv[1:]])
 if dist.get_rank() == 0:
     print(json.dumps(found))
+# without it a thread of gloo may still run at the end, and abort
+dist.barrier()
+dist.destroy_process_group()
 """
 
 
