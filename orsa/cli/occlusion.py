@@ -38,10 +38,7 @@ def add_score_flags(parser: Parser) -> None:
         metavar='FILE.json',
         help='the report, as occlusion_suite.json (default: nothing is '
         'written)')
-    add_result_arguments(
-        parser, 'parameters (millions), title, seed (of the training), epoch '
-        '(last or best), selected_on (nothing, validation or test); and '
-        'paper, code, starts_from, data (a title)')
+    add_result_arguments(parser, 'parameters (millions), ')
     parser.add_argument(
         '--data',
         metavar='CONFIG',

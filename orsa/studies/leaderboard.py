@@ -13,8 +13,8 @@ from orsa.utils.fileio import write_text
 from orsa.utils.tables import Table
 from . import report
 from .comparison import shared_conditions
-from .occlusion_metrics import COMMON, GROUP_TITLES
-from .occlusion_suite import FORMAT, SEVERITIES
+from .occlusion_metrics import COMMON, FORMAT, GROUP_TITLES
+from .occlusion_suite import SEVERITIES
 from .report import Section
 from .result_file import read_result, read_run, validate
 

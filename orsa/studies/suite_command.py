@@ -64,21 +64,22 @@ def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
         help='test with every kind of occluder at every severity, and on '
         'lists of really occluded faces, see docs/occlusion_benchmark.md')
     _add_protocol_arguments(group)
-    add_result_arguments(
-        parser, 'title, seed (of the training), epoch (last or best), '
-        'selected_on (nothing, validation or test); and paper, code, '
-        'starts_from, data (a title)')
+    add_result_arguments(parser)
 
 
-def add_result_arguments(parser: argparse.ArgumentParser, keys: str) -> None:
-    """Add ``--result``, and ``--about`` with some ``keys``, to a parser."""
+def add_result_arguments(parser: argparse.ArgumentParser,
+                         more: str = '') -> None:
+    """Add ``--result`` and ``--about``, with ``more`` keys, to a parser."""
     group = parser.add_argument_group('result, see docs/leaderboard.md')
     group.add_argument(
         '--result',
         metavar='FILE.json',
         help='a result that can be checked and compared; the run of another '
         'seed is added to a file that is there')
-    add_about_argument(group, keys)
+    add_about_argument(
+        group, f'{more}title, seed (of the training), epoch (last or best), '
+        'selected_on (nothing, validation or test); and paper, code, '
+        'starts_from, data (a title)')
 
 
 def add_about_argument(parser: argparse.ArgumentParser, keys: str) -> None:
