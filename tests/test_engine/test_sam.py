@@ -124,12 +124,16 @@ def test_quadratic_follows_the_published_update(adaptive):
             p.detach().numpy(), w, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize('step_in_backward', [False, True])
 @pytest.mark.parametrize('adaptive', [False, True])
-def test_equals_a_hand_written_step_bit_for_bit(tmp_path, adaptive):
+def test_equals_a_hand_written_step_bit_for_bit(tmp_path, adaptive,
+                                                step_in_backward):
     torch.manual_seed(5)
     ours, theirs = Net(), None
     theirs = copy.deepcopy(ours)
-    runner = make_runner(tmp_path, ours, dict(rho=0.05, adaptive=adaptive))
+    runner = make_runner(
+        tmp_path, ours,
+        dict(rho=0.05, adaptive=adaptive, step_in_backward=step_in_backward))
     torch.manual_seed(7)
     runner.train()
 
@@ -296,6 +300,35 @@ def test_bf16_keeps_weights_and_moments_in_float32(tmp_path):
         assert moments['exp_avg'].dtype == torch.float32
 
 
+def test_gradients_stepped_in_the_backward_pass_are_freed_there():
+    first, last = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    wrapper = SAMOptimWrapper(
+        torch.optim.SGD([first, last], lr=1.), rho=0., step_in_backward=True)
+    wrapper.backward_ascent((first * last).sum())
+    wrapper.perturb()
+    held = []
+    product = first.exp()
+    product.register_hook(lambda grad: held.append(last.grad))
+    wrapper.update_params((product * last).sum())
+    # 'last' was stepped before the gradient of 'first' was computed
+    assert held == [None] and first.grad is None
+    np.testing.assert_allclose(last.detach(), 1 - np.e * np.ones(2), rtol=1e-6)
+
+
+def test_the_ascent_alone_in_bfloat16(tmp_path):
+    seen = []
+
+    class Spy(Net):
+
+        def forward(self, inputs, labels, mode='loss'):
+            out = self.layers(inputs)
+            seen.append(out.dtype)
+            return dict(loss=nn.functional.cross_entropy(out.float(), labels))
+
+    make_runner(tmp_path, Spy(), dict(ascent_dtype='bfloat16'), 1).train()
+    assert seen == [torch.bfloat16, torch.float32] * 4
+
+
 def test_moments_survive_the_state_dict(tmp_path):
     runner = make_runner(tmp_path, Net(), dict(), 1)
     runner.train()
@@ -350,6 +383,10 @@ def test_an_ordinary_wrapper_is_refused(tmp_path):
 @pytest.mark.parametrize('kwargs, message', [
     (dict(rho=-1.), 'rho should be at least 0'),
     (dict(dtype='int8'), 'dtype should be'),
+    (dict(ascent_dtype='int8'), 'dtype should be'),
+    (dict(step_in_backward=True, clip_grad=dict(max_norm=1.)), 'clip_grad'),
+    (dict(step_in_backward=True,
+          accumulative_counts=2), 'accumulative_counts'),
 ])
 def test_bad_arguments(kwargs, message):
     p = nn.Parameter(torch.ones(1))

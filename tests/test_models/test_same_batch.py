@@ -32,6 +32,18 @@ def test_memory_ends_with_its_batch_even_after_an_error():
     assert double.calls == 2
 
 
+def test_of_a_pass_in_half_precision_in_one_without():
+    x = torch.rand(2, 3)
+    layer = torch.nn.Linear(3, 1)
+    with same_batch(), torch.no_grad():
+        with torch.autocast('cpu', torch.bfloat16):
+            first, = compute_once(layer, x, lambda x: (layer(x), ))
+            assert first.dtype is torch.bfloat16
+        second, = compute_once(layer, x, None)
+    assert second.dtype is torch.float32
+    assert torch.equal(second, first.float())
+
+
 def test_an_inner_batch_is_another_one():
     double, x = Counter(), torch.rand(2)
     with same_batch() as outer:

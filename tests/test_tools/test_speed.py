@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from speed.beside import build_beside
 from speed.clock import Clock, use_processor_time
 from speed.infer import make_forward
 from speed.interleaved import Timing, ratio, time_interleaved
@@ -172,6 +173,21 @@ def test_stages_of_a_step(repo_root, restored):
             'data', 'priors', 'first pass', 'second pass', 'optimizer'
         }
         assert min(seconds.values()) > 0
+
+
+def test_another_implementation_beside(tmp_path):
+    path = tmp_path / 'published_net.py'
+    path.write_text('import torch\n\n\ndef build():\n'
+                    '    return torch.nn.Sequential(torch.nn.Flatten(), '
+                    'torch.nn.Linear(3 * 8 * 8, 7))\n')
+    seconds = make_step('', 2, size=8, beside=f'{path}:build')()
+    assert set(seconds) == {'first pass', 'second pass', 'optimizer'}
+    assert set(make_forward('', 2, size=8,
+                            beside=f'{path}:build')()) == {'rest'}
+    with pytest.raises(ValueError, match="no function 'make'"):
+        build_beside(f'{path}:make')
+    with pytest.raises(ValueError, match='FILE.py:FUNCTION'):
+        build_beside('published')
 
 
 @pytest.mark.parametrize('kind', [

@@ -2,7 +2,7 @@
 """Inference speed: ``python tools/benchmarks/infer.py [CONFIG]``."""
 import argparse
 
-from speed.report import add_speed_arguments, run
+from speed.report import add_speed_arguments, priors_of, run
 
 from orsa.utils.command import run_script
 
@@ -27,8 +27,17 @@ def main():
         plain=dict(shared, plain=True),
         orsa=shared,
         bfloat16=dict(shared, dtype='bfloat16'))
+    half = {
+        f'model.backbone.{prior}.dtype': 'bfloat16'
+        for prior in priors_of(args.config)
+    }
+    if half:
+        variants['priors in bfloat16'] = dict(shared, options=half)
+    if args.beside:
+        variants['beside'] = dict(shared, beside=args.beside)
     timings = run(
-        args, 'speed.infer:make_forward', variants, 'plain',
+        args, 'speed.infer:make_forward', variants,
+        'beside' if args.beside else 'plain',
         f'Prediction of {args.config}, {args.batch_size} images of '
         f'{args.size}x{args.size} on {args.device}')
     for name, timing in timings.items():

@@ -1,9 +1,11 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Time of a SAM step: ``python tools/benchmarks/step.py [CONFIG]``."""
 import argparse
+from typing import Dict
 
-from speed.report import add_speed_arguments, run
+from speed.report import add_speed_arguments, priors_of, run
 
+from orsa.apis.model import load_config
 from orsa.utils.command import run_script
 
 
@@ -25,10 +27,54 @@ def main():
         cached=dict(shared, cached=True),
         bfloat16=dict(shared, dtype='bfloat16'))
     variants['bfloat16, cached'] = dict(shared, dtype='bfloat16', cached=True)
+    variants.update({
+        name: dict(shared, options=options)
+        for name, options in _by_choice(args.config).items()
+    })
+    if args.beside:
+        variants['beside'] = dict(shared, beside=args.beside)
     run(
-        args, 'speed.step:make_step', variants, 'plain',
+        args, 'speed.step:make_step', variants,
+        'beside' if args.beside else 'plain',
         f'SAM step of {args.config}, {args.batch_size} images of '
         f'{args.size}x{args.size}')
+
+
+def _by_choice(config: str) -> Dict[str, dict]:
+    """What is off in the configs: changes to one by name."""
+    encoder = load_config(config).model.backbone.image_encoder
+    priors = priors_of(config)
+
+    def of_priors(**changes):
+        return {
+            f'model.backbone.{prior}.{key}': value
+            for prior in priors
+            for key, value in changes.items()
+        }
+
+    half = of_priors(dtype='bfloat16')
+    chosen = {
+        'priors in bfloat16': half,
+        'and the ascent': {
+            'optim_wrapper.ascent_dtype': 'bfloat16',
+            **half
+        },
+        'step in backward': {
+            'optim_wrapper.step_in_backward': True
+        },
+        'half weights of priors':
+        of_priors(dtype='bfloat16', half_weights=True)
+    }
+    if encoder.type == 'orsa.IRNet':
+        chosen['checkpointing'] = {
+            'model.backbone.image_encoder.with_cp': True
+        }
+    chosen['least memory'] = {
+        key: value
+        for name, options in chosen.items()
+        for key, value in options.items() if name != 'and the ascent'
+    }
+    return chosen
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ from typing import Dict, List, Optional, Union
 
 import torch
 import torch.nn as nn
+from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper
 
 from orsa.registry import OPTIM_WRAPPERS
@@ -55,10 +56,20 @@ class SAMOptimWrapper(OptimWrapper):
             ascent and the descent both see all of them. Defaults to 1.
         clip_grad (dict, optional): As in MMEngine's ``OptimWrapper``;
             applied to the gradient of the descent. Defaults to None.
+        ascent_dtype (str, optional): Precision of the ascent alone, whose
+            gradient gives no more than a direction, and of what is frozen,
+            which is computed once for both passes. Defaults to None, that of
+            ``dtype``.
+        step_in_backward (bool): Whether the second backward pass steps each
+            parameter as soon as its gradient is there, and frees it: the
+            gradients are never held at once. The result is the same; without
+            ``clip_grad``, accumulation, 'float16' and several ranks.
+            Defaults to False.
 
     Raises:
-        ValueError: If ``rho`` is negative or ``dtype`` is unknown, or is
-            'float16' on a machine without a GPU.
+        ValueError: If ``rho`` is negative, ``dtype`` or ``ascent_dtype`` is
+            unknown, or is 'float16' on a machine without a GPU, or
+            ``step_in_backward`` comes with what needs all gradients.
 
     Examples:
         >>> optim_wrapper = dict(
@@ -76,7 +87,9 @@ class SAMOptimWrapper(OptimWrapper):
                  loss_scale: Union[str, float, dict] = 'dynamic',
                  sync_perturbation: bool = True,
                  accumulative_counts: int = 1,
-                 clip_grad: Optional[dict] = None):
+                 clip_grad: Optional[dict] = None,
+                 ascent_dtype: Optional[str] = None,
+                 step_in_backward: bool = False):
         super().__init__(
             optimizer,
             accumulative_counts=accumulative_counts,
@@ -87,10 +100,15 @@ class SAMOptimWrapper(OptimWrapper):
         self.adaptive = adaptive
         self.sync_perturbation = sync_perturbation
         self.cast_dtype = self._check_dtype(dtype)
+        self.ascent_dtype = self._check_dtype(ascent_dtype or dtype)
         self.loss_scaler = self._build_scaler(loss_scale)
         self._in_ascent = False
         self._one_pass = False
-        self._saved: Optional[List[torch.Tensor]] = None
+        # weights at w while the parameters are at w + epsilon
+        self._saved: Optional[Dict[nn.Parameter, torch.Tensor]] = None
+        self._in_descent = False
+        if step_in_backward:
+            self._step_in_backward()
 
     @staticmethod
     def _check_dtype(dtype: Optional[str]) -> Optional[torch.dtype]:
@@ -119,6 +137,30 @@ class SAMOptimWrapper(OptimWrapper):
                              f'dict, but got {loss_scale!r}')
         return torch.amp.GradScaler('cuda', **kwargs)
 
+    def _step_in_backward(self) -> None:
+        for unfit, name in ((self.clip_grad_kwargs, 'clip_grad'),
+                            (self._accumulative_counts
+                             > 1, 'accumulative_counts above 1'),
+                            (self.loss_scaler,
+                             "dtype='float16'"), (get_world_size()
+                                                  > 1, 'several ranks')):
+            if unfit:
+                raise ValueError('step_in_backward frees each gradient before '
+                                 f'the next is there, which {name} cannot use')
+        for group in self.optimizer.param_groups:
+            for p in group['params']:
+                if p.requires_grad:
+                    p.register_post_accumulate_grad_hook(self._step_one)
+
+    @torch.no_grad()
+    def _step_one(self, p: nn.Parameter) -> None:
+        """Step a parameter, the only one that has a gradient."""
+        if self._in_descent:
+            if self._saved:
+                p.copy_(self._saved.pop(p))
+            self.optimizer.step()
+            p.grad = None
+
     @property
     def perturbed(self) -> bool:
         """bool: Whether the weights are at ``w + epsilon`` now."""
@@ -134,9 +176,10 @@ class SAMOptimWrapper(OptimWrapper):
     def optim_context(self, model: nn.Module):
         """Autocast, and no gradient synchronisation before the last batch."""
         device = next(model.parameters()).device.type
+        dtype = self.ascent_dtype if self._in_ascent else self.cast_dtype
         precision = (
-            torch.autocast(device, dtype=self.cast_dtype)
-            if self.cast_dtype is not None else nullcontext())
+            torch.autocast(device, dtype=dtype)
+            if dtype is not None else nullcontext())
         with super().optim_context(model), precision:
             yield
 
@@ -219,7 +262,7 @@ class SAMOptimWrapper(OptimWrapper):
         scale = self.rho / (norm + 1e-12)
         finite = torch.isfinite(norm)
 
-        self._saved = [(p, p.detach().clone()) for p in params]
+        self._saved = {p: p.detach().clone() for p in params}
         steps = grads  # in their own memory: they are not needed again
         if self.adaptive:
             for p, step in zip(params, steps):
@@ -246,7 +289,7 @@ class SAMOptimWrapper(OptimWrapper):
     @torch.no_grad()
     def restore(self) -> None:
         """Put the weights back to ``w``, bit for bit."""
-        for p, value in self._saved or ():
+        for p, value in (self._saved or {}).items():
             p.copy_(value)
         self._saved = None
 
@@ -267,7 +310,11 @@ class SAMOptimWrapper(OptimWrapper):
         """Gradient of the second pass."""
         if self.loss_scaler is not None:
             loss = self.loss_scaler.scale(loss)
-        super().backward(loss, **kwargs)
+        self._in_descent = True
+        try:
+            super().backward(loss, **kwargs)
+        finally:
+            self._in_descent = False
 
     def step(self, **kwargs) -> None:
         """Put the weights back, then let the optimizer step from there."""

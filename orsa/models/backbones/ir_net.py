@@ -9,6 +9,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
 from orsa.models.utils.inputs import Maps, stage_indices
 from orsa.models.utils.prelu import PReLU
+from orsa.models.utils.recompute import keep_convolutions
 from orsa.registry import MODELS
 
 
@@ -16,8 +17,9 @@ class _IRUnit(BaseModule):
     """The improved residual unit: BN, conv, PReLU, conv, BN."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int,
-                 norm_cfg: dict):
+                 norm_cfg: dict, with_cp: bool):
         super().__init__()
+        self.with_cp = with_cp
         self.norm1 = build_norm_layer(norm_cfg, in_channels)[1]
         self.conv1 = nn.Conv2d(
             in_channels, out_channels, 3, padding=1, bias=False)
@@ -35,6 +37,11 @@ class _IRUnit(BaseModule):
                 build_norm_layer(norm_cfg, out_channels)[1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return keep_convolutions(self, self._forward, x)
+        return self._forward(x)
+
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.act(self.conv1(self.norm1(x)))
         out = self.norm2(self.conv2(out))
         return out + self.shortcut(x)
@@ -72,6 +79,10 @@ class IRNet(BaseModule):
             is faster on CPUs. Defaults to False.
         norm_cfg (dict): Config of the normalisation layers.
             Defaults to ``dict(type='BN')``.
+        with_cp (bool): Keep the outputs of convolutions alone for the
+            gradient, which takes less memory and some more time, see
+            :func:`orsa.models.utils.recompute.keep_convolutions`.
+            Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation.
             Defaults to Kaiming's for convolutions.
 
@@ -100,6 +111,7 @@ class IRNet(BaseModule):
                  norm_eval: bool = False,
                  channels_last: bool = False,
                  norm_cfg: dict = dict(type='BN'),
+                 with_cp: bool = False,
                  init_cfg: Optional[Union[dict, List[dict]]] = [
                      dict(type='Kaiming', layer='Conv2d'),
                      dict(
@@ -131,6 +143,7 @@ class IRNet(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.channels_last = channels_last
+        self.with_cp = with_cp
 
         channels = arch.get('stem_channels', self.channels[0])
         stride = arch.get('stem_stride', 1)
@@ -140,10 +153,12 @@ class IRNet(BaseModule):
         self.stages = ModuleList()
         for depth, out_channels, stride in zip(self.depths, self.channels,
                                                self.strides):
-            units = [_IRUnit(channels, out_channels, stride, norm_cfg)]
+            units = [
+                _IRUnit(channels, out_channels, stride, norm_cfg, with_cp)
+            ]
             channels = out_channels
             units += [
-                _IRUnit(channels, channels, 1, norm_cfg)
+                _IRUnit(channels, channels, 1, norm_cfg, with_cp)
                 for _ in range(depth - 1)
             ]
             self.stages.append(Sequential(*units))
@@ -153,7 +168,10 @@ class IRNet(BaseModule):
         """Maps of the chosen stages, from images (B, C, H, W)."""
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        x = self.stem(x)
+        if self.with_cp and torch.is_grad_enabled():
+            x = keep_convolutions(self.stem, self.stem, x)
+        else:
+            x = self.stem(x)
         outs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)

@@ -68,9 +68,12 @@ class FrozenPrior(BaseModule):
             :class:`PriorSpeed`.
         dtype (str, optional): Precision of the model, see
             :class:`PriorSpeed`. Defaults to None, the classifier's.
+        half_weights (bool): Hold the weights at that precision alone, see
+            :class:`PriorSpeed`. Defaults to False.
 
     Raises:
-        ValueError: If ``output``, ``prepare`` or ``dtype`` is unknown, C is
+        ValueError: If ``output``, ``prepare`` or ``dtype`` is unknown,
+            ``half_weights`` is without both, C is
             another number, the model's data preprocessor states another mean
             or std than ``input_mean`` or ``input_std`` and ``mean`` or
             ``std`` is missing, or ``drift`` is combined with ``prepare`` or
@@ -101,7 +104,8 @@ class FrozenPrior(BaseModule):
                  drift: bool = False,
                  fold_checkpoints: Optional[Sequence[str]] = None,
                  prepare: Optional[str] = None,
-                 dtype: Optional[str] = None):
+                 dtype: Optional[str] = None,
+                 half_weights: bool = False):
         super().__init__()
         name = type(self).__name__
         if output not in self.outputs:
@@ -129,7 +133,7 @@ class FrozenPrior(BaseModule):
         self.allow_untrained = check_allow_untrained(allow_untrained)
         self.drift = drift
         self.output_shapes: Dict[Tuple[int, int], tuple] = {}
-        self.speed = PriorSpeed(name, prepare, dtype)
+        self.speed = PriorSpeed(name, prepare, dtype, half_weights)
         self.folds = (None if fold_checkpoints is None else
                       FoldPriors(fold_checkpoints))
         self.input_mean, self.input_std = tuple(input_mean), tuple(input_std)

@@ -1,13 +1,16 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import copy
 import warnings
 from itertools import chain
 from typing import Callable, Dict, Optional
 
 import torch
 import torch.nn as nn
+from torch.nn.modules.conv import _ConvNd
 
 from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, relative_error
 from orsa.models.utils.linear import is_observed
+from orsa.models.utils.same_batch import as_float
 
 DTYPES = dict(
     float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
@@ -27,13 +30,21 @@ class PriorSpeed:
             computes by the network itself.
         dtype (str, optional): 'float32', 'bfloat16' or 'float16' (GPU); the
             output is float32 in any case. None is the classifier's.
+        half_weights (bool): Whether to hold the weights of linear layers and
+            convolutions at ``dtype`` alone once the copy is made, not in
+            float32 beside it. A checkpoint has them so, too.
+            Defaults to False.
 
     Raises:
-        ValueError: If one of them is unknown, or this machine cannot do it.
+        ValueError: If one of them is unknown, this machine cannot do it, or
+            ``half_weights`` is without a copy of less than float32.
     """
 
-    def __init__(self, name: str, prepare: Optional[str],
-                 dtype: Optional[str]):
+    def __init__(self,
+                 name: str,
+                 prepare: Optional[str],
+                 dtype: Optional[str],
+                 half_weights: bool = False):
         if prepare == 'fold':
             warnings.warn(
                 f"{name}: prepare='fold' is deprecated, use 'fuse'",
@@ -49,8 +60,12 @@ class PriorSpeed:
         if dtype == 'float16' and not torch.cuda.is_available():
             raise ValueError(f"{name}.dtype='float16' needs a GPU; on a CPU "
                              "use 'bfloat16'")
+        if half_weights and (not prepare or dtype in (None, 'float32')):
+            raise ValueError(f"{name}.half_weights needs prepare='fuse' and "
+                             "dtype='bfloat16' or 'float16'")
         self.name = name
         self.prepare = prepare
+        self.half_weights = half_weights
         self.dtype = None if dtype is None else DTYPES[dtype]
         self.forget()
 
@@ -80,13 +95,13 @@ class PriorSpeed:
         copied = self._copy(model, x, extract, dtype)
         if copied is not None:
             with torch.autocast(device, enabled=False):
-                return _as_float(extract(copied, x.to(dtype)))
+                return as_float(extract(copied, x.to(dtype)))
         if self.dtype is None:
             return extract(model, x)
         if dtype is torch.float32 and not autocast:
-            return _as_float(extract(model, x))
+            return as_float(extract(model, x))
         with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
-            return _as_float(extract(model, x))
+            return as_float(extract(model, x))
 
     def _copy(self, model: nn.Module, x: torch.Tensor, extract: Callable,
               dtype: torch.dtype) -> Optional[nn.Module]:
@@ -96,16 +111,18 @@ class PriorSpeed:
                 m._forward_hooks or m._forward_pre_hooks
                 for m in model.modules()):
             return None
-        state = tuple((t.data_ptr(), t._version)
-                      for t in chain(model.parameters(), model.buffers()))
-        if state != self._state:
+        if _state(model) != self._state:
             self.forget()
-            self._state = state
         if dtype not in self._copies:
-            fits = self._fits(model, x[:1], extract)
+            if self.half_weights:
+                fits = self._fits(copy.deepcopy(model).float(), x[:1], extract)
+                _halve(model, dtype)
+            else:
+                fits = self._fits(model, x[:1], extract)
             self._copies[dtype] = fast_copy(
                 model,
                 None if dtype is torch.float32 else dtype) if fits else None
+            self._state = _state(model)
         return self._copies[dtype]
 
     def _fits(self, model: nn.Module, x: torch.Tensor,
@@ -123,7 +140,14 @@ class PriorSpeed:
         return False
 
 
-def _as_float(out):
-    if isinstance(out, torch.Tensor):
-        return out.float()
-    return type(out)(o.float() for o in out)
+def _state(model: nn.Module) -> tuple:
+    """Changes when a weight is written to or moved."""
+    return tuple((t.data_ptr(), t._version)
+                 for t in chain(model.parameters(), model.buffers()))
+
+
+def _halve(model: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the weights of linear layers and convolutions."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, _ConvNd)):
+            module.weight.data = module.weight.data.to(dtype)

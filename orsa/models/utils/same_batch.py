@@ -52,6 +52,8 @@ def compute_once(owner: object, inputs: torch.Tensor,
         owner (object): Who computes; part of the key.
         inputs (Tensor): The input, by identity.
         compute (Callable): Called with ``inputs`` when it is not stored yet.
+            A tensor, or tuple or list of them; of a pass under autocast they
+            are in float32 in one without.
     """
     memory = current_memory()
     if memory is None:
@@ -61,7 +63,18 @@ def compute_once(owner: object, inputs: torch.Tensor,
     key = (id(owner), id(inputs), inputs._version)
     if key not in memory:
         memory[key] = inputs, compute(inputs)
-    return memory[key][1]
+    stored = memory[key][1]
+    if torch.is_autocast_enabled(inputs.device.type):
+        return stored
+    return as_float(stored)
+
+
+def as_float(values: Any) -> Any:
+    """Tensors, or a tuple or list of them, in float32 if less precise."""
+    if isinstance(values, (tuple, list)):
+        return type(values)(map(as_float, values))
+    half = values.dtype in (torch.bfloat16, torch.float16)
+    return values.float() if half else values
 
 
 def provide(inputs: torch.Tensor, **values: torch.Tensor) -> torch.Tensor:

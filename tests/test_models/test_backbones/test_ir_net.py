@@ -38,6 +38,24 @@ def test_channels_last_computes_the_same():
     assert two.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_checkpointing_changes_no_gradient_and_no_statistic():
+    kept, images = IRNet(TINY), torch.rand(2, 3, 64, 64)
+    again = IRNet(TINY, with_cp=True)
+    again.load_state_dict(kept.state_dict())
+    calls = []
+    again.stages[0][0].norm1.register_forward_hook(lambda *_: calls.append(1))
+    for model in (kept, again):
+        model(images)[0].square().mean().backward()
+    assert len(calls) == 2  # once more in the backward pass
+    for one, two in zip(kept.parameters(), again.parameters()):
+        assert torch.equal(one.grad, two.grad)
+    for (name, one), two in zip(kept.named_buffers(), again.buffers()):
+        assert torch.equal(one, two), name
+    with torch.no_grad():
+        assert torch.equal(again(images)[0], kept(images)[0])
+    assert len(calls) == 3
+
+
 def test_unit_follows_the_text():
     unit = IRNet(TINY).stages[1][1].double().eval()
     nn.init.uniform_(unit.norm1.running_mean)

@@ -143,7 +143,25 @@ def test_precision_of_its_own(prepare):
     assert close(follows.float(), exact, 0.05)
 
 
+def test_weights_at_that_precision_alone():
+    usual = build(prepare='fuse', dtype='bfloat16')
+    prior = build(prepare='fuse', dtype='bfloat16', half_weights=True)
+    for _ in range(2):  # also after weights in float32 were loaded
+        assert close(prior(image()), usual(image()), 0.02)
+        for module in prior.model.modules():
+            if isinstance(module, nn.Conv2d):
+                assert module.weight.dtype is torch.bfloat16
+        state = {k: v * 1.1 for k, v in usual.state_dict().items()}
+        prior.load_state_dict(state)
+        usual.load_state_dict(state)
+    handle = prior.model.stages[0].register_forward_hook(lambda *_: None)
+    assert close(prior(image()), usual(image()), 0.05)  # by the network itself
+    handle.remove()
+
+
 @pytest.mark.parametrize('kwargs, message', [
+    (dict(dtype='bfloat16', half_weights=True), 'half_weights needs'),
+    (dict(prepare='fuse', half_weights=True), 'half_weights needs'),
     (dict(prepare='magic'), "prepare should be None or 'fuse'.*'magic'"),
     (dict(dtype='int8'), "dtype should be None or one of.*'int8'"),
     (dict(prepare='fuse', drift=True), "drift=True.*prepare"),

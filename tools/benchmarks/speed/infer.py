@@ -7,6 +7,7 @@ import torch
 
 from orsa.apis.model import build_model, load_config
 from orsa.models.utils.fast_copy import fast_copy
+from .beside import beside_forward
 from .clock import Clock
 from .plain import make_plain, unfuse
 
@@ -20,7 +21,8 @@ def make_forward(config: str,
                  dtype: Optional[str] = None,
                  device: str = 'cpu',
                  compiled: Optional[str] = None,
-                 options: Optional[dict] = None) -> Callable:
+                 options: Optional[dict] = None,
+                 beside: Optional[str] = None) -> Callable:
     """Prepare the forward pass of a batch of noise.
 
     Args:
@@ -35,11 +37,16 @@ def make_forward(config: str,
         compiled (str, optional): A backend of ``torch.compile``, as
             'inductor'. Defaults to None, not compiled.
         options (dict, optional): Changes to the config. Defaults to None.
+        beside (str, optional): A model of another implementation in the place
+            of the config's, see :func:`.beside.build_beside`.
+            Defaults to None.
 
     Returns:
         Callable: Predicts once and returns the seconds of 'priors' (not if
         compiled) and 'rest'.
     """
+    if beside is not None:
+        return beside_forward(beside, batch_size, size, device)
     cfg = load_config(config)
     cfg.merge_from_dict(options or {})
     if plain:

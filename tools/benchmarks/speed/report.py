@@ -6,6 +6,7 @@ from typing import Dict, List, Optional
 
 import torch
 
+from orsa.apis.model import load_config
 from orsa.utils.fileio import dump_json
 from orsa.utils.tables import Table
 from .interleaved import TOTAL, Timing, ratio, time_interleaved
@@ -44,6 +45,27 @@ def add_speed_arguments(parser: argparse.ArgumentParser,
         '--json', metavar='FILE', help='write the timings to it')
     parser.add_argument(
         '--variants', nargs='+', help='variants to time (default: all)')
+    parser.add_argument(
+        '--beside',
+        metavar='FILE.py:FUNCTION',
+        help='time a model of another implementation too, as its reference; '
+        'the function returns a module that gives logits for images')
+
+
+def priors_of(config: str) -> List[str]:
+    """Return the names of a config's priors that are prepared.
+
+    Args:
+        config (str): The experiment.
+
+    Returns:
+        list[str]: Keys of its backbone.
+    """
+    backbone = load_config(config).model.backbone
+    return [
+        key for key in ('parsing_prior', 'landmark_prior')
+        if (backbone.get(key) or {}).get('prepare') == 'fuse'
+    ]
 
 
 def machine() -> dict:

@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import OPTIM_WRAPPERS
 
 from orsa.apis.model import build_model, load_config
+from .beside import beside_step
 from .clock import Clock
 from .plain import PlainSAM, make_plain, unfuse
 
@@ -86,7 +87,8 @@ def make_step(config: str,
               cached: bool = False,
               ddp: bool = False,
               device: str = 'cpu',
-              compiled: Optional[str] = None) -> Callable:
+              compiled: Optional[str] = None,
+              beside: Optional[str] = None) -> Callable:
     """Prepare one SAM step on a batch of noise.
 
     Args:
@@ -104,11 +106,16 @@ def make_step(config: str,
         compiled (str, optional): A backend of ``torch.compile``, as
             'inductor', for image encoder and neck. Frozen priors are prepared
             in another way. Defaults to None, not compiled.
+        beside (str, optional): A model of another implementation in the place
+            of the config's, see :func:`.beside.build_beside`.
+            Defaults to None.
 
     Returns:
         Callable: Takes a step and returns the seconds of 'data', 'priors',
         'first pass', 'second pass' and 'optimizer'.
     """
+    if beside is not None:
+        return beside_step(beside, batch_size, size)
     cfg = load_config(config)
     cfg.merge_from_dict(options or {})
     if plain:
