@@ -11,7 +11,7 @@ from .version import __version__  # noqa: E402
 
 __all__ = [
     'FERInferencer', 'OcclusionSuite', '__version__', 'get_model',
-    'inference_model', 'list_models'
+    'inference_model', 'init_model', 'list_models'
 ]
 
 
@@ -44,12 +44,15 @@ when_imported('mmengine.config.config', _know_configs)
 when_imported('mmengine.hub.hub', _know_hub)
 when_imported('mmengine.runner.checkpoint', _read_checkpoints)
 
-# imported when they are used
+# imported when they are used; mmpretrain's two say what to type instead
 _LAZY = dict(
     FERInferencer='orsa.apis',
+    FeatureExtractor='orsa.apis',
+    ImageClassificationInferencer='orsa.apis',
     OcclusionSuite='orsa.studies.occlusion_suite',
     get_model='orsa.apis',
     inference_model='orsa.apis',
+    init_model='orsa.apis',
     list_models='orsa.apis')
 
 

@@ -2,21 +2,30 @@
 """Samples as a pipeline makes them: what ``browse_dataset.py`` does."""
 import copy
 import os.path as osp
-from typing import Dict, List, Optional, Sequence
+from collections import Counter
+from functools import partial
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 from mmengine.config import Config
 
-from orsa.utils.configs import split_pipeline
+from orsa.utils.configs import split_pipeline, type_name
 from orsa.utils.face_regions import FACE_PALETTE
-from orsa.visualization import draw_class_grid, spread
+from orsa.visualization import draw_class_grid, draw_step_grid, spread
 from orsa.visualization.annotations import draw_annotations
 from .inputs import build_dataset
 
 # mmpose's name after its warp, before it, and mmpretrain's
 _POINTS = ('transformed_keypoints', 'keypoints', 'gt_keypoints')
 _VISIBLE = ('keypoints_visible', 'gt_keypoints_visible')
+
+# Which of a sample's images are drawn, of those of `_recorded`
+MODES = dict(
+    transformed=lambda steps: steps[-1:],
+    original=lambda steps: steps[:1],
+    concat=lambda steps: [steps[0], ('transformed', steps[-1][1])],
+    pipeline=lambda steps: steps)
 
 
 def browse(cfg: Config,
@@ -26,7 +35,7 @@ def browse(cfg: Config,
            columns: int = 10,
            size: int = 128,
            plain: bool = False,
-           original: bool = False) -> Dict[str, List[np.ndarray]]:
+           mode: str = 'transformed') -> Dict[str, List[np.ndarray]]:
     """Draw samples as their pipeline makes them, with their annotations.
 
     Of any config of mmpretrain, mmseg or mmpose: occluders are outlined;
@@ -38,49 +47,93 @@ def browse(cfg: Config,
             where there are none.
         count (int): Samples. Defaults to 40.
         split (str): 'train', 'val' or 'test'. Defaults to 'train'.
-        columns (int): Samples in a row at most. Defaults to 10.
-        size (int): Side of a sample, in pixels. Defaults to 128.
+        columns (int): Images in a row at most, but for those of one sample.
+            Defaults to 10.
+        size (int): Side of an image, in pixels. Defaults to 128.
         plain (bool): Draw the images alone. Defaults to False.
-        original (bool): Draw samples as they are loaded, before what changes
-            them. Defaults to False.
+        mode (str): 'transformed', after the pipeline; 'original', as they are
+            loaded, before what changes them; 'concat', both beside each
+            other; 'pipeline', after each of its transforms. Defaults to
+            'transformed'.
 
     Returns:
-        dict[str, list[np.ndarray]]: The images in each row.
+        dict[str, list[np.ndarray]]: The images in each row; those of each
+        sample where it has several.
     """
+    steps: List[tuple] = []
+
+    def record(name: str, sample: dict) -> dict:
+        steps.append((name, copy.deepcopy(sample)))
+        return sample
+
     loader = cfg.get(f'{split}_dataloader') or {}
     dataset = build_dataset(cfg, split,
-                            _unpacked(loader.get('dataset'), original))
+                            _recorded(loader.get('dataset'), record))
     names = _class_names(cfg, dataset)
-    if names is None:
-        chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset)))
-        titles = [f'samples {i // columns + 1}' for i in range(len(chosen))]
-    else:
-        chosen = spread(np.unique(names, return_inverse=True)[1], count)
-        titles = [names[i] for i in chosen]
+    several = mode in ('concat', 'pipeline')
+    chosen = _choose(names, len(dataset), count, columns, several)
     palette = dataset.metainfo.get('palette') or FACE_PALETTE
     rows: Dict[str, List[np.ndarray]] = {}
-    for title, index in zip(titles, chosen):
-        rows.setdefault(title, []).append(
-            _draw_sample(dataset[int(index)], palette, size, plain))
-    draw_class_grid(
-        rows, {title: (names or titles).count(title)
-               for title in rows}, out, f'{osp.basename(str(cfg.filename))}, '
-        f'{split}: {len(chosen)} of {len(dataset)}',
-        min(columns, max(map(len, rows.values()))), size)
+    captions: Dict[str, List[str]] = {}
+    for row, index in chosen:
+        steps.clear()
+        dataset[index]
+        for name, sample in MODES[mode](steps):
+            rows.setdefault(row, []).append(
+                _draw_sample(sample, palette, size, plain))
+            height, width = sample['img'].shape[:2]
+            captions.setdefault(row, []).append(f'{name}\n{width} x {height}')
+    title = (f'{osp.basename(str(cfg.filename))}, {split}: {len(chosen)} of '
+             f'{len(dataset)}')
+    if several:
+        draw_step_grid(rows, captions, out, title, columns, size)
+    else:
+        counts = Counter(names or [row for row, _ in chosen])
+        draw_class_grid(rows, counts, out, title,
+                        min(columns, max(map(len, rows.values()))), size)
     return rows
 
 
-def _unpacked(dataset: Optional[dict], original: bool) -> Optional[dict]:
-    """A dataset's config whose samples are not packed at the end."""
+def _choose(names: Optional[List[str]], total: int, count: int, columns: int,
+            several: bool) -> List[Tuple[str, int]]:
+    """Samples to draw: the title of their row, and their index.
+
+    Those that are drawn as ``several`` images have a row of their own.
+    """
+    if names is None:
+        indices = np.linspace(0, total - 1, min(count, total)).astype(int)
+    else:
+        indices = spread(np.unique(names, return_inverse=True)[1], count)
+    chosen = []
+    for i, index in enumerate(indices):
+        name = names[index] if names else ''
+        title = f'{name} sample {index}'.strip() if several \
+            else name or f'samples {i // columns + 1}'
+        chosen.append((title, int(index)))
+    return chosen
+
+
+def _recorded(dataset: Optional[dict],
+              record: Callable[[str, dict], dict]) -> Optional[dict]:
+    """A dataset's config whose samples are recorded, and not packed.
+
+    Args:
+        dataset (dict, optional): The config.
+        record (Callable): Gets 'original' and a sample as it is loaded, then
+            the name of each transform and what it made, and returns it.
+    """
     if dataset is None:
         return None
     dataset = copy.deepcopy(dataset)
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
         if inner is not None:
-            inner.update(_unpacked(inner, original))
+            inner.update(_recorded(inner, record))
     if dataset.get('pipeline'):
         load, transforms, _ = split_pipeline(dataset['pipeline'])
-        dataset['pipeline'] = load if original else load + transforms
+        pipeline = [*load, partial(record, 'original')]
+        for one in transforms:
+            pipeline += [one, partial(record, type_name(one))]
+        dataset['pipeline'] = pipeline
     return dataset
 
 

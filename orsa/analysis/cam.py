@@ -14,18 +14,53 @@ from orsa.visualization import draw_prediction_grid
 from orsa.visualization.annotations import overlay_heat
 from .inputs import packed_samples, prediction_of
 
+_PLACES = dict(dim=(2, 3), keepdim=True)
 
-def grad_cam(
-    model: nn.Module,
-    layer: Optional[str],
-    inputs: torch.Tensor,
-    classes: Union[int, Sequence[int], None] = None
-) -> Tuple[np.ndarray, torch.Tensor]:
+
+def _gradcam(grad: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
+    return grad.mean(**_PLACES)
+
+
+def _gradcam_plus_plus(grad: torch.Tensor,
+                       feature: torch.Tensor) -> torch.Tensor:
+    # the paper's quotient of derivatives of exp(logit), simplified
+    return (F.relu(grad) / (2 + grad * feature.sum(**_PLACES))).sum(**_PLACES)
+
+
+def _xgradcam(grad: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
+    total = feature.sum(**_PLACES)
+    # a channel that is 0 everywhere adds nothing
+    return (grad * feature).sum(**_PLACES) / total.where(total != 0, 1.)
+
+
+def _layercam(grad: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
+    return F.relu(grad)
+
+
+# Of gradient and map, (B, D, h, w), the weights of channels or of places
+METHODS = {
+    'gradcam': _gradcam,
+    'gradcam++': _gradcam_plus_plus,
+    'xgradcam': _xgradcam,
+    'layercam': _layercam
+}
+
+
+def grad_cam(model: nn.Module,
+             layer: Optional[str],
+             inputs: torch.Tensor,
+             classes: Union[int, Sequence[int], None] = None,
+             method: str = 'gradcam') -> Tuple[np.ndarray, torch.Tensor]:
     """Where a classifier looks, by the gradients of a map.
 
     `Grad-CAM <https://arxiv.org/abs/1610.02391>`_: the channels of a map, each
     weighted by the mean gradient of the class in it; what speaks against the
-    class is left out.
+    class is left out. The others weight otherwise: `Grad-CAM++
+    <https://arxiv.org/abs/1710.11063>`_ by positive gradients, so that several
+    places count as much as one; `XGrad-CAM
+    <https://arxiv.org/abs/2008.02312>`_ by the mean gradient where the map is
+    high; `LayerCAM <https://doi.org/10.1109/TIP.2021.3089943>`_ each place by
+    its own positive gradient.
 
     Args:
         model (nn.Module): Gives logits (B, C) in mode 'tensor'.
@@ -35,15 +70,21 @@ def grad_cam(
         inputs (Tensor): (B, 3, H, W), preprocessed.
         classes (int | Sequence[int], optional): The target class, of all
             images or of each. Defaults to None, the predicted ones.
+        method (str): 'gradcam', 'gradcam++', 'xgradcam' or 'layercam'; the
+            last three are meant for maps that are not negative. Defaults to
+            'gradcam'.
 
     Returns:
         tuple[np.ndarray, Tensor]: (B, H, W), of each image in [0, 1], all 0
         where nothing speaks for the class; and the logits (B, C).
 
     Raises:
-        ValueError: If there is no such module, its output is no map, or it
-            gets no gradients, as of a frozen prior.
+        ValueError: If there is no such method or module, its output is no
+            map, or it gets no gradients, as of a frozen prior.
     """
+    if method not in METHODS:
+        raise ValueError(f"there is no method '{method}', only "
+                         f'{list(METHODS)}')
     if layer is None:
         layer = 'backbone'
         layer += '.image_encoder' * hasattr(model.backbone, 'image_encoder')
@@ -74,7 +115,7 @@ def grad_cam(
     with torch.enable_grad():
         score = logits.gather(1, chosen[:, None]).sum()
     gradient, = torch.autograd.grad(score, feature)
-    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    weights = METHODS[method](gradient, feature)
     maps = F.relu((weights * feature).sum(1, keepdim=True)).detach()
     maps = F.interpolate(
         maps, inputs.shape[2:], mode='bilinear', align_corners=False)[:, 0]
@@ -90,7 +131,8 @@ def draw_cams(cfg: Config,
               count: int = 16,
               layer: Optional[str] = None,
               expression: Optional[str] = None,
-              device: str = 'cpu') -> None:
+              device: str = 'cpu',
+              method: str = 'gradcam') -> None:
     """Draw faces, each beside its map of :func:`grad_cam`.
 
     Args:
@@ -103,6 +145,7 @@ def draw_cams(cfg: Config,
         expression (str, optional): The target class, or its index. Defaults to
             None, the predicted one.
         device (str): Of the model. Defaults to 'cpu'.
+        method (str): As of :func:`grad_cam`. Defaults to 'gradcam'.
     """
     model = init_model(cfg, checkpoint, device)
     classes = list(model.dataset_meta['classes'])
@@ -115,8 +158,8 @@ def draw_cams(cfg: Config,
     heats, scores = [], []
     target = None if expression is None else classes.index(expression)
     for _, (heat, logits) in predict_dataset(
-            model, samples,
-            lambda data: grad_cam(model, layer, data['inputs'], target)):
+            model, samples, lambda data: grad_cam(model, layer, data['inputs'],
+                                                  target, method)):
         heats.extend(heat)
         scores.extend(logits.softmax(1))
 

@@ -11,7 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
-from orsa.utils.configs import OptionsAction, scope_of
+from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.visualization import spread
 
 
@@ -86,7 +86,12 @@ def packed_samples(cfg: Config, images: Optional[Sequence[str]],
     """
     if images:
         with scope_of(cfg):
-            pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+            pipeline = Compose([
+                # of a config of synthetic faces
+                dict(type='LoadImageFromFile')
+                if type_name(one).startswith('Draw') else one
+                for one in cfg.test_dataloader.dataset.pipeline
+            ])
         return [pipeline(dict(img_path=path)) for path in images]
     dataset = build_dataset(cfg, 'test')
     labels = [

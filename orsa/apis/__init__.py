@@ -22,6 +22,11 @@ if TYPE_CHECKING:  # and for the documentation
 
 # imported when they are used: they need PyTorch
 _OF_PYTORCH = ('build_model', 'init_model', 'load_config')
+# of mmpretrain, and what to type
+_ABSENT = dict(
+    ImageClassificationInferencer='type FERInferencer',
+    FeatureExtractor='type FERInferencer()(IMAGE, return_embedding=True), '
+    'whose faces have an embedding')
 
 __all__ = [
     'Calibration', 'Detections', 'FERInferencer', 'FacePrediction',
@@ -36,4 +41,7 @@ __all__ = [
 def __getattr__(name: str):
     if name in _OF_PYTORCH:
         return getattr(import_module(f'{__name__}.model'), name)
+    if name in _ABSENT:
+        # the text of an AttributeError is lost in `from orsa.apis import NAME`
+        raise ImportError(f'orsa has no {name}: {_ABSENT[name]}')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -6,7 +6,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
 
 from orsa.faces.results import ImageResult
-from .inferencer import FERInferencer
+from .inferencer import DRAWINGS, FERInferencer
 from .zoo import MODELS_BY_NAME, looks_like_name
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ Patterns = Union[str, Sequence[str], None]
 
 
 def list_models(pattern: Patterns = None,
-                exclude_patterns: Patterns = None) -> List[str]:
+                exclude_patterns: Patterns = None,
+                task: Optional[str] = None) -> List[str]:
     """Names of all models with a config, those of other papers too.
 
     Args:
@@ -24,10 +25,16 @@ def list_models(pattern: Patterns = None,
             * is anything; or several. Defaults to None, all of them.
         exclude_patterns (str | Sequence[str], optional): Beginnings of names
             that are left out. Defaults to None.
+        task (str, optional): 'Facial Expression Recognition' for those with
+            published or measured results, 'null' for those without, as with
+            mmpretrain. Defaults to None, both.
 
     Returns:
         list[str]: In alphabetical order. Those that ship with weights are
         :func:`orsa.apis.available_models`.
+
+    Raises:
+        ValueError: If no model has the task.
 
     Examples:
         >>> from orsa import list_models
@@ -35,8 +42,14 @@ def list_models(pattern: Patterns = None,
         ['posterv2_lite_rafdb', 'posterv2_rafdb']
     """
     from orsa.utils.config_scope import metafile_rows  # reads YAML
-    return sorted(name for name in metafile_rows()
-                  if _matches(name, '' if pattern is None else pattern)
+    rows = metafile_rows()
+    tasks = sorted({one for row in rows.values() for one in row['tasks']})
+    if task is not None and task not in tasks:
+        raise ValueError(f"no model has the task '{task}', the tasks are "
+                         f'{tasks}')
+    return sorted(name for name, row in rows.items()
+                  if task in (None, *row['tasks'])
+                  and _matches(name, '' if pattern is None else pattern)
                   and not _matches(name, exclude_patterns or ()))
 
 
@@ -115,11 +128,16 @@ def inference_model(model: Any, *args, **kwargs) -> ImageResult:
     Returns:
         ImageResult: With ``faces``.
 
+    Raises:
+        TypeError: With ``return_vis``, or another argument that is not taken.
+
     Examples:
         >>> from orsa import inference_model
         >>> for face in inference_model('orsanet_face', 'photo.jpg').faces:
         ...     print(face.expression, face.confidence)
     """
+    if kwargs.get('return_vis'):
+        raise TypeError(f'inference_model returns no drawings: {DRAWINGS}')
     known = signature(FERInferencer).parameters
     settings = {k: kwargs.pop(k) for k in list(kwargs) if k in known}
     found = FERInferencer(model, **settings)(*args, **kwargs)

@@ -19,13 +19,23 @@ from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
 from orsa.faces.points import map_points
 from orsa.faces.predictions import FacePrediction
 from orsa.faces.results import FaceResult, ImageResult, Predictions
-from orsa.utils.renamed import renamed_arguments
+from orsa.utils.renamed import absent_arguments, renamed_arguments
 from orsa.utils.versions import require_pytorch
 from .inference import batch_locator, predict_faces
 from .video import VideoReader, stream_video
 from .zoo import DEFAULT_MODEL, load_shipped, looks_like_name, resolve_model
 
 BACKENDS = ('auto', 'onnx', 'pytorch')
+
+DRAWINGS = (
+    "type FERInferencer(...)(image, return_vis=True)['visualization'], "
+    'or `orsa predict IMAGE --out DIR`, which writes them')
+# of mmpretrain's and MMEngine's inferencers
+_ABSENT = dict(
+    pretrained='type weights=FILE',
+    classes='a checkpoint has the names of its classes',
+    **dict.fromkeys(('show', 'show_dir', 'out_dir', 'wait_time', 'draw_score',
+                     'resize', 'rescale_factor'), f'for drawings {DRAWINGS}'))
 
 # A chunk of images is predicted when they have so many pixels together,
 # whether they fill a batch with faces or not: 200 MB of memory.
@@ -94,6 +104,7 @@ class FERInferencer:
         ...             print(image.name, face.box, face.expression)
     """
 
+    @absent_arguments(**_ABSENT)
     @renamed_arguments(max_covered='max_occluded')
     def __init__(self,
                  model: Any = DEFAULT_MODEL,
@@ -157,6 +168,7 @@ class FERInferencer:
             return self.model.classes
         return self.model.dataset_meta['classes']
 
+    @absent_arguments(**_ABSENT)
     def __call__(self,
                  inputs: Inputs,
                  return_datasamples: bool = False,
@@ -202,7 +214,8 @@ class FERInferencer:
 
         Raises:
             ValueError: With ``return_datasamples``.
-            TypeError: If an input is of another kind.
+            TypeError: If an input is of another kind, or for an argument of
+                mmpretrain's that is not here.
         """
         if return_datasamples:
             raise ValueError('return_datasamples=True is not supported: the '

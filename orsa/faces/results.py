@@ -15,6 +15,11 @@ COLUMNS = ('file', 'frame', 'time', 'face', 'x0', 'y0', 'x1', 'y1',
            'expression', 'confidence', 'abstain', 'reasons', 'part', 'covered',
            'detection_score')
 
+_OF_A_FACE = (
+    "an image may have several faces. For mmpretrain's pred_class type "
+    'result.faces[0].expression, for pred_score .confidence, for '
+    'pred_scores .scores')
+
 
 @dataclasses.dataclass(repr=False)
 class FaceResult:
@@ -184,6 +189,13 @@ class ImageResult:
         what = f'error={self.error!r}' if self.error else f'{self.faces}'
         where = '' if self.frame is None else f', frame {self.frame}'
         return f'ImageResult({self.name!r}{where}, {what})'
+
+    def __getitem__(self, key):
+        raise TypeError(f'ImageResult has no {key!r}: {_OF_A_FACE}')
+
+    def __getattr__(self, name: str):
+        what = f': {_OF_A_FACE}' if name.startswith('pred_') else ''
+        raise AttributeError(f'ImageResult has no {name!r}{what}')
 
     def to_dicts(self) -> List[Dict[str, Any]]:
         """A dict for each face, for JSON lines.

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What ``tools/verify_dataset.py`` does, as functions."""
+"""What ``tools/misc/verify_dataset.py`` does, as functions."""
 import argparse
 import os
 import os.path as osp

@@ -23,7 +23,9 @@ def config_path(name: str) -> str:
     """
     path = osp.join(_MIM, 'configs', name)
     if not osp.isfile(path):
-        raise FileNotFoundError(f"orsa has no config '{name}'")
+        known = osp.isfile(f'{path}.py')
+        raise FileNotFoundError(f"orsa has no config '{name}'" +
+                                f": type '{_PREFIX}{name}.py'" * known)
     return path
 
 
@@ -52,8 +54,9 @@ def metafile_rows() -> Dict[str, dict]:
     """The models that ``model-index.yml`` lists.
 
     Returns:
-        dict[str, dict]: By name ``config`` ('orsa::NAME.py') and ``weights``
-        ('orsa://NAME.pth', None where none ship).
+        dict[str, dict]: By name ``config`` ('orsa::NAME.py'), ``weights``
+        ('orsa://NAME.pth', None where none ship) and ``tasks``, those of its
+        results, 'null' without any.
     """
     import mmengine
     index = mmengine.load(osp.join(_MIM, 'model-index.yml'))
@@ -67,7 +70,8 @@ def metafile_rows() -> Dict[str, dict]:
             config=_PREFIX + row['Config'].removeprefix('configs/'),
             # the slash at the end is for `mim download`
             weights=row['Weights'].rstrip('/')
-            if row['Weights'].startswith(ZOO_PREFIX) else None)
+            if row['Weights'].startswith(ZOO_PREFIX) else None,
+            tasks=[r['Task'] for r in row['Results'] or [dict(Task='null')]])
         for row in rows
     }
 

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Arguments that had other names before."""
+"""Arguments that have other names elsewhere."""
 import functools
 import warnings
 from typing import Callable
@@ -32,6 +32,32 @@ def renamed_arguments(**names: str) -> Callable:
                     DeprecationWarning,
                     stacklevel=2)
                 kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def absent_arguments(**instead: str) -> Callable:
+    """Let a function say what to type for arguments that it does not have.
+
+    For flags that is :class:`orsa.utils.command.AbsentFlag`.
+
+    Args:
+        **instead: By argument, what to type.
+
+    Raises:
+        TypeError: When it is called with one of them.
+    """
+
+    def decorate(function: Callable) -> Callable:
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            for name in kwargs:
+                if name in instead:
+                    raise TypeError(f"there is no '{name}': {instead[name]}")
             return function(*args, **kwargs)
 
         return call

@@ -4,8 +4,8 @@ from .curves import plot_curves, read_scalars
 from .face_boxes import draw_faces
 from .face_card import draw_face_card
 from .grids import (draw_attention_grid, draw_class_grid, draw_mistake_grid,
-                    draw_occluder_grid, draw_prediction_grid, prediction_grid,
-                    spread, thumbnail)
+                    draw_occluder_grid, draw_prediction_grid, draw_step_grid,
+                    prediction_grid, spread, thumbnail)
 from .occlusion import (plot_occlusion_curves, plot_occlusion_heatmap,
                         plot_robustness)
 from .reliability import plot_reliability
@@ -13,7 +13,7 @@ from .reliability import plot_reliability
 __all__ = [
     'draw_attention_grid', 'draw_class_grid', 'draw_face_card', 'draw_faces',
     'draw_mistake_grid', 'draw_occluder_grid', 'draw_prediction_grid',
-    'plot_confusion_matrix', 'plot_curves', 'plot_occlusion_curves',
-    'plot_occlusion_heatmap', 'plot_reliability', 'plot_robustness',
-    'prediction_grid', 'read_scalars', 'spread', 'thumbnail'
+    'draw_step_grid', 'plot_confusion_matrix', 'plot_curves',
+    'plot_occlusion_curves', 'plot_occlusion_heatmap', 'plot_reliability',
+    'plot_robustness', 'prediction_grid', 'read_scalars', 'spread', 'thumbnail'
 ]

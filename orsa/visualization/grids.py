@@ -152,6 +152,42 @@ def draw_class_grid(samples: Dict[str, Sequence[np.ndarray]],
     _save(grid, out)
 
 
+def draw_step_grid(samples: Dict[str, Sequence[np.ndarray]],
+                   captions: Dict[str, Sequence[str]],
+                   out: str,
+                   title: str = '',
+                   columns: int = 10,
+                   size: int = 128) -> None:
+    """Draw samples below their titles, each as several images side by side.
+
+    Args:
+        samples (dict[str, Sequence[np.ndarray]]): By title the images
+            (H, W, 3) of a sample, BGR uint8.
+        captions (dict[str, Sequence[str]]): What is written below each, two
+            lines at most.
+        out (str): The PNG to write.
+        title (str): Written above. Defaults to ''.
+        columns (int): Images in a row: of as many samples as it has room
+            for, of one at least. Defaults to 10.
+        size (int): Side of an image, in pixels. Defaults to 128.
+    """
+    longest, strips = max(map(len, samples.values())), []
+    for name, images in samples.items():
+        cells = [
+            _captioned(thumbnail(image, size), caption.split('\n'), size)
+            for image, caption in zip(images, captions[name])
+        ]
+        cells += [np.full_like(cells[0], 255)] * (longest - len(cells))
+        strip = np.pad(
+            np.hstack(cells), ((26, 8), (0, 24), (0, 0)), constant_values=255)
+        put_text(strip, name, (6, 20), scale=.5)
+        strips.append(strip)
+    grid = _in_rows(strips, max(1, min(columns // longest, len(strips))))
+    grid = np.pad(grid, ((40, 0), (6, 0), (0, 0)), constant_values=255)
+    put_text(grid, title, (12, 26), scale=.55)
+    _save(grid, out)
+
+
 # --------------------------------------------------------------- predictions
 
 

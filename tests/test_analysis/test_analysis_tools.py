@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The scripts of ``tools/analysis_tools`` write their plots and tables."""
+"""The scripts that analyse and draw write their plots and tables."""
 import json
 import runpy
 import sys
@@ -13,10 +13,11 @@ from mmengine.config import Config
 from tiny_suite import CONFIG, NUM, make_faces, make_model
 
 from orsa import cli
+from orsa.analysis import browse as browsing
 from orsa.analysis.browse import browse
-from orsa.analysis.cam import grad_cam
+from orsa.analysis.cam import METHODS, grad_cam
 from orsa.analysis.embedding import features, to_plane
-from orsa.analysis.inputs import read_config
+from orsa.analysis.inputs import packed_samples, read_config
 from orsa.analysis.plots import draw_confusion
 from orsa.apis import build_model, load_config
 from orsa.visualization.annotations import draw_annotations
@@ -39,7 +40,7 @@ def call(repo_root, monkeypatch, capsys):
     """Run a script in this process and return what it printed."""
 
     def run(name, *args):
-        script = str(repo_root / 'tools' / 'analysis_tools' / name)
+        script, = map(str, (repo_root / 'tools').glob(f'*/{name}'))
         monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
         runpy.run_path(script, run_name='__main__')
         return capsys.readouterr().out
@@ -52,11 +53,13 @@ def call(repo_root, monkeypatch, capsys):
     'print_config.py', 'reliability.py', 'vis_attention.py', 'vis_cam.py',
     'vis_tsne.py', 'worst_mistakes.py'
 ])
-def test_help_has_an_example(call, capsys, name):
+def test_help_has_an_example(call, repo_root, capsys, name):
     with pytest.raises(SystemExit) as stop:
         call(name, '--help')
     assert stop.value.code == 0
-    assert f'python tools/analysis_tools/{name}' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    script, = (repo_root / 'tools').glob(f'*/{name}')
+    assert f'python {script.relative_to(repo_root)}' in printed
 
 
 def test_print_config_is_a_config(call, folder, tmp_path):
@@ -117,6 +120,60 @@ def test_cam_says_what_is_wrong(folder):
         grad_cam(model, 'backbone', inputs)
 
 
+class Weighed(torch.nn.Module):
+    """Each logit is a weighted sum over a map, which is the image."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.backbone = torch.nn.Conv2d(2, 2, 1, bias=False)
+        self.backbone.weight.data = torch.eye(2)[..., None, None]
+        self.weights = torch.tensor(weights)
+
+    def forward(self, inputs, mode):
+        return torch.einsum('bdhw,cdhw->bc', self.backbone(inputs),
+                            self.weights)
+
+
+def test_cams_by_hand():
+    """Two channels of two places, and a class with these gradients."""
+    feature = np.array([[1., 3.], [2., 4.]])
+    gradient = np.array([[.5, -.25], [.125, .5]])
+
+    def plus_plus(channel):
+        """The paper's equations 10 and 19, with the exponential."""
+        score = np.exp((feature * gradient).sum())
+        total = 0
+        for g in gradient[channel]:
+            alpha = score * g**2 / (2 * score * g**2 +
+                                    sum(feature[channel]) * score * g**3)
+            total += alpha * max(score * g, 0)
+        return total
+
+    expected = {
+        'gradcam': [.125 * 1 + .3125 * 2, .125 * 3 + .3125 * 4],
+        'gradcam++':
+        plus_plus(0) * feature[0] + plus_plus(1) * feature[1],
+        # the mean gradient, by the share of the channel that a place has
+        'xgradcam': (.5 * 1 / 4 - .25 * 3 / 4) * feature[0] +
+        (.125 * 2 / 6 + .5 * 4 / 6) * feature[1],
+        'layercam': [.5 * 1 + .125 * 2, .5 * 4],
+    }
+    assert list(expected) == list(METHODS)
+    model = Weighed(np.float32([gradient[:, None], gradient[:, None] * 0]))
+    inputs = torch.tensor(np.float32(feature[None, :, None]))
+    for method, values in expected.items():
+        found, _ = grad_cam(model, 'backbone', inputs, 0, method)
+        assert found[0, 0] == pytest.approx(values / np.max(values)), method
+        # a channel that is 0 adds nothing, a map that is 0 is all 0
+        for channels in ([0], [0, 1]):
+            bare = inputs.clone()
+            bare[:, channels] = 0
+            found, _ = grad_cam(model, 'backbone', bare, 0, method)
+            assert found.max() == (len(channels) == 1), method
+    with pytest.raises(ValueError, match=r"'eigencam', only \['gradcam', "):
+        grad_cam(model, 'backbone', inputs, 0, 'eigencam')
+
+
 def test_vis_cam(call, folder, tmp_path, capsys):
     face = next((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg'))
     out = tmp_path / 'cam.png'
@@ -133,6 +190,17 @@ def test_vis_cam(call, folder, tmp_path, capsys):
         call('vis_cam.py', folder / 'tiny.py', folder / 'tiny.pth', '--class',
              'joy', '--out', out)
     assert "does not know 'joy'" in capsys.readouterr().err
+
+
+def test_images_in_place_of_synthetic_faces(folder):
+    """A config that draws its faces takes files as others do."""
+    face = str(next((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg')))
+    cfg = load_config(str(folder / 'tiny.py'))
+    expected, = packed_samples(cfg, [face], 1)
+    cfg.test_dataloader.dataset.pipeline[0] = dict(
+        type='orsa.DrawSyntheticFace')
+    found, = packed_samples(cfg, [face], 1)
+    assert torch.equal(found['inputs'], expected['inputs'])
 
 
 def test_vis_attention(call, folder, repo_root, tmp_path, capsys):
@@ -391,6 +459,56 @@ train_dataloader = dict(dataset=dict(
     assert not sum(map(len, outlines("dict(type='RandomCrop', crop_size=24)")))
 
 
+def test_browse_shows_every_step(folder, tmp_path, monkeypatch):
+    captions = {}
+    draw = browsing.draw_step_grid
+    monkeypatch.setattr(
+        browsing, 'draw_step_grid',
+        lambda rows, given, *args: captions.update(given) or draw(
+            rows, given, *args))
+    config = tmp_path / 'steps.py'
+    config.write_text(f"""
+_base_ = '{folder}/tiny.py'
+train_dataloader = dict(dataset=dict(
+    type='RepeatDataset', times=2,
+    dataset=dict(
+        type='orsa.RAFDB', data_root='{folder}', split='test',
+        pipeline=[dict(type='LoadImageFromFile'),
+                  dict(type='RandomFlip', prob=1., direction='horizontal'),
+                  dict(type='mmcv.RandomFlip', prob=1., direction='vertical'),
+                  dict(type='Resize', scale=(48, 32)),
+                  dict(type='PackInputs')])))
+""")
+    cfg, out = load_config(str(config)), str(tmp_path / 'steps.png')
+    rows = browse(cfg, out, 7, plain=True, size=64, mode='pipeline')
+    assert [len(steps) for steps in rows.values()] == [4] * 7
+    for name, (loaded, flipped, turned, small) in rows.items():
+        label, _, index = name.split()
+        assert captions[name] == [
+            'original\n64 x 64', 'RandomFlip\n64 x 64', 'RandomFlip\n64 x 64',
+            'Resize\n48 x 32'
+        ]
+        photo = cv2.imread(
+            str(folder / f'basic/Image/aligned/test_{index:0>4}_aligned.jpg'))
+        assert np.array_equal(loaded, photo)
+        assert np.array_equal(flipped, photo[:, ::-1])
+        assert np.array_equal(turned, photo[::-1, ::-1])
+        assert small.shape == (43, 64, 3)
+    # in the file two samples in a row, each below its title
+    sheet = cv2.imread(out)
+    assert np.array_equal(sheet[72:136, 88:152], next(iter(rows.values()))[1])
+    width = 4 * 76 + 24
+    assert np.array_equal(sheet[72:136, width + 12:width + 76],
+                          list(rows.values())[1][0])
+
+    both = browse(cfg, out, 7, plain=True, size=64, mode='concat')
+    assert list(both) == list(rows)
+    for name, (loaded, small) in both.items():
+        assert np.array_equal(loaded, rows[name][0])
+        assert np.array_equal(small, rows[name][3])
+        assert captions[name][1] == 'transformed\n48 x 32'
+
+
 def test_metrics_of_another_metric(call, folder, tmp_path, capsys):
     """What mmpretrain's Accuracy leaves can be drawn and compared."""
     config = tmp_path / 'accuracy.py'
@@ -425,7 +543,7 @@ def test_browse_wants_the_split(folder):
         browse(cfg, 'none.png')
 
 
-def test_words_of_mmpretrain(call, folder, tmp_path):
+def test_words_of_mmpretrain(call, folder, tmp_path, capsys):
     """Its orders and spellings give what ours give."""
     config, weights = folder / 'tiny.py', folder / 'tiny.pth'
     face = next((folder / 'basic' / 'Image' / 'aligned').glob('*.jpg'))
@@ -436,6 +554,17 @@ def test_words_of_mmpretrain(call, folder, tmp_path):
          '--target-category', '2', '--method', 'GradCAM', '--save-path',
          theirs)
     assert ours.read_bytes() == theirs.read_bytes()
+    sheets = set()
+    for method in ('GradCAM++', 'GradCAMPlusPlus', 'XGradCAM', 'LayerCAM'):
+        call('vis_cam.py', face, config, weights, '--target-layers',
+             'backbone', '--method', method, '--save-path', theirs)
+        sheets.add(theirs.read_bytes())
+    assert len(sheets) == 3 and ours.read_bytes() not in sheets
+    with pytest.raises(SystemExit, match='2'):
+        call('vis_cam.py', face, config, weights, '--method', 'EigenCAM')
+    assert capsys.readouterr().err.splitlines()[-1].endswith(
+        "invalid choice: 'eigencam' (choose from 'gradcam', 'gradcam++', "
+        "'xgradcam', 'layercam')")
     assert 'backbone' in call('vis_cam.py', config, weights, '--preview-model')
     call('browse_dataset.py', config, '--split', 'test', '-n', '7', '--out',
          ours)
@@ -444,18 +573,13 @@ def test_words_of_mmpretrain(call, folder, tmp_path):
     assert (tmp_path / 'samples.png').read_bytes() == ours.read_bytes()
     # before the resizing to 32 pixels more of a face is seen
     rows = {
-        original:
-        browse(
-            load_config(str(config)),
-            str(theirs),
-            1,
-            'test',
-            original=original)
-        for original in (False, True)
+        mode:
+        browse(load_config(str(config)), str(theirs), 1, 'test', mode=mode)
+        for mode in ('original', 'transformed')
     }
     shapes = {k: next(iter(v.values()))[0] for k, v in rows.items()}
-    assert cv2.Laplacian(shapes[True], cv2.CV_64F).var() > cv2.Laplacian(
-        shapes[False], cv2.CV_64F).var()
+    assert cv2.Laplacian(shapes['original'], cv2.CV_64F).var() > cv2.Laplacian(
+        shapes['transformed'], cv2.CV_64F).var()
     printed = call('get_flops.py', config, '--shape', '32')
     assert printed == call('get_flops.py', config, '--shape', '32', '32')
 

@@ -1,5 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """mmpretrain's names of getting a model: by name, offline, with weights."""
+import copy
+import pickle
 import warnings
 from pathlib import Path
 
@@ -32,6 +34,21 @@ def test_models_are_listed_by_their_beginning():
         'orsanet_a', 'dan'
     ]) == sorted(orsa.list_models('orsanet_a') + orsa.list_models('dan'))
     assert orsa.list_models('orsanet', '*') == []
+
+
+def test_models_are_listed_by_their_task():
+    found = orsa.list_models(task='Facial Expression Recognition')
+    without = orsa.list_models(task='null')
+    assert {'orsanet_face', 'dan_rafdb'} <= set(found)
+    assert {'orsanet_demo', 'resnet18_rafdb'} <= set(without)
+    # every model has one of them, and the patterns hold as well
+    assert sorted(found + without) == orsa.list_models()
+    assert orsa.list_models('resnet18', ['*lite'],
+                            'null') == ['resnet18_rafdb']
+    with pytest.raises(
+            ValueError,
+            match=r"'Image Classification'.*'Facial Expression Rec.*'null'"):
+        orsa.list_models(task='Image Classification')
 
 
 def test_every_listed_name_has_a_config():
@@ -110,12 +127,16 @@ def test_the_hub_of_mmengine(name):
 
 
 def test_the_hub_says_what_does_not_ship():
-    from mmengine.hub import get_config
+    from mmengine.hub import get_config, get_model
     assert 'model_path' not in get_config('orsa::orsanet_rafdb.py')
     with pytest.raises(ValueError, match="'orsa::orsanet_rafdb.py' ship"):
         get_config('orsa::orsanet_rafdb.py', pretrained=True)
     with pytest.raises(FileNotFoundError, match="no config 'none.py'"):
         get_config('orsa::none.py')
+    for without in (get_config, get_model, orsa.get_model):
+        with pytest.raises(
+                FileNotFoundError, match="type 'orsa::ors.*_face.py'"):
+            without('orsa::orsanet_face')
 
 
 def test_mim_finds_all_that_model_index_names():
@@ -136,3 +157,44 @@ def test_no_face_is_said(recwarn):
     assert not orsa.inference_model('orsanet_face', crop).faces
     assert 'aligned=True' in str(recwarn.pop(UserWarning).message)
     assert orsa.inference_model('orsanet_face', crop, aligned=True).faces
+
+
+@pytest.mark.parametrize('argument, said', [
+    (dict(show=True), 'return_vis=True'),
+    (dict(show_dir='out'), 'orsa predict IMAGE --out DIR'),
+    (dict(out_dir='out'), 'orsa predict IMAGE --out DIR'),
+    (dict(pretrained=True), 'weights=FILE'),
+    (dict(return_vis=True), 'return_vis=True'),
+])
+def test_arguments_of_mmpretrain_say_what_to_type(argument, said):
+    with pytest.raises(TypeError, match=said) as found:
+        orsa.inference_model('orsanet_face', str(FACE), **argument)
+    assert '\n' not in str(found.value)
+
+
+def test_results_of_mmpretrain_say_what_to_type():
+    result = orsa.inference_model('orsanet_face', str(FACE))
+    for key in ('pred_class', 'pred_score', 'pred_label'):
+        with pytest.raises(TypeError, match=r'faces\[0\].expression'):
+            result[key]
+        with pytest.raises(AttributeError, match=r'faces\[0\].expression'):
+            getattr(result, key)
+    with pytest.raises(AttributeError, match="^ImageResult has no 'class'$"):
+        getattr(result, 'class')
+    # a class that answers any name has to be copied and pickled all the same
+    again = pickle.loads(pickle.dumps(copy.deepcopy(result)))
+    assert again.faces[0].scores == result.faces[0].scores
+
+
+@pytest.mark.parametrize('package', ['orsa', 'orsa.apis'])
+def test_names_of_mmpretrain_say_what_to_type(package):
+    scope = {}
+    exec(f'from {package} import init_model, inference_model, list_models',
+         scope)
+    assert scope['init_model'] is init_model
+    for name, said in (('ImageClassificationInferencer', 'type FERInferencer'),
+                       ('FeatureExtractor', 'return_embedding=True')):
+        with pytest.raises(ImportError, match=f'no {name}: .*{said}'):
+            exec(f'from {package} import {name}')
+    with pytest.raises(ImportError, match='NLVRInferencer'):
+        exec(f'from {package} import NLVRInferencer')

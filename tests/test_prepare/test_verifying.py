@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""``tools/verify_dataset.py`` counts and finds the faults of a dataset."""
+"""``verify_dataset.py`` counts and finds the faults of a dataset."""
 import runpy
 
 import cv2
@@ -348,7 +348,8 @@ def command(repo_root, monkeypatch, *args):
     monkeypatch.setattr('sys.argv', ['verify_dataset.py', *map(str, args)])
     try:
         runpy.run_path(
-            str(repo_root / 'tools/verify_dataset.py'), run_name='__main__')
+            str(repo_root / 'tools/misc/verify_dataset.py'),
+            run_name='__main__')
     except SystemExit as stopped:
         return stopped.code
     return 0

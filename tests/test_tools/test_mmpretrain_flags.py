@@ -18,11 +18,11 @@ PAIRS = {
     'test.py': 'test.py',
     'analysis_tools/confusion_matrix.py': 'analysis_tools/confusion_matrix.py',
     'analysis_tools/get_flops.py': 'analysis_tools/get_flops.py',
-    'misc/print_config.py': 'analysis_tools/print_config.py',
+    'misc/print_config.py': 'misc/print_config.py',
     'model_converters/publish_model.py': 'model_converters/publish_model.py',
-    'visualization/browse_dataset.py': 'analysis_tools/browse_dataset.py',
-    'visualization/vis_cam.py': 'analysis_tools/vis_cam.py',
-    'visualization/vis_tsne.py': 'analysis_tools/vis_tsne.py',
+    'visualization/browse_dataset.py': 'visualization/browse_dataset.py',
+    'visualization/vis_cam.py': 'visualization/vis_cam.py',
+    'visualization/vis_tsne.py': 'visualization/vis_tsne.py',
 }
 
 

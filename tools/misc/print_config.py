@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Print the complete config, with its bases and options merged.
 
-  python tools/analysis_tools/print_config.py configs/orsanet_lite_rafdb.py \\
+  python tools/misc/print_config.py configs/orsanet_lite_rafdb.py \\
       --cfg-options optim_wrapper.rho=0.1
 """
 from orsa.analysis.inputs import analysis_parser, read_config

@@ -1,15 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Draw Grad-CAM maps, each face beside its map.
+"""Draw maps of what speaks for a class (Grad-CAM), beside each face.
 
-  python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --out cam.png
-  python tools/analysis_tools/vis_cam.py CONFIG CHECKPOINT --images face.jpg \\
+  python tools/visualization/vis_cam.py CONFIG CHECKPOINT --out cam.png
+  python tools/visualization/vis_cam.py CONFIG CHECKPOINT --images face.jpg \\
       --class anger --layer backbone.image_encoder
 
 mmpretrain's order, IMAGE CONFIG CHECKPOINT, is taken too.
 """
 import argparse
 
-from orsa.analysis.cam import draw_cams
+from orsa.analysis.cam import METHODS, draw_cams
 from orsa.analysis.inputs import analysis_parser, read_config
 from orsa.apis.model import init_model
 from orsa.utils.command import add_absent_flags, run_script
@@ -33,7 +33,10 @@ def main():
         dest='expression',
         help='name or index of the class (default: the predicted one)')
     parser.add_argument(
-        '--method', type=str.lower, choices=('gradcam', ), default='gradcam')
+        '--method',
+        type=lambda name: name.lower().replace('plusplus', '++'),
+        choices=METHODS,
+        default='gradcam')
     parser.add_argument('--device', default='cpu')
     add_absent_flags(
         parser, {
@@ -52,7 +55,7 @@ def main():
         print(init_model(cfg, args.checkpoint))
         return
     draw_cams(cfg, args.checkpoint, args.out, args.images, args.n, args.layer,
-              args.expression, args.device)
+              args.expression, args.device, args.method)
     print(f'wrote {args.out}')
 
 

@@ -1,12 +1,12 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Plot the features before the classifier in 2D (t-SNE or UMAP).
 
-  python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --out tsne.png
-  python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
+  python tools/visualization/vis_tsne.py CONFIG CHECKPOINT --out tsne.png
+  python tools/visualization/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
       --occluders hand mask --severity 3
-  python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
+  python tools/visualization/vis_tsne.py CONFIG CHECKPOINT --by occlusion \\
       --list occlusion_test.txt
-  python tools/analysis_tools/vis_tsne.py CONFIG CHECKPOINT --method umap
+  python tools/visualization/vis_tsne.py CONFIG CHECKPOINT --method umap
 """
 import argparse
 import os.path as osp

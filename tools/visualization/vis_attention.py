@@ -1,8 +1,8 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Draw the cross-attention of landmark tokens to the image.
 
-  python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT
-  python tools/analysis_tools/vis_attention.py CONFIG CHECKPOINT \\
+  python tools/visualization/vis_attention.py CONFIG CHECKPOINT
+  python tools/visualization/vis_attention.py CONFIG CHECKPOINT \\
       --images face.jpg --out attention.png
 
 For models with MultiScaleCrossInteraction and token_layout='space', as the

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Check a dataset: ``python tools/verify_dataset.py NAME ROOT``.
+"""Check a dataset: ``python tools/misc/verify_dataset.py NAME ROOT``.
 
 Exits with 1 if it has errors that would spoil a training.
 """
