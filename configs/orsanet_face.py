@@ -5,7 +5,7 @@ _base_ = [
     '_base_/schedules/adamw_face.py', '_base_/default_runtime.py'
 ]
 
-max_epochs = 10
+max_epochs = 8
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=300),
@@ -19,5 +19,5 @@ param_scheduler = [
 custom_hooks = [
     dict(
         type='orsa.SwitchRecipeHook',
-        schedule=[dict(action_epoch=8, loss={{_base_.dynamic_loss}})])
+        schedule=[dict(action_epoch=6, loss={{_base_.dynamic_loss}})])
 ]

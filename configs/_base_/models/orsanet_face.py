@@ -24,9 +24,8 @@ model = dict(
         image_source='It is made by tools/model_converters/face_start.py',
         image_encoder=dict(
             type='orsa.MobileNetV1',
-            # chosen on validation: configs/ablations/encoders.py
-            frozen_stages=2,
             channels_last=True,
+            # chosen on validation: configs/ablations/encoders.py
             norm=True,
             init_cfg=dict(
                 type='Pretrained', checkpoint='orsa://face_start.pth')),

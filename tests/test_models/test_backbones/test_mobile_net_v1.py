@@ -1,31 +1,26 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import pytest
 import torch
-import torch.nn.functional as F
 
 from orsa.models import MobileNetV1
 
 
 def test_trains_in_bfloat16_as_in_float32():
     torch.manual_seed(0)
-    model = MobileNetV1(
-        frozen_stages=2,
-        norm=True,
-        channels_last=True,
-        init_cfg=dict(type='Pretrained', checkpoint='orsa://face_start.pth'))
-    model.init_weights()
-    images = F.interpolate(torch.randn(8, 3, 7, 7) * 60, 112, mode='bicubic')
+    # of more stages rounding adds up
+    model = MobileNetV1(out_indices=1, norm=True, channels_last=True)
+    images = torch.randn(8, 3, 112, 112)
     grads = []
     for low in (False, True):
         model.zero_grad()
         with torch.autocast('cpu', dtype=torch.bfloat16, enabled=low):
             out, = model(images)
-        out[:, :100].float().sum().backward()
-        grads.append([p.grad.flatten() for p in model.stages[3:].parameters()])
+        out[:, :100].float().square().sum().backward()
+        grads.append([p.grad.flatten() for p in model.parameters()])
     full, half = map(torch.cat, grads)
     # of unrelated directions in so many dimensions it is 0
-    assert torch.cosine_similarity(full, half, 0) > .5
-    assert float(half.norm()) == pytest.approx(float(full.norm()), rel=.1)
+    assert torch.cosine_similarity(full, half, 0) > .99
+    assert float(half.norm()) == pytest.approx(float(full.norm()), rel=.02)
 
 
 def test_maps_given_out_are_not_written_over():
