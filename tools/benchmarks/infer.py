@@ -2,6 +2,7 @@
 """Inference speed: ``python tools/benchmarks/infer.py [CONFIG]``."""
 import argparse
 
+from speed.beside import add_beside_argument
 from speed.report import add_speed_arguments, priors_of, run
 
 from orsa.utils.command import run_script
@@ -17,6 +18,7 @@ def main():
     parser.add_argument('--size', type=int, default=224, help='of the images')
     parser.add_argument('--device', default='cpu')
     add_speed_arguments(parser, rounds=20)
+    add_beside_argument(parser)
     args = parser.parse_args()
     shared = dict(
         config=args.config,

@@ -3,6 +3,7 @@
 import argparse
 from typing import Dict
 
+from speed.beside import add_beside_argument
 from speed.report import add_speed_arguments, priors_of, run
 
 from orsa.apis.model import load_config
@@ -18,6 +19,7 @@ def main():
     parser.add_argument('--batch-size', type=int, default=4)
     parser.add_argument('--size', type=int, default=224, help='of the images')
     add_speed_arguments(parser)
+    add_beside_argument(parser)
     args = parser.parse_args()
     shared = dict(
         config=args.config, batch_size=args.batch_size, size=args.size)

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Another implementation in the benchmarks, as the published code."""
+import argparse
 import os.path as osp
 import sys
 from importlib import import_module
@@ -11,6 +12,19 @@ import torch.nn.functional as F
 
 from .clock import Clock
 from .plain import PlainSAM
+
+
+def add_beside_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--beside``.
+
+    Args:
+        parser (argparse.ArgumentParser): Is changed.
+    """
+    parser.add_argument(
+        '--beside',
+        metavar='FILE.py:FUNCTION',
+        help='time a model of another implementation too, as its reference; '
+        'the function returns a module that gives logits for images')
 
 
 def build_beside(source: str) -> nn.Module:

@@ -45,11 +45,6 @@ def add_speed_arguments(parser: argparse.ArgumentParser,
         '--json', metavar='FILE', help='write the timings to it')
     parser.add_argument(
         '--variants', nargs='+', help='variants to time (default: all)')
-    parser.add_argument(
-        '--beside',
-        metavar='FILE.py:FUNCTION',
-        help='time a model of another implementation too, as its reference; '
-        'the function returns a module that gives logits for images')
 
 
 def priors_of(config: str) -> List[str]:
