@@ -44,39 +44,30 @@ def main():
 
 def _by_choice(config: str) -> Dict[str, dict]:
     """What is off in the configs: changes to one by name."""
-    encoder = load_config(config).model.backbone.image_encoder
-    priors = priors_of(config)
 
     def of_priors(**changes):
         return {
             f'model.backbone.{prior}.{key}': value
-            for prior in priors
+            for prior in priors_of(config)
             for key, value in changes.items()
         }
 
-    half = of_priors(dtype='bfloat16')
-    chosen = {
-        'priors in bfloat16': half,
-        'and the ascent': {
-            'optim_wrapper.ascent_dtype': 'bfloat16',
-            **half
-        },
-        'step in backward': {
-            'optim_wrapper.step_in_backward': True
-        },
-        'half weights of priors':
-        of_priors(dtype='bfloat16', half_weights=True)
+    priors = of_priors(dtype='bfloat16')
+    ascent = {'optim_wrapper.ascent_dtype': 'bfloat16'}
+    step = {'optim_wrapper.step_in_backward': True}
+    half = of_priors(dtype='bfloat16', half_weights=True)
+    encoder = load_config(config).model.backbone.image_encoder
+    again = {'model.backbone.image_encoder.with_cp': True}
+    if encoder.type != 'orsa.IRNet':  # the others have no such option
+        again = {}
+    return {
+        'priors in bfloat16': priors,
+        'priors and ascent in bfloat16': dict(priors, **ascent),
+        'step in backward': step,
+        'half weights of priors': half,
+        'checkpointing': again,
+        'least memory': dict(step, **half, **again)
     }
-    if encoder.type == 'orsa.IRNet':
-        chosen['checkpointing'] = {
-            'model.backbone.image_encoder.with_cp': True
-        }
-    chosen['least memory'] = {
-        key: value
-        for name, options in chosen.items()
-        for key, value in options.items() if name != 'and the ascent'
-    }
-    return chosen
 
 
 if __name__ == '__main__':
