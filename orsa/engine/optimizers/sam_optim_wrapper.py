@@ -62,9 +62,10 @@ class SAMOptimWrapper(OptimWrapper):
             ``dtype``.
         step_in_backward (bool): Whether the second backward pass steps each
             parameter as soon as its gradient is there, and frees it: the
-            gradients are never held at once. The result is the same; without
-            ``clip_grad``, accumulation, 'float16' and several ranks.
-            Defaults to False.
+            gradients are never held at once. The step is the same; where a
+            gradient is not finite, the layers behind it were stepped before
+            it is seen. Without ``clip_grad``, accumulation, 'float16' and
+            several ranks. Defaults to False.
 
     Raises:
         ValueError: If ``rho`` is negative, ``dtype`` or ``ascent_dtype`` is
