@@ -53,7 +53,7 @@ def test_votes_and_classes_in_one_training(ferplus_dir, faces_dir, tmp_path,
             saved['state_dict']['backbone.image_encoder.' + name.format(i)],
             start[name.format(i)].float()) for i in range(1, 5)
     ]
-    assert moved == [False, False, True, True]
+    assert all(moved)  # every stage is trained
 
 
 @pytest.mark.parametrize('kind, least', [(FERPlus, 75), (RAFDB, 70)])
