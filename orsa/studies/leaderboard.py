@@ -137,7 +137,7 @@ def _row(path: str, result: dict, folder: str) -> dict:
     return dict(
         apart=' '.join(apart),
         # with a mean of the common scale first
-        order=(1, common[0]) if common else (0, accuracy),
+        order=(1, common[0]) if common else (0, accuracy, uar[CLEAN][0]),
         method=[
             title + links, method['starts_from'],
             f"{method['parameters']:.2f}",
