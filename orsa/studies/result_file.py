@@ -227,27 +227,15 @@ def write_result(path: str, report: str, cfg: Config,
         raise ValueError(
             f"'{report}' has other faces than the test data: test all of "
             "them, with 'name' in meta_keys of PackInputs")
-    if checkpoint is None:
-        parameters, file = float(about['parameters']), None
-    else:
-        parameters = count_parameters(build_model(cfg,
-                                                  pretrained=False))[0] / 1e6
-        file = local_file(checkpoint)
+    file = checkpoint and local_file(checkpoint)
     result = dict(
         schema_version=1,
-        method=dict(
-            {
-                k: about.get(k)
-                for k in ('title', 'paper', 'code', 'starts_from')
-            },
-            parameters=round(parameters, 2)),
-        epoch=about['epoch'],
-        selected_on=about['selected_on'],
+        **_method(cfg, checkpoint, about),
         protocol=_protocol(load_json(report)),
         dataset=dict(title=about.get('data', dataset['type']), **dataset),
         classes=found.classes)
     seed = int(about['seed'])
-    others = _other_runs(path, result, seed)
+    others = [r for r in _runs_before(path, result) if r['seed'] != seed]
     faces = osp.splitext(path)[0] + f'_seed{seed}.npz'
     _save_predictions(faces, found)
     run = dict(
@@ -268,8 +256,41 @@ def write_result(path: str, report: str, cfg: Config,
     return result
 
 
-def _other_runs(path: str, result: dict, seed: int) -> List[dict]:
-    """The runs of other seeds that a file has.
+def check_method(path: str, cfg: Config, checkpoint: Optional[str],
+                 about: Dict[str, str]) -> None:
+    """Check before a test that a file is of the same method, if it exists.
+
+    Args:
+        path (str): See :func:`write_result`, as the others.
+        cfg (Config): Of the test.
+        checkpoint (str, optional): What is tested.
+        about (dict[str, str]): What is stated.
+
+    Raises:
+        ValueError: If the file is of another method.
+    """
+    _runs_before(path, _method(cfg, checkpoint, about))
+
+
+def _method(cfg: Config, checkpoint: Optional[str], about: dict) -> dict:
+    """What of a result is known before the test."""
+    if checkpoint is None:
+        parameters = float(about['parameters'])
+    else:
+        parameters = count_parameters(build_model(cfg,
+                                                  pretrained=False))[0] / 1e6
+    method = {
+        k: about.get(k)
+        for k in ('title', 'paper', 'code', 'starts_from')
+    }
+    return dict(
+        method=dict(method, parameters=round(parameters, 2)),
+        epoch=about['epoch'],
+        selected_on=about['selected_on'])
+
+
+def _runs_before(path: str, result: dict) -> List[dict]:
+    """The runs that a file has.
 
     Raises:
         ValueError: If the file is of another method, data set or protocol.
@@ -282,7 +303,7 @@ def _other_runs(path: str, result: dict, seed: int) -> List[dict]:
         raise ValueError(
             f"'{path}' is of another {', '.join(differ)}: name another file "
             'with --result')
-    return [run for run in before['runs'] if run['seed'] != seed]
+    return before['runs']
 
 
 def _protocol(report: dict) -> dict:

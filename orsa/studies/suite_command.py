@@ -19,7 +19,7 @@ from .occlusion_faces import SuiteFaces
 from .occlusion_images import write_images
 from .occlusion_score import score_file
 from .occlusion_suite import SEVERITIES, OcclusionSuite, some_of
-from .result_file import check_about, write_result
+from .result_file import check_about, check_method, write_result
 
 
 def add_occluder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,8 +122,9 @@ def run_test(args: argparse.Namespace, words: Sequence[str]) -> dict:
                          'out --max-samples and --launcher')
     about = dict(args.about)
     check_about(about)
-    found = do(args)
     cfg = merge_test_arguments(load_config(args.config), args)
+    check_method(args.result, cfg, args.checkpoint, about)
+    found = do(args)
     report = 'occlusion_suite.json' if args.occlusion_suite else FACES
     write_result(args.result, osp.join(cfg.work_dir, report), cfg,
                  args.checkpoint, about, shlex.join(['orsa', *words]))

@@ -127,6 +127,12 @@ def test_refused(made, more, about, message, capsys):
     assert (made / 'plain.json').read_bytes() == before
 
 
+def test_another_method_is_refused_before_the_test(made, monkeypatch):
+    monkeypatch.setattr('orsa.studies.suite_command.test',
+                        lambda _: pytest.fail('it was tested'))
+    assert run(made, 'plain.json', 0, [], ['title=Other', *ABOUT[1:]]) == 2
+
+
 @pytest.mark.parametrize('keys, value, message', [
     ('runs 0 metrics mask_1 uar', lambda v: v + 2e-6, "uar of 'mask 1'"),
     ('runs 0 metrics clean num_faces', lambda v: v - 1, 'num_faces'),
