@@ -33,6 +33,19 @@ class Net(BaseModel):
             loss=nn.functional.cross_entropy(self.layers(inputs), labels))
 
 
+class DtypeNet(Net):
+    """Remembers the precision of each pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, inputs, labels, mode='loss'):
+        out = self.layers(inputs)
+        self.seen.append(out.dtype)
+        return dict(loss=nn.functional.cross_entropy(out.float(), labels))
+
+
 class Data(torch.utils.data.Dataset):
 
     def __init__(self, n=24):
@@ -282,18 +295,10 @@ def test_non_finite_gradient_does_not_move_the_weights():
 
 
 def test_bf16_keeps_weights_and_moments_in_float32(tmp_path):
-    seen = []
-
-    class Spy(Net):
-
-        def forward(self, inputs, labels, mode='loss'):
-            out = self.layers(inputs)
-            seen.append(out.dtype)
-            return dict(loss=nn.functional.cross_entropy(out.float(), labels))
-
-    runner = make_runner(tmp_path, Spy(), dict(dtype='bfloat16'), 1)
+    model = DtypeNet()
+    runner = make_runner(tmp_path, model, dict(dtype='bfloat16'), 1)
     runner.train()
-    assert set(seen) == {torch.bfloat16} and len(seen) == 8
+    assert set(model.seen) == {torch.bfloat16} and len(model.seen) == 8
     for p in runner.model.parameters():
         assert p.dtype == torch.float32
         moments = runner.optim_wrapper.optimizer.state[p]
@@ -315,18 +320,20 @@ def test_gradients_stepped_in_the_backward_pass_are_freed_there():
     np.testing.assert_allclose(last.detach(), 1 - np.e * np.ones(2), rtol=1e-6)
 
 
+def test_a_parameter_of_the_descent_alone_is_stepped_too():
+    both, late = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    wrapper = SAMOptimWrapper(
+        torch.optim.SGD([both, late], lr=1.), rho=0., step_in_backward=True)
+    wrapper.backward_ascent(both.sum())
+    wrapper.perturb()
+    wrapper.update_params((both + 2 * late).sum())
+    assert both.tolist() == [0, 0] and late.tolist() == [-1, -1]
+
+
 def test_the_ascent_alone_in_bfloat16(tmp_path):
-    seen = []
-
-    class Spy(Net):
-
-        def forward(self, inputs, labels, mode='loss'):
-            out = self.layers(inputs)
-            seen.append(out.dtype)
-            return dict(loss=nn.functional.cross_entropy(out.float(), labels))
-
-    make_runner(tmp_path, Spy(), dict(ascent_dtype='bfloat16'), 1).train()
-    assert seen == [torch.bfloat16, torch.float32] * 4
+    model = DtypeNet()
+    make_runner(tmp_path, model, dict(ascent_dtype='bfloat16'), 1).train()
+    assert model.seen == [torch.bfloat16, torch.float32] * 4
 
 
 def test_moments_survive_the_state_dict(tmp_path):

@@ -44,11 +44,12 @@ def main():
 
 def _by_choice(config: str) -> Dict[str, dict]:
     """What is off in the configs: changes to one by name."""
+    names = priors_of(config)
 
     def of_priors(**changes):
         return {
             f'model.backbone.{prior}.{key}': value
-            for prior in priors_of(config)
+            for prior in names
             for key, value in changes.items()
         }
 

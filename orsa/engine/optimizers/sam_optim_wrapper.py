@@ -139,13 +139,14 @@ class SAMOptimWrapper(OptimWrapper):
         return torch.amp.GradScaler('cuda', **kwargs)
 
     def _step_in_backward(self) -> None:
-        for unfit, name in ((self.clip_grad_kwargs, 'clip_grad'),
-                            (self._accumulative_counts
-                             > 1, 'accumulative_counts above 1'),
-                            (self.loss_scaler,
-                             "dtype='float16'"), (get_world_size()
-                                                  > 1, 'several ranks')):
-            if unfit:
+        unfit = {
+            'clip_grad': self.clip_grad_kwargs,
+            'accumulative_counts above 1': self._accumulative_counts > 1,
+            "dtype='float16'": self.loss_scaler,
+            'several ranks': get_world_size() > 1
+        }
+        for name, given in unfit.items():
+            if given:
                 raise ValueError('step_in_backward frees each gradient before '
                                  f'the next is there, which {name} cannot use')
         for group in self.optimizer.param_groups:
@@ -157,8 +158,9 @@ class SAMOptimWrapper(OptimWrapper):
     def _step_one(self, p: nn.Parameter) -> None:
         """Step a parameter, the only one that has a gradient."""
         if self._in_descent:
-            if self._saved:
-                p.copy_(self._saved.pop(p))
+            saved = self._saved or {}
+            if p in saved:  # the ascent may have had no gradient of it
+                p.copy_(saved.pop(p))
             self.optimizer.step()
             p.grad = None
 

@@ -37,7 +37,7 @@ class _IRUnit(BaseModule):
                 build_norm_layer(norm_cfg, out_channels)[1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.with_cp and torch.is_grad_enabled():
+        if self.with_cp:
             return keep_convolutions(self, self._forward, x)
         return self._forward(x)
 
@@ -168,7 +168,7 @@ class IRNet(BaseModule):
         """Maps of the chosen stages, from images (B, C, H, W)."""
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        if self.with_cp and torch.is_grad_enabled():
+        if self.with_cp:
             x = keep_convolutions(self.stem, self.stem, x)
         else:
             x = self.stem(x)

@@ -73,11 +73,10 @@ class FrozenPrior(BaseModule):
 
     Raises:
         ValueError: If ``output``, ``prepare`` or ``dtype`` is unknown,
-            ``half_weights`` is without both, C is
-            another number, the model's data preprocessor states another mean
-            or std than ``input_mean`` or ``input_std`` and ``mean`` or
-            ``std`` is missing, or ``drift`` is combined with ``prepare`` or
-            ``fold_checkpoints``.
+            ``half_weights`` is without both, C is another number, the model's
+            data preprocessor states another mean or std than ``input_mean``
+            or ``input_std`` and ``mean`` or ``std`` is missing, or ``drift``
+            is combined with ``prepare`` or ``fold_checkpoints``.
         FileNotFoundError: From :meth:`init_weights`, without a checkpoint.
     """
 

@@ -35,13 +35,15 @@ def keep_convolutions(module: nn.Module, forward: Forward,
 
     The input and the outputs of convolutions are kept; normalisation and
     activation are computed again in the backward pass, which is cheap. The
-    gradient is the same.
+    gradient is the same. Without gradients nothing is kept anyway.
 
     Args:
         module (nn.Module): What has the layers.
         forward (Callable): Its computation, without random numbers.
         x (Tensor): The input.
     """
+    if not torch.is_grad_enabled():
+        return forward(x)
 
     def contexts():
         first, again = create_selective_checkpoint_contexts(
