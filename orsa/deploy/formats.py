@@ -160,21 +160,24 @@ def write_onnx(deployed: DeployedModel,
         deployed (DeployedModel): The model.
         path (str): The file.
         info (ExportInfo): What the file states about itself.
-        optimize (bool): Whether to fold constants, such as batch
-            normalisation into weights, as onnxruntime does when it reads a
-            file. Defaults to True.
+        optimize (bool): Whether to fold batch normalisation and other
+            constants into weights, as onnxruntime does when it reads a file.
+            Defaults to True; otherwise small constants alone are folded.
     """
     import onnx  # optional
     with torch.no_grad(), _quiet():
         # by torch.export, which refuses batches of a fixed size
-        model = torch.onnx.export(
+        program = torch.onnx.export(
             _program(deployed, info),
             dynamo=True,
             external_data=False,
             optimize=optimize,
             input_names=[IMAGES],
             output_names=deployed.outputs,
-            verbose=False).model_proto
+            verbose=False)
+        if not optimize:
+            _fold_small(program.model)
+        model = program.model_proto
     # no paths of the code that was exported; the batch has a name
     graph = model.graph
     for one in (*graph.node, *graph.initializer, *graph.input, *graph.output,
@@ -186,6 +189,27 @@ def write_onnx(deployed: DeployedModel,
         one.type.tensor_type.shape.dim[0].dim_param = 'batch'
     _save_onnx(model, path, info)
     onnx.checker.check_model(path)
+
+
+def _fold_small(model) -> None:
+    """Fold what the exporter computes anew for every image, as biases of 0.
+
+    Onnxruntime would fold no batch normalisation behind it. Large weights stay
+    as they are, those of linear layers, which are transposed, too.
+    """
+    # optional, of onnxscript
+    import onnx_ir.passes.common as passes
+    from onnxscript.optimizer import fold_constants
+    fold_constants(
+        model,
+        input_size_limit=256,
+        should_fold=lambda node: None
+        if node.op_type != 'Transpose' else False)
+    for one in (passes.RemoveUnusedNodesPass(),
+                passes.LiftConstantsToInitializersPass(True, 0),
+                passes.DeduplicateInitializersPass(),
+                passes.CommonSubexpressionEliminationPass()):
+        one(model)
 
 
 def _save_onnx(model, path: str, info: ExportInfo) -> None:

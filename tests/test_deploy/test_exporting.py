@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn as nn
 from plain_models import plain_model
 from speed.export import make_predict
 
@@ -22,11 +23,12 @@ from orsa.deploy.export_info import ExportInfo
 from orsa.deploy.exported import is_exported, load_exported
 from orsa.deploy.formats import to_half, to_int8
 from orsa.deploy.sample_faces import gather_faces, noise_faces, training_faces
+from orsa.models.utils.fast_copy import fast_copy
 from orsa.registry import DATASETS
 from orsa.utils.shipped import zoo_path
 
 onnx = pytest.importorskip('onnx')
-pytest.importorskip('onnxruntime')
+onnxruntime = pytest.importorskip('onnxruntime')
 
 LITE = 'orsanet_lite'
 WEIGHTS = 'orsa://orsanet_lite.pth'
@@ -159,6 +161,18 @@ def test_weights_of_the_checkpoint_beside_it(lite, folder, tmp_path, crops,
     assert path.stat().st_size < .25 * weights.stat().st_size
     np.testing.assert_allclose(
         load_exported(str(path)).predict(crops), expected, atol=1e-4)
+    # nothing keeps onnxruntime from folding what fast_copy folds
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    options.optimized_model_filepath = str(tmp_path / 'optimized.onnx')
+    onnxruntime.InferenceSession(str(path), options)
+    kinds = [
+        node.op_type
+        for node in onnx.load(options.optimized_model_filepath).graph.node
+    ]
+    assert kinds.count('BatchNormalization') == sum(
+        isinstance(m, nn.BatchNorm2d) for m in fast_copy(lite).modules())
     # they are read from there
     data = weights.read_bytes()
     weights.write_bytes(bytes(len(data)))

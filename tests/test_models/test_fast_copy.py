@@ -8,7 +8,7 @@ import torch.nn as nn
 from mmpretrain.models.backbones import SwinTransformer
 from torch.nn.utils.parametrizations import spectral_norm
 
-from orsa.models.backbones import IRNet, MobileFaceNet
+from orsa.models.backbones import IRNet, MobileFaceNet, MobileNetV1
 from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, relative_error
 
 
@@ -49,6 +49,7 @@ def test_swin(size):
 @pytest.mark.parametrize('model', [
     IRNet(dict(depths=(2, 1), channels=(8, 12))),
     MobileFaceNet(),
+    MobileNetV1(norm=True),
 ])
 def test_folds_normalisation(model):
     lively(model)

@@ -12,9 +12,11 @@ from speed.beside import build_beside
 from speed.clock import Clock, use_processor_time
 from speed.infer import make_forward
 from speed.interleaved import Timing, ratio, time_interleaved
+from speed.peak import count_flops
 from speed.plain import PlainSAM, attention, make_plain, unfuse
 from speed.report import add_speed_arguments, run, table
 from speed.step import make_step
+from torch.utils.flop_counter import FlopCounterMode
 
 from orsa.apis.model import build_model, load_config
 from orsa.engine.optimizers import SAMOptimWrapper
@@ -173,6 +175,22 @@ def test_stages_of_a_step(repo_root, restored):
             'data', 'priors', 'first pass', 'second pass', 'optimizer'
         }
         assert min(seconds.values()) > 0
+
+
+def test_a_step_without_sam_and_its_operations(repo_root):
+    sam = str(repo_root / 'configs/orsanet_demo.py')
+    plain = make_step(str(repo_root / 'configs/orsanet_face.py'), 2, 64)()
+    assert set(plain) == {'data', 'priors', 'first pass', 'optimizer'}
+
+    # torch's own count; it has no gradient of the first layer's images
+    step = make_step(sam, batch_size=2, size=64)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    assert count_flops(
+        'step', config=sam, batch_size=2, size=64) == pytest.approx(
+            counter.get_total_flops(), rel=.02)
+    answer = count_flops('PyTorch', config=sam, batch_size=2, size=64)
+    assert 0 < answer < counter.get_total_flops()
 
 
 def test_another_implementation_beside(tmp_path):

@@ -3,7 +3,8 @@
 import argparse
 
 from speed.beside import add_beside_argument
-from speed.report import add_speed_arguments, priors_of, run
+from speed.report import (add_compile_argument, add_speed_arguments, priors_of,
+                          run)
 
 from orsa.utils.command import run_script
 
@@ -18,6 +19,7 @@ def main():
     parser.add_argument('--size', type=int, default=224, help='of the images')
     parser.add_argument('--device', default='cpu')
     add_speed_arguments(parser, rounds=20)
+    add_compile_argument(parser)
     add_beside_argument(parser)
     args = parser.parse_args()
     shared = dict(
@@ -35,6 +37,10 @@ def main():
     }
     if half:
         variants['priors in bfloat16'] = dict(shared, options=half)
+    if args.compile:
+        for dtype in (None, 'bfloat16'):
+            variants[f'{dtype or "float32"}, compiled'] = dict(
+                shared, dtype=dtype, compiled='inductor')
     if args.beside:
         variants['beside'] = dict(shared, beside=args.beside)
     timings = run(

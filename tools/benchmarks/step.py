@@ -4,7 +4,8 @@ import argparse
 from typing import Dict
 
 from speed.beside import add_beside_argument
-from speed.report import add_speed_arguments, priors_of, run
+from speed.report import (add_compile_argument, add_speed_arguments, priors_of,
+                          run)
 
 from orsa.apis.model import load_config
 from orsa.utils.command import run_script
@@ -19,6 +20,7 @@ def main():
     parser.add_argument('--batch-size', type=int, default=4)
     parser.add_argument('--size', type=int, default=224, help='of the images')
     add_speed_arguments(parser)
+    add_compile_argument(parser)
     add_beside_argument(parser)
     args = parser.parse_args()
     shared = dict(
@@ -33,6 +35,10 @@ def main():
         name: dict(shared, options=options)
         for name, options in _by_choice(args.config).items()
     })
+    if args.compile:
+        for dtype in (None, 'bfloat16'):
+            variants[f'{dtype or "float32"}, compiled'] = dict(
+                shared, dtype=dtype, compiled='inductor')
     if args.beside:
         variants['beside'] = dict(shared, beside=args.beside)
     run(

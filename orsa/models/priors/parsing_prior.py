@@ -93,12 +93,22 @@ class ParsingPrior(FrozenPrior):
         if logits.size(1) == 1:  # a binary segmentor's one sigmoid output
             foreground = logits.sigmoid()
             return torch.cat([1 - foreground, foreground], dim=1)
-        return logits.softmax(dim=1)
+        return _probabilities(logits)
 
     def _with_visible(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         maps = model.backbone(x)
         feature = maps[self.out_index]
         maps = model.neck(maps) if model.with_neck else maps
-        occluder = model.decode_head(maps).softmax(1)[:, OCCLUDER:OCCLUDER + 1]
+        probabilities = _probabilities(model.decode_head(maps))
+        occluder = probabilities[:, OCCLUDER:OCCLUDER + 1]
         visible = F.adaptive_avg_pool2d(1 - occluder, feature.shape[2:])
         return torch.cat([feature, visible], dim=1)
+
+
+def _probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Softmax over the classes of a map (B, K, h, w)."""
+    if not torch.compiler.is_compiling():
+        return logits.softmax(dim=1)
+    # onnxruntime's own transposes the map twice: 4 times as long
+    weights = (logits - logits.amax(1, keepdim=True)).exp()
+    return weights / weights.sum(1, keepdim=True)

@@ -12,6 +12,7 @@ from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 from mmcv.cnn.utils import fuse_conv_bn
 from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
 from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .linear import Linear, linear_gelu
 from .prelu import PReLU
@@ -140,14 +141,23 @@ def _own_tensors(model: nn.Module, dtype: Optional[torch.dtype]) -> None:
                     value, nn.Parameter) else own
 
 
+def _fuse_own_norm(conv: nn.Conv2d) -> None:
+    """Fuse the normalisation that is a part of a convolution."""
+    norm, conv.norm = conv.norm, None
+    conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias,
+                                                  norm.running_mean,
+                                                  norm.running_var, norm.eps,
+                                                  norm.weight, norm.bias)
+
+
 @torch.no_grad()
 def fast_copy(model: nn.Module,
               dtype: Optional[torch.dtype] = None) -> nn.Module:
     """Copy a network, or a complete model, into a form for inference alone.
 
-    Batch normalisation is fused into the convolution registered before it,
-    spectral norms are computed once, mmpretrain's window attention becomes
-    torch's fused one, and linear layers use
+    Batch normalisation is fused into the convolution registered before it, or
+    that it is a part of, spectral norms are computed once, mmpretrain's window
+    attention becomes torch's fused one, and linear layers use
     :mod:`orsa.models.utils.linear`. Predictions are equal up to rounding
     (1e-5 of their scale in float32). What is not fused shares its memory with
     the original.
@@ -174,6 +184,10 @@ def fast_copy(model: nn.Module,
             copied.set_submodule(name, _without_parametrizations(module))
         _make_fast(module)
     copied = fuse_conv_bn(copied)
+    for module in copied.modules():
+        if (isinstance(module, nn.Conv2d)
+                and isinstance(getattr(module, 'norm', None), nn.BatchNorm2d)):
+            _fuse_own_norm(module)
     _own_tensors(copied, dtype)
     return copied
 

@@ -47,6 +47,18 @@ def add_speed_arguments(parser: argparse.ArgumentParser,
         '--variants', nargs='+', help='variants to time (default: all)')
 
 
+def add_compile_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--compile``.
+
+    Args:
+        parser (argparse.ArgumentParser): Is changed.
+    """
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='measure torch.compile (inductor) too, which takes minutes')
+
+
 def priors_of(config: str) -> List[str]:
     """Return the names of a config's priors that are prepared.
 

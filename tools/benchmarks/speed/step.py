@@ -89,7 +89,7 @@ def make_step(config: str,
               device: str = 'cpu',
               compiled: Optional[str] = None,
               beside: Optional[str] = None) -> Callable:
-    """Prepare one SAM step on a batch of noise.
+    """Prepare one step on a batch of noise, of SAM where the config has it.
 
     Args:
         config (str): The experiment; its model is built with random weights.
@@ -160,14 +160,16 @@ def _own_step(cfg: Config, model, clock: Clock, dtype) -> Callable:
     if dtype is not None:
         wrapper_cfg['dtype'] = dtype
     wrapper = OPTIM_WRAPPERS.build(dict(wrapper_cfg, optimizer=optimizer))
-    clock.wrap(wrapper, 'perturb', 'optimizer', then=SECOND)
     clock.wrap(wrapper, 'step', 'optimizer')
     clock.wrap(wrapper, 'zero_grad', 'optimizer')
+    wrapper.initialize_count_status(model, 0, 10**9)
+    if not hasattr(wrapper, 'perturb'):  # without SAM
+        return lambda batch: model.train_step(batch, wrapper)
+    clock.wrap(wrapper, 'perturb', 'optimizer', then=SECOND)
     # the step of the loop, without a runner
     loop = object.__new__(_SAMStep)
     loop._pending = []
     loop.runner = types.SimpleNamespace(model=model, optim_wrapper=wrapper)
-    wrapper.initialize_count_status(model, 0, 10**9)
     return loop.sam_step
 
 
