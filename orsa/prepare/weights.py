@@ -8,7 +8,7 @@ with the model that takes it.
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -338,11 +338,42 @@ def write_state(state: State,
             torch.save(dict(meta=meta, state_dict=state), file)
 
 
-def publish(src: str, dst: str, half: bool = True) -> int:
+def average(states: Sequence[State]) -> State:
+    """The mean of the weights of several checkpoints of one training.
+
+    Of `Model soups <https://arxiv.org/abs/2203.05482>`_: where they lie in one
+    basin it is often right on more kinds of images than each of them.
+
+    Args:
+        states (Sequence[dict]): Of the same model.
+
+    Returns:
+        dict: Means of floats; other entries are those of the last one.
+
+    Raises:
+        ConversionError: If entries or shapes differ.
+    """
+    shapes = [{k: v.shape for k, v in state.items()} for state in states]
+    if any(one != shapes[0] for one in shapes):
+        raise ConversionError('only checkpoints of the same model can be '
+                              'averaged, but their entries or shapes differ')
+    return {
+        key:
+        torch.stack([state[key].double()
+                     for state in states]).mean(0).to(last.dtype)
+        if last.is_floating_point() else last
+        for key, last in states[-1].items()
+    }
+
+
+def publish(src: Union[str, Sequence[str]],
+            dst: str,
+            half: bool = True) -> int:
     """Reduce a training checkpoint to its weights and class names.
 
     Args:
-        src (str): A checkpoint of ``tools/train.py``.
+        src (str | Sequence[str]): A checkpoint of ``tools/train.py``, or
+            several, whose weights are averaged (:func:`average`).
         dst (str): The file to write.
         half (bool): Whether to store floats as float16; they become float32
             again when loaded.
@@ -351,16 +382,19 @@ def publish(src: str, dst: str, half: bool = True) -> int:
         int: Size of the new file in bytes.
 
     Raises:
-        ConversionError: If a weight is not finite, or too large for float16.
+        ConversionError: If a weight is not finite, or too large for float16,
+            or the checkpoints are of several models.
     """
-    content = load_checkpoint_file(src)
-    state = content.get('state_dict', content)
+    sources = [src] if isinstance(src, str) else list(src)
+    contents = [load_checkpoint_file(path) for path in sources]
+    content = contents[-1]
+    state = average([one.get('state_dict', one) for one in contents])
     new = {}
     for key, value in state.items():
         if value.is_floating_point():
             value = value.half() if half else value
             if not torch.isfinite(value).all():
-                raise ConversionError(f"'{src}': {key} is not finite"
+                raise ConversionError(f'{sources}: {key} is not finite'
                                       f"{' in float16' if half else ''}")
         new[key] = value.contiguous().clone()
     write_state(new, dst, checkpoint_classes(content))

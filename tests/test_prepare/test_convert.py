@@ -298,6 +298,23 @@ def test_publish(tmp_path):
         convert.publish(src, dst)
 
 
+def test_publish_the_mean_of_several(tmp_path):
+    rounds = [
+        dict(w=torch.tensor([1., 4.]), n=torch.tensor(3)),
+        dict(w=torch.tensor([2., 0.]), n=torch.tensor(5))
+    ]
+    paths = [str(tmp_path / f'{i}.pth') for i in range(2)]
+    for path, state in zip(paths, rounds):
+        torch.save(dict(state_dict=state), path)
+    dst = str(tmp_path / 'mean.pth')
+    convert.publish(paths, dst, half=False)
+    found = torch.load(dst)['state_dict']
+    assert found['w'].tolist() == [1.5, 2.] and found['n'] == 5
+    torch.save(dict(state_dict=dict(w=torch.zeros(3))), paths[0])
+    with pytest.raises(convert.ConversionError, match='of the same model'):
+        convert.publish(paths, dst)
+
+
 def test_read_state_looks_where_it_is_told(tmp_path):
     path = str(tmp_path / 'a.pth')
     weights = {'module.w': torch.ones(2)}

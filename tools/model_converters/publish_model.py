@@ -9,7 +9,11 @@ from orsa.utils.compat import setup_stack
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', help='a checkpoint of tools/train.py')
+    parser.add_argument(
+        'src',
+        nargs='+',
+        help='a checkpoint of tools/train.py; of several the mean of their '
+        'weights')
     parser.add_argument('dst', help='the file to write')
     parser.add_argument('--fp32', action='store_true', help='store float32')
     add_absent_flags(
