@@ -17,7 +17,7 @@ param_scheduler = [
     dict(cosine, end=round_epochs),
     # from 1e-6 to half of the first rate
     dict(type='MultiStepLR', milestones=[round_epochs], gamma=500.),
-    dict(cosine, begin=round_epochs),
+    dict(cosine, begin=round_epochs, end=max_epochs),
 ]
 custom_hooks = [
     dict(

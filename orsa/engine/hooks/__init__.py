@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from .checkpoint_hook import CheckpointHook
+from .compile_hook import CompileHook
 from .face_visualization_hook import FaceVisualizationHook
 from .freeze_hook import FreezeHook
 from .host_memory_hook import HostMemoryHook
@@ -15,9 +16,9 @@ from .validation_faces_hook import ValidationFacesHook
 from .validation_record_hook import ValidationRecordHook
 
 __all__ = [
-    'CheckpointHook', 'Preempted', 'PreemptionHook', 'HostMemoryHook',
-    'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook', 'RankCheckHook',
-    'FaceVisualizationHook', 'FreezeHook', 'ReseedHook', 'ScheduleHook',
-    'SwitchRecipeHook', 'SyncBuffersHook', 'ValidationFacesHook',
-    'ValidationRecordHook', 'WorldSizeHook'
+    'CheckpointHook', 'CompileHook', 'Preempted', 'PreemptionHook',
+    'HostMemoryHook', 'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook',
+    'RankCheckHook', 'FaceVisualizationHook', 'FreezeHook', 'ReseedHook',
+    'ScheduleHook', 'SwitchRecipeHook', 'SyncBuffersHook',
+    'ValidationFacesHook', 'ValidationRecordHook', 'WorldSizeHook'
 ]
