@@ -26,7 +26,7 @@ class CompileHook(Hook):
         AttributeError: When training begins, if the model has no such part.
 
     Example:
-        >>> custom_hooks = [dict(type='orsa.CompileHook')]
+        >>> default_hooks = dict(compile=dict(type='orsa.CompileHook'))
     """
 
     def __init__(self,
