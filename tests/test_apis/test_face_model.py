@@ -85,4 +85,4 @@ def test_colour_makes_no_difference(model, faces_dir):
     same = cv2.merge([np.rint(tinted.mean(2)).astype(np.uint8)] * 3)
     one, other = (
         list(f.scores.values()) for f in predict_faces(model, [tinted, same]))
-    assert one == pytest.approx(other, abs=.02)
+    assert one == pytest.approx(other, abs=.05)
