@@ -394,7 +394,8 @@ def publish(src: Union[str, Sequence[str]],
         if value.is_floating_point():
             value = value.half() if half else value
             if not torch.isfinite(value).all():
-                raise ConversionError(f'{sources}: {key} is not finite'
+                names = "', '".join(sources)
+                raise ConversionError(f"'{names}': {key} is not finite"
                                       f"{' in float16' if half else ''}")
         new[key] = value.contiguous().clone()
     write_state(new, dst, checkpoint_classes(content))

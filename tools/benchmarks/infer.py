@@ -3,8 +3,8 @@
 import argparse
 
 from speed.beside import add_beside_argument
-from speed.report import (add_compile_argument, add_speed_arguments, priors_of,
-                          run)
+from speed.report import (add_compile_argument, add_speed_arguments,
+                          compiled_variants, priors_of, run)
 
 from orsa.utils.command import run_script
 
@@ -38,9 +38,7 @@ def main():
     if half:
         variants['priors in bfloat16'] = dict(shared, options=half)
     if args.compile:
-        for dtype in (None, 'bfloat16'):
-            variants[f'{dtype or "float32"}, compiled'] = dict(
-                shared, dtype=dtype, compiled='inductor')
+        variants.update(compiled_variants(shared))
     if args.beside:
         variants['beside'] = dict(shared, beside=args.beside)
     timings = run(

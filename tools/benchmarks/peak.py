@@ -9,7 +9,6 @@ from speed.peak import PRODUCT, count_flops, time_by_kind
 from speed.report import add_compile_argument, add_speed_arguments, run
 
 from orsa.apis.exporting import load_for_export
-from orsa.apis.model import load_config
 from orsa.deploy.export import export_model
 from orsa.deploy.sample_faces import crop_pipeline, crop_size
 from orsa.utils.command import run_script
@@ -42,8 +41,7 @@ def main():
             # predictions of random weights are near ties
             export_model(model, path, limits=(1., 0.))
             shared = dict(
-                config=config,
-                size=crop_size(crop_pipeline(load_config(config)))[0])
+                config=config, size=crop_size(crop_pipeline(model.cfg))[0])
             for count in args.batch_size:
                 one = dict(shared, batch_size=count)
                 variants[f'{name}, {count}: PyTorch'] = dict(
@@ -53,8 +51,9 @@ def main():
                         one, engine='compiled')
                 variants[f'{name}, {count}: ONNX Runtime'] = dict(
                     one, engine='ONNX Runtime', path=path)
-            variants[f'{name}, {count}: training step'] = dict(
-                one, engine='step')
+            largest = max(args.batch_size)
+            variants[f'{name}, {largest}: training step'] = dict(
+                shared, batch_size=largest, engine='step')
         timings = run(args, 'speed.peak:make_work', variants, PRODUCT,
                       f'Small models, {args.batch_size} images')
     torch.set_num_threads(args.threads)

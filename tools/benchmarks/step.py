@@ -4,8 +4,8 @@ import argparse
 from typing import Dict
 
 from speed.beside import add_beside_argument
-from speed.report import (add_compile_argument, add_speed_arguments, priors_of,
-                          run)
+from speed.report import (add_compile_argument, add_speed_arguments,
+                          compiled_variants, priors_of, run)
 
 from orsa.apis.model import load_config
 from orsa.utils.command import run_script
@@ -36,9 +36,7 @@ def main():
         for name, options in _by_choice(args.config).items()
     })
     if args.compile:
-        for dtype in (None, 'bfloat16'):
-            variants[f'{dtype or "float32"}, compiled'] = dict(
-                shared, dtype=dtype, compiled='inductor')
+        variants.update(compiled_variants(shared))
     if args.beside:
         variants['beside'] = dict(shared, beside=args.beside)
     run(

@@ -23,9 +23,9 @@ from orsa.apis.model import build_model, load_config
 from orsa.apis.training import add_train_arguments, train
 from orsa.engine.hooks.preemption_hook import Preempted
 from orsa.engine.start_files import missing_files
-from .clock import Clock
 from .infer import make_forward
 from .interleaved import peak_memory, reset_peak_memory
+from .peak import make_product
 from .scale import make_ranks
 from .step import make_step, random_batch, random_model
 
@@ -75,14 +75,7 @@ def _matmul_peak(device: str, precision: str) -> float:
     """FLOP/s of the product of two large matrices of noise."""
     dtype = getattr(torch, PRECISIONS[precision] or 'float32')
     side = 8192 if device == 'cuda' else 256
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in 'ab')
-    clock = Clock(device)
-
-    def work() -> dict:
-        with clock.stage('product'):
-            a @ b
-        return clock.read()
-
+    work = make_product(side, device, dtype)
     return 2 * side**3 / _timed(work, 1)['all (ms)'] * 1e3
 
 

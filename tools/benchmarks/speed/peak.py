@@ -1,8 +1,9 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The work of ``tools/benchmarks/peak.py``: answers and steps of models, and
 what the processor does at best."""
+import functools
 from collections import Counter
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 import torch
 from torch.profiler import profile
@@ -32,6 +33,30 @@ _KINDS = {
 }
 
 
+def make_product(side: int = SIDE,
+                 device: str = 'cpu',
+                 dtype: torch.dtype = torch.float32) -> Callable:
+    """Prepare the product of two square matrices of noise.
+
+    Args:
+        side (int): Rows and columns. Defaults to 2048.
+        device (str): Where they are. Defaults to 'cpu'.
+        dtype (torch.dtype): Of both. Defaults to float32.
+
+    Returns:
+        Callable: Multiplies once and returns the seconds.
+    """
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in 'ab')
+    clock = Clock(device)
+
+    def work() -> Dict[str, float]:
+        with clock.stage(PRODUCT):
+            a @ b
+        return clock.read()
+
+    return work
+
+
 def make_work(engine: str,
               config: Optional[str] = None,
               batch_size: int = 1,
@@ -54,15 +79,7 @@ def make_work(engine: str,
         Callable: Does it once and returns the seconds by stage.
     """
     if engine == PRODUCT:
-        a, b = (torch.randn(SIDE, SIDE) for _ in 'ab')
-        clock = Clock()
-
-        def work() -> Dict[str, float]:
-            with clock.stage(PRODUCT):
-                a @ b
-            return clock.read()
-
-        return work
+        return make_product()
     if engine == 'ONNX Runtime':
         return make_predict(config, batch_size, path=path)
     if engine == 'step':
@@ -74,31 +91,40 @@ def make_work(engine: str,
         compiled='inductor' if engine == 'compiled' else None)
 
 
-def count_flops(engine: str, **arguments) -> int:
+def count_flops(engine: str,
+                config: Optional[str] = None,
+                batch_size: int = 1,
+                size: int = 112,
+                path: Optional[str] = None) -> int:
     """Operations of the products and convolutions of :func:`make_work`.
 
     Two for a multiplication with its addition; what compiling or exporting
     makes of a model is counted as the model. A gradient takes two operations
     for each of the forward pass (torch's counter takes depthwise gradients for
-    dense ones), frozen priors have none and run once a step.
+    dense ones), frozen priors have none and run once a step. Arguments as of
+    :func:`make_work`.
     """
     if engine == PRODUCT:
         return 2 * SIDE**3
-    arguments.pop('path', None)
-    work = make_work('PyTorch', **arguments)
-    work()
+    whole, priors = _flops_of_one(config, size)
+    if engine == 'step':
+        wrapper = load_config(config).optim_wrapper.type
+        passes = 2 if wrapper == 'orsa.SAMOptimWrapper' else 1
+        whole = 3 * passes * (whole - priors) + priors
+    return batch_size * whole
+
+
+@functools.lru_cache(maxsize=None)
+def _flops_of_one(config: str, size: int) -> Tuple[int, int]:
+    """Operations of the answer for one image, and those of the priors."""
+    work = make_forward(config, 1, size)
+    work()  # prepared priors compare themselves first
     with FlopCounterMode(display=False, depth=3) as counter:
         work()
-    whole = counter.get_total_flops()
-    if engine != 'step':
-        return whole
-    priors = sum(
+    return counter.get_total_flops(), sum(
         sum(found.values())
         for name, found in counter.get_flop_counts().items()
         if name.endswith(('.parsing_prior', '.landmark_prior')))
-    wrapper = load_config(arguments['config']).optim_wrapper.type
-    passes = 2 if wrapper == 'orsa.SAMOptimWrapper' else 1
-    return 3 * passes * (whole - priors) + priors
 
 
 def time_by_kind(engine: str,

@@ -59,6 +59,22 @@ def add_compile_argument(parser: argparse.ArgumentParser) -> None:
         help='measure torch.compile (inductor) too, which takes minutes')
 
 
+def compiled_variants(shared: dict) -> Dict[str, dict]:
+    """What ``--compile`` adds to the variants of a model.
+
+    Args:
+        shared (dict): Arguments of each.
+
+    Returns:
+        dict[str, dict]: Arguments by variant.
+    """
+    return {
+        f'{dtype or "float32"}, compiled':
+        dict(shared, dtype=dtype, compiled='inductor')
+        for dtype in (None, 'bfloat16')
+    }
+
+
 def priors_of(config: str) -> List[str]:
     """Return the names of a config's priors that are prepared.
 

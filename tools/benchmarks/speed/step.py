@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import OPTIM_WRAPPERS
 
 from orsa.apis.model import build_model, load_config
+from orsa.engine import CompileHook
 from .beside import beside_step
 from .clock import Clock
 from .plain import PlainSAM, make_plain, unfuse
@@ -104,8 +105,8 @@ def make_step(config: str,
         ddp (bool): Whether this is one of several ranks. Defaults to False.
         device (str): Of the model. Defaults to 'cpu'.
         compiled (str, optional): A backend of ``torch.compile``, as
-            'inductor', for image encoder and neck. Frozen priors are prepared
-            in another way. Defaults to None, not compiled.
+            'inductor', for what ``orsa.CompileHook`` compiles.
+            Defaults to None, not compiled.
         beside (str, optional): A model of another implementation in the place
             of the config's, see :func:`.beside.build_beside`.
             Defaults to None.
@@ -135,8 +136,8 @@ def make_step(config: str,
         add_prior_outputs(model, batch)
     model.to(device)
     if compiled is not None:
-        for part in (model.backbone.image_encoder, model.neck):
-            part.compile(backend=compiled)
+        CompileHook(backend=compiled).before_train(
+            types.SimpleNamespace(model=model))
     if ddp:
         from mmengine.model import MMDistributedDataParallel
         model = MMDistributedDataParallel(model, device_ids=None)
