@@ -256,7 +256,7 @@ def calibrate(args: argparse.Namespace) -> dict:
     own.merge_from_dict(options)
     model = init_model(own, args.checkpoint, args.device)
     if args.dataloader == 'val':
-        cfg.test_dataloader = cfg.val_dataloader
+        cfg.test_dataloader = own.val_dataloader
     if args.data_from:
         use_data_from(cfg, load_config(args.data_from))
         # numbered as the model's outputs are

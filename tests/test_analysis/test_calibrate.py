@@ -75,6 +75,8 @@ def test_fitted_written_and_measured_again(tmp_path, repo_root, monkeypatch,
 
 @pytest.mark.parametrize('arguments, split, name', [
     (('--dataloader', 'val'), 'val', 'orsa.SyntheticFaces'),
+    (('--dataloader', 'val', '--cfg-options',
+      'val_dataloader.dataset.split=train'), 'train', 'orsa.SyntheticFaces'),
     (('--data-from', 'orsa::orsanet_lite_ferplus.py'), 'test', 'orsa.FERPlus')
 ])
 def test_whose_faces(monkeypatch, tmp_path, arguments, split, name):
