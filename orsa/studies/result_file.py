@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
+from jsonschema import Draft202012Validator
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
@@ -32,62 +33,25 @@ SCHEMA = load_json(str(Path(__file__).with_name('result_schema.json')))
 # what a test cannot know of itself: required, and optional
 STATED = ('title', 'seed', 'epoch', 'selected_on')
 MAY_STATE = ('paper', 'code', 'starts_from', 'data')
-_TYPES = dict(
-    object=dict,
-    array=list,
-    string=str,
-    number=(int, float),
-    integer=int,
-    null=type(None))
 _NO_FILE = ('it is no file of the tested machine',
             'the predictions were made by another program')
-_RULES = {'type', 'enum', 'pattern', 'minimum', 'maximum', 'minItems'}
 # of a dataset's config, what does not say which faces it has
 _NOT_FACES = ('type', 'split', 'data_root', 'pipeline', 'pack', '_scope_')
 
 
 def schema_errors(value: Any,
                   schema: dict = SCHEMA,
-                  place: str = 'the file') -> Iterator[str]:
+                  place: str = '') -> Iterator[str]:
     """What of a value is not as a JSON Schema says, a line each.
 
     Args:
         value (Any): What JSON gave.
-        schema (dict): In the keywords that ``result_schema.json`` has.
-            Defaults to that schema.
-        place (str): What to call the value. Defaults to 'the file'.
+        schema (dict): Defaults to that of a result.
+        place (str): What to call the value. Defaults to '', the file.
     """
-    kinds = schema.get('type', [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    good = not kinds or any(isinstance(value, _TYPES[k]) for k in kinds)
-    # which Python takes for a number
-    good = good and not (isinstance(value, bool) and _RULES & schema.keys())
-    good = good and value in schema.get('enum', [value])
-    if isinstance(value, str):
-        good = good and re.search(schema.get('pattern', ''), value)
-    elif isinstance(value, (int, float)):
-        good = good and schema.get('minimum', value) <= value <= schema.get(
-            'maximum', value)
-    elif isinstance(value, list):
-        good = good and len(value) >= schema.get('minItems', 0)
-    if not good:
-        wanted = {k: v for k, v in schema.items() if k in _RULES}
-        yield f'{place} is {str(value)[:60]!r}, expected {wanted}'
-    elif isinstance(value, dict):
-        known, others = (
-            schema.get(k, {}) for k in ('properties', 'additionalProperties'))
-        for key in schema.get('required', ()):
-            if key not in value:
-                yield f"{place} has no '{key}'"
-        for key, item in value.items():
-            if key not in known and others is False:
-                yield f"{place} has an unknown '{key[:60]}'"
-            else:
-                yield from schema_errors(item, known.get(key, others), key)
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from schema_errors(item, schema.get('items', {}),
-                                     f'{place}[{i}]')
+    for error in Draft202012Validator(schema).iter_errors(value):
+        where = place + error.json_path[1:].lstrip('.')
+        yield f"{where or 'the file'}: {error.message[:200]}"
 
 
 def list_hash(names: Sequence[str], labels: Sequence[str]) -> str:
@@ -481,7 +445,8 @@ def _run_errors(path: str, result: dict, run: dict) -> Iterator[str]:
             yield f"{what} is {stated}, '{run['predictions']}' has {real}"
     for name in run['metrics'].keys() & metrics.keys():
         for key, real in metrics[name].items():
-            if abs(run['metrics'][name][key] - real) > 1e-6:
+            # NaN too, which JSON of Python may have
+            if not abs(run['metrics'][name][key] - real) <= 1e-6:
                 yield (f"{key} of '{name}' is {run['metrics'][name][key]}, "
                        f'the predictions give {real}')
 

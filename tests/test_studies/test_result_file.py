@@ -135,6 +135,8 @@ def test_another_method_is_refused_before_the_test(made, monkeypatch):
 
 @pytest.mark.parametrize('keys, value, message', [
     ('runs 0 metrics mask_1 uar', lambda v: v + 2e-6, "uar of 'mask 1'"),
+    ('runs 0 metrics clean accuracy', lambda v: float('nan'),
+     "accuracy of 'clean'"),
     ('runs 0 metrics clean num_faces', lambda v: v - 1, 'num_faces'),
     ('dataset faces_by_class fear', lambda v: v + 1, 'faces_by_class'),
     ('dataset list_sha256', lambda v: v[::-1], 'list_sha256'),
@@ -145,14 +147,14 @@ def test_another_method_is_refused_before_the_test(made, monkeypatch):
     ('protocol severities', lambda v: [1], 'conditions of the protocol'),
     ('protocol seed', lambda v: 7, 'seed of the occluders'),
     ('classes', lambda v: v[::-1], 'classes'),
-    ('epoch', lambda v: 'first', 'epoch is'),
-    ('runs 0 seed', lambda v: -1, 'seed is'),
-    ('runs 0 seed', lambda v: True, 'seed is'),
-    ('runs 0 predictions', lambda v: '../a.npz', 'predictions is'),
-    ('method title', lambda v: 'a|b', 'title is'),
-    ('runs', lambda v: [], 'runs is'),
-    ('schema_version', lambda v: 2, 'schema_version is'),
-    ('schema_version', lambda v: True, 'schema_version is'),
+    ('epoch', lambda v: 'first', 'epoch: '),
+    ('runs 0 seed', lambda v: -1, 'runs[0].seed: '),
+    ('runs 0 seed', lambda v: True, 'runs[0].seed: '),
+    ('runs 0 predictions', lambda v: '../a.npz', 'runs[0].predictions: '),
+    ('method title', lambda v: 'a|b', 'method.title: '),
+    ('runs', lambda v: [], 'runs: '),
+    ('schema_version', lambda v: 2, 'schema_version: '),
+    ('schema_version', lambda v: True, 'schema_version: '),
 ])
 def test_what_is_wrong_is_named(copied, keys, value, message, capsys):
     result = read(copied)
@@ -193,7 +195,9 @@ def test_keys_too_few_and_too_many(made):
     del result['epoch']
     result['method']['colour'] = 'red'
     assert list(schema_errors(result)) == [
-        "the file has no 'epoch'", "method has an unknown 'colour'"
+        "the file: 'epoch' is a required property",
+        "method: Additional properties are not allowed ('colour' was "
+        'unexpected)'
     ]
 
 
