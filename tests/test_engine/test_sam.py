@@ -336,6 +336,49 @@ def test_the_ascent_alone_in_bfloat16(tmp_path):
     assert model.seen == [torch.bfloat16, torch.float32] * 4
 
 
+@pytest.mark.parametrize('step_in_backward', [False, True])
+@pytest.mark.parametrize('adaptive', [False, True])
+def test_the_perturbation_kept_in_bfloat16(adaptive, step_in_backward):
+    """By hand, with NumPy's float64 and a perturbation that is rounded."""
+    rng = np.random.default_rng(1)
+    a = rng.standard_normal((4, 4))
+    a = a @ a.T
+    w = rng.standard_normal(4)
+    p = nn.Parameter(torch.tensor(w, dtype=torch.float32))
+    matrix = torch.tensor(a, dtype=torch.float32)
+    wrapper = SAMOptimWrapper(
+        torch.optim.SGD([p], lr=0.1),
+        rho=0.3,
+        adaptive=adaptive,
+        step_in_backward=step_in_backward,
+        perturbation_dtype='bfloat16')
+    for _ in range(5):
+        wrapper.backward_ascent(0.5 * p @ matrix @ p)
+        wrapper.perturb()
+        g = a @ w
+        direction = w**2 * g if adaptive else g
+        norm = np.linalg.norm(np.abs(w) * g if adaptive else g)
+        exact = 0.3 * direction / norm
+        # 8 bits of a mantissa: half of a step of the last is 2^-9
+        given = p.detach().double().numpy() - w
+        assert 1e-6 < np.abs(given / exact - 1).max() < 2**-8
+        wrapper.update_params(0.5 * p @ matrix @ p)
+        w = w - 0.1 * a @ (w + given)
+        np.testing.assert_allclose(p.detach().numpy(), w, rtol=1e-5, atol=1e-7)
+        w = p.detach().double().numpy()
+
+
+def test_a_gradient_that_is_not_finite_leaves_weights_in_bfloat16_too():
+    p = nn.Parameter(torch.ones(3))
+    wrapper = SAMOptimWrapper(
+        torch.optim.SGD([p], lr=0.), perturbation_dtype='bfloat16')
+    wrapper.backward_ascent((p * float('inf')).sum())
+    wrapper.perturb()
+    assert torch.equal(p.detach(), torch.ones(3))
+    wrapper.update_params(p.sum())
+    assert torch.equal(p.detach(), torch.ones(3))
+
+
 def test_moments_survive_the_state_dict(tmp_path):
     runner = make_runner(tmp_path, Net(), dict(), 1)
     runner.train()
@@ -391,6 +434,7 @@ def test_an_ordinary_wrapper_is_refused(tmp_path):
     (dict(rho=-1.), 'rho should be at least 0'),
     (dict(dtype='int8'), 'dtype should be'),
     (dict(ascent_dtype='int8'), 'dtype should be'),
+    (dict(perturbation_dtype='int8'), 'dtype should be'),
     (dict(step_in_backward=True, clip_grad=dict(max_norm=1.)), 'clip_grad'),
     (dict(step_in_backward=True,
           accumulative_counts=2), 'accumulative_counts'),

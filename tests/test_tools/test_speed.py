@@ -95,7 +95,7 @@ def test_report(work_module, tmp_path, capsys):
 def test_table_takes_ratios_within_rounds():
     # the second round met a slow machine
     timings = dict(
-        plain=Timing(dict(total=[1., 10.]), None),
+        plain=Timing(dict(total=[1., 10.]), 2**21),
         fast=Timing(dict(total=[.5, 5.]), 2**20))
     lines = table(
         timings,
@@ -108,7 +108,21 @@ def test_table_takes_ratios_within_rounds():
             processor='',
             capability='',
             torch=''))
-    assert [c.strip() for c in lines[-1].split('|')][-3:-1] == ['1', '0.500']
+    assert [c.strip()
+            for c in lines[-1].split('|')][-4:-1] == ['0.500', '1', '0.50']
+
+
+def test_a_variant_has_variables_of_its_own(work_module):
+    timings = time_interleaved(
+        f'{work_module}:make_from_environment',
+        dict(two=dict(environment=dict(SECONDS='2')), none=dict()),
+        rounds=1,
+        warmup=0)
+    assert {
+        k: t.seconds['total']
+        for k, t in timings.items()
+    } == dict(
+        two=[2.], none=[0.])
 
 
 @pytest.mark.parametrize('mask', [None, 'bool', 'float'])

@@ -20,6 +20,8 @@ def main():
     parser.add_argument('--device', default='cpu')
     add_speed_arguments(parser, rounds=20)
     add_compile_argument(parser)
+    parser.add_argument(
+        '--exported', metavar='FILE', help='time an exported file too')
     add_beside_argument(parser)
     args = parser.parse_args()
     shared = dict(
@@ -39,6 +41,14 @@ def main():
         variants['priors in bfloat16'] = dict(shared, options=half)
     if args.compile:
         variants.update(compiled_variants(shared))
+        # weights are constants then, which inductor packs for oneDNN
+        variants['float32, freezing'] = dict(
+            shared,
+            compiled='inductor',
+            environment=dict(TORCHINDUCTOR_FREEZING='1'))
+        variants['float32, oneDNN graph'] = dict(shared, graph=True)
+    if args.exported:
+        variants['exported'] = dict(shared, exported=args.exported)
     if args.beside:
         variants['beside'] = dict(shared, beside=args.beside)
     timings = run(

@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Time of a SAM step: ``python tools/benchmarks/step.py [CONFIG]``."""
 import argparse
+from importlib.util import find_spec
 from typing import Dict
 
 from speed.beside import add_beside_argument
@@ -9,6 +10,13 @@ from speed.report import (add_compile_argument, add_speed_arguments,
 
 from orsa.apis.model import load_config
 from orsa.utils.command import run_script
+
+# glibc keeps much of what is freed, unless it is told not to; jemalloc, where
+# it is installed, has less to keep
+_ALLOCATORS = dict(
+    returned=dict(
+        MALLOC_MMAP_THRESHOLD_='65536', MALLOC_TRIM_THRESHOLD_='65536'),
+    jemalloc=dict(LD_PRELOAD='libjemalloc.so.2', MALLOC_CONF='narenas:1'))
 
 
 def main():
@@ -31,14 +39,19 @@ def main():
         cached=dict(shared, cached=True),
         bfloat16=dict(shared, dtype='bfloat16'))
     variants['bfloat16, cached'] = dict(shared, dtype='bfloat16', cached=True)
-    variants.update({
-        name: dict(shared, options=options)
-        for name, options in _by_choice(args.config).items()
-    })
     if args.compile:
         variants.update(compiled_variants(shared))
     if args.beside:
         variants['beside'] = dict(shared, beside=args.beside)
+    # all of the others at once would not fit into the memory of most machines
+    args.variants = args.variants or list(variants)
+    for name, options in _by_choice(args.config).items():
+        variants[name] = dict(shared, options=options)
+    for name in ('orsa', 'least memory', 'least memory, moments of 8 bits'):
+        for allocator, variables in _ALLOCATORS.items():
+            if name in variants:
+                variants[f'{name}, {allocator}'] = dict(
+                    variants[name], environment=variables)
     run(
         args, 'speed.step:make_step', variants,
         'beside' if args.beside else 'plain',
@@ -60,19 +73,30 @@ def _by_choice(config: str) -> Dict[str, dict]:
     priors = of_priors(dtype='bfloat16')
     ascent = {'optim_wrapper.ascent_dtype': 'bfloat16'}
     step = {'optim_wrapper.step_in_backward': True}
-    half = of_priors(dtype='bfloat16', half_weights=True)
+    half = of_priors(half_weights=True)
     encoder = load_config(config).model.backbone.image_encoder
     again = {'model.backbone.image_encoder.with_cp': True}
     if encoder.type != 'orsa.IRNet':  # the others have no such option
         again = {}
-    return {
+    epsilon = {'optim_wrapper.perturbation_dtype': 'bfloat16'}
+    least = dict(step, **half, **again, **epsilon)
+    choices = {
         'priors in bfloat16': priors,
         'priors and ascent in bfloat16': dict(priors, **ascent),
         'step in backward': step,
         'half weights of priors': half,
         'checkpointing': again,
-        'least memory': dict(step, **half, **again)
+        'perturbation in bfloat16': epsilon,
+        'least memory': least
     }
+    if find_spec('bitsandbytes'):
+        moments = {
+            'optim_wrapper.optimizer':
+            dict(_delete_=True, type='Adam8bit', lr=1e-5)
+        }
+        choices['moments of 8 bits'] = moments
+        choices['least memory, moments of 8 bits'] = dict(least, **moments)
+    return choices
 
 
 if __name__ == '__main__':

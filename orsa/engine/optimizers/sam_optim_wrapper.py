@@ -66,11 +66,17 @@ class SAMOptimWrapper(OptimWrapper):
             gradient is not finite, the layers behind it were stepped before
             it is seen. Without ``clip_grad``, accumulation, 'float16' and
             several ranks. Defaults to False.
+        perturbation_dtype (str, optional): Precision in which
+            :math:`\epsilon` is kept, and taken off again, in the place of a
+            copy of :math:`w`: half of its memory in 'bfloat16'. The weights
+            come back to a rounding of :math:`w + \epsilon`. Defaults to None:
+            :math:`w` is kept, and comes back bit for bit.
 
     Raises:
-        ValueError: If ``rho`` is negative, ``dtype`` or ``ascent_dtype`` is
-            unknown, or is 'float16' on a machine without a GPU, or
-            ``step_in_backward`` comes with what needs all gradients.
+        ValueError: If ``rho`` is negative, ``dtype``, ``ascent_dtype`` or
+            ``perturbation_dtype`` is unknown, or is 'float16' on a machine
+            without a GPU, or ``step_in_backward`` comes with what needs all
+            gradients.
 
     Examples:
         >>> optim_wrapper = dict(
@@ -90,7 +96,8 @@ class SAMOptimWrapper(OptimWrapper):
                  accumulative_counts: int = 1,
                  clip_grad: Optional[dict] = None,
                  ascent_dtype: Optional[str] = None,
-                 step_in_backward: bool = False):
+                 step_in_backward: bool = False,
+                 perturbation_dtype: Optional[str] = None):
         super().__init__(
             optimizer,
             accumulative_counts=accumulative_counts,
@@ -102,10 +109,12 @@ class SAMOptimWrapper(OptimWrapper):
         self.sync_perturbation = sync_perturbation
         self.cast_dtype = self._check_dtype(dtype)
         self.ascent_dtype = self._check_dtype(ascent_dtype or dtype)
+        self.perturbation_dtype = self._check_dtype(perturbation_dtype)
         self.loss_scaler = self._build_scaler(loss_scale)
         self._in_ascent = False
         self._one_pass = False
-        # weights at w while the parameters are at w + epsilon
+        # w, or epsilon in perturbation_dtype, while the parameters are at
+        # w + epsilon
         self._saved: Optional[Dict[nn.Parameter, torch.Tensor]] = None
         self._in_descent = False
         if step_in_backward:
@@ -160,7 +169,7 @@ class SAMOptimWrapper(OptimWrapper):
         if self._in_descent:
             saved = self._saved or {}
             if p in saved:  # the ascent may have had no gradient of it
-                p.copy_(saved.pop(p))
+                self._put_back(p, saved.pop(p))
             self.optimizer.step()
             p.grad = None
 
@@ -265,7 +274,9 @@ class SAMOptimWrapper(OptimWrapper):
         scale = self.rho / (norm + 1e-12)
         finite = torch.isfinite(norm)
 
-        self._saved = {p: p.detach().clone() for p in params}
+        self._saved = {}
+        if self.perturbation_dtype is None:
+            self._saved = {p: p.detach().clone() for p in params}
         steps = grads  # in their own memory: they are not needed again
         if self.adaptive:
             for p, step in zip(params, steps):
@@ -276,8 +287,7 @@ class SAMOptimWrapper(OptimWrapper):
                         scale.to(place), finite.to(place))
         self.optimizer.zero_grad()
 
-    @staticmethod
-    def _climb(params: List[torch.Tensor], steps: List[torch.Tensor],
+    def _climb(self, params: List[torch.Tensor], steps: List[torch.Tensor],
                scale: torch.Tensor, finite: torch.Tensor) -> None:
         torch._foreach_mul_(steps, scale)
         if finite.device.type != 'cpu':
@@ -287,14 +297,23 @@ class SAMOptimWrapper(OptimWrapper):
                 step.masked_fill_(~finite, 0.)
         elif not finite:
             return
+        if self.perturbation_dtype is not None:
+            steps = [step.to(self.perturbation_dtype) for step in steps]
+            self._saved.update(zip(params, steps))
         torch._foreach_add_(params, steps)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the weights back to ``w``, bit for bit."""
-        for p, value in (self._saved or {}).items():
-            p.copy_(value)
+        """Put the weights back to ``w``."""
+        for p, saved in (self._saved or {}).items():
+            self._put_back(p, saved)
         self._saved = None
+
+    def _put_back(self, p: nn.Parameter, saved: torch.Tensor) -> None:
+        if self.perturbation_dtype is None:
+            p.copy_(saved)
+        else:
+            p.sub_(saved)
 
     def update_params(self,
                       loss: torch.Tensor,

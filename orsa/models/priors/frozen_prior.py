@@ -68,15 +68,16 @@ class FrozenPrior(BaseModule):
             :class:`PriorSpeed`.
         dtype (str, optional): Precision of the model, see
             :class:`PriorSpeed`. Defaults to None, the classifier's.
-        half_weights (bool): Hold the weights at that precision alone, see
+        half_weights (bool): Hold the weights in half precision alone, see
             :class:`PriorSpeed`. Defaults to False.
 
     Raises:
         ValueError: If ``output``, ``prepare`` or ``dtype`` is unknown,
-            ``half_weights`` is without both, C is another number, the model's
-            data preprocessor states another mean or std than ``input_mean``
-            or ``input_std`` and ``mean`` or ``std`` is missing, or ``drift``
-            is combined with ``prepare`` or ``fold_checkpoints``.
+            ``half_weights`` is without ``prepare``, C is another number, the
+            model's data preprocessor states another mean or std than
+            ``input_mean`` or ``input_std`` and ``mean`` or ``std`` is
+            missing, or ``drift`` is combined with ``prepare`` or
+            ``fold_checkpoints``.
         FileNotFoundError: From :meth:`init_weights`, without a checkpoint.
     """
 

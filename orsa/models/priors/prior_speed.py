@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import copy
+import gc
 import warnings
 from itertools import chain
 from typing import Callable, Dict, Optional
@@ -32,12 +33,13 @@ class PriorSpeed:
             output is float32 in any case. None is the classifier's.
         half_weights (bool): Whether to hold the weights of linear layers and
             convolutions at ``dtype`` alone once the copy is made, not in
-            float32 beside it. A checkpoint has them so, too.
-            Defaults to False.
+            float32 beside it. Where ``dtype`` is None or 'float32' the
+            weights of linear layers alone are held in bfloat16, and cast when
+            they are used. A checkpoint has them so, too. Defaults to False.
 
     Raises:
         ValueError: If one of them is unknown, this machine cannot do it, or
-            ``half_weights`` is without a copy of less than float32.
+            ``half_weights`` is without ``prepare``.
     """
 
     def __init__(self,
@@ -60,9 +62,8 @@ class PriorSpeed:
         if dtype == 'float16' and not torch.cuda.is_available():
             raise ValueError(f"{name}.dtype='float16' needs a GPU; on a CPU "
                              "use 'bfloat16'")
-        if half_weights and (not prepare or dtype in (None, 'float32')):
-            raise ValueError(f"{name}.half_weights needs prepare='fuse' and "
-                             "dtype='bfloat16' or 'float16'")
+        if half_weights and not prepare:
+            raise ValueError(f"{name}.half_weights needs prepare='fuse'")
         self.name = name
         self.prepare = prepare
         self.half_weights = half_weights
@@ -96,7 +97,9 @@ class PriorSpeed:
         if copied is not None:
             with torch.autocast(device, enabled=False):
                 return as_float(extract(copied, x.to(dtype)))
-        if self.dtype is None:
+        if self.half_weights:  # torch's own layers do not cast them
+            dtype = torch.bfloat16 if dtype is torch.float32 else dtype
+        elif self.dtype is None:
             return extract(model, x)
         if dtype is torch.float32 and not autocast:
             return as_float(extract(model, x))
@@ -115,13 +118,17 @@ class PriorSpeed:
             self.forget()
         if dtype not in self._copies:
             if self.half_weights:
-                fits = self._fits(copy.deepcopy(model).float(), x[:1], extract)
-                _halve(model, dtype)
+                fits = self._fits(_in_float32(model), x[:1], extract)
+                _halve(model, self.dtype)
             else:
                 fits = self._fits(model, x[:1], extract)
             self._copies[dtype] = fast_copy(
                 model,
                 None if dtype is torch.float32 else dtype) if fits else None
+            if self.half_weights:
+                # networks and what they hold may refer to each other: weights
+                # in float32 would stay until the collector comes by itself
+                gc.collect()
             self._state = _state(model)
         return self._copies[dtype]
 
@@ -146,8 +153,18 @@ def _state(model: nn.Module) -> tuple:
                  for t in chain(model.parameters(), model.buffers()))
 
 
-def _halve(model: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the weights of linear layers and convolutions."""
+def _in_float32(model: nn.Module) -> nn.Module:
+    """The model itself, a copy if some of its weights are halved."""
+    if all(p.dtype is torch.float32 for p in model.parameters()):
+        return model
+    return copy.deepcopy(model).float()
+
+
+def _halve(model: nn.Module, dtype: Optional[torch.dtype]) -> None:
+    """Cast the weights of linear layers, and of convolutions."""
+    kinds = nn.Linear, _ConvNd
+    if dtype in (None, torch.float32):  # which convolutions cannot cast back
+        kinds, dtype = nn.Linear, torch.bfloat16
     for module in model.modules():
-        if isinstance(module, (nn.Linear, _ConvNd)):
+        if isinstance(module, kinds):
             module.weight.data = module.weight.data.to(dtype)

@@ -76,12 +76,13 @@ def linear(x: torch.Tensor,
 
     Args:
         x (Tensor): (..., K).
-        weight (Tensor): (N, K).
+        weight (Tensor): (N, K), cast to the precision of ``x``.
         bias (Tensor, optional): (N, ).
 
     Returns:
         Tensor: (..., N). It can be differentiated once.
     """
+    weight = weight.to(x.dtype)
     if not takes(x, weight):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad or
@@ -93,6 +94,7 @@ def linear(x: torch.Tensor,
 def linear_gelu(x: torch.Tensor, weight: torch.Tensor,
                 bias: Optional[torch.Tensor]) -> torch.Tensor:
     """A linear layer and an exact GELU in one, without gradients."""
+    weight = weight.to(x.dtype)
     if not takes(x, weight):
         return F.gelu(F.linear(x, weight, bias))
     return _product(x, weight, bias, 'gelu')

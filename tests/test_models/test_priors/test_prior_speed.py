@@ -159,9 +159,44 @@ def test_weights_at_that_precision_alone():
     handle.remove()
 
 
+@pytest.mark.parametrize('dtype', [None, 'float32'])
+def test_half_weights_of_a_prior_in_float32(dtype):
+    model = dict(
+        type='mmpretrain.SwinTransformer',
+        arch=dict(embed_dims=16, depths=[2, 2], num_heads=[2, 4]),
+        out_indices=(1, ))
+
+    def swin(**kwargs):
+        torch.manual_seed(0)
+        return MODELS.build(
+            dict(type='orsa.FrozenPrior', model=model, **kwargs))
+
+    x = torch.randn(2, 3, 56, 56)
+    rounded, prior = swin(), swin(
+        prepare='fuse', dtype=dtype, half_weights=True)
+    for _ in range(2):  # also after weights in float32 were loaded
+        for module in rounded.modules():
+            if isinstance(module, nn.Linear):
+                module.weight.data = module.weight.data.bfloat16().float()
+        assert close(prior(x), rounded(x), 1e-4)
+        for module in prior.modules():
+            if isinstance(module, nn.Linear):
+                assert module.weight.dtype is torch.bfloat16
+            if isinstance(module, nn.Conv2d):
+                assert module.weight.dtype is torch.float32
+        state = {
+            k: v * 1.1 if v.is_floating_point() else v
+            for k, v in swin().state_dict().items()
+        }
+        prior.load_state_dict(state)
+        rounded.load_state_dict(state)
+    handle = prior.model.stages[0].register_forward_hook(lambda *_: None)
+    assert close(prior(x), rounded(x), 0.05)  # by the network itself
+    handle.remove()
+
+
 @pytest.mark.parametrize('kwargs, message', [
     (dict(dtype='bfloat16', half_weights=True), 'half_weights needs'),
-    (dict(prepare='fuse', half_weights=True), 'half_weights needs'),
     (dict(prepare='magic'), "prepare should be None or 'fuse'.*'magic'"),
     (dict(dtype='int8'), "dtype should be None or one of.*'int8'"),
     (dict(prepare='fuse', drift=True), "drift=True.*prepare"),

@@ -4,11 +4,13 @@ import contextlib
 from typing import Callable, Dict, Optional
 
 import torch
+import torch.nn as nn
 
 from orsa.apis.model import build_model, load_config
 from orsa.models.utils.fast_copy import fast_copy
 from .beside import beside_forward
 from .clock import Clock
+from .export import make_predict
 from .plain import make_plain, unfuse
 
 DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
@@ -22,6 +24,8 @@ def make_forward(config: str,
                  device: str = 'cpu',
                  compiled: Optional[str] = None,
                  options: Optional[dict] = None,
+                 graph: bool = False,
+                 exported: Optional[str] = None,
                  beside: Optional[str] = None) -> Callable:
     """Prepare the forward pass of a batch of noise.
 
@@ -37,14 +41,20 @@ def make_forward(config: str,
         compiled (str, optional): A backend of ``torch.compile``, as
             'inductor'. Defaults to None, not compiled.
         options (dict, optional): Changes to the config. Defaults to None.
+        graph (bool): Whether to trace it, and to let TorchScript give what it
+            can to oneDNN's graph. Defaults to False.
+        exported (str, optional): A file of ``tools/deployment/export.py`` in
+            the place of the config's model. Defaults to None.
         beside (str, optional): A model of another implementation in the place
             of the config's, see :func:`.beside.build_beside`.
             Defaults to None.
 
     Returns:
         Callable: Predicts once and returns the seconds of 'priors' (not if
-        compiled) and 'rest'.
+        compiled) and 'rest', of an exported file 'answer'.
     """
+    if exported is not None:
+        return make_predict(config, batch_size, path=exported)
     if beside is not None:
         return beside_forward(beside, batch_size, size, device)
     cfg = load_config(config)
@@ -61,11 +71,13 @@ def make_forward(config: str,
         model.compile(backend=compiled)
     for name in ('parsing_prior', 'landmark_prior'):
         prior = getattr(model.backbone, name, None)
-        if prior is not None and compiled is None:
+        if prior is not None and compiled is None and not graph:
             clock.wrap(prior, 'forward', 'priors')
     inputs = torch.randn(
         batch_size, 3, size, size,
         generator=torch.Generator().manual_seed(0)).to(device)
+    if graph:
+        model = _by_graph(model, inputs)
     precision = contextlib.nullcontext if dtype is None else (
         lambda: torch.autocast(torch.device(device).type, DTYPES[dtype]))
 
@@ -75,3 +87,21 @@ def make_forward(config: str,
         return clock.read()
 
     return work
+
+
+@torch.no_grad()
+def _by_graph(model: nn.Module, inputs: torch.Tensor) -> Callable:
+
+    class Logits(nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.model(x, mode='tensor')
+
+    torch.jit.enable_onednn_fusion(True)
+    traced = torch.jit.freeze(
+        torch.jit.trace(Logits().eval(), inputs, check_trace=False))
+    return lambda x, mode: traced(x)

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import traceback
 from typing import Dict, List, NamedTuple, Optional
+from unittest import mock
 
 import numpy as np
 
@@ -52,7 +53,8 @@ def time_interleaved(make: str,
         make (str): 'module:function', called in the process with a variant's
             arguments. It returns a function that is called once per round
             and returns the seconds of its stages by name.
-        variants (dict[str, dict]): Arguments by variant.
+        variants (dict[str, dict]): Arguments by variant; 'environment' is not
+            one of them, but the variables that its process has besides.
         rounds (int): Measured rounds. Defaults to 9.
         warmup (int): Unmeasured rounds before. Defaults to 2.
         threads (int): Threads of each process. Defaults to 1.
@@ -111,19 +113,15 @@ class _Worker:
         context = multiprocessing.get_context('spawn')
         self.name = name
         self.pipe, other = context.Pipe()
-        # set before the process starts: libraries read it when imported
-        before = os.environ.get('OMP_NUM_THREADS')
-        os.environ['OMP_NUM_THREADS'] = str(threads)
-        try:
+        arguments = dict(arguments)
+        # set before the process starts: libraries read them when loaded
+        environment = dict(
+            arguments.pop('environment', {}), OMP_NUM_THREADS=str(threads))
+        with mock.patch.dict(os.environ, environment):
             self.process = context.Process(
                 target=_serve,
                 args=(other, make, arguments, threads, processor_time))
             self.process.start()
-        finally:
-            if before is None:
-                del os.environ['OMP_NUM_THREADS']
-            else:
-                os.environ['OMP_NUM_THREADS'] = before
         other.close()
 
     def request(self, command: str):

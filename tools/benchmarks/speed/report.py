@@ -44,7 +44,7 @@ def add_speed_arguments(parser: argparse.ArgumentParser,
     parser.add_argument(
         '--json', metavar='FILE', help='write the timings to it')
     parser.add_argument(
-        '--variants', nargs='+', help='variants to time (default: all)')
+        '--variants', nargs='+', help='variants to time (default: the usual)')
 
 
 def add_compile_argument(parser: argparse.ArgumentParser) -> None:
@@ -68,11 +68,16 @@ def compiled_variants(shared: dict) -> Dict[str, dict]:
     Returns:
         dict[str, dict]: Arguments by variant.
     """
-    return {
+    compiled = {
         f'{dtype or "float32"}, compiled':
         dict(shared, dtype=dtype, compiled='inductor')
         for dtype in (None, 'bfloat16')
     }
+    compiled['float32, max-autotune'] = dict(
+        shared,
+        compiled='inductor',
+        environment=dict(TORCHINDUCTOR_MAX_AUTOTUNE='1'))
+    return compiled
 
 
 def priors_of(config: str) -> List[str]:
@@ -178,24 +183,28 @@ def table(timings: Dict[str, Timing], about: dict) -> List[str]:
                       if p != TOTAL))
     reference: Optional[str] = about['reference']
     head = [
-        'variant', *stages, 'ms', 'p5', 'p95', 'peak MiB',
-        f'of {reference}' if reference else ''
+        'variant', *stages, 'ms', 'p5', 'p95',
+        f'of {reference}' if reference else '', 'peak MiB',
+        f'peak of {reference}' if reference else ''
     ]
     rows = []
     for name, timing in timings.items():
-        relative = ''
+        time = memory = ''
         if reference:
-            relative = f'{ratio(timing, timings[reference]):.3f}'
+            time = f'{ratio(timing, timings[reference]):.3f}'
+        if reference and timing.memory:
+            memory = f'{timing.memory / timings[reference].memory:.2f}'
         rows.append([
             name,
             *(f'{timing.median(p) * 1e3:.1f}' if p in timing.seconds else ''
               for p in stages), f'{timing.median() * 1e3:.1f}',
             f'{timing.percentile(5) * 1e3:.1f}',
-            f'{timing.percentile(95) * 1e3:.1f}',
-            f'{timing.memory / 2**20:.0f}' if timing.memory else '', relative
+            f'{timing.percentile(95) * 1e3:.1f}', time,
+            f'{timing.memory / 2**20:.0f}' if timing.memory else '', memory
         ])
     if not reference:
-        head, rows = head[:-1], [r[:-1] for r in rows]
+        head = [h for h in head if h]
+        rows = [[*r[:-3], r[-2]] for r in rows]
     several = 's' if about['threads'] > 1 else ''
     return [
         f"{about['title']}: medians of {about['rounds']} interleaved "

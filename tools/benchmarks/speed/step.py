@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 
 from orsa.apis.model import build_model, load_config
 from orsa.engine import CompileHook
@@ -194,5 +194,5 @@ def _plain_step(cfg: Config, model, clock: Clock, dtype) -> Callable:
 
 
 def _optimizer(cfg: dict, model) -> torch.optim.Optimizer:
-    kind = getattr(torch.optim, cfg.pop('type'))
-    return kind((p for p in model.parameters() if p.requires_grad), **cfg)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return OPTIMIZERS.build(dict(cfg, params=trained))
