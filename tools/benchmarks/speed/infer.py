@@ -77,7 +77,7 @@ def make_forward(config: str,
         batch_size, 3, size, size,
         generator=torch.Generator().manual_seed(0)).to(device)
     if graph:
-        model = _by_graph(model, inputs)
+        model = by_graph(model, inputs)
     precision = contextlib.nullcontext if dtype is None else (
         lambda: torch.autocast(torch.device(device).type, DTYPES[dtype]))
 
@@ -90,7 +90,16 @@ def make_forward(config: str,
 
 
 @torch.no_grad()
-def _by_graph(model: nn.Module, inputs: torch.Tensor) -> Callable:
+def by_graph(model: nn.Module, inputs: torch.Tensor) -> Callable:
+    """Trace a model, and let TorchScript give what it can to oneDNN's graph.
+
+    Args:
+        model (nn.Module): A classifier in evaluation mode.
+        inputs (Tensor): (B, 3, H, W), of the size that it will get.
+
+    Returns:
+        Callable: As the model with ``mode='tensor'``.
+    """
 
     class Logits(nn.Module):
 
