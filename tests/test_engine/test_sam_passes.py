@@ -170,17 +170,27 @@ class OnDevice:
         raise AssertionError('the host has waited for the device')
 
 
+@pytest.mark.parametrize('kept', [None, 'bfloat16'])
 @pytest.mark.parametrize('norm', [2., float('inf'), float('nan')])
-def test_on_a_device_the_climb_does_not_wait(norm):
-    p = torch.tensor([1., 2.])
+def test_on_a_device_the_climb_does_not_wait(norm, kept):
+    p = nn.Parameter(torch.tensor([1., 2.]))
+    wrapper = SAMOptimWrapper(
+        torch.optim.SGD([p], lr=1.), perturbation_dtype=kept)
+    wrapper._saved = {}
     gradient = torch.tensor([norm, 1.])
     scale = torch.tensor(.5) / gradient.norm()
-    SAMOptimWrapper._climb([p], [gradient.clone()], scale,
-                           OnDevice(np.isfinite(norm).item()))
+    with torch.no_grad():
+        wrapper._climb([p], [gradient.clone()], scale,
+                       OnDevice(np.isfinite(norm).item()))
     if np.isfinite(norm):
-        assert torch.allclose(p, torch.tensor([1., 2.]) + scale * gradient)
+        step = p.detach() - torch.tensor([1., 2.])
+        torch.testing.assert_close(
+            step, scale * gradient, rtol=2**-8 if kept else 1e-6, atol=1e-6)
     else:
-        assert torch.equal(p, torch.tensor([1., 2.]))
+        assert torch.equal(p.detach(), torch.tensor([1., 2.]))
+    if kept:
+        wrapper.restore()
+        torch.testing.assert_close(p.detach(), torch.tensor([1., 2.]))
 
 
 @pytest.mark.parametrize('value', [float('inf'), float('nan')])
