@@ -111,24 +111,30 @@ def reference_step(model, optimizer, batch, rho=0.05, adaptive=False):
     optimizer.zero_grad()
 
 
-@pytest.mark.parametrize('adaptive', [False, True])
-def test_quadratic_follows_the_published_update(adaptive):
-    # L(w) = w'Aw/2 has gradient Aw: everything by hand, in NumPy.
+def quadratic():
+    """A of L(w) = w'Aw/2, whose gradient is Aw, and a w to begin with."""
     rng = np.random.default_rng(1)
     a = rng.standard_normal((4, 4))
-    a = a @ a.T
-    w = rng.standard_normal(4)
-    p = nn.Parameter(torch.tensor(w))
-    matrix = torch.tensor(a)
+    return a @ a.T, rng.standard_normal(4)
+
+
+def published_epsilon(g, w, adaptive):
+    """By hand, in NumPy, for a radius of 0.3."""
+    direction = w**2 * g if adaptive else g
+    return 0.3 * direction / np.linalg.norm(np.abs(w) * g if adaptive else g)
+
+
+@pytest.mark.parametrize('adaptive', [False, True])
+def test_quadratic_follows_the_published_update(adaptive):
+    a, w = quadratic()
+    p = nn.Parameter(torch.tensor(w, dtype=torch.float64))
+    matrix = torch.tensor(a, dtype=torch.float64)
     wrapper = SAMOptimWrapper(
         torch.optim.SGD([p], lr=0.1), rho=0.3, adaptive=adaptive)
     for _ in range(5):
         wrapper.backward_ascent(0.5 * p @ matrix @ p)
         wrapper.perturb()
-        g = a @ w
-        direction = w**2 * g if adaptive else g
-        norm = np.linalg.norm(np.abs(w) * g if adaptive else g)
-        up = w + 0.3 * direction / norm
+        up = w + published_epsilon(a @ w, w, adaptive)
         np.testing.assert_allclose(
             p.detach().numpy(), up, rtol=1e-9, atol=1e-11)
         wrapper.update_params(0.5 * p @ matrix @ p)
@@ -340,10 +346,7 @@ def test_the_ascent_alone_in_bfloat16(tmp_path):
 @pytest.mark.parametrize('adaptive', [False, True])
 def test_the_perturbation_kept_in_bfloat16(adaptive, step_in_backward):
     """By hand, with NumPy's float64 and a perturbation that is rounded."""
-    rng = np.random.default_rng(1)
-    a = rng.standard_normal((4, 4))
-    a = a @ a.T
-    w = rng.standard_normal(4)
+    a, w = quadratic()
     p = nn.Parameter(torch.tensor(w, dtype=torch.float32))
     matrix = torch.tensor(a, dtype=torch.float32)
     wrapper = SAMOptimWrapper(
@@ -355,10 +358,7 @@ def test_the_perturbation_kept_in_bfloat16(adaptive, step_in_backward):
     for _ in range(5):
         wrapper.backward_ascent(0.5 * p @ matrix @ p)
         wrapper.perturb()
-        g = a @ w
-        direction = w**2 * g if adaptive else g
-        norm = np.linalg.norm(np.abs(w) * g if adaptive else g)
-        exact = 0.3 * direction / norm
+        exact = published_epsilon(a @ w, w, adaptive)
         # 8 bits of a mantissa: half of a step of the last is 2^-9
         given = p.detach().double().numpy() - w
         assert 1e-6 < np.abs(given / exact - 1).max() < 2**-8

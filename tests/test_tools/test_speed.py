@@ -242,8 +242,7 @@ def test_traced_for_the_graph_of_onednn(repo_root, restored):
         traced = by_graph(fast_copy(model), inputs)
         with torch.no_grad():
             for _ in range(3):  # it is rewritten at the second call
-                torch.testing.assert_close(
-                    traced(inputs, mode='tensor'), expected)
+                torch.testing.assert_close(traced(inputs), expected)
     finally:
         torch.jit.enable_onednn_fusion(False)
 

@@ -22,7 +22,8 @@ _ALLOCATORS = dict(
 def main():
     parser = argparse.ArgumentParser(
         description='Time and peak memory of one SAM step, by stage, against '
-        'a plain implementation of the same step')
+        'a plain implementation of the same step. What a config may choose is '
+        'timed by name alone, see --variants')
     parser.add_argument(
         'config', nargs='?', default='configs/orsanet_rafdb.py')
     parser.add_argument('--batch-size', type=int, default=4)
@@ -48,10 +49,10 @@ def main():
     for name, options in _by_choice(args.config).items():
         variants[name] = dict(shared, options=options)
     for name in ('orsa', 'least memory', 'least memory, moments of 8 bits'):
-        for allocator, variables in _ALLOCATORS.items():
-            if name in variants:
-                variants[f'{name}, {allocator}'] = dict(
-                    variants[name], environment=variables)
+        if name in variants:
+            variants.update((f'{name}, {allocator}',
+                             dict(variants[name], environment=variables))
+                            for allocator, variables in _ALLOCATORS.items())
     run(
         args, 'speed.step:make_step', variants,
         'beside' if args.beside else 'plain',

@@ -275,8 +275,6 @@ class SAMOptimWrapper(OptimWrapper):
         finite = torch.isfinite(norm)
 
         self._saved = {}
-        if self.perturbation_dtype is None:
-            self._saved = {p: p.detach().clone() for p in params}
         steps = grads  # in their own memory: they are not needed again
         if self.adaptive:
             for p, step in zip(params, steps):
@@ -297,9 +295,13 @@ class SAMOptimWrapper(OptimWrapper):
                 step.masked_fill_(~finite, 0.)
         elif not finite:
             return
-        if self.perturbation_dtype is not None:
-            steps = [step.to(self.perturbation_dtype) for step in steps]
-            self._saved.update(zip(params, steps))
+        if self.perturbation_dtype is None:
+            saved = [p.detach().clone() for p in params]
+        else:
+            saved = steps = [
+                step.to(self.perturbation_dtype) for step in steps
+            ]
+        self._saved.update(zip(params, saved))
         torch._foreach_add_(params, steps)
 
     @torch.no_grad()

@@ -120,15 +120,14 @@ class PriorSpeed:
             if self.half_weights:
                 fits = self._fits(_in_float32(model), x[:1], extract)
                 _halve(model, self.dtype)
+                # networks and what they hold may refer to each other: weights
+                # in float32 would stay until the collector comes by itself
+                gc.collect()
             else:
                 fits = self._fits(model, x[:1], extract)
             self._copies[dtype] = fast_copy(
                 model,
                 None if dtype is torch.float32 else dtype) if fits else None
-            if self.half_weights:
-                # networks and what they hold may refer to each other: weights
-                # in float32 would stay until the collector comes by itself
-                gc.collect()
             self._state = _state(model)
         return self._copies[dtype]
 

@@ -83,14 +83,14 @@ def make_forward(config: str,
 
     def work() -> Dict[str, float]:
         with clock.stage('rest'), torch.no_grad(), precision():
-            model(inputs, mode='tensor')
+            model(inputs)
         return clock.read()
 
     return work
 
 
 @torch.no_grad()
-def by_graph(model: nn.Module, inputs: torch.Tensor) -> Callable:
+def by_graph(model: nn.Module, inputs: torch.Tensor) -> nn.Module:
     """Trace a model, and let TorchScript give what it can to oneDNN's graph.
 
     Args:
@@ -98,19 +98,7 @@ def by_graph(model: nn.Module, inputs: torch.Tensor) -> Callable:
         inputs (Tensor): (B, 3, H, W), of the size that it will get.
 
     Returns:
-        Callable: As the model with ``mode='tensor'``.
+        nn.Module: Gives the logits.
     """
-
-    class Logits(nn.Module):
-
-        def __init__(self):
-            super().__init__()
-            self.model = model
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.model(x, mode='tensor')
-
     torch.jit.enable_onednn_fusion(True)
-    traced = torch.jit.freeze(
-        torch.jit.trace(Logits().eval(), inputs, check_trace=False))
-    return lambda x, mode: traced(x)
+    return torch.jit.freeze(torch.jit.trace(model, inputs, check_trace=False))

@@ -44,7 +44,7 @@ def add_speed_arguments(parser: argparse.ArgumentParser,
     parser.add_argument(
         '--json', metavar='FILE', help='write the timings to it')
     parser.add_argument(
-        '--variants', nargs='+', help='variants to time (default: the usual)')
+        '--variants', nargs='+', help='variants to time (default: all)')
 
 
 def add_compile_argument(parser: argparse.ArgumentParser) -> None:
@@ -182,29 +182,25 @@ def table(timings: Dict[str, Timing], about: dict) -> List[str]:
         dict.fromkeys(p for t in timings.values() for p in t.seconds
                       if p != TOTAL))
     reference: Optional[str] = about['reference']
-    head = [
-        'variant', *stages, 'ms', 'p5', 'p95',
-        f'of {reference}' if reference else '', 'peak MiB',
-        f'peak of {reference}' if reference else ''
-    ]
+    head = ['variant', *stages, 'ms', 'p5', 'p95', 'peak MiB']
+    if reference:
+        head[-1:] = [f'of {reference}', 'peak MiB', f'peak of {reference}']
     rows = []
     for name, timing in timings.items():
-        time = memory = ''
-        if reference:
-            time = f'{ratio(timing, timings[reference]):.3f}'
-        if reference and timing.memory:
-            memory = f'{timing.memory / timings[reference].memory:.2f}'
-        rows.append([
+        row = [
             name,
             *(f'{timing.median(p) * 1e3:.1f}' if p in timing.seconds else ''
               for p in stages), f'{timing.median() * 1e3:.1f}',
             f'{timing.percentile(5) * 1e3:.1f}',
-            f'{timing.percentile(95) * 1e3:.1f}', time,
-            f'{timing.memory / 2**20:.0f}' if timing.memory else '', memory
-        ])
-    if not reference:
-        head = [h for h in head if h]
-        rows = [[*r[:-3], r[-2]] for r in rows]
+            f'{timing.percentile(95) * 1e3:.1f}'
+        ]
+        memory = [f'{timing.memory / 2**20:.0f}' if timing.memory else '']
+        if reference:
+            other = timings[reference]
+            row.append(f'{ratio(timing, other):.3f}')
+            memory.append(
+                f'{timing.memory / other.memory:.2f}' if timing.memory else '')
+        rows.append(row + memory)
     several = 's' if about['threads'] > 1 else ''
     return [
         f"{about['title']}: medians of {about['rounds']} interleaved "
