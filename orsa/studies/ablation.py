@@ -40,12 +40,11 @@ def _read_results(study: AblationStudy,
 def _merge(study: AblationStudy, results: List[dict]) -> dict:
     metrics, correct, labels = {}, {}, {}
     for name in results[0]['metrics']:
-        scores, labels[name] = (
+        predicted, labels[name] = (
             np.concatenate([r['predictions'][f'{name}/{k}'] for r in results])
-            for k in ('scores', 'labels'))
-        correct[name] = scores.argmax(1) == labels[name]
-        # in float16 the scores no longer sum to one exactly
-        report = FERMetric.calculate(scores.argmax(1), labels[name])
+            for k in ('predicted', 'labels'))
+        correct[name] = predicted == labels[name]
+        report = FERMetric.calculate(predicted, labels[name])
         metrics[name] = {k: report[k] for k in METRICS}
     metrics[OCCLUDED] = {
         k: float(np.mean([metrics[level][k] for level in study.levels]))

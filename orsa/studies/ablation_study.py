@@ -308,8 +308,10 @@ class AblationStudy(Study):
                 for k in (*METRICS, 'ece', 'confusion_matrix')
             }
             metrics[name]['num_samples'] = len(scores)
-            predictions[f'{name}/scores'] = scores.astype(np.float16)
-            predictions[f'{name}/labels'] = faces['labels']
+            # small enough to be published: docs/results
+            predictions[f'{name}/predicted'] = scores.argmax(1).astype(
+                np.uint8)
+            predictions[f'{name}/labels'] = faces['labels'].astype(np.uint8)
         save_npz(self.predictions_file(run), **predictions)
         return metrics
 
