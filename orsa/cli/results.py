@@ -26,7 +26,7 @@ def validate(args: argparse.Namespace) -> int:
     Returns:
         int: The exit code, 1 if something is wrong.
     """
-    from orsa.studies.result_file import validate as check
+    from orsa.studies.result_check import validate as check
     found = check(args.result, args.data)
     for title, lines in (('right', found.checked), ('wrong', found.wrong),
                          ('not checked', found.unchecked)):

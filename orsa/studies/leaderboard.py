@@ -16,7 +16,8 @@ from .comparison import shared_conditions
 from .occlusion_metrics import COMMON, FORMAT, GROUP_TITLES
 from .occlusion_suite import SEVERITIES
 from .report import Section
-from .result_file import read_result, read_run, validate
+from .result_check import validate
+from .result_file import read_result, read_run
 
 # the protocol whose means are comparable
 PROTOCOL = dict(
@@ -40,7 +41,7 @@ def leaderboard(paths: Sequence[str], page: str) -> str:
 
     Raises:
         ValueError: If one of them is wrong, see
-            :func:`.result_file.validate`.
+            :func:`.result_check.validate`.
     """
     data: Dict[tuple, List[Tuple[str, dict]]] = {}
     for path in sorted(paths):

@@ -20,7 +20,7 @@ from orsa.studies.benchmark_report import sections
 from orsa.studies.benchmark_study import Benchmark
 from orsa.studies.complexity import count_complexity, time_in_turn
 from orsa.studies.report import markdown
-from orsa.studies.result_file import validate
+from orsa.studies.result_check import validate
 from orsa.studies.study import Run
 
 NUM_TEST = 14

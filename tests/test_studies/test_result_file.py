@@ -11,7 +11,8 @@ from tiny_suite import CONFIG, NUM, make_faces, make_model
 
 from orsa import cli
 from orsa.studies.comparison import compare
-from orsa.studies.result_file import schema_errors, validate
+from orsa.studies.result_check import validate
+from orsa.studies.result_file import schema_errors
 from orsa.utils.fileio import file_hash, load_npz, save_npz
 
 ABOUT = ['title=Tiny', 'data=drawn', 'epoch=last', 'selected_on=nothing']
