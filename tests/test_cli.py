@@ -236,6 +236,71 @@ def test_video(photo, one_model, tmp_path, capsys):
                                for t in (1, 2)}
 
 
+def test_a_home_and_names_with_dollars(photo, one_model, tmp_path,
+                                       monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ('price_$a_$b.png', 'second.png'):
+        cv2.imwrite(name, photo)
+        # which the shell leaves as it is
+        assert cli.main(['predict', name, '--out=~/home', '--cards']) == 0
+    with open(tmp_path / 'home/predictions.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [r['file']
+            for r in rows] == ['price_$a_$b.png'] * 2 + ['second.png'] * 2
+    assert not (tmp_path / '~').exists()
+
+
+def test_what_a_video_does_not_have_is_said(photo, one_model, tmp_path, caplog,
+                                            capsys):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    writer = cv2.VideoWriter(
+        str(folder / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10,
+        photo.shape[1::-1])
+    writer.write(photo)
+    writer.release()
+    cv2.imwrite(str(folder / 'a.png'), photo)
+    out = ['--out', str(tmp_path / 'out')]
+    assert cli.main(['predict', str(folder), *out]) == command.OK
+    assert '1 videos are skipped' in caplog.text
+    clip = str(folder / 'clip.avi')
+    assert cli.main(['predict', clip, *out, '--embeddings']) == command.OK
+    assert '--embeddings does nothing' in capsys.readouterr().err
+
+
+def test_webcam_again(photo, one_model, tmp_path, monkeypatch, capsys):
+    from orsa.faces import video_files
+
+    class Camera:
+        count = 0
+
+        def isOpened(self):
+            return True
+
+        def get(self, _):
+            return 0
+
+        def read(self):
+            self.count += 1
+            return self.count < 4, photo
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(video_files.cv2, 'VideoCapture',
+                        lambda source: Camera())
+    for k in range(2):
+        # it ends before its time
+        assert cli.main([
+            'webcam', '--no-window', '--seconds', '60', '--out',
+            str(tmp_path)
+        ]) == command.SOME_FAILED
+        assert 'no more images' in capsys.readouterr().err
+    assert (tmp_path / 'camera_faces.csv').is_file()
+    assert (tmp_path / 'camera_2_faces.csv').is_file()
+
+
 def test_webcam_that_is_not_there(one_model, capsys):
     assert cli.main(['webcam', '--no-window']) == command.USAGE
     code = cli.main(['webcam', '--camera', '97'])
@@ -292,6 +357,20 @@ def test_doctor(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert 'MISSING mmpretrain' in printed
     assert 'needed    mmpretrain: mmpretrain is missing: pip' in printed
+
+
+def test_doctor_where_libraries_are_broken(tmp_path):
+    for name, line in (('mmcv', 'raise AttributeError("old numpy")'),
+                       ('torch', 'raise OSError("libcudart.so.12")')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text(line)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run([sys.executable, '-m', 'orsa', 'doctor'],
+                          env=dict(os.environ, PYTHONPATH=paths),
+                          capture_output=True,
+                          text=True)
+    assert 'does not import: libcudart.so.12' in done.stdout, done.stderr
+    assert 'What to do:' in done.stdout
 
 
 def test_ctrl_c(monkeypatch, one_model, capsys):

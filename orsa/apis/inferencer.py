@@ -400,14 +400,14 @@ class FERInferencer:
             np.ndarray | None: (H, W, 3), BGR uint8; None without an image.
         """
         from orsa.visualization import draw_faces
-        if result.image is None:
+        if result.image is None or result.error:
             return None
         return draw_faces(result.image, result.faces, draw_landmarks,
                           draw_parsing)
 
 
 def _is_video_file(one: ImageLike) -> bool:
-    return is_video(one) and osp.isfile(one)
+    return is_video(one) and osp.isfile(osp.expanduser(one))
 
 
 def _load(model: Any, weights: Optional[str], device: Optional[str],
@@ -420,16 +420,16 @@ def _load(model: Any, weights: Optional[str], device: Optional[str],
     if isinstance(model, ExportedModel):
         return model, None, 'cpu'
     if is_exported(model):
-        # onnxruntime and torch have these two devices in common
-        device = 'cuda' if str(device).startswith('cuda') else 'cpu'
+        device = device or 'cpu'
         return load_exported(model, device), None, device
     named = isinstance(model, str) and looks_like_name(model)
     if backend == 'onnx' or (backend == 'auto' and named and weights is None
                              and device in (None, 'cpu')):
         ships = named and weights is None
-        exported = load_shipped(model) if ships else None
+        device = device or 'cpu' if backend == 'onnx' else device
+        exported = load_shipped(model, device or 'cpu') if ships else None
         if exported is not None:
-            return exported, None, 'cpu'
+            return exported, None, device or 'cpu'
         if backend == 'onnx':
             raise ValueError(f"'{model}' does not ship as ONNX: export it "
                              'with tools/deployment/export.py and name the '
@@ -453,6 +453,7 @@ def _load_pytorch(model: Any, weights: Optional[str],
     from .model import init_model
     device = device or get_device()
     if hasattr(model, 'dataset_meta'):
+        weights = getattr(model, 'checkpoint', None)
         model = model.to(device).eval()
     else:
         model = init_model(model, weights, device)

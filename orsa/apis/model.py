@@ -186,8 +186,8 @@ def init_model(config: Union[str, Config],
             shape is an error. Defaults to True.
 
     Returns:
-        nn.Module: The model in evaluation mode, with ``cfg`` and
-        ``dataset_meta`` (its class names) as attributes.
+        nn.Module: The model in evaluation mode, with ``cfg``,
+        ``dataset_meta`` (its class names) and ``checkpoint`` as attributes.
 
     Raises:
         ValueError: If the checkpoint does not fit, its classes are not
@@ -217,7 +217,7 @@ def init_model(config: Union[str, Config],
         if num_classes not in (None, len(classes)):
             classes = ()  # of other data than the head is for
     model.dataset_meta = dict(classes=classes)
-    model.cfg = cfg
+    model.cfg, model.checkpoint = cfg, checkpoint
     try:
         return model.to(device).eval()
     except (AssertionError, RuntimeError) as error:  # torch knows both

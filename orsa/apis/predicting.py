@@ -130,6 +130,7 @@ def predict_to_files(
         masks: bool = False,
         embeddings: bool = False,
         draw: Optional[dict] = None,
+        with_folders: bool = True,
         report: Optional[Callable[[ImageResult],
                                   None]] = None) -> PredictSummary:
     """Predict for images and write the results.
@@ -158,6 +159,8 @@ def predict_to_files(
             the number ``faces[i]``. Defaults to False.
         draw (dict, optional): Of :func:`orsa.visualization.draw_faces`.
             Defaults to None.
+        with_folders (bool): Whether images are named by their paths, or by
+            the names of their files alone. Defaults to True.
         report (Callable, optional): Is called with each result.
             Defaults to None.
 
@@ -170,6 +173,7 @@ def predict_to_files(
         BlockingIOError: If another run writes there.
         OSError: If something cannot be written.
     """
+    out_dir = osp.expanduser(out_dir)
     check_writable(out_dir)
     how = dict(
         schema=SCHEMA,
@@ -186,6 +190,8 @@ def predict_to_files(
             for result in inferencer.stream(inputs, batch_size, aligned,
                                             embeddings):
                 name = names.of(result.name)
+                if not with_folders:
+                    result.name = osp.basename(result.name)
                 files = _draw(result, osp.join(out_dir, name), images, cards,
                               masks, draw or {})
                 summary.add(result)

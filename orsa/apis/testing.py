@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import pyplot
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.fileio.io import file_handlers
 from mmengine.hooks.test_time_aug_hook import PrepareTTAHook
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
@@ -223,6 +224,10 @@ def test(args: argparse.Namespace) -> dict:
     check_checkpoint(args.checkpoint)
     if args.out_item and not args.out:
         raise ValueError('--out-item says what --out FILE holds: give both')
+    suffix = osp.splitext(args.out or '')[1]
+    if args.out_item == 'metrics' and suffix[1:] not in file_handlers:
+        raise ValueError(f"--out should end in one of {list(file_handlers)}, "
+                         f"but is '{args.out}'")
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
     use_prior_cache(cfg, ('test', ), args.checkpoint)

@@ -125,6 +125,8 @@ class VideoSummary:
         abstained (int): Of these, those for which the model abstained.
         tracks (int): How many faces were followed.
         error (str, optional): What was wrong; what was read before is kept.
+        note (str, optional): What may be wrong.
+        failed (int): Frames in which no faces could be looked for.
         interrupted (bool): Whether it was stopped by Ctrl-C.
         left_out (float): Seconds that the drawn video is shorter, as pauses
             of more than a minute are shortened to it.
@@ -139,6 +141,8 @@ class VideoSummary:
     abstained: int = 0
     tracks: int = 0
     error: Optional[str] = None
+    note: Optional[str] = None
+    failed: int = 0
     interrupted: bool = False
     left_out: float = 0.
     files: Dict[str, str] = dataclasses.field(default_factory=dict)
@@ -148,6 +152,10 @@ class VideoSummary:
         """Count a frame."""
         self.frames += 1
         self.seconds = result.time
+        if result.error:
+            self.failed += 1
+            self.error = self.error or (
+                f'frame {result.frame}: {result.error}')
         if not result.held:
             self.faces += len(result.faces)
             self.abstained += sum(face.abstain for face in result.faces)
@@ -156,7 +164,7 @@ class VideoSummary:
 def _open_writer(path: str,
                  frames: VideoReader) -> Union[H264Writer, VideoWriter]:
     if has_pyav():
-        return H264Writer(path, None if frames.is_camera else frames.name)
+        return H264Writer(path, None if frames.is_camera else frames.source)
     return VideoWriter(path, frames.drawing_rate())
 
 
@@ -170,6 +178,7 @@ def annotate_video(inferencer,
                    batch_frames: Optional[int] = None,
                    max_seconds: Optional[float] = None,
                    draw: Optional[Dict[str, Any]] = None,
+                   with_folders: bool = True,
                    on_frame: Optional[Callable[[np.ndarray, ImageResult],
                                                bool]] = None,
                    show_progress: bool = False) -> VideoSummary:
@@ -194,6 +203,8 @@ def annotate_video(inferencer,
         max_seconds (float, optional): Stop there. Defaults to None.
         draw (dict, optional): ``landmarks`` and ``parsing`` of
             :func:`orsa.visualization.draw_faces`. Defaults to None.
+        with_folders (bool): Whether the video is named by its path, or by the
+            name of its file alone. Defaults to True.
         on_frame (Callable, optional): Is called with each frame, drawn, and
             its result; False ends the video. Defaults to None.
         show_progress (bool): Whether to show a progress bar.
@@ -208,8 +219,12 @@ def annotate_video(inferencer,
     """
     from orsa.visualization import draw_faces  # imports matplotlib
     with VideoReader(source) as frames, contextlib.ExitStack() as stack:
+        if not with_folders:
+            frames.name = osp.basename(frames.name)
         summary, writer = VideoSummary(frames.name), None
-        tracker = FaceTracker(smoothing)
+        # frames that are left out are no gap
+        tracker = FaceTracker(
+            smoothing, max_gap=max(1, 2 * every / frames.fps))
         source = frames if frames.is_camera else stack.enter_context(
             contextlib.closing(read_ahead(frames)))
         results = stream_video(inferencer, source, tracker, every, batch_frames
@@ -222,6 +237,7 @@ def annotate_video(inferencer,
                 frames.total or None,
                 unit='frame')
         if out_dir is not None:
+            out_dir = osp.expanduser(out_dir)
             check_writable(out_dir)
             stem = osp.join(out_dir, f'{name or file_stem(frames.name)}_faces')
             summary.files = dict(
@@ -252,7 +268,8 @@ def annotate_video(inferencer,
                     break
         except KeyboardInterrupt:
             summary.interrupted = True
-        summary.error = frames.error
+        summary.error = frames.error or summary.error
+        summary.note = frames.note
         summary.tracks = tracker.num_tracks
         if not summary.frames and not summary.interrupted:
             raise ImageError(frames.error or 'it has no frame')

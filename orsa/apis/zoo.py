@@ -23,8 +23,10 @@ def available_models() -> Tuple[str, ...]:
 
 def looks_like_name(config: str) -> bool:
     """Whether a config is given by a bare name, not a path or an address."""
-    return not (config.startswith('orsa::') or osp.splitext(config)[1]
-                or osp.basename(config) != config or osp.exists(config))
+    # a model that ships, whatever the folder of the moment has of that name
+    return config in MODELS_BY_NAME or not (
+        config.startswith('orsa::') or osp.splitext(config)[1]
+        or osp.basename(config) != config or osp.exists(config))
 
 
 def resolve_model(name: str,
@@ -59,11 +61,12 @@ def resolve_model(name: str,
     return config, weights
 
 
-def load_shipped(name: str) -> Optional[ExportedModel]:
+def load_shipped(name: str, device: str = 'cpu') -> Optional[ExportedModel]:
     """Load a model by its name as ONNX.
 
     Args:
         name (str): One of :func:`available_models`.
+        device (str): See :func:`.load_exported`. Defaults to 'cpu'.
 
     Returns:
         ExportedModel, optional: None if it does not ship as ONNX.
@@ -77,7 +80,7 @@ def load_shipped(name: str) -> Optional[ExportedModel]:
     path = osp.splitext(weights)[0] + '.onnx'
     if not osp.isfile(path):
         return None
-    model = load_exported(path)
+    model = load_exported(path, device)
     if model.info.weights_hash != file_hash(weights):
         raise ValueError(f"'{path}' was made of other weights than those of "
                          f"'{weights}', which it reads: export it anew")

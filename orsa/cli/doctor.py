@@ -8,6 +8,7 @@ import os
 import os.path as osp
 import platform
 import sys
+from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional
 
 from orsa.utils.versions import PRIORS, PYTORCH, REQUIRED, installed, problems
@@ -79,8 +80,10 @@ def _packages() -> Iterator[Finding]:
             lines = [p for p in problems([package]) if p not in of_mmcv]
             yield Finding(package[0], installed(package[0]),
                           lines[0] if lines else '', needed)
-    compiled = importlib.util.find_spec('mmcv') is not None and (
-        importlib.util.find_spec('mmcv._ext') is not None)
+    spec = importlib.util.find_spec('mmcv')
+    # to look for mmcv._ext by name would import mmcv
+    compiled = bool(
+        spec and spec.origin and any(Path(spec.origin).parent.glob('_ext*')))
     version = installed('mmcv')
     kind = 'compiled' if compiled else 'lite, without operators such as nms'
     yield Finding('mmcv', version and f'{version} ({kind})',
@@ -119,7 +122,10 @@ def _machine() -> Iterator[Finding]:
     yield Finding('CPU cores', str(cores))
     try:
         import torch
-    except ImportError:
+    except ModuleNotFoundError:
+        return
+    except Exception as error:  # a library that is missing or of another kind
+        yield Finding('PyTorch', None, f'it does not import: {error}', True)
         return
     yield Finding(
         'GPU',

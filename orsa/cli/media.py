@@ -9,6 +9,10 @@ from orsa.utils.command import (ENVIRONMENT, INTERRUPTED, OK, SOME_FAILED,
                                 USAGE, RenamedFlag, fail)
 from orsa.utils.import_hook import when_imported
 
+# flags of images, which do nothing for a video
+_NOT_OF_VIDEOS = ('aligned', 'cards', 'masks', 'embeddings', 'no_images',
+                  'max_pixels')
+
 
 def _number(kind: type, lowest: float, highest: float = float('inf')):
     """The type of an argument: a number from ``lowest`` to ``highest``."""
@@ -61,7 +65,7 @@ _STREAM = (
      'time constant of the scores in seconds, 0 for none'),
     ('--seconds S', None, _amount, 'stop after S seconds'))  # yapf: disable
 _PREDICT = (
-    ('--out DIR', 'orsa_predictions', str,
+    ('--out DIR', 'orsa_predictions', osp.expanduser,
      'folder of predictions.jsonl and .csv, summary.json and the drawings'),
     ('--max-pixels N', None, _positive,
      'refuse larger images (default: 89 million)'),
@@ -76,7 +80,7 @@ _PREDICT_SWITCHES = {
     '--quiet': 'print errors only'
 }
 _VIDEO = (
-    ('--out DIR', 'orsa_videos', str,
+    ('--out DIR', 'orsa_videos', osp.expanduser,
      'folder of NAME_faces.mp4, .csv and .jsonl'),
     ('--every N', 1, _positive,
      'predict for every Nth frame only'),
@@ -86,8 +90,9 @@ _VIDEO = (
 _WEBCAM = (
     # OpenCV takes other numbers, and crashes
     ('--camera N', 0, _number(int, 0, 99), 'its number'),
-    ('--out DIR', None, str, 'write video, CSV and JSON lines as orsa video '
-     'does (default: nothing is written)'))  # yapf: disable
+    ('--out DIR', None, osp.expanduser,
+     'write video, CSV and JSON lines as orsa video does (default: nothing '
+     'is written)'))  # yapf: disable
 
 
 def add_flags(parser: Parser,
@@ -210,6 +215,12 @@ def predict(args: argparse.Namespace) -> int:
 
     inferencer = build_inferencer(args, **bound)
     if videos:
+        unused = [
+            f'--{name.replace("_", "-")}' for name in _NOT_OF_VIDEOS
+            if getattr(args, name)
+        ]
+        if unused:
+            fail(f'of the videos {", ".join(unused)} does nothing')
         code = _annotate_all(
             argparse.Namespace(
                 **vars(args),
@@ -319,8 +330,12 @@ def _annotate_all(args: argparse.Namespace, inferencer,
                  'the times of the frames')
         if summary.interrupted:
             return INTERRUPTED
+        if summary.note:
+            fail(f'{path} is read, with a warning: {summary.note}')
         if summary.error:
-            fail(f'{path}: {summary.error}; what was read is kept')
+            more = (f' (no faces were looked for in {summary.failed} of '
+                    f'{summary.frames} frames)' if summary.failed else '')
+            fail(f'{path}: {summary.error}{more}; what was read is kept')
             failed += 1
     return SOME_FAILED if failed else OK
 
@@ -331,6 +346,8 @@ def webcam(args: argparse.Namespace) -> int:
         return fail('--no-window without --out DIR would do nothing', USAGE)
     import cv2
 
+    from orsa.apis.predicting import Names
+
     def show(drawn, result) -> bool:
         cv2.imshow('orsa (q ends)', drawn)
         return cv2.waitKey(1) & 0xff not in (ord('q'), 27)
@@ -340,7 +357,7 @@ def webcam(args: argparse.Namespace) -> int:
             args,
             build_inferencer(args),
             args.camera,
-            'camera',
+            Names(args.out).of('camera'),
             on_frame=None if args.no_window else show)
     except cv2.error as error:
         return fail(
@@ -350,6 +367,6 @@ def webcam(args: argparse.Namespace) -> int:
         return SOME_FAILED
     print(f'{_count(summary.tracks, "face")} in '
           f'{_count(summary.frames, "frame")}')
-    if summary.error and args.seconds is None and not summary.interrupted:
+    if summary.error and not summary.interrupted:
         return fail(summary.error, SOME_FAILED)
     return OK  # Ctrl-C is how a camera without a window is ended

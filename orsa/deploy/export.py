@@ -258,6 +258,7 @@ def export_model(model: nn.Module,
                 f'the model. {parity}; allowed are {tolerance:g} of the '
                 f'spread, and {least:.0%} equal at least (--tolerance, '
                 '--min-equal)')
+    path = osp.expanduser(path)
     if share and LANDMARKS in load_exported(path).outputs:
         part = osp.splitext(path)[0] + LANDMARK_SUFFIX
         with atomic_path(part) as temporary:

@@ -6,6 +6,7 @@ ONNX is data: reading it runs nothing of the file. A TorchScript or
 """
 import os
 import os.path as osp
+import re
 import warnings
 import zipfile
 from typing import Any, Callable, Dict, Optional, Sequence
@@ -167,7 +168,7 @@ def load_exported(path: str,
 
     Args:
         path (str): A file .onnx, .pt2 or .pt.
-        device (str): 'cpu' or 'cuda'.
+        device (str): 'cpu', 'cuda' or 'cuda:N'.
         run_code (bool): Whether a file .pt2 or .pt may be read. They hold
             programs, which run with your rights: only take those from whom
             you would run a script. ONNX needs no such trust.
@@ -243,11 +244,13 @@ def _parse_info(path: str, text: Optional[str]) -> ExportInfo:
 def _session(path: str, device: str):
     """Onnxruntime's session of a file."""
     ort = import_onnxruntime()
-    providers = ['CPUExecutionProvider']
-    if device.startswith('cuda'):
+    providers, settings = ['CPUExecutionProvider'], [{}]
+    if match := re.fullmatch(r'cuda(?::(\d+))?', str(device)):
         providers.insert(0, 'CUDAExecutionProvider')
+        settings.insert(0, dict(device_id=match[1] or 0))
     elif device != 'cpu':
-        raise ValueError(f"device should be 'cpu' or 'cuda', got '{device}'")
+        raise ValueError("device of an ONNX file should be 'cpu', 'cuda' or "
+                         f"'cuda:N', but is '{device}'")
     missing = set(providers) - set(ort.get_available_providers())
     if missing:
         raise ValueError(f"device='{device}': this onnxruntime has no "
@@ -258,7 +261,7 @@ def _session(path: str, device: str):
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3  # errors, which are raised too
     try:
-        return ort.InferenceSession(path, options, providers)
+        return ort.InferenceSession(path, options, providers, settings)
     except Exception as error:  # of a dozen kinds without a common base
         raise ValueError(f"'{path}' cannot be read as an ONNX model, it is "
                          f'damaged or of another kind ({error})') from error
@@ -267,9 +270,8 @@ def _session(path: str, device: str):
 def _load_onnx(path: str, kind: str, device: str,
                reload: tuple) -> ExportedModel:
     session = _session(path, device)
-    info = _parse_info(
-        path,
-        session.get_modelmeta().custom_metadata_map.get(META_KEY))
+    text = session.get_modelmeta().custom_metadata_map.get(META_KEY)
+    info = _parse_info(path, text)
     inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
     expected = [(IMAGES, 'tensor(uint8)', [*info.image_size, 3])]
     outputs = {o.name: o.shape[-1] for o in session.get_outputs()}
@@ -282,7 +284,10 @@ def _load_onnx(path: str, kind: str, device: str,
     part = osp.splitext(path)[0] + LANDMARK_SUFFIX
     sessions = {}
     if osp.isfile(part):
-        sessions[LANDMARKS] = _session(part, device)
+        beside = _session(part, device)
+        # one that was left by another export is passed over
+        if beside.get_modelmeta().custom_metadata_map.get(META_KEY) == text:
+            sessions[LANDMARKS] = beside
 
     def run(images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         chosen = session if len(names) > 1 else sessions.get(names[0], session)

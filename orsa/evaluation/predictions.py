@@ -230,7 +230,7 @@ def _read_dump(path: str, content: dict) -> Predictions:
         report = load_json(metrics)
         if 'model_classes' in report:
             raise ValueError(_OTHER_CLASSES.format(path))
-        if len(report.get('classes') or ()) == len(classes):
+        if not own and len(report.get('classes') or ()) == len(classes):
             classes = report['classes']
     return Predictions(path, names,
                        [classes[r['gt_label'][0]] for r in records], classes,

@@ -66,3 +66,11 @@ def check_detections(found: Any) -> Detections:
         others.append(value)
     return Detections(boxes[good],
                       *(None if v is None else v[good] for v in others))
+
+
+def largest_first(found: Detections) -> Detections:
+    """Detections in one form, see :func:`check_detections`, by area."""
+    found = check_detections(found)
+    areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    order = np.argsort(-areas, kind='stable')
+    return Detections(*(None if v is None else v[order] for v in found))

@@ -14,7 +14,7 @@ from orsa.utils.compat import setup_stack
 from orsa.utils.face_regions import NUM_LANDMARKS, five_points
 from .align import check_image
 from .cascade import CascadeDetector, shrink
-from .detections import Detections, Detector, check_detections
+from .detections import Detections, Detector, check_detections, largest_first
 from .results import FaceResult, ImageResult
 from .slime_face import SlimeFaceDetector
 
@@ -76,7 +76,7 @@ class YuNetDetector:
         boxes = found[:, :4] * scale
         boxes[:, 2:] += boxes[:, :2]
         # the subject's right eye, which is left in the image, is first
-        return check_detections(
+        return largest_first(
             Detections(boxes, found[:, 14].clip(0, 1), found[:, 4:14] * scale))
 
 
@@ -142,7 +142,7 @@ class MMDetDetector(_WrappedDetector):
         found = self._call(self.inference, self.model, image).pred_instances
         found = found[(found.labels == self.label)
                       & (found.scores >= self.score_threshold)].cpu().numpy()
-        return check_detections(Detections(found.bboxes, found.scores))
+        return largest_first(Detections(found.bboxes, found.scores))
 
 
 class MMPoseDetector(_WrappedDetector):
@@ -180,7 +180,7 @@ def _from_pose(found, threshold: float) -> Detections:
         five = points[keep]
     elif points.shape[1] == NUM_LANDMARKS:
         five = np.stack([five_points(p) for p in points])[keep]
-    return check_detections(Detections(boxes[keep], scores[keep], five))
+    return largest_first(Detections(boxes[keep], scores[keep], five))
 
 
 def _face_label(meta: dict, label: Optional[str], config: str) -> int:
@@ -308,7 +308,7 @@ def detect(result: ImageResult,
     # detectors of all libraries fail in their own ways, at one image
     except (OSError, TypeError, ValueError, RuntimeError, cv2.error) as error:
         reason = str(error).strip().split('\n')[0]
-        result.error, result.image = f'the detector failed: {reason}', None
+        result.error = f'the detector failed: {reason}'
         return result
     for i, box in enumerate(found.boxes):
         if box[2] - box[0] < min_face:

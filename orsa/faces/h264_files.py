@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 from fractions import Fraction
+from itertools import chain
 from typing import Any, Iterator, Optional
 
 import cv2
@@ -12,6 +13,9 @@ from orsa.utils.fileio import atomic_path
 from .video_files import CONTAINERS
 
 _TICKS = 90_000  # a second
+# of AAC, samples a second
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000,
+              12000, 11025, 8000, 7350)
 
 
 def has_pyav() -> bool:
@@ -95,17 +99,26 @@ class H264Writer:
             if not source.streams.audio:
                 return
             stream = source.streams.audio[0]
-            rate = stream.rate or 48_000
+            rate = stream.rate if stream.rate in _AAC_RATES else 48_000
             self._audio = self._file.add_stream('aac', rate=rate)
             self._audio.layout = 'stereo'
             convert = av.AudioResampler('fltp', 'stereo', rate)
-            start = (source.start_time or 0) / av.time_base
-            position = None
+            # 0 is the first picture, before or after which the sound begins
+            start = _start(source)
+            position = 0
             for frame in source.decode(stream):
-                if position is None:  # the first may begin later
-                    position = round(((frame.time or start) - start) * rate)
-                for part in convert.resample(frame):
-                    part.pts, part.time_base = position, Fraction(1, rate)
+                at = position
+                if frame.time is not None:
+                    at = round((frame.time - start) * rate)
+                if at < 0:
+                    continue
+                parts = convert.resample(frame)
+                # the encoder closes pauses
+                if at > position + rate * frame.samples / frame.sample_rate:
+                    parts = chain(_silence(at - position, rate), parts)
+                for part in parts:
+                    part.rate, part.pts = rate, position
+                    part.time_base = Fraction(1, rate)
                     yield position / rate, part
                     position += part.samples
         except av.error.FFmpegError:
@@ -125,3 +138,19 @@ class H264Writer:
             if self._file.streams.audio:
                 self._file.mux(self._audio.encode(None))
         self._stack.__exit__(kind, *error)
+
+
+def _silence(samples: int, rate: int) -> Iterator[Any]:
+    """Frames without sound, of a second each at the most."""
+    import av
+    for begin in range(0, samples, rate):
+        still = np.zeros((2, min(rate, samples - begin)), np.float32)
+        yield av.AudioFrame.from_ndarray(still, 'fltp', 'stereo')
+
+
+def _start(source: Any) -> float:
+    """The time of the first picture of a video, in seconds."""
+    for stream in source.streams.video:
+        if stream.start_time is not None:
+            return float(stream.start_time * stream.time_base)
+    return 0.

@@ -101,11 +101,18 @@ def _list_path(path: str) -> Iterator[Source]:
     """The images of a path, a folder or a pattern, without orsa's drawings."""
     error = None
     if osp.isdir(path):
-        found = sorted(
-            entry.path for entry in os.scandir(path)
-            if osp.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+        entries = sorted(entry.path for entry in os.scandir(path))
+        found = [
+            entry for entry in entries
+            if osp.splitext(entry)[1].lower() in IMAGE_SUFFIXES
             # not of the entry, which raises for a link in a circle
-            and not osp.isdir(entry.path))
+            and not osp.isdir(entry)
+        ]
+        videos = sum(is_video(e) and not is_own_file(e) for e in entries)
+        if videos:
+            logging.getLogger('orsa').warning(
+                "'%s': %d videos are skipped: name them, '%s/*.mp4'", path,
+                videos, path)
         error = ('there is no image in this folder; for its subfolders give a '
                  "pattern, '*/*.jpg'")
     elif glob.has_magic(path) and not osp.lexists(path):

@@ -160,7 +160,8 @@ class ImageResult:
 
     Attributes:
         name (str): The path, or 'array 3' for the fourth in memory.
-        faces (list[FaceResult]): The largest first.
+        faces (list[FaceResult]): The largest first; those of a detector of
+            one's own in its order.
         error (str, optional): Why it could not be read; there are no faces
             then.
         notes (tuple[str, ...]): What was wrong with a file that was read

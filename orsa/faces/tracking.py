@@ -33,26 +33,24 @@ def match_boxes(ones: Sequence,
     Returns:
         list[tuple[int, int]]: Indices of the pairs.
     """
-    overlaps = sorted(((_iou(one.box, other.box), i, j)
-                       for i, one in enumerate(ones)
-                       for j, other in enumerate(others)),
-                      key=lambda o: -o[0])
-    pairs: List[Tuple[int, int]] = []
-    for iou, i, j in overlaps:
-        taken = any(i == k or j == m for k, m in pairs)
-        if iou >= max(min_iou, 1e-9) and not taken:
-            pairs.append((i, j))
-    return pairs
-
-
-def _iou(one: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes, 0 for those without an area."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    common = float(np.prod(np.maximum(high - low, 0)))
-    union = sum(
-        float(np.prod(np.subtract(b[2:], b[:2])))
-        for b in (one, other)) - common
-    return common / union if union > 0 else 0.
+    a, b = (
+        np.array([one.box for one in some], float).reshape(-1, 4)
+        for some in (ones, others))
+    a, b = a[:, None], b[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(
+        a[..., :2], b[..., :2])
+    common = np.prod(np.maximum(sides, 0), axis=-1)
+    union = sum(np.prod(x[..., 2:] - x[..., :2], axis=-1)
+                for x in (a, b)) - common
+    # 0 for boxes without an area
+    iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    enough = iou >= max(min_iou, 1e-9)
+    order = np.argsort(-iou[enough], kind='stable')
+    pairs: Dict[int, int] = {}
+    for i, j in np.argwhere(enough)[order].tolist():
+        if i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return list(pairs.items())
 
 
 def faces_between(before: Sequence[FaceResult], after: Sequence[FaceResult],
@@ -148,8 +146,10 @@ class FaceTracker:
             track = pairs.get(i)
             if track is None:
                 self.num_tracks += 1
+                # the first frame in which the face is seen counts alone
+                scored = -math.inf if OCCLUDED in face.reasons else time
                 track = _Track(self.num_tracks, face.box, face.scores, time,
-                               time)
+                               scored)
                 self._tracks.append(track)
             elif OCCLUDED not in face.reasons:
                 track.scores = self._mix(track, face.scores, time)

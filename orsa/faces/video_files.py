@@ -25,6 +25,9 @@ CONTAINERS = ('avi,flv,matroska,mov,mpeg,mpegts,mpegvideo,ogg,asf,mxf,'
               'h264,hevc,m4v,gif')
 _OPTIONS = 'OPENCV_FFMPEG_CAPTURE_OPTIONS'
 
+# How Matroska and WebM begin. They state a length of all streams together.
+_MATROSKA = b'\x1aE\xdf\xa3'
+
 # Of a video without a rate; most have it.
 _USUAL_FPS = 25.
 # The rate of a drawn video is measured on so many frames.
@@ -45,6 +48,8 @@ class VideoReader:
         size (tuple[int, int]): Width and height in pixels.
         total (int): The number of frames by the file; 0 if it has none.
         error (str, optional): After the last frame, what was wrong.
+        note (str, optional): The same, what may be wrong.
+        source (str | int): The absolute path, or the number.
 
     Raises:
         ImageError: In one line, if it cannot be opened, or its frames are
@@ -57,7 +62,7 @@ class VideoReader:
         if not self.is_camera:
             source = osp.abspath(osp.expanduser(self.name))
             _check_file(source)
-        self._source = source
+        self.source, self.note = source, None
         self._capture = _open(source)
         if not self._capture.isOpened():
             self.close()
@@ -98,7 +103,7 @@ class VideoReader:
                 time=time,
                 image=image)
             count += 1
-        self.error = self.error or self._missing(count)
+        self.error = self.error or self._missing(count, last + 1 / self.fps)
 
     def _read(self) -> Optional[np.ndarray]:
         """The next frame in BGR, or None and perhaps ``error``."""
@@ -116,16 +121,25 @@ class VideoReader:
         return image if image.ndim == 3 else cv2.cvtColor(
             image, cv2.COLOR_GRAY2BGR)
 
-    def _missing(self, count: int) -> Optional[str]:
+    def _missing(self, count: int, end: float) -> Optional[str]:
         if self.is_camera:
             return 'the camera returns no more images'
         if not count:
             return 'no frame of it can be read: it is damaged'
-        # the number of frames is an estimate in some containers
-        if count < self.total - 2 - .02 * self.total:
-            return (f'it ends after {count} of {self.total} frames: it is cut '
-                    'off or damaged')
-        return None
+        # the number of frames is an estimate in some containers, and says
+        # little where the rate varies
+        if (count >= .98 * self.total - 2
+                or end >= .98 * self.total / self.fps - 2 / self.fps):
+            return None
+        with open(self.source, 'rb') as file:
+            if file.read(4) == _MATROSKA:
+                self.note = (
+                    f'its picture ends at {end:.1f} of '
+                    f'{self.total / self.fps:.1f} s: its sound is longer, or '
+                    'it is cut off')
+                return None
+        return (f'it ends after {count} of {self.total} frames: it is cut '
+                'off or damaged')
 
     def drawing_rate(self) -> float:
         """Frames a second that a drawn video needs, so that none is lost.
@@ -135,7 +149,7 @@ class VideoReader:
         """
         if self.is_camera:
             return self.fps
-        capture, times = _open(self._source), []
+        capture, times = _open(self.source), []
         while len(times) < _FIRST and capture.grab():
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         capture.release()

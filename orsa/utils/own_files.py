@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What orsa has written, so that it is not taken for somebody's picture."""
+import contextlib
 import os.path as osp
 
 # stands in the first bytes of every drawing: a JPEG's comment, a PNG's
@@ -19,6 +20,8 @@ def is_own_file(path: str) -> bool:
         if path.endswith(end):
             return osp.isfile(path[:-len(end)] + _OF_VIDEOS[-1])
     if osp.splitext(path)[1] in _DRAWINGS and osp.isfile(path):
-        with open(path, 'rb') as file:
+        # one that cannot be read is an error where it is read
+        with contextlib.suppress(OSError), open(path, 'rb') as file:
             return MARK.encode() in file.read(_HEAD)
+        return False
     return osp.basename(path) in (*RESULTS, EMBEDDINGS)

@@ -66,13 +66,13 @@ def draw_faces(image: np.ndarray,
     """
     longer = max(image.shape[:2])
     scale = min(max(1., min_side / longer), _MAX_SIDE / longer)
-    if parsing:
-        image = _with_parsing(image, faces)
     shape = tuple(max(1, round(scale * n)) for n in image.shape[1::-1])
     drawn = cv2.resize(
         image,
         shape,
         interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if parsing:
+        drawn = _with_parsing(drawn, faces, scale)
     boxes = [_rect(face.box, scale, drawn.shape) for face in faces]
     width = max(2, round(max(drawn.shape[:2]) / 400))
     for face, box in zip(faces, boxes):
@@ -94,13 +94,18 @@ def _rect(box: Sequence[float], scale: float, shape: Tuple) -> Rect:
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
-def _with_parsing(image: np.ndarray, faces: Sequence[Any]) -> np.ndarray:
+def _with_parsing(image: np.ndarray, faces: Sequence[Any],
+                  scale: float) -> np.ndarray:
+    # from pixels of the drawing, whose centres are at whole numbers
+    shift = .5 / scale - .5
+    unscale = np.array([[1 / scale, 0, shift], [0, 1 / scale, shift],
+                        [0, 0, 1]])
     seg_map = np.zeros(image.shape[:2], np.uint8)
     for face in faces:
         if face.parsing is not None:
             here = cv2.warpAffine(
                 face.parsing,
-                face.matrix,
+                face.matrix @ unscale,
                 image.shape[1::-1],
                 flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
             seg_map = np.where(here > 0, here, seg_map)

@@ -58,7 +58,7 @@ def draw_face_card(face: np.ndarray,
         if parsing is not None:
             _draw_legend(axes[1], np.unique(parsing))
         _draw_scores(axes[-1], scores)
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
 
 
 def _draw_landmarks(axis, points: np.ndarray) -> None:
@@ -84,7 +84,8 @@ def _draw_legend(axis, present: Sequence[int]) -> None:
             facecolor=np.array(FACE_PALETTE[k]) / 255,
             edgecolor='black',
             linewidth=.5,
-            label=FACE_CLASSES[k]) for k in present if k
+            label=FACE_CLASSES[k]) for k in present
+        if 0 < k < len(FACE_CLASSES)  # another parser may have more
     ]
     if handles:
         axis.legend(

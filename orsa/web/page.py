@@ -332,7 +332,7 @@ def _detector_section(viewer: Viewer) -> List[gr.Slider]:
         controls = [
             gr.Slider(
                 0,
-                400,
+                max(400, viewer.inferencer.min_face),
                 viewer.inferencer.min_face,
                 step=10,
                 label='At least so wide, in pixels',
@@ -341,8 +341,8 @@ def _detector_section(viewer: Viewer) -> List[gr.Slider]:
         if score is not None:
             controls.append(
                 gr.Slider(
-                    0.3,
-                    0.95,
+                    min(0.3, score),
+                    max(0.95, score),
                     score,
                     step=0.05,
                     label='The detector is at least so sure',

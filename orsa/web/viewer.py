@@ -61,7 +61,7 @@ class Batch(NamedTuple):
         images (int): How many there were.
         faces (int): How many faces are in them.
         frames (int): Of the videos.
-        errors (list[str]): What could not be read, and why.
+        errors (list[str]): What could not be read or found, and why.
     """
     archive: Optional[str]
     video: Optional[str]
@@ -125,7 +125,7 @@ class Viewer:
             result = self.inferencer.load(name, path, aligned, detector,
                                           min_face)
             self.inferencer.forward([result])
-        if result.error and result.size and len(set(result.size)) > 1:
+        if aligned and result.error and len(set(result.size or ())) > 1:
             raise Refusal(
                 f'“{name}” is {result.size[0]} × {result.size[1]} pixels, and '
                 'a cropped face is square. Untick the box below it.')
@@ -231,11 +231,20 @@ class Viewer:
         drawn = None
         with self._lock:
             if images:
-                summary = predict_to_files(self.inferencer, images, out)
+                summary = predict_to_files(
+                    self.inferencer, images, out, with_folders=False)
                 faces += summary.faces
                 errors += [
                     f"“{osp.basename(e['file'])}”: {e['error']}"
                     for e in summary.errors
+                ]
+                errors += [
+                    f"“{osp.basename(n['file'])}”: {n['note']}"
+                    for n in summary.notes
+                ]
+                errors += [
+                    f'“{osp.basename(path)}”: no face was found'
+                    for path in summary.without_faces
                 ]
             for path in videos:
                 try:
@@ -244,9 +253,14 @@ class Viewer:
                         path,
                         out,
                         names.of(path),
-                        max_seconds=MOST_SECONDS)
+                        max_seconds=MOST_SECONDS,
+                        with_folders=False)
                     frames += done.frames
                     drawn = done.files['video']
+                    errors += [
+                        f'“{osp.basename(path)}”: {text}'
+                        for text in (done.error, done.note) if text
+                    ]
                 except ImageError as error:
                     errors.append(f'“{osp.basename(path)}”: {error}')
         archive = None

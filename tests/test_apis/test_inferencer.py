@@ -14,7 +14,9 @@ from orsa.apis import (Calibration, FERInferencer, align_face, init_model,
 from orsa.datasets.transforms import OccludeFace
 from orsa.evaluation.calibration import LOW_CONFIDENCE, OCCLUDED
 from orsa.faces.align import crop_face
+from orsa.faces.images import list_images
 from orsa.faces.points import map_points
+from orsa.utils import own_files
 from orsa.utils.classes import RAFDB_CLASSES
 
 NAMES = ('test_00060', 'test_00130', 'test_00033', 'test_00250')
@@ -370,6 +372,33 @@ def test_what_is_refused(model, group):
         inferencer(group[0], batch_size=0)
     with pytest.raises(TypeError, match='dict'):
         inferencer({})
+
+
+def test_a_model_brings_its_calibration(tmp_path, monkeypatch):
+    inferencer = FERInferencer(init_model('orsanet_face'))
+    assert inferencer.calibration == FERInferencer().calibration
+    # a folder of the model's name is no config
+    (tmp_path / 'orsanet_face').mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert FERInferencer().classes == inferencer.classes
+    with pytest.raises(ValueError, match="device='cuda'|device of an ONNX"):
+        FERInferencer(backend='onnx', device='cuda')
+    with pytest.raises(ValueError, match="'mps'"):
+        FERInferencer(backend='onnx', device='mps')
+
+
+def test_what_cannot_be_opened_is_one_error(group, tmp_path, monkeypatch):
+    for name in 'ab':
+        cv2.imwrite(str(tmp_path / f'{name}.png'), group[0])
+
+    def refuse(path, *args, **kwargs):
+        if str(path).endswith('b.png'):
+            raise PermissionError(13, 'Permission denied', path)
+        return open(path, *args, **kwargs)
+
+    monkeypatch.setattr(own_files, 'open', refuse, raising=False)
+    assert not own_files.is_own_file(str(tmp_path / 'b.png'))
+    assert len(list(list_images(str(tmp_path)))) == 2
 
 
 def test_pickles_with_its_weights(model, faces):

@@ -185,6 +185,32 @@ def test_weights_of_the_checkpoint_beside_it(lite, folder, tmp_path, crops,
         export_model(lite, str(path), 'fp16', share=True, **how)
 
 
+def test_landmarks_of_another_export_are_passed_over(tmp_path):
+    for name in ('orsanet_face.onnx', 'orsanet_face.pth',
+                 'orsanet_face.landmarks.onnx'):
+        source = Path(zoo_path('orsa://orsanet_face.pth')).with_name(name)
+        (tmp_path / name).write_bytes(source.read_bytes())
+    path = str(tmp_path / 'orsanet_face.onnx')
+    faces = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3),
+                                              np.uint8)
+    expected = load_exported(path).locate(faces)
+    # one that moves every point, and states nothing of itself
+    part = onnx.load(
+        str(tmp_path / 'orsanet_face.landmarks.onnx'),
+        load_external_data=False)
+    output = part.graph.output[0].name
+    last = next(n for n in part.graph.node if output in n.output)
+    last.output[list(last.output).index(output)] = 'before'
+    part.graph.node.append(onnx.helper.make_node('Neg', ['before'], [output]))
+    for known in (True, False):
+        if not known:
+            del part.metadata_props[:]
+        (tmp_path / 'orsanet_face.landmarks.onnx').write_bytes(
+            part.SerializeToString())
+        found = load_exported(path).locate(faces)
+        assert np.allclose(found, expected, atol=1e-3) != known
+
+
 def test_inferencer_takes_it(whole, crops, expected):
     model = load_exported(whole)
     plain = FERInferencer(model, calibration=Calibration())

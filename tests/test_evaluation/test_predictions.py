@@ -4,7 +4,9 @@ import pickle
 
 import pytest
 
-from orsa.evaluation.predictions import DumpPredictions, read_records
+from orsa.evaluation.predictions import (DumpPredictions, read_predictions,
+                                         read_records)
+from orsa.utils.fileio import dump_json
 
 
 def test_no_pickle_is_read(tmp_path):
@@ -21,3 +23,17 @@ def test_no_pickle_is_read(tmp_path):
             read_records(str(path))
     with pytest.raises(ValueError, match="--out .*'a.txt'"):
         DumpPredictions('a.txt')
+
+
+def test_a_dump_keeps_its_own_classes(tmp_path):
+    records = [
+        dict(name='a', pred_score=[.9, .1], gt_label=[0]),
+        dict(name='b', pred_score=[.2, .8], gt_label=[1])
+    ]
+    dump = tmp_path / 'dump.json'
+    dump_json(dict(classes=['anger', 'happiness'], predictions=records), dump)
+    # of another test, whose order is another
+    dump_json(dict(classes=['happiness', 'anger']), tmp_path / 'metrics.json')
+    found = read_predictions(str(dump))
+    assert found.labels == ['anger', 'happiness']
+    assert found.classes == ['anger', 'happiness']

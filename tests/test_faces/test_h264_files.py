@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from orsa.faces.h264_files import H264Writer
+from orsa.faces.video_files import VideoReader
 
 av = pytest.importorskip('av')
 RATE = 44100
@@ -73,6 +74,56 @@ def test_sound_ends_with_the_frames_and_may_be_missing(source, tmp_path):
             assert len(list(file.decode(video=0))) == 20
             assert len(file.streams.audio) == (name == 'cut')
             assert file.duration / av.time_base < 1.2
+
+
+def write_clip(path, start, tones, rate=48000):
+    """Three seconds whose picture begins at ``start`` and is white from
+    ``start`` + 1 on, and a tone of a tenth of a second at each time."""
+    with av.open(str(path), 'w') as file:
+        video = file.add_stream('libx264', rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, 'yuv420p'
+        audio = file.add_stream('pcm_s16le', rate=rate)
+        for k in range(75):
+            image = np.full((48, 64, 3), 255 * (k >= 25), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, 'bgr24')
+            frame.pts = k + round(25 * start)
+            file.mux(video.encode(frame))
+        file.mux(video.encode(None))
+        for begin, end, loud in tones:
+            wave = np.full((1, round((end - begin) * rate)), 20000 * loud)
+            wave[:, np.arange(wave.size) % 400 < 200] *= -1
+            sound = av.AudioFrame.from_ndarray(
+                wave.astype(np.int16), 's16', 'mono')
+            sound.rate, sound.pts = rate, round(begin * rate)
+            file.mux(audio.encode(sound))
+        file.mux(audio.encode(None))
+
+
+@pytest.mark.parametrize(
+    'start, tones, rate', [
+        (1., [(0, 2, 0), (2, 2.1, 1), (2.1, 4, 0)], 48000),
+        (0., [(0, .5, 0), (1, 1.1, 1), (1.1, 3, 0)], 48000),
+        (0., [(0, 1, 0), (1, 1.1, 1), (1.1, 3, 0)], 192000),
+    ],
+    ids=['begins before the picture', 'has a pause', 'of another rate'])
+def test_sound_is_in_step(start, tones, rate, tmp_path):
+    write_clip(tmp_path / 'a.mkv', start, tones, rate)
+    with VideoReader(str(tmp_path / 'a.mkv')) as frames, H264Writer(
+            str(tmp_path / 'a.mp4'), frames.source) as writer:
+        for one in frames:
+            writer.write(one.image, one.time)
+    with av.open(str(tmp_path / 'a.mp4')) as file:
+        white = [
+            f.time for f in file.decode(video=0) if f.to_ndarray().mean() > 150
+        ]
+    with av.open(str(tmp_path / 'a.mp4')) as file:
+        loud = [
+            f.time for f in file.decode(audio=0)
+            if np.abs(f.to_ndarray()).max() > .1
+        ]
+    # frames of AAC are of 21 ms
+    assert loud[0] == pytest.approx(white[0], abs=.05)
+    assert white[0] == pytest.approx(1, abs=.01)
 
 
 def test_half_a_file_is_none(tmp_path):

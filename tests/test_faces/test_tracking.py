@@ -61,13 +61,20 @@ def test_the_largest_overlap_decides_not_the_first():
 
 
 @pytest.mark.parametrize('seed', range(5))
-def test_overlap_is_that_of_torchvision(seed):
+def test_pairs_are_the_largest_overlaps_of_torchvision(seed):
     from torchvision.ops import box_iou
     corners = np.random.default_rng(seed).uniform(0, 50, (2, 6, 2, 2))
     boxes = np.concatenate([corners.min(2), corners.max(2)], axis=2)
-    expected = box_iou(*torch.tensor(boxes)).numpy()
-    found = [[tracking._iou(a, b) for b in boxes[1]] for a in boxes[0]]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    overlaps = box_iou(*torch.tensor(boxes)).numpy()
+    expected = []
+    while overlaps.max() >= .1:
+        i, j = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        expected.append((i, j))
+        overlaps[i], overlaps[:, j] = 0, 0
+    faces = [[FaceResult(tuple(box), {}) for box in some] for some in boxes]
+    assert len(expected) > 1
+    assert tracking.match_boxes(*faces, min_iou=.1) == expected
+    assert tracking.match_boxes([], faces[0]) == []
 
 
 @pytest.mark.parametrize('step', [.02, .1, .5])
@@ -93,6 +100,15 @@ def test_an_occluded_frame_does_not_count():
     tracker.update([after], .5)
     # half a second since the last scores
     assert after.scores['happiness'] == pytest.approx(math.exp(-1))
+
+    # nor does it decide as the first one
+    tracker = FaceTracker(smoothing=.5)
+    hidden = face(0, happy=1., reasons=(OCCLUDED, ))
+    tracker.update([hidden], 0.)
+    assert hidden.scores['happiness'] == 1
+    seen = face(0, happy=0.)
+    tracker.update([seen], .04)
+    assert seen.scores['happiness'] == 0 and seen.track == 1
 
 
 def test_forgotten_after_a_gap():

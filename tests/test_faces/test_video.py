@@ -189,6 +189,61 @@ def test_what_is_cut_off_is_kept(inferencer, clip, tmp_path):
     assert len(found) == summary.frames + 1 and found[-1].error
 
 
+def test_intact_files_are_not_called_damaged(tmp_path):
+    av = pytest.importorskip('av')
+    path = str(tmp_path / 'varying.mkv')
+    with av.open(path, 'w') as file:
+        stream = file.add_stream('libx264', rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        # two seconds at 30 frames a second, then ten at 5
+        for pts in [*range(60), *range(60, 360, 6)]:
+            image = av.VideoFrame.from_ndarray(
+                np.zeros((48, 64, 3), np.uint8), 'bgr24')
+            image.pts = pts
+            file.mux(stream.encode(image))
+        file.mux(stream.encode(None))
+    with VideoReader(path) as frames:
+        assert len(list(frames)) == 110
+        assert frames.total > 300  # by its length and first rate
+        assert (frames.error, frames.note) == (None, None)
+
+    path = str(tmp_path / 'sound.mkv')
+    with av.open(path, 'w') as file:
+        video = file.add_stream('libx264', rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, 'yuv420p'
+        audio = file.add_stream('pcm_s16le', rate=8000)
+        for _ in range(50):
+            image = np.zeros((48, 64, 3), np.uint8)
+            file.mux(video.encode(av.VideoFrame.from_ndarray(image, 'bgr24')))
+        file.mux(video.encode(None))
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 32000), np.int16), 's16', 'mono')
+        sound.rate = 8000
+        file.mux(audio.encode(sound))
+        file.mux(audio.encode(None))
+    with VideoReader(path) as frames:
+        assert len(list(frames)) == 50 and frames.error is None
+        assert 'its sound is longer' in frames.note
+
+
+def test_frames_whose_detection_fails_are_counted(clip, tmp_path):
+    calls = []
+
+    def fails_once(image):
+        calls.append(image)
+        if len(calls) == 2:
+            raise RuntimeError('the second is bad')
+        return where_it_was_drawn(image)
+
+    broken = FERInferencer(init_model('orsanet_lite'), detector=fails_once)
+    summary = annotate_video(broken, clip, str(tmp_path), detect_every=1)
+    assert (summary.frames, summary.failed) == (30, 1)
+    assert 'frame 1: ' in summary.error and 'second is bad' in summary.error
+    assert len(shades(summary.files['video'])[0]) == 30
+    with open(summary.files['jsonl']) as file:
+        assert len(list(file)) == 29
+
+
 def test_what_cannot_be_opened(inferencer, tmp_path):
     (tmp_path / 'empty.mp4').write_bytes(b'')
     (tmp_path / 'text.mp4').write_text('no video')

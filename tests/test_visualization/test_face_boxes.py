@@ -100,6 +100,26 @@ def test_small_images_are_enlarged_and_large_ones_reduced():
     assert odd.shape == (1, 2048, 3)
 
 
+def test_parts_are_in_place_in_a_drawing_of_another_size():
+    parsing = np.zeros((128, 128), np.uint8)
+    parsing[32:96, 32:96] = 1
+    for side, drawn_side in ((320, 640), (4096, 2048)):
+        crop = side // 2  # of a face in the middle, of half the image
+        matrix = np.array([[128 / crop, 0, -64.], [0, 128 / crop, -64.]])
+        one = face((side / 4, side / 4, 3 * side / 4, 3 * side / 4),
+                   parsing=parsing,
+                   matrix=matrix,
+                   landmarks=None)
+        image = np.full((side, side, 3), 128, np.uint8)
+        plain, drawn = (
+            draw_faces(image, [one], parsing=p) for p in (False, True))
+        changed = (plain != drawn).any(2)
+        rows, columns = (np.flatnonzero(changed.any(a)) for a in (1, 0))
+        expected = np.array([3 * drawn_side / 8, 5 * drawn_side / 8])
+        for found in (rows, columns):
+            np.testing.assert_allclose(found[[0, -1]], expected, atol=12)
+
+
 def test_landmarks_and_parts_are_in_place():
     points = np.array([[300., 200, 1], [340, 220, 1]])
     parsing = np.full((32, 32), 6, np.uint8)  # the nose

@@ -65,6 +65,12 @@ def test_an_occluder_has_a_colour_too(tmp_path):
     assert len(pixels_of(card, occluder)) > 1000
 
 
+def test_classes_of_another_parser_and_dollars(tmp_path):
+    parsing = np.full((64, 64), 15, np.uint8)
+    card = draw(tmp_path, parsing=parsing, title='of $a_$b, 3 $')
+    assert card is not None
+
+
 def test_bars_have_the_lengths_of_the_scores(tmp_path):
     card = draw(tmp_path)
     best = pixels_of(card, (0xD5, 0x5E, 0))

@@ -301,6 +301,9 @@ def test_several_files_at_once(viewer, people, tmp_path):
         'three_people_faces.jpg'
     } <= names
     assert 'bad.png' in render('batch', done, 120)
+    with zipfile.ZipFile(done.archive) as archive:
+        for name in ('predictions.csv', 'clip_faces.csv'):
+            assert str(people.parent) not in archive.read(name).decode()
     with pytest.raises(Refusal, match=str(MOST_FILES)):
         viewer.process(['x.png'] * (MOST_FILES + 1), str(tmp_path))
 
