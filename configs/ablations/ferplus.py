@@ -24,7 +24,7 @@ num_folds = 0
 priors = dict()
 severities = [1, 2, 3, 4, 5]
 # RAN's lists, https://arxiv.org/abs/1905.04075
-lists = '{{$ORSA_FERPLUS:data/ferplus/}}lists/'
+lists = '{{$ORSA_FERPLUS:data/ferplus/}}/lists/'
 subsets = {
     'Occlusion-FER+': f'{lists}jianfei_occlusion_list.txt',
     'Pose-FER+ 30': f'{lists}pose_30_ferplus_list.txt',

@@ -14,7 +14,7 @@ param_scheduler = [
         convert_to_iter_based=True),
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=40, val_interval=3)
+train_cfg = dict(type='orsa.EpochTrainLoop', max_epochs=40, val_interval=3)
 val_cfg = dict()
 test_cfg = dict()
 

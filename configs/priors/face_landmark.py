@@ -10,7 +10,7 @@ model = {{_base_.face_landmark}}
 
 max_epochs = 40
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
+    type='orsa.EpochTrainLoop', max_epochs=max_epochs, val_interval=10)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(
@@ -76,8 +76,8 @@ data_root_300w = '{{$ORSA_300W:data/300w/}}'
 annotated = dict(
     type='orsa.Face300WDataset',
     data_root=data_root_300w,
-    folders=['afw', 'helen/trainset'])
-# every tenth of its 1,207 training faces is for validation
+    folders=['afw', 'helen/trainset'],
+    val_every=10)
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
@@ -89,10 +89,7 @@ train_dataloader = dict(
     dataset=dict(
         type='mmengine.ConcatDataset',
         datasets=[
-            dict(
-                indices=[i for i in range(1207) if i % 10],
-                pipeline=real_pipeline,
-                **annotated),
+            dict(pipeline=real_pipeline, **annotated),
             dict(
                 type='orsa.FaceLandmarkDataset',
                 faces={{_base_.real_train}},
@@ -125,8 +122,7 @@ def both(faces, name):
             ]))
 
 
-val_dataloader = both(
-    dict(indices=list(range(0, 1207, 10)), **annotated), '300-W')
+val_dataloader = both(dict(split='val', **annotated), '300-W')
 test_dataloader = both(
     dict(
         type='orsa.Face300WDataset',

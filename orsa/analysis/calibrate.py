@@ -96,9 +96,12 @@ def held_out_faces(cfg: Config,
     """
     whole = copy.deepcopy(cfg.test_dataloader.dataset)
     for dataset in whole.get('datasets', [whole]):
-        if dataset.get('split', 'test') == 'test' and not allow_test:
+        kind = dataset.type
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        tested = getattr(kind, 'TEST_SPLITS', ('test', ))
+        if dataset.get('split', 'test') in tested and not allow_test:
             raise ValueError(
-                'test_dataloader.dataset is the test split: calibrate on '
+                'test_dataloader.dataset is a test split: calibrate on '
                 'faces held out of the training split, --cfg-options '
                 'test_dataloader.dataset.split=val '
                 'test_dataloader.dataset.num_folds=5 '

@@ -162,7 +162,8 @@ def _sources(dataset, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
     path = osp.join(osp.expanduser(dataset.data_root or ''), SOURCES)
     if not osp.isfile(path):
         return {}
-    with open(path, encoding='utf-8', newline='') as file:
+    # with or without the mark of Windows' editors
+    with open(path, encoding='utf-8-sig', newline='') as file:
         rows = {r['name']: r for r in csv.DictReader(file)}
     missing = [name for name in names if name not in rows]
     if missing:

@@ -269,7 +269,7 @@ def _find_duplicates(runner) -> None:
     other = 'the data of ' + ', '.join(f'{k}={v}' for k, v in where.items())
     try:
         names = dataset.duplicates()
-    except FileNotFoundError as error:
+    except OSError as error:
         print_log(
             f'whether test samples are in {other} too is not known: '
             f'{error}',

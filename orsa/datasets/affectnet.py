@@ -62,6 +62,7 @@ class AffectNet(FERDataset):
     METAINFO = {'classes': AFFECTNET_CLASSES}
     ANY_CLASSES = False
     LISTS_NAME_CLASSES = True
+    TEST_SPLITS = ('val', )  # the test split is not public
     LAYOUT = ('training.csv, validation.csv and Manually_Annotated_Images/'
               '<dir>/<hash>.jpg; or train_set and val_set, each with '
               'images/<n>.jpg and annotations/<n>_exp.npy')

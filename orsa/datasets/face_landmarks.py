@@ -92,12 +92,16 @@ class Face300WDataset(_LandmarkDataset):
             usual training set.
         bbox_margin (float): The box is that of the points, grown by this
             fraction on every side. Defaults to 0.15.
+        val_every (int): Every so many-th face, beginning with the first, is
+            for validation. Defaults to 0, none.
+        split (str): 'train', without these faces, or 'val', these alone.
+            Defaults to 'train'.
         **kwargs: See MMEngine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If a ``.pts`` file has not 68 points, or no image has
-            any.
+        ValueError: If ``split`` is unknown, a ``.pts`` file has not 68
+            points, or no image has any.
     """
 
     def __init__(self,
@@ -105,9 +109,15 @@ class Face300WDataset(_LandmarkDataset):
                  folders: Sequence[str] = ('afw', 'helen/trainset',
                                            'lfpw/trainset'),
                  bbox_margin: float = 0.15,
+                 val_every: int = 0,
+                 split: str = 'train',
                  **kwargs):
+        if split != 'train' and not (split == 'val' and val_every):
+            raise ValueError(f"Face300WDataset: split='{split}' should be "
+                             "'train', or 'val' with val_every")
         self.folders = folders
         self.bbox_margin = bbox_margin
+        self.val_every, self.split = val_every, split
         super().__init__(data_root=osp.expanduser(data_root), **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -140,6 +150,11 @@ class Face300WDataset(_LandmarkDataset):
         print_log(
             f'300-W: {len(records)} faces in {list(self.folders)}{left_out}',
             logger='current')
+        if self.val_every:
+            records = [
+                r for k, r in enumerate(records)
+                if (k % self.val_every == 0) == (self.split == 'val')
+            ]
         return records
 
     def _record(self, image: str, pts: str) -> dict:

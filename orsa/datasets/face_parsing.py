@@ -296,9 +296,7 @@ class MaskFolderDataset(_ParsingDataset):
             return [name for name in images if name in masks]
         names = {}
         for number, line in read_lines(self.ann_file):
-            root, suffix = osp.splitext(line)
-            name = osp.normpath(root if suffix.lower() in
-                                IMAGE_SUFFIXES else line)
+            name = _bare_name(line)
             for there, key in ((images, 'img_path'), (masks, 'seg_map_path')):
                 if name not in there:
                     raise FileNotFoundError(
@@ -314,15 +312,29 @@ class MaskFolderDataset(_ParsingDataset):
         path = osp.expanduser(self.exclude_file)
         if not osp.exists(path):
             path = osp.join(self.data_root, path)
-        listed = {line for _, line in read_lines(path)}
+        listed = {
+            _bare_name(line)
+            for _, line in read_lines(path) if not line.startswith('#')
+        }
         patterns = [line for line in listed if '*' in line]
         kept = [
             name for name in names if name not in listed and not any(
                 fnmatchcase(name, pattern) for pattern in patterns)
         ]
+        idle = len(listed) - sum(
+            any(fnmatchcase(name, entry)
+                for name in names) if '*' in entry else entry in names
+            for entry in listed)
         messages.append(f'{len(names) - len(kept)} of them are left out by '
-                        f"'{path}' ({len(listed)} entries)")
+                        f"'{path}' ({len(listed)} entries, of which {idle} "
+                        'name none)')
         return kept
+
+
+def _bare_name(line: str) -> str:
+    """A name as data sets have it, without the suffix of an image."""
+    root, suffix = osp.splitext(line)
+    return osp.normpath(root if suffix.lower() in IMAGE_SUFFIXES else line)
 
 
 @DATASETS.register_module()
@@ -361,7 +373,7 @@ class LaPaDataset(MaskFolderDataset):
             labels=labels, data_root=data_root, data_prefix=prefix, **kwargs)
 
     def list_names(self, images: dict, masks: dict) -> List[str]:
-        """The names of all images, which have to have a mask."""
+        """As of :class:`MaskFolderDataset`; all images have a mask."""
         bare = [path for name, path in images.items() if name not in masks]
         if bare:
             raise FileNotFoundError(
@@ -370,4 +382,4 @@ class LaPaDataset(MaskFolderDataset):
                 f"'{self.data_prefix['seg_map_path']}', one of {len(bare)}. "
                 'Get the dataset again from '
                 'github.com/jd-opensource/lapa-dataset')
-        return list(images)
+        return super().list_names(images, masks)

@@ -237,7 +237,11 @@ class FERDataset(ImageDataset):
 
     def duplicates(self) -> List[str]:
         """Names of samples whose image is in ``duplicates_of`` too."""
-        other = dict(type=type(self), data_root=self.data_root, pipeline=[])
+        other = dict(
+            type=type(self),
+            data_root=self.data_root,
+            skip_unreadable=self.skip_unreadable,
+            pipeline=[])
         if self.pack:
             other.update(pack=self.pack.db_path)
         other = DATASETS.build({**other, **self.duplicates_of})

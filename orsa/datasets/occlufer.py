@@ -33,6 +33,9 @@ class OccluFER(ImageFolder):
         convention (str, optional): For folders named by index, see
             :class:`ImageFolder`. Defaults to None.
         **kwargs: Other arguments of :class:`FERDataset`.
+
+    Raises:
+        ValueError: For an unknown split, or arguments that would divide one.
     """
 
     METAINFO = {'classes': OCCLUFER_CLASSES}
@@ -43,6 +46,7 @@ class OccluFER(ImageFolder):
         '(https://github.com/Wenyuzhy/ORSANet-master). Set ORSA_OCCLUFER '
         'or data_root to the folder that holds it')
     SPLITS = dict(train='train', val='valid', rafdb_occlu='RAF-DB_valid_occlu')
+    TEST_SPLITS = ('val', 'rafdb_occlu')
 
     def __init__(self,
                  data_root: str = 'data/occlu-fer',
@@ -51,6 +55,10 @@ class OccluFER(ImageFolder):
                  test_mode: Optional[bool] = None,
                  **kwargs):
         self.check_choice('split', split, self.SPLITS)
+        dividing = {'val_split', 'num_folds', 'fold'} & kwargs.keys()
+        if dividing:
+            raise ValueError(f'OccluFER: {sorted(dividing)} would divide a '
+                             "split of the release: it has split='val'")
         super().__init__(
             data_root=data_root,
             data_prefix=self.SPLITS[split],

@@ -194,10 +194,12 @@ class SplitDataset(FERDataset):
                     f'none of {len(names)} samples out, of {len(set(groups))} '
                     'subjects: no subject has so small a fraction of every '
                     'class. Raise it')
-            return [
+            kept = [
                 r for r in records
                 if (r['name'] in held) == (self.split == 'val')
             ]
+            self.other_part = set(names) - {r['name'] for r in kept}
+            return kept
         folds = assign_folds(names, labels, self.num_folds, self.val_seed,
                              groups)
         self.log(f'{len(names)} training samples are divided into '
@@ -207,7 +209,10 @@ class SplitDataset(FERDataset):
             return records
         if self.split == 'val':
             # held out: no model of another fold is to predict it
-            return [
+            kept = [
                 dict(r, fold=-1) for r in records if r['fold'] == self.fold
             ]
-        return [r for r in records if r['fold'] != self.fold]
+        else:
+            kept = [r for r in records if r['fold'] != self.fold]
+        self.other_part = set(names) - {r['name'] for r in kept}
+        return kept

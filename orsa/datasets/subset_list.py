@@ -84,6 +84,13 @@ def select_samples(dataset, records: List[dict]) -> List[dict]:
             f"{type(dataset).__name__}: subset_file '{dataset.subset_file}' "
             f"is neither a file nor one under data_root='{dataset.data_root}'")
     lines = read_subset(path)
+    # of a divided training split, what the other part holds
+    other = {name: 0 for name in getattr(dataset, 'other_part', ())}
+    here = [line for line in lines if dataset.look_up(line[1], other) is None]
+    passed_over, lines = len(lines) - len(here), here
+    if not lines:
+        raise ValueError(f"'{path}' names samples of the other part of the "
+                         'training split alone')
     places = _find_lines(path, lines, records, dataset.look_up)
     if dataset.LISTS_NAME_CLASSES:
         _compare_labels(dataset, path, lines, [records[i] for i in places])
@@ -96,7 +103,10 @@ def select_samples(dataset, records: List[dict]) -> List[dict]:
     ]
     if len(lines) > len(selected):
         without.append(f'{len(lines) - len(selected)} repeated')
-    dataset.log(f"{len(lines)} lines of '{path}' select "
+    if passed_over:
+        without.append(f'{passed_over} of the other part of the training '
+                       'split')
+    dataset.log(f"{len(lines) + passed_over} lines of '{path}' select "
                 f'{len(selected) - sum(dropped.values())} samples' +
                 (f"; without one are {', '.join(without)}" if without else ''))
     return selected

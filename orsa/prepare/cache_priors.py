@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmengine.registry import MODELS
 from mmengine.utils import ProgressBar
 
@@ -130,23 +129,24 @@ class _Writer:
 
 
 @torch.no_grad()
-def _compute(cfg: Config, split: str, dataset, priors: Dict[str, nn.Module],
+def _compute(cfg: Config, split: str, priors: Dict[str, nn.Module],
              writer: _Writer, device: torch.device) -> None:
     from mmpretrain.datasets.transforms import PackInputs
     pipeline = identity.dataset_config(cfg, split)['pipeline']
     with scope_of(cfg):
         preprocessor = MODELS.build(
             identity.preprocessor_config(cfg)).to(device).eval()
-        pipelines = [
-            Compose(identity.clean_pipeline(pipeline, flip)[0])
-            for flip in (False, True)
-        ]
+    # a data set may change its pipeline, and reads files in its own way
+    as_they_are, flipped = (
+        identity.build_dataset(cfg, split,
+                               identity.clean_pipeline(pipeline, flip)[0])
+        for flip in (False, True))
+    count = len(as_they_are)
     size = cfg[f'{split}_dataloader'].get('batch_size', 32)
-    bar = ProgressBar(len(dataset))
-    for start in range(0, len(dataset), size):
-        indices = range(start, min(start + size, len(dataset)))
-        for flip in (0, 1):
-            dataset.pipeline = pipelines[flip]
+    bar = ProgressBar(count)
+    for start in range(0, count, size):
+        indices = range(start, min(start + size, count))
+        for flip, dataset in enumerate((as_they_are, flipped)):
             results = [dataset[i] for i in indices]
             images = [PackInputs.format_input(r['img']) for r in results]
             if len({image.shape for image in images}) > 1:
@@ -178,7 +178,7 @@ def _write_cache(cfg: Config, split: str, folder: str, priors: Dict[str,
         os.remove(path)
     with contextlib.ExitStack() as stack:
         writer = _Writer(folder, len(dataset), stack)
-        _compute(cfg, split, dataset, priors, writer, device)
+        _compute(cfg, split, priors, writer, device)
         writer.finish()
     path = osp.join(folder, SAMPLES)
     dump_json(

@@ -110,6 +110,9 @@ def ablate(args: argparse.Namespace, words: Sequence[str]) -> int:
     """
     study = AblationStudy(args.study, args.work_dir)
     seeds, folds = args.seeds or list(study.cfg.seeds), [None]
+    if args.cv and not study.cfg.num_folds:
+        raise ValueError(f"'{args.study}' has num_folds=0, and nothing to "
+                         'cross-validate: leave out --cv')
     if args.cv:
         folds = args.folds or list(range(study.cfg.num_folds))
         seeds = args.seeds or seeds[:1]

@@ -15,10 +15,11 @@ from mmengine.registry import DATASETS
 from orsa.apis.model import init_model, load_config
 from orsa.apis.training import (build_runner, latest_checkpoint, resume_latest,
                                 set_amp)
+from orsa.datasets.splits import SplitDataset
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import CLEAN
 from orsa.prepare.weights import publish
-from orsa.utils.configs import nested_dicts, scope_of
+from orsa.utils.configs import nested_dicts, scope_of, type_name
 from orsa.utils.fileio import dump_json, save_npz, write_text
 from .complexity import count_parameters
 from .occlusion_conditions import with_occluder
@@ -159,7 +160,7 @@ class AblationStudy(Study):
                 load = dataset.pop('load', [])
                 dataset.pipeline = [*load, *pipeline[1:]]
                 loader.dataset = dataset
-            if self.cfg.num_folds:
+            if self.cfg.num_folds or run.fold is not None:
                 _set_fold(loader.dataset, self.cfg.num_folds, run.fold,
                           split == 'test')
                 pack = loader.dataset.pipeline[-1]
@@ -318,11 +319,25 @@ class AblationStudy(Study):
 
 def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],
               test: bool) -> None:
-    """Set the fold of every RAFDB inside a dataset's config."""
-    for part in nested_dicts(dataset):
-        if part.get('type') == 'orsa.RAFDB':
-            part['num_folds'] = num_folds
-            if fold is not None:
-                part['fold'] = fold
-                if test:
-                    part['split'] = 'val'
+    """Set the fold of every training split inside a dataset's config.
+
+    Raises:
+        ValueError: If there is none, where one is asked for.
+    """
+    divided = [p for p in nested_dicts(dataset) if _can_be_divided(p)]
+    if fold is not None and not divided:
+        raise ValueError(f'no data set of {type_name(dataset)} can be divided '
+                         'into folds: leave out --cv')
+    for part in divided:
+        part['num_folds'] = num_folds
+        if fold is not None:
+            part['fold'] = fold
+            if test:
+                part['split'] = 'val'
+
+
+def _can_be_divided(part: dict) -> bool:
+    kind = part.get('type')
+    if isinstance(kind, str):
+        kind = DATASETS.get(kind)
+    return isinstance(kind, type) and issubclass(kind, SplitDataset)

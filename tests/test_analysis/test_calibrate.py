@@ -30,6 +30,14 @@ def parse(*arguments):
         [CONFIG, WEIGHTS, '--faces', 'drawn', *map(str, arguments)])
 
 
+@pytest.mark.parametrize('config', ['orsanet_affectnet8', 'orsanet_occlufer'])
+def test_what_is_tested_on_is_refused_whatever_its_name(config):
+    cfg = load_config(f'orsa::{config}.py')
+    assert cfg.test_dataloader.dataset.split == 'val'
+    with pytest.raises(ValueError, match='is a test split'):
+        next(held_out_faces(cfg))
+
+
 def test_fitted_written_and_measured_again(tmp_path, repo_root, monkeypatch,
                                            capsys):
     out = tmp_path / 'calibration.json'

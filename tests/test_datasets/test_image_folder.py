@@ -242,6 +242,8 @@ def test_occlufer(tmp_path):
     assert selection.test_mode
     with pytest.raises(ValueError, match="'test'"):
         OccluFER(str(tmp_path), split='test')
+    with pytest.raises(ValueError, match='val_split.*of the release'):
+        OccluFER(str(tmp_path), val_split=.2)
     with pytest.raises(FileNotFoundError, match='ORSA_OCCLUFER'):
         OccluFER(str(tmp_path / 'nowhere'))
 

@@ -171,6 +171,16 @@ def test_300w_on_disk(tmp_path):
     assert dataset[0]['bbox'].tolist() == [[.5, 2, 67.5, 136]]
     with pytest.raises(FileNotFoundError, match='helen/trainset.*folders='):
         Face300WDataset(str(tmp_path))
+    for k in range(10, 18):
+        (tmp_path / f'afw/{k}.pts').write_text(POINTS)
+        (tmp_path / f'afw/{k}.jpg').write_bytes(b'')
+    every, train, val = ([
+        r['name'] for r in Face300WDataset(str(tmp_path), ['afw'], **how)
+    ] for how in ({}, dict(val_every=4), dict(val_every=4, split='val')))
+    assert val == every[::4] and len(val) == 3
+    assert sorted(train + val) == every
+    with pytest.raises(ValueError, match="split='val'"):
+        Face300WDataset(str(tmp_path), ['afw'], split='val')
 
 
 def test_300w_as_released(face300w_dir):
@@ -422,12 +432,14 @@ def test_lists_pairs_and_exclusion(tmp_path, monkeypatch):
     write_masks(tmp_path, {name: [0, 0] for name in names})
     (tmp_path / 'masks/lost.png').write_bytes(b'')
     (tmp_path / 'images/bare.jpg').write_bytes(b'')
-    (tmp_path / 'out.txt').write_text('Ann_*\nmore/Cy_1\nDee_1\n')
+    (tmp_path /
+     'out.txt').write_text('# people\nAnn_*\nmore/Cy_1.jpg\nDee_1.png\n')
     dataset = folder_of(tmp_path, ['skin', None], exclude_file='out.txt')
     assert [d['name'] for d in dataset] == ['Bob_1']
     for text in ('4 faces', '1 images without a mask',
                  '1 masks without an image', '3 of them are left out by',
-                 '(3 entries)', '1 labels are ignored: [1]'):
+                 '(3 entries, of which 1 name none)',
+                 '1 labels are ignored: [1]'):
         assert text in lines[0]
     (tmp_path / 'list.txt').write_text('more/Cy_1.jpg\nAnn_2\n')
     dataset = folder_of(tmp_path, ['skin'], ann_file='list.txt')

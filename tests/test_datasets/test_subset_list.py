@@ -52,3 +52,24 @@ def test_labels_of_a_list_are_compared(faces_dir, tmp_path, logged):
     assert len(build(tmp_path / 'list.txt')) == 125
     assert '125 of 125 lines of the list name another class' in ' '.join(
         logged)
+
+
+def test_lists_of_a_divided_training_split(faces_dir, tmp_path, logged):
+    how = dict(data_root=str(faces_dir), split='train')
+    whole = RAFDB(**how)
+    chosen = [whole.get_data_info(k)['name'] for k in range(0, len(whole), 10)]
+    (tmp_path / 'list.txt').write_text('\n'.join(chosen))
+    parts = []
+    for divided in (dict(val_split=.2), dict(num_folds=5, fold=0)):
+        for split in ('train', 'val'):
+            part = RAFDB(
+                **dict(how, split=split),
+                **divided,
+                subset_file=str(tmp_path / 'list.txt'))
+            parts.append(
+                {part.get_data_info(k)['name']
+                 for k in range(len(part))})
+        train, val = parts[-2:]
+        assert train and val and not train & val
+        assert train | val == set(chosen)
+    assert 'of the other part' in ' '.join(logged)

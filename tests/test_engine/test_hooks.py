@@ -27,6 +27,17 @@ def test_normalisation_of_a_prior():
     hook.before_run(SimpleNamespace(model=Model((1., 2., 3.))))
     with pytest.raises(ValueError, match=r'prior.input_mean.*3.5.*differs'):
         hook.before_run(SimpleNamespace(model=Model((1., 2., 3.5))))
+    # a preprocessor that normalises nothing, or gives BGR
+    model = Model((1., 2., 3.))
+    model.data_preprocessor.to_rgb = False
+    with pytest.raises(ValueError, match='prior expects RGB'):
+        hook.before_run(SimpleNamespace(model=model))
+    model = Model((1., 2., 3.))
+    model.data_preprocessor = nn.Module()
+    with pytest.raises(ValueError, match='prior.input_mean.*differs'):
+        hook.before_run(SimpleNamespace(model=model))
+    model.prior.input_mean, model.prior.input_std = (0., ) * 3, (1., ) * 3
+    hook.before_run(SimpleNamespace(model=model))
 
 
 def test_order_of_classes():
@@ -74,6 +85,17 @@ def test_record_tells_best_last_and_mean(tmp_path):
         mean_of=2)
     assert summary['ece']['best_epoch'] == 1  # less is better
     assert (tmp_path / 'validation.json').exists()
+
+
+def test_record_of_other_metrics(tmp_path):
+    for key, values, best in (('300-W/NME', (.3, .05, .1), 2),
+                              ('accuracy/top1', (50., 40., 60.), 3)):
+        hook = ValidationRecordHook()
+        runner = SimpleNamespace(work_dir=str(tmp_path), _train_loop=object())
+        for epoch, value in enumerate(values, 1):
+            runner.epoch = epoch
+            hook.after_val_epoch(runner, {key: value})
+        assert hook.summary()[key]['best_epoch'] == best
 
 
 def test_the_loss_switches_under_ddp(tmp_path):

@@ -130,6 +130,21 @@ def runner_of(*args, **kwargs):
     return build_runner(cfg)
 
 
+def test_one_bad_step_is_one_where_parameters_step_one_by_one(
+        faces, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        WRAPPERS, 'sam',
+        dict(
+            type='orsa.SAMOptimWrapper',
+            optimizer=dict(type='AdamW', lr=1e-2),
+            step_in_backward=True))
+    runner = runner_of(faces, tmp_path, action='skip', max_skips=1)
+    runner.train()
+    hook, = (h for h in runner.hooks if isinstance(h, NumericalFaultHook))
+    assert runner.iter == 3 and hook.skips == 0
+    assert all(torch.isfinite(p).all() for p in runner.model.parameters())
+
+
 # The white image is the 8th, in the second batch of four.
 @pytest.mark.parametrize('wrapper', ['sam', 'plain'])
 @pytest.mark.parametrize(

@@ -115,6 +115,28 @@ def save_priors(root, cfg) -> None:
         torch.save(prior.model.state_dict(), root / f'{name}.pth')
 
 
+def test_pixels_of_a_csv_file(tmp_path):
+    votes = ['Usage,Image name,neutral,happiness,surprise,sadness,anger,'
+             'disgust,fear,contempt,unknown,NF']  # yapf: disable
+    pixels = ['emotion,pixels,Usage']
+    for i in range(4):
+        votes.append(f'Training,fer{i:07d}.png,0,10' + ',0' * 8)
+        face = draw_face('happiness', rng=np.random.default_rng(i), size=48)
+        grey = cv2.cvtColor(face['img'], cv2.COLOR_BGR2GRAY)
+        pixels.append(f'0,{" ".join(map(str, grey.ravel()))},Training')
+    (tmp_path / 'fer2013new.csv').write_text('\n'.join(votes))
+    (tmp_path / 'fer2013.csv').write_text('\n'.join(pixels))
+    config = tmp_path / 'tiny.py'
+    config.write_text(
+        CONFIG.replace('orsa.RAFDB',
+                       'orsa.FERPlus').replace('{root}', str(tmp_path)))
+    save_priors(tmp_path, load_config(str(config)))
+    assert cache(config, '--split', 'train', '--out',
+                 tmp_path / 'cache') == ['train']
+    rows = np.load(tmp_path / 'cache/train/landmarks.npy')
+    assert rows.shape[:2] == (4, 2) and len(np.unique(rows[:, 0], axis=0)) == 4
+
+
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
     """Ten drawn training faces and three to test, a config and its cache."""

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Protects ablation studies: folds, priors, stored runs and their report."""
+import argparse
 import copy
 import json
 import os
@@ -13,7 +14,7 @@ import torch
 from sklearn.metrics import recall_score
 from tiny_suite import write_faces
 
-from orsa.studies.ablation import report
+from orsa.studies.ablation import ablate, add_ablate_arguments, report
 from orsa.studies.ablation_study import AblationStudy
 from orsa.studies.study import Run, predict_images
 
@@ -206,3 +207,23 @@ def test_predict_gives_probabilities(study):
         init_model(cfg), np.zeros((3, 3, 32, 32), np.uint8), batch_size=2)
     assert scores.shape == (3, 7)
     assert np.allclose(scores.sum(1), 1, atol=1e-5)
+
+
+def test_folds_of_what_has_none(study, repo_root, folder):
+    path = str(repo_root / 'configs/ablations/ferplus.py')
+    with pytest.raises(ValueError, match='FERPlus can be divided'):
+        AblationStudy(path, str(folder / 'x')).config(Run('plain', 0, 0))
+    parser = argparse.ArgumentParser()
+    add_ablate_arguments(parser)
+    with pytest.raises(ValueError, match='num_folds=0'):
+        ablate(parser.parse_args([path, '--cv']), [])
+    # every data set that can be divided is
+    other = copy.copy(study)
+    other.cfg = copy.deepcopy(study.cfg)
+    other.cfg.data = dict(
+        train=dict(type='orsa.ImageFolder', data_root='x', data_prefix='a'),
+        test=dict(type='orsa.ImageFolder', data_root='x', data_prefix='a'))
+    cfg = other.config(Run('plain', 0, 1))
+    train, test = (cfg[f'{s}_dataloader'].dataset for s in ('train', 'test'))
+    assert (train.num_folds, train.fold) == (test.num_folds, test.fold)
+    assert train.fold == 1 and test.split == 'val' and 'split' not in train

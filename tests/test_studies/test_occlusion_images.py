@@ -288,6 +288,17 @@ def test_no_prediction_is_lost(made, predicted, tmp_path, change, message):
     assert path in str(error.value)
 
 
+def test_the_stated_one_of_equal_scores_counts(made, predicted, tmp_path):
+    classes = parameters_of(made)['classes']
+    header = ['file', 'prediction', *classes]
+    rows = [[r[0], classes[5], *[0, .2, 0, .4, 0, .4, 0]] for r in predicted]
+    path = write(tmp_path / 'tied.csv', header, rows)
+    report, _ = score(path, str(made / 'occluded/manifest.csv'))
+    plain = write(tmp_path / 'plain.csv', header[:2], [r[:2] for r in rows])
+    expected, _ = score(plain, str(made / 'occluded/manifest.csv'))
+    assert report['clean']['accuracy'] == expected['clean']['accuracy']
+
+
 def test_other_columns_and_manifests(made, predicted, tmp_path):
     manifest = str(made / 'occluded/manifest.csv')
     for header in (['file', 'class'], ['file', 'prediction', 'fear'], []):

@@ -21,7 +21,7 @@ class ModelCheckHook(Hook):
 
     - A frozen prior re-normalises what the classifier was given: the mean and
       std that it assumes (``input_mean``, ``input_std``) have to be those of
-      the data preprocessor.
+      the data preprocessor, which has to give RGB.
     - MMEngine loads what fits of a checkpoint and leaves the rest as it is.
       For a test, and to resume, all of the model has to be in it; to begin
       from one, what was to begin from a file of its own (frozen priors, the
@@ -46,10 +46,12 @@ class ModelCheckHook(Hook):
         for name, module in model.named_modules():
             for field in ('mean', 'std'):
                 expected = getattr(module, f'input_{field}', None)
-                actual = getattr(preprocessor, field, None)
-                if expected is None or actual is None:
+                if expected is None:
                     continue
                 expected = torch.as_tensor(expected).flatten().cpu().float()
+                actual = getattr(preprocessor, field, None)
+                if actual is None:  # it normalises nothing
+                    actual = torch.full_like(expected, field == 'std')
                 actual = actual.flatten().cpu().float()
                 if not torch.allclose(expected, actual, atol=1e-3):
                     raise ValueError(
@@ -57,6 +59,11 @@ class ModelCheckHook(Hook):
                         f'from data_preprocessor.{field}='
                         f'{actual.tolist()}: the prior would see wrongly '
                         'normalised images. Set both to the same values')
+            if hasattr(module, 'input_mean') and not getattr(
+                    preprocessor, 'to_rgb', True):
+                raise ValueError(
+                    f'{name} expects RGB, and images are read in BGR: set '
+                    'to_rgb=True of the data preprocessor')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare its keys with the model's, its classes with the data's."""

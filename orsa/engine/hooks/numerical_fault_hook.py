@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch.func import functional_call
 
 from orsa.registry import HOOKS
 from ..loops.steps import step_is_open
@@ -113,6 +114,9 @@ class NumericalFaultHook(Hook):
 
     def _before_step(self, optimizer, args, kwargs) -> None:
         self._stepped = True
+        if self._left_out:  # parameters that step one by one
+            self._clear(optimizer)
+            return
         grads = [
             p.grad for group in optimizer.param_groups for p in group['params']
             if p.grad is not None
@@ -127,10 +131,12 @@ class NumericalFaultHook(Hook):
                 v.to(values[0].device, torch.float32) for v in values
             ])).all().float()
         all_reduce(finite, 'min')  # all ranks act, or none
-        if finite:
-            self.skips = 0
-            return
-        self._leave_out('the loss or its gradient is not finite')
+        if not finite:
+            self._leave_out('the loss or its gradient is not finite')
+            self._clear(optimizer)
+
+    @staticmethod
+    def _clear(optimizer) -> None:
         for group in optimizer.param_groups:
             for p in group['params']:
                 p.grad = None  # an optimizer passes these over
@@ -151,19 +157,24 @@ class NumericalFaultHook(Hook):
             for key, value in list((outputs or {}).items()):
                 if not torch.isfinite(torch.as_tensor(value).detach()).all():
                     del outputs[key]
+        if self._left_out:
+            # not before: a backward pass that steps reads them
+            with torch.no_grad():
+                for before, buffer in zip(self._buffers,
+                                          self._model.buffers()):
+                    buffer.copy_(before)
         if not is_open:
+            if self._stepped and not self._left_out:
+                self.skips = 0
             self._new_step()
 
     def _leave_out(self, what: str) -> None:
-        """Stop, or take back what running statistics have seen of a step."""
+        """Stop, or note that the step is left out."""
         self._left_out = True
         self.skips += 1
         fault = self._fault(what)
         if self.action == 'stop' or self.skips > self.max_skips:
             raise fault
-        with torch.no_grad():
-            for before, buffer in zip(self._buffers, self._model.buffers()):
-                buffer.copy_(before)
         print_log(
             f'{fault} The step is left out.',
             logger='current',
@@ -195,9 +206,13 @@ class NumericalFaultHook(Hook):
         for iteration, batch in self._batches:
             seed_iteration(self._runner.seed, iteration, get_rank())
             data = self._model.data_preprocessor(batch, True)
+            # copies, as a backward pass that steps needs them as they are
+            buffers = {k: b.clone() for k, b in self._model.named_buffers()}
+            args, kwargs = ((), data) if isinstance(data, dict) else (data, {})
             with first_not_finite(self._model) as names, torch.no_grad(), \
                     self._runner.optim_wrapper.optim_context(self._model):
-                self._model._run_forward(data, mode='loss')
+                functional_call(self._model, buffers, args,
+                                dict(kwargs, mode='loss'))
             if names:
                 return (f"{text}, first in the output of '{names[0]}' in the "
                         f'batch of iteration {iteration}')

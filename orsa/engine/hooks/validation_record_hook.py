@@ -1,6 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import os.path as osp
-from typing import Dict, Optional
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -26,13 +26,21 @@ class ValidationRecordHook(Hook):
 
     Args:
         last (int): How many of the last epochs are averaged. Defaults to 10.
+        lower (Sequence[str]): Metrics of which the least is the best, by a
+            part of their name. Defaults to those of calibration, distance
+            and loss.
     """
 
     # Before CheckpointHook (VERY_LOW), which may save the best on it.
     priority = 'LOW'
 
-    def __init__(self, last: int = 10) -> None:
+    def __init__(
+        self,
+        last: int = 10,
+        lower: Sequence[str] = ('ece', 'NME', 'EPE', 'loss')
+    ) -> None:
         self.last = last
+        self.lower = tuple(lower)
         self.records: Dict[str, Dict[str, float]] = {}
         self.unit = 'epoch'
 
@@ -83,19 +91,20 @@ class ValidationRecordHook(Hook):
         """Best, last and mean of the last epochs of the main metrics.
 
         Returns:
-            dict: Per metric (those without a slash in their own name) a dict
-            with ``best``, ``best_epoch``, ``last``, ``last_epoch`` and
-            ``mean_last``; or ``best_iteration`` and ``last_iteration``.
+            dict: Per metric (those without a slash in their own name, if
+            there are any) a dict with ``best``, ``best_epoch``, ``last``,
+            ``last_epoch`` and ``mean_last``; or ``best_iteration`` and
+            ``last_iteration``.
         """
         times = sorted(self.records, key=int)
         if not times:
             return {}
-        result = {}
-        for name in self.records[times[-1]]:
-            if '/' in name:
-                continue
+        result, names = {}, list(self.records[times[-1]])
+        # after a slash are figures of classes, or all are of mmpretrain
+        for name in [n for n in names if '/' not in n] or names:
             values = [self.records[t].get(name, float('nan')) for t in times]
-            better = np.nanargmin if name == 'ece' else np.nanargmax
+            low = any(part in name for part in self.lower)
+            better = np.nanargmin if low else np.nanargmax
             if np.isnan(values).all():
                 continue
             best = int(better(values))

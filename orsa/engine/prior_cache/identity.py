@@ -144,10 +144,10 @@ def matching_split(cfg: Config, split: str,
     return next((d for d in done if content(d) == content(split)), None)
 
 
-def build_dataset(cfg: Config, split: str):
-    """The dataset of a split, without its pipeline."""
+def build_dataset(cfg: Config, split: str, pipeline: Sequence[dict] = ()):
+    """The dataset of a split, with another pipeline."""
     config = copy.deepcopy(dataset_config(cfg, split))
-    config['pipeline'] = []
+    config['pipeline'] = list(pipeline)
     with scope_of(cfg):
         return DATASETS.build(config)
 

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-from typing import List, Optional, Sequence, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList, Sequential
 
 from orsa.models.utils.inputs import Maps, stage_indices
+from orsa.models.utils.layer_depth import layer_depth
 from orsa.registry import MODELS
 
 
@@ -118,3 +119,9 @@ class DlibResNet(BaseModule):
         super().train(mode)
         self._freeze_stages()
         return self
+
+    def get_layer_depth(self,
+                        param_name: str,
+                        prefix: str = '') -> Tuple[int, int]:
+        """Depth of a parameter, see :func:`.layer_depth`."""
+        return layer_depth(self.stages, param_name, prefix)

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule, ModuleList, Sequential
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
 from orsa.models.utils.inputs import Maps, stage_indices
+from orsa.models.utils.layer_depth import layer_depth
 from orsa.models.utils.prelu import PReLU
 from orsa.models.utils.recompute import keep_convolutions
 from orsa.registry import MODELS
@@ -207,11 +208,4 @@ class IRNet(BaseModule):
             tuple[int, int]: The depth, which grows by one with each unit, and
             the number of layers.
         """
-        num_layers = sum(self.depths) + 2
-        if not param_name.startswith(prefix):
-            return num_layers - 1, num_layers
-        name = param_name[len(prefix):].split('.')
-        if name[0] == 'stem':
-            return 0, num_layers
-        stage, unit = int(name[1]), int(name[2])
-        return sum(self.depths[:stage]) + unit + 1, num_layers
+        return layer_depth(self.stages, param_name, prefix)

@@ -64,9 +64,14 @@ class ConsistencyClassifier(ImageClassifier):
                 'orsa.KeepImage in the pipeline, algorithm_keys of PackInputs '
                 'and auxiliary_inputs of orsa.CompanionDataPreprocessor')
         clean = self.data_preprocessor(dict(inputs=clean))['inputs']
-        training = self.training
-        self.eval()  # statistics are those of what it learns from
+        # Statistics are those of what it learns from. By the flags alone:
+        # train() would move what a hook has frozen, and priors would forget
+        # their faster copies.
+        modes = [(module, module.training) for module in self.modules()]
+        for module, _ in modes:
+            module.training = False
         try:
             return self(clean).softmax(dim=1)
         finally:
-            self.train(training)
+            for module, training in modes:
+                module.training = training

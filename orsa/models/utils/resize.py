@@ -19,7 +19,13 @@ def resize_images(x: torch.Tensor,
 
     Returns:
         Tensor: Images of shape (B, C, *size); ``x`` itself if it fits.
+
+    Raises:
+        ValueError: For another mode.
     """
+    if mode not in ('nearest', 'bilinear'):
+        raise ValueError("resize_mode should be 'nearest' or 'bilinear', but "
+                         f"is '{mode}'")
     size = to_2tuple(size)
     height, width = x.shape[-2:]
     if (height, width) == size:

@@ -34,3 +34,28 @@ def test_maps_given_out_are_not_written_over():
         again = model(images)[0]
     assert torch.equal(images, before)
     assert torch.equal(first, kept[0]) and torch.equal(first, again)
+
+
+def test_learning_rates_decay_by_layer(repo_root):
+    """mmpretrain's constructor, over all of the model that ships."""
+    from mmpretrain.engine import LearningRateDecayOptimWrapperConstructor
+
+    from orsa.apis.model import build_model, load_config
+    model = build_model(load_config('orsa::orsanet_face.py'), pretrained=False)
+    build = LearningRateDecayOptimWrapperConstructor(
+        dict(
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=1., weight_decay=.1)),
+        dict(layer_decay_rate=.5))
+    groups = build(model).optimizer.param_groups
+    rates = {
+        name: g['lr']
+        for name, parameter in model.named_parameters()
+        for g in groups if any(p is parameter for p in g['params'])
+    }
+    encoder = 'backbone.image_encoder.stages'
+    first, second, last = (
+        next(rates[n] for n in rates if n.startswith(f'{encoder}.{place}.'))
+        for place in ('0.0', '0.1', '4.1'))
+    assert second == 2 * first and last > second
+    assert rates['head.fc.weight'] == 1. >= last

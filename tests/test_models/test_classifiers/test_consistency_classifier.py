@@ -99,6 +99,15 @@ def test_the_second_pass_of_sam_asks_for_the_scores_of_the_first(model):
     assert torch.allclose(second, expected, rtol=1e-4)
 
 
+def test_what_is_frozen_stays_so(model):
+    model.backbone.stem.eval()  # as FreezeHook does
+    modes = {name: m.training for name, m in model.named_modules()}
+    _, data = batch(model)
+    model(**data, mode='loss')
+    assert modes == {name: m.training for name, m in model.named_modules()}
+    assert not model.backbone.stem.training and model.head.training
+
+
 def test_through_a_pipeline(model):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         pipeline = Compose([
