@@ -13,7 +13,10 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0.))
 train_cfg = dict(
-    _delete_=True, by_epoch=True, max_epochs=max_epochs, val_interval=3)
+    _delete_=True,
+    type='orsa.EpochTrainLoop',
+    max_epochs=max_epochs,
+    val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=40),
     dict(
