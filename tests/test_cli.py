@@ -263,7 +263,8 @@ def test_what_a_video_does_not_have_is_said(photo, one_model, tmp_path, caplog,
     cv2.imwrite(str(folder / 'a.png'), photo)
     out = ['--out', str(tmp_path / 'out')]
     assert cli.main(['predict', str(folder), *out]) == command.OK
-    assert '1 videos are skipped' in caplog.text
+    assert 'videos are skipped, 1 of them' in caplog.text
+    assert 'photos/clip.avi' in caplog.text
     clip = str(folder / 'clip.avi')
     assert cli.main(['predict', clip, *out, '--embeddings']) == command.OK
     assert '--embeddings does nothing' in capsys.readouterr().err

@@ -96,16 +96,20 @@ def held_out_faces(cfg: Config,
     """
     whole = copy.deepcopy(cfg.test_dataloader.dataset)
     for dataset in whole.get('datasets', [whole]):
-        kind = dataset.type
-        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        with scope_of(cfg):
+            kind = dataset.type
+            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
         tested = getattr(kind, 'TEST_SPLITS', ('test', ))
         if dataset.get('split', 'test') in tested and not allow_test:
+            how = ('--cfg-options test_dataloader.dataset.split=val '
+                   'test_dataloader.dataset.num_folds=5 '
+                   'test_dataloader.dataset.fold=0')
+            if not getattr(kind, 'DIVIDES', False):
+                how = ('split=train and a subset_file of what the model has '
+                       'not learned from')
             raise ValueError(
                 'test_dataloader.dataset is a test split: calibrate on '
-                'faces held out of the training split, --cfg-options '
-                'test_dataloader.dataset.split=val '
-                'test_dataloader.dataset.num_folds=5 '
-                'test_dataloader.dataset.fold=0')
+                f'faces held out of the training split, {how}')
         dataset.pipeline = split_pipeline(dataset.pipeline).load
         dataset = with_occluder(dataset)
         with scope_of(cfg):

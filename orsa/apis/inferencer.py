@@ -2,6 +2,7 @@
 """From photographs to the expressions of all faces in them, in one call."""
 import dataclasses
 import itertools
+import logging
 import os.path as osp
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -69,8 +70,9 @@ class FERInferencer:
             'mmpose:CONFIG,CHECKPOINT', or any function from an image to
             boxes. Defaults to 'auto', the first of them that is installed.
         calibration (Calibration, optional): Of the scores. Defaults to None,
-            the file beside the weights; without such a file scores stay as
-            the model predicts them.
+            the file beside the weights, also those that ``init_model`` has
+            loaded, unless they were changed since; without such a file scores
+            stay as the model predicts them.
         min_confidence (float, optional): Abstain below this confidence.
             Defaults to None, the calibration's.
         max_occluded (float, optional): Abstain above this occluded fraction
@@ -266,6 +268,9 @@ class FERInferencer:
                     with VideoReader(path) as reader:
                         yield from stream_video(self, reader)
                     error = reader.error
+                    if reader.note:
+                        logging.getLogger('orsa').warning(
+                            "'%s': %s", path, reader.note)
                 except ImageError as failure:
                     error = str(failure)
                 if error:
@@ -426,7 +431,6 @@ def _load(model: Any, weights: Optional[str], device: Optional[str],
     if backend == 'onnx' or (backend == 'auto' and named and weights is None
                              and device in (None, 'cpu')):
         ships = named and weights is None
-        device = device or 'cpu' if backend == 'onnx' else device
         exported = load_shipped(model, device or 'cpu') if ships else None
         if exported is not None:
             return exported, None, device or 'cpu'
@@ -450,10 +454,10 @@ def _load_pytorch(model: Any, weights: Optional[str],
     require_pytorch()
     from mmengine.device import get_device
 
-    from .model import init_model
+    from .model import init_model, unchanged_checkpoint
     device = device or get_device()
     if hasattr(model, 'dataset_meta'):
-        weights = getattr(model, 'checkpoint', None)
+        weights = unchanged_checkpoint(model)
         model = model.to(device).eval()
     else:
         model = init_model(model, weights, device)

@@ -186,8 +186,8 @@ def init_model(config: Union[str, Config],
             shape is an error. Defaults to True.
 
     Returns:
-        nn.Module: The model in evaluation mode, with ``cfg``,
-        ``dataset_meta`` (its class names) and ``checkpoint`` as attributes.
+        nn.Module: The model in evaluation mode, with ``cfg`` and
+        ``dataset_meta`` (its class names) as attributes.
 
     Raises:
         ValueError: If the checkpoint does not fit, its classes are not
@@ -217,9 +217,22 @@ def init_model(config: Union[str, Config],
         if num_classes not in (None, len(classes)):
             classes = ()  # of other data than the head is for
     model.dataset_meta = dict(classes=classes)
-    model.cfg, model.checkpoint = cfg, checkpoint
+    model.cfg = cfg
     try:
-        return model.to(device).eval()
+        model = model.to(device).eval()
     except (AssertionError, RuntimeError) as error:  # torch knows both
         raise ValueError(f"the model cannot be put on '{device}': {error}; "
                          "'cpu' is always there") from error
+    model.loaded_from = checkpoint, _version(model)
+    return model
+
+
+def unchanged_checkpoint(model: nn.Module) -> Optional[str]:
+    """What :func:`init_model` has loaded, if it was not changed since."""
+    checkpoint, version = getattr(model, 'loaded_from', (None, None))
+    return checkpoint if version == _version(model) else None
+
+
+def _version(model: nn.Module) -> int:
+    # grows with every change in place
+    return sum(t._version for t in (*model.parameters(), *model.buffers()))

@@ -67,11 +67,10 @@ def stream_video(inferencer,
     before: Optional[ImageResult] = None
     for chunk in _chunks(frames, every * batch_frames, max_seconds):
         predicted = [r for r in chunk if r.frame % every == 0]
-        _detect_some(
+        before = _detect_some(
             predicted, before, detect_every,
             partial(detect, detector=detector, min_face=inferencer.min_face))
         inferencer.forward(predicted)
-        before = predicted[-1] if predicted else before
         for result in chunk:
             if result.frame % every == 0:
                 tracker.update(result.faces, result.time)
@@ -84,19 +83,31 @@ def stream_video(inferencer,
 
 
 def _detect_some(results: Sequence[ImageResult], before: Optional[ImageResult],
-                 step: int, find: Callable) -> None:
+                 step: int, find: Callable) -> Optional[ImageResult]:
     """Find faces in every so many frames, and interpolate between them.
 
     ``before`` is the last frame before these, in which they were detected.
+    That of these is returned; None if there is none, as all has failed.
     """
+    if not results:
+        return before
     found = {-1: before} if before is not None else {}
     for k, result in enumerate(results):
         if not found or (k + 1) % step == 0 or k == len(results) - 1:
-            found[k] = find(result)
-    for (i, one), (j, other) in itertools.pairwise(found.items()):
+            find(result)
+            if not result.error:
+                found[k] = result
+    if not found:
+        return None
+    last, now = max(found.items())
+    # behind the last one, where the detector has failed, faces stay
+    for (i, one), (j, other) in itertools.pairwise(
+        [*found.items(), (len(results), now)]):
         for k in range(i + 1, j):
-            results[k].faces = faces_between(one.faces, other.faces,
-                                             (k - i) / (j - i))
+            if not results[k].error:
+                results[k].faces = faces_between(one.faces, other.faces,
+                                                 (k - i) / (j - i))
+    return now if last >= 0 else None
 
 
 def _chunks(frames: VideoReader, size: int,

@@ -201,7 +201,9 @@ def predict(args: argparse.Namespace) -> int:
     """Run ``orsa predict``, and return the exit code."""
     from orsa.apis.predicting import predict_to_files
     from orsa.faces.images import is_video
-    videos = [p for p in args.paths if is_video(p) and osp.isfile(p)]
+    videos = [
+        p for p in args.paths if is_video(p) and osp.isfile(osp.expanduser(p))
+    ]
     images = [p for p in args.paths if p not in videos]
     bound = {} if args.max_pixels is None else dict(max_pixels=args.max_pixels)
 

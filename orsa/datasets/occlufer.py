@@ -47,6 +47,7 @@ class OccluFER(ImageFolder):
         'or data_root to the folder that holds it')
     SPLITS = dict(train='train', val='valid', rafdb_occlu='RAF-DB_valid_occlu')
     TEST_SPLITS = ('val', 'rafdb_occlu')
+    DIVIDES = False
 
     def __init__(self,
                  data_root: str = 'data/occlu-fer',
@@ -55,9 +56,12 @@ class OccluFER(ImageFolder):
                  test_mode: Optional[bool] = None,
                  **kwargs):
         self.check_choice('split', split, self.SPLITS)
-        dividing = {'val_split', 'num_folds', 'fold'} & kwargs.keys()
+        dividing = [
+            k for k in ('val_split', 'num_folds', 'fold')
+            if kwargs.get(k) not in (None, 0)
+        ]
         if dividing:
-            raise ValueError(f'OccluFER: {sorted(dividing)} would divide a '
+            raise ValueError(f'OccluFER: {dividing} would divide a '
                              "split of the release: it has split='val'")
         super().__init__(
             data_root=data_root,

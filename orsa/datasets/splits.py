@@ -133,6 +133,10 @@ class SplitDataset(FERDataset):
     """
 
     SPLITS = ('train', 'val')
+    # whether this data set divides its training split
+    DIVIDES = True
+    # names of the samples that the other part has
+    other_part: Set[str] = frozenset()
 
     def __init__(self,
                  split: str = 'train',
@@ -198,8 +202,7 @@ class SplitDataset(FERDataset):
                 r for r in records
                 if (r['name'] in held) == (self.split == 'val')
             ]
-            self.other_part = set(names) - {r['name'] for r in kept}
-            return kept
+            return self._keep(kept, names)
         folds = assign_folds(names, labels, self.num_folds, self.val_seed,
                              groups)
         self.log(f'{len(names)} training samples are divided into '
@@ -214,5 +217,9 @@ class SplitDataset(FERDataset):
             ]
         else:
             kept = [r for r in records if r['fold'] != self.fold]
-        self.other_part = set(names) - {r['name'] for r in kept}
+        return self._keep(kept, names)
+
+    def _keep(self, kept: List[dict], names: Sequence[str]) -> List[dict]:
+        if self.subset_file is not None:  # which may name all of them
+            self.other_part = set(names) - {r['name'] for r in kept}
         return kept

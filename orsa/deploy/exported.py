@@ -245,10 +245,11 @@ def _session(path: str, device: str):
     """Onnxruntime's session of a file."""
     ort = import_onnxruntime()
     providers, settings = ['CPUExecutionProvider'], [{}]
-    if match := re.fullmatch(r'cuda(?::(\d+))?', str(device)):
+    device = str(device)  # or one of torch's
+    if match := re.fullmatch(r'cuda(?::(\d+))?', device):
         providers.insert(0, 'CUDAExecutionProvider')
         settings.insert(0, dict(device_id=match[1] or 0))
-    elif device != 'cpu':
+    elif device not in ('cpu', 'cpu:0'):
         raise ValueError("device of an ONNX file should be 'cpu', 'cuda' or "
                          f"'cuda:N', but is '{device}'")
     missing = set(providers) - set(ort.get_available_providers())

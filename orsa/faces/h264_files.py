@@ -114,7 +114,7 @@ class H264Writer:
                     continue
                 parts = convert.resample(frame)
                 # the encoder closes pauses
-                if at > position + rate * frame.samples / frame.sample_rate:
+                if at > position + rate / 20:
                     parts = chain(_silence(at - position, rate), parts)
                 for part in parts:
                     part.rate, part.pts = rate, position

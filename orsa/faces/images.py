@@ -108,11 +108,11 @@ def _list_path(path: str) -> Iterator[Source]:
             # not of the entry, which raises for a link in a circle
             and not osp.isdir(entry)
         ]
-        videos = sum(is_video(e) and not is_own_file(e) for e in entries)
+        videos = [e for e in entries if is_video(e) and not is_own_file(e)]
         if videos:
             logging.getLogger('orsa').warning(
-                "'%s': %d videos are skipped: name them, '%s/*.mp4'", path,
-                videos, path)
+                "'%s': videos are skipped, %d of them: name them, such as "
+                "'%s'", path, len(videos), videos[0])
         error = ('there is no image in this folder; for its subfolders give a '
                  "pattern, '*/*.jpg'")
     elif glob.has_magic(path) and not osp.lexists(path):

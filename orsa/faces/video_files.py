@@ -25,9 +25,6 @@ CONTAINERS = ('avi,flv,matroska,mov,mpeg,mpegts,mpegvideo,ogg,asf,mxf,'
               'h264,hevc,m4v,gif')
 _OPTIONS = 'OPENCV_FFMPEG_CAPTURE_OPTIONS'
 
-# How Matroska and WebM begin. They state a length of all streams together.
-_MATROSKA = b'\x1aE\xdf\xa3'
-
 # Of a video without a rate; most have it.
 _USUAL_FPS = 25.
 # The rate of a drawn video is measured on so many frames.
@@ -126,20 +123,20 @@ class VideoReader:
             return 'the camera returns no more images'
         if not count:
             return 'no frame of it can be read: it is damaged'
-        # the number of frames is an estimate in some containers, and says
-        # little where the rate varies
-        if (count >= .98 * self.total - 2
-                or end >= .98 * self.total / self.fps - 2 / self.fps):
+        if count >= .98 * self.total - 2:
             return None
-        with open(self.source, 'rb') as file:
-            if file.read(4) == _MATROSKA:
-                self.note = (
-                    f'its picture ends at {end:.1f} of '
-                    f'{self.total / self.fps:.1f} s: its sound is longer, or '
-                    'it is cut off')
-                return None
-        return (f'it ends after {count} of {self.total} frames: it is cut '
-                'off or damaged')
+        length = self.total / self.fps
+        # the number of frames is a guess in some containers
+        what = f'{count} of about {self.total} frames'
+        if end >= .98 * length - 2 / self.fps:
+            self.note = (f'it has {what}: its rate varies, or it is damaged')
+        elif is_whole_matroska(self.source):
+            self.note = (f'its picture ends at {end:.1f} of {length:.1f} s: '
+                         'its sound is longer, or it is damaged')
+        else:
+            return (f'it ends after {count} of {self.total} frames: it is cut '
+                    'off or damaged')
+        return None
 
     def drawing_rate(self) -> float:
         """Frames a second that a drawn video needs, so that none is lost.
@@ -249,6 +246,28 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
         self._stack.__exit__(*error)
+
+
+def is_whole_matroska(path: str) -> bool:
+    """Whether a file is Matroska or WebM, and as long as it says.
+
+    These state a length in seconds of all streams together, so that the end of
+    the picture says little. See https://www.rfc-editor.org/rfc/rfc8794.
+    """
+    with open(path, 'rb') as file:
+        head = file.read(4096)
+    at = 0
+    for identity in (b'\x1aE\xdf\xa3', b'\x18S\x80g'):  # EBML, Segment
+        if head[at:at + 4] != identity or at + 12 > len(head):
+            return False
+        # as many bytes as the first one has leading zeros, and itself
+        count = 9 - head[at + 4].bit_length()
+        size = int.from_bytes(head[at + 4:at + 4 + count], 'big')
+        size &= (1 << 7 * count) - 1
+        begin = at + 4 + count
+        at = begin + size
+    unknown = size == (1 << 7 * count) - 1
+    return not unknown and osp.getsize(path) >= at
 
 
 def _check_file(path: str) -> None:

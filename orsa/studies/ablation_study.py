@@ -160,6 +160,8 @@ class AblationStudy(Study):
                 load = dataset.pop('load', [])
                 dataset.pipeline = [*load, *pipeline[1:]]
                 loader.dataset = dataset
+            if split == 'test' and run.fold is not None:
+                _place_of(cfg.train_dataloader.dataset, loader.dataset)
             if self.cfg.num_folds or run.fold is not None:
                 _set_fold(loader.dataset, self.cfg.num_folds, run.fold,
                           split == 'test')
@@ -336,8 +338,19 @@ def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],
                 part['split'] = 'val'
 
 
+def _place_of(train: dict, test: dict) -> None:
+    """Let what is tested be a part of the training data."""
+    train = next(filter(_can_be_divided, nested_dicts(train)), None)
+    for part in filter(_can_be_divided, nested_dicts(test)):
+        for key in ('data_root', 'data_prefix', 'ann_file'):
+            part.pop(key, None)
+            if key in train:
+                part[key] = train[key]
+
+
 def _can_be_divided(part: dict) -> bool:
     kind = part.get('type')
     if isinstance(kind, str):
         kind = DATASETS.get(kind)
-    return isinstance(kind, type) and issubclass(kind, SplitDataset)
+    return (isinstance(kind, type) and issubclass(kind, SplitDataset)
+            and kind.DIVIDES)

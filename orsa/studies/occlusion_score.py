@@ -131,9 +131,10 @@ def _check_row(name: str, row: List[str],
     # as the calibration error asks for
     if not ((scores >= 0).all() and abs(scores.sum() - 1) < 1e-2):
         return 'rows of no probabilities', values
-    if scores[values] == scores.max():  # the stated one of equal ones
-        scores[values] = np.nextafter(scores.max(), np.float32(2))
-    else:
+    highest = scores == scores.max()
+    if highest.sum() > 1:  # the stated one of equal ones counts
+        scores[values & highest] = np.nextafter(scores.max(), np.float32(1))
+    if not values[scores.argmax()]:
         return 'rows whose prediction is not the most probable class', values
     return '', scores
 

@@ -104,8 +104,9 @@ def write_clip(path, start, tones, rate=48000):
         (1., [(0, 2, 0), (2, 2.1, 1), (2.1, 4, 0)], 48000),
         (0., [(0, .5, 0), (1, 1.1, 1), (1.1, 3, 0)], 48000),
         (0., [(0, 1, 0), (1, 1.1, 1), (1.1, 3, 0)], 192000),
+        (0., [(1, 3, 1)], 48000),
     ],
-    ids=['begins before the picture', 'has a pause', 'of another rate'])
+    ids=['early', 'with a pause', 'of another rate', 'late, in one piece'])
 def test_sound_is_in_step(start, tones, rate, tmp_path):
     write_clip(tmp_path / 'a.mkv', start, tones, rate)
     with VideoReader(str(tmp_path / 'a.mkv')) as frames, H264Writer(

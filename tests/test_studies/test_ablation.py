@@ -222,8 +222,11 @@ def test_folds_of_what_has_none(study, repo_root, folder):
     other.cfg = copy.deepcopy(study.cfg)
     other.cfg.data = dict(
         train=dict(type='orsa.ImageFolder', data_root='x', data_prefix='a'),
-        test=dict(type='orsa.ImageFolder', data_root='x', data_prefix='a'))
+        test=dict(type='orsa.ImageFolder', data_root='x', data_prefix='b'))
     cfg = other.config(Run('plain', 0, 1))
     train, test = (cfg[f'{s}_dataloader'].dataset for s in ('train', 'test'))
     assert (train.num_folds, train.fold) == (test.num_folds, test.fold)
     assert train.fold == 1 and test.split == 'val' and 'split' not in train
+    assert test.data_prefix == train.data_prefix == 'a'
+    assert other.config(Run('plain',
+                            0)).test_dataloader.dataset.data_prefix == 'b'

@@ -13,6 +13,7 @@ from orsa.registry import HOOKS
 from orsa.utils.checkpoint_records import CheckpointError
 from orsa.utils.classes import (check_classes, checkpoint_classes, class_names,
                                 common_classes)
+from orsa.utils.configs import nested_dicts, type_name
 
 
 @HOOKS.register_module()
@@ -50,7 +51,9 @@ class ModelCheckHook(Hook):
                     continue
                 expected = torch.as_tensor(expected).flatten().cpu().float()
                 actual = getattr(preprocessor, field, None)
-                if actual is None:  # it normalises nothing
+                if actual is None and self._normalises(runner):
+                    continue
+                if actual is None:  # nothing is normalised
                     actual = torch.full_like(expected, field == 'std')
                 actual = actual.flatten().cpu().float()
                 if not torch.allclose(expected, actual, atol=1e-3):
@@ -59,11 +62,22 @@ class ModelCheckHook(Hook):
                         f'from data_preprocessor.{field}='
                         f'{actual.tolist()}: the prior would see wrongly '
                         'normalised images. Set both to the same values')
-            if hasattr(module, 'input_mean') and not getattr(
-                    preprocessor, 'to_rgb', True):
+            # mmpretrain's name, and MMEngine's
+            to_rgb = getattr(preprocessor, 'to_rgb',
+                             getattr(preprocessor, '_channel_conversion', 1))
+            if (hasattr(module, 'input_mean') and not to_rgb
+                    and not self._normalises(runner)):
                 raise ValueError(
                     f'{name} expects RGB, and images are read in BGR: set '
                     'to_rgb=True of the data preprocessor')
+
+    @staticmethod
+    def _normalises(runner: Runner) -> bool:
+        """Whether a pipeline does it, in the place of the preprocessor."""
+        return any(
+            type_name(part) == 'Normalize'
+            for part in nested_dicts(getattr(runner, 'cfg', {}))
+            if part.get('type'))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare its keys with the model's, its classes with the data's."""

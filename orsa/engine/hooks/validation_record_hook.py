@@ -100,10 +100,10 @@ class ValidationRecordHook(Hook):
         if not times:
             return {}
         result, names = {}, list(self.records[times[-1]])
-        # after a slash are figures of classes, or all are of mmpretrain
+        # with a slash are figures of single classes, or all have one
         for name in [n for n in names if '/' not in n] or names:
             values = [self.records[t].get(name, float('nan')) for t in times]
-            low = any(part in name for part in self.lower)
+            low = any(part in name.split('/')[-1] for part in self.lower)
             better = np.nanargmin if low else np.nanargmax
             if np.isnan(values).all():
                 continue
