@@ -10,7 +10,7 @@ from mmengine.config import Config
 from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model
 from orsa.visualization import draw_attention_grid
-from .inputs import packed_samples, prediction_of
+from .inputs import number_as, packed_samples, prediction_of
 
 
 class CrossAttentionMap(NamedTuple):
@@ -143,6 +143,7 @@ def draw_attention(cfg: Config,
         np.ndarray: (B, N, h, w), the weights of each face and landmark token.
     """
     model = init_model(cfg, checkpoint)
+    number_as(model, cfg)
     classes = list(model.dataset_meta['classes'])
     samples = packed_samples(cfg, images, count)
     weights, scores = [], []

@@ -21,8 +21,8 @@ from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          save_calibration)
 from orsa.evaluation.metrics import expected_calibration_error
 from orsa.studies.occlusion_conditions import with_occluder
-from orsa.utils.classes import model_classes
 from orsa.utils.configs import OptionsAction, scope_of, split_pipeline
+from .inputs import number_as
 
 _SEVERITIES = (1, 2, 3, 4, 5)
 # rows of the tables: lowest confidences, and measured occluded fractions
@@ -266,9 +266,8 @@ def calibrate(args: argparse.Namespace) -> dict:
         cfg.test_dataloader = own.val_dataloader
     if args.data_from:
         use_data_from(cfg, load_config(args.data_from))
-        # numbered as the model's outputs are
-        cfg.test_dataloader.dataset.classes = list(model_classes(model))
     cfg.merge_from_dict(options)
+    number_as(model, cfg)
     predictions = predict_held_out(
         model, cfg, allow_test=bool(args.measure_only))
     if args.measure_only:

@@ -12,7 +12,7 @@ from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model
 from orsa.visualization import draw_prediction_grid
 from orsa.visualization.annotations import overlay_heat
-from .inputs import packed_samples, prediction_of
+from .inputs import number_as, packed_samples, prediction_of
 
 _PLACES = dict(dim=(2, 3), keepdim=True)
 
@@ -148,6 +148,7 @@ def draw_cams(cfg: Config,
         method (str): As of :func:`grad_cam`. Defaults to 'gradcam'.
     """
     model = init_model(cfg, checkpoint, device)
+    number_as(model, cfg)
     classes = list(model.dataset_meta['classes'])
     if expression in map(str, range(len(classes))):
         expression = classes[int(expression)]

@@ -12,7 +12,7 @@ from orsa.apis.model import init_model
 from orsa.studies.occlusion_conditions import name_of, read_list, with_occluder
 from orsa.visualization import spread
 from orsa.visualization.embedding import plot_embedding
-from .inputs import build_dataset
+from .inputs import build_dataset, number_as
 
 
 class Features(NamedTuple):
@@ -60,6 +60,7 @@ def features(cfg: Config,
         raise ValueError('either synthetic occluders or a list of really '
                          'occluded faces, not both')
     model = init_model(cfg, checkpoint, device)
+    number_as(model, cfg)
     dataset = build_dataset(cfg, 'test')
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     chosen = spread([int(info['gt_label']) for info in infos], count)

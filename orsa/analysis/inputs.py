@@ -6,11 +6,13 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+import torch.nn as nn
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
+from orsa.utils.classes import model_classes
 from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.visualization import spread
 
@@ -60,6 +62,15 @@ def read_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     return cfg
+
+
+def number_as(model: nn.Module, cfg: Config) -> None:
+    """Let the test data number their classes as a model's outputs are."""
+    classes = model_classes(model)
+    dataset = cfg.test_dataloader.dataset
+    for one in dataset.get('datasets', [dataset]):
+        if classes:
+            one.classes = list(classes)
 
 
 def build_dataset(cfg: Config, split: str, dataset: Optional[dict] = None):

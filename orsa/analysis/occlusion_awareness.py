@@ -64,6 +64,9 @@ def run_awareness(args: argparse.Namespace) -> dict:
     """Measure by parsed arguments, print and write the results."""
     cfg = read_config(args)
     model = init_model(cfg, args.checkpoint)
+    if getattr(model.backbone, 'parsing_prior', None) is None:
+        raise ValueError(f"the model of '{args.config}' has no parsing_prior, "
+                         'whose masks are measured')
     if args.checkpoint is None:
         model.init_weights()
     names, images, types = listed_faces(cfg, args.types)
@@ -174,9 +177,8 @@ def auc_by_type(covered: Sequence[float],
         types (Sequence[str]): What is in front of it.
 
     Returns:
-        dict[str, dict]: By type, and of sunglasses, hands, headwear and hair
-        together: ``faces``, ``mean`` of the fraction, ``auc`` and its 95%
-        interval by bootstrap.
+        dict[str, dict]: By type, and of all but glasses together: ``faces``,
+        ``mean`` of the fraction, ``auc`` and its 95% interval by bootstrap.
     """
     covered, types = np.asarray(covered), np.asarray(types)
     clear = covered[types == NOTHING]
@@ -185,7 +187,7 @@ def auc_by_type(covered: Sequence[float],
         for kind in dict.fromkeys([*TYPES.values(), *types])
         if (types == kind).any() and kind != NOTHING
     }
-    real = [kind for kind in list(TYPES.values())[1:] if kind in groups]
+    real = [kind for kind in groups if kind != list(TYPES.values())[0]]
     groups[TOGETHER] = np.concatenate([groups[kind] for kind in real] or [[]])
     result = {NOTHING: dict(faces=len(clear), mean=float(clear.mean()))}
     for kind, values in groups.items():

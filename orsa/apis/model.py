@@ -35,14 +35,22 @@ def load_config(config: Union[str, os.PathLike, Config]) -> Config:
     """
     setup_stack()
     if isinstance(config, Config):
-        return copy.deepcopy(config)
+        return _as_the_runner(copy.deepcopy(config))
     if not isinstance(config, (str, os.PathLike)):
         raise TypeError('config should be a path or a Config, but got '
                         f'{type(config)}')
     config = str(config)
     if config.startswith('orsa::'):
         config = config_path(config.removeprefix('orsa::'))
-    return Config.fromfile(config)
+    return _as_the_runner(Config.fromfile(config))
+
+
+def _as_the_runner(cfg: Config) -> Config:
+    # a data preprocessor beside the model is the model's
+    if cfg.get('data_preprocessor') and isinstance(cfg.get('model'), dict):
+        cfg.model.setdefault('data_preprocessor',
+                             copy.deepcopy(cfg.data_preprocessor))
+    return cfg
 
 
 def build_model(cfg: Config, pretrained: bool = True) -> nn.Module:

@@ -101,8 +101,8 @@ def _detect_some(results: Sequence[ImageResult], before: Optional[ImageResult],
         return None
     last, now = max(found.items())
     # behind the last one, where the detector has failed, faces stay
-    for (i, one), (j, other) in itertools.pairwise(
-        [*found.items(), (len(results), now)]):
+    detected = [*found.items(), (len(results), now)]
+    for (i, one), (j, other) in itertools.pairwise(detected):
         for k in range(i + 1, j):
             if not results[k].error:
                 results[k].faces = faces_between(one.faces, other.faces,

@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Files of a model's predictions for single faces, written and read."""
 import os.path as osp
+from types import MappingProxyType
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
@@ -107,6 +108,8 @@ class Predictions(NamedTuple):
             predicted class, where no more is known.
         lists (dict[str, np.ndarray]): By name whether a face is listed (N, ).
         seed (int, optional): Of the occluders.
+        ratio (dict[str, np.ndarray]): By condition the occluded fraction of
+            each face (N, ), where it is known.
     """
     path: str
     names: List[str]
@@ -115,6 +118,7 @@ class Predictions(NamedTuple):
     scores: Dict[str, np.ndarray]
     lists: Dict[str, np.ndarray]
     seed: Optional[int] = None
+    ratio: Dict[str, np.ndarray] = MappingProxyType({})
 
     def label_indices(self) -> np.ndarray:
         """The labels as indices of ``classes``, (N, )."""
@@ -179,7 +183,8 @@ def _read_suite(path: str, content: dict) -> Predictions:
     predictions = _of_arrays(faces, found, found['cells'], found['scores'],
                              content['seed'])
     _check_accuracy(predictions, path, content['clean']['accuracy'], 1e-6)
-    return predictions._replace(path=path)
+    return predictions._replace(
+        path=path, ratio=dict(zip(predictions.scores, found['ratio'])))
 
 
 def _read_labels(path: str, content: dict) -> Predictions:

@@ -49,7 +49,9 @@ def paired_difference(first: np.ndarray,
         seed (int): Of the sampling. Defaults to 0.
         over_runs (bool): Whether runs are sampled with replacement too, those
             of both apart, so that the interval is also that of another
-            training (the hierarchical bootstrap). Defaults to False.
+            training (the hierarchical bootstrap; of R runs R - 1 are drawn,
+            so that the variance is that of their mean, see
+            https://doi.org/10.1080/01621459.1988.10478591). Defaults to False.
 
     Returns:
         tuple[float, float, float]: The difference in points and the limits
@@ -62,7 +64,8 @@ def paired_difference(first: np.ndarray,
 
     def gains(*weights: np.ndarray) -> np.ndarray:
         """Of each face in [-1, 1], by the weights of runs (repeats, R)."""
-        one, two = (w @ runs / len(runs) for w, runs in zip(weights, pair))
+        one, two = (w @ runs / w.sum(1, keepdims=True)
+                    for w, runs in zip(weights, pair))
         return one - two
 
     def differences(times: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -73,8 +76,10 @@ def paired_difference(first: np.ndarray,
 
     once = gains(*(np.ones((1, len(runs))) for runs in pair))
     value = differences(np.ones((1, len(labels))), once)[0]
-    sampled = gains(*(_bootstrap(len(runs), repeats, seed + 1 + k)
-                      for k, runs in enumerate(pair))) if over_runs else once
+    # one run less than there are, for of a few the spread is else too small
+    sampled = gains(
+        *(_bootstrap(len(runs), repeats, seed + 1 + k, max(len(runs) - 1, 1))
+          for k, runs in enumerate(pair))) if over_runs else once
     low, high = np.percentile(
         differences(_bootstrap(len(labels), repeats, seed), sampled),
         (2.5, 97.5))
@@ -82,12 +87,19 @@ def paired_difference(first: np.ndarray,
 
 
 @lru_cache(maxsize=3)  # a comparison needs the same in every condition
-def _bootstrap(count: int, repeats: int, seed: int) -> np.ndarray:
-    """How often each sample has each of N faces or runs, (repeats, N)."""
+def _bootstrap(count: int,
+               repeats: int,
+               seed: int,
+               drawn: Optional[int] = None) -> np.ndarray:
+    """How often each sample has each of N faces or runs, (repeats, N).
+
+    ``drawn`` of them are drawn, by default N.
+    """
     rng = np.random.default_rng(seed)
     times = np.empty((repeats, count), np.float32)
     for row in times:
-        row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+        row[:] = np.bincount(
+            rng.integers(0, count, drawn or count), minlength=count)
     return times
 
 

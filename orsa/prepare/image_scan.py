@@ -93,7 +93,7 @@ class ImageScan:
             notes=notes,
             size=image.shape[1::-1],
             digest=int.from_bytes(digest.digest(), 'big'),
-            blank=image.min() == image.max(),
+            blank=bool((image == image[0, 0]).all()),
             sample=thumbnail(image, self.SIZE) if i in self.drawn else None)
 
     def _record(self, i: int, seen: dict) -> None:

@@ -58,8 +58,21 @@ def pack(args: argparse.Namespace) -> None:
     print(f'packed and compared {len(files)} files, '
           f'{osp.getsize(args.out) / 2**20:.1f} MiB: {args.out}')
     print('Use it by --cfg-options ' +
-          ' '.join(f'{s}_dataloader.dataset.pack={args.out}'
-                   for s in args.splits))
+          ' '.join(f'{place}.pack={args.out}'
+                   for split in args.splits if cfg.get(f'{split}_dataloader')
+                   for place in _places(cfg[f'{split}_dataloader'].dataset,
+                                        f'{split}_dataloader.dataset')))
+
+
+def _places(dataset: dict, place: str) -> Iterator[str]:
+    """Where in a config the data sets are that read images."""
+    if 'datasets' in dataset:
+        for k, one in enumerate(dataset['datasets']):
+            yield from _places(one, f'{place}.datasets.{k}')
+    elif isinstance(dataset.get('dataset'), dict):
+        yield from _places(dataset['dataset'], f'{place}.dataset')
+    else:
+        yield place
 
 
 def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:

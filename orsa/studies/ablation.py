@@ -31,10 +31,24 @@ def _read_results(study: AblationStudy,
                 result['predictions'] = dict(predictions)
             seeds = found.setdefault(run.variant, {})
             seeds.setdefault(run.seed, []).append(result)
-    return {
-        variant: [_merge(study, results) for results in seeds.values()]
-        for variant, seeds in found.items()
-    }
+    # of the folds, those that every variant has: faces are paired
+    folds = [{(r['seed'], r['fold'])
+              for results in seeds.values()
+              for r in results} for seeds in found.values()]
+    common = set.intersection(*folds) if folds else set()
+    left_out = set.union(set(), *folds) - common
+    if any(fold is not None for _, fold in left_out):
+        print(f'left out are {len(left_out)} folds that not every variant has')
+    merged = {}
+    for variant, seeds in found.items():
+        kept = [[
+            r for r in results
+            if r['fold'] is None or (r['seed'], r['fold']) in common
+        ] for results in seeds.values()]
+        merged[variant] = [
+            _merge(study, results) for results in kept if results
+        ]
+    return {variant: results for variant, results in merged.items() if results}
 
 
 def _merge(study: AblationStudy, results: List[dict]) -> dict:
@@ -54,8 +68,10 @@ def _merge(study: AblationStudy, results: List[dict]) -> dict:
         metrics=metrics,
         correct=correct,
         labels=labels,
+        seed=results[0]['seed'],
         parameters=results[0]['parameters'],
-        seconds=max(r['seconds'] for r in results),
+        seconds=max((r['seconds'] for r in results if r['seconds']),
+                    default=None),
         num_runs=len(results))
 
 

@@ -79,16 +79,18 @@ def _sections(cfg: Config, command: str, results: Results,
         cfg.variants[variant].title, *(cell(seeds, name)
                                        for name in (CLEAN, *levels))
     ] for variant, seeds in results.items()]
-    longest = max(s['seconds'] for seeds in results.values() for s in seeds)
+    longest = max((s['seconds'] for seeds in results.values()
+                   for s in seeds if s['seconds']),
+                  default=None)
+    spent = (f'The longest training took {longest} s of the {cfg.time_limit} '
+             's that the study means to allow, one thread each. '
+             if longest else '')
     return [
         Section('', _conditions_in_words(cfg, results, cv), Table(head, rows)),
         Section(
             '', 'UAR by severity:',
             Table(['variant', 'clean', *map(str, cfg.severities)], by_level)),
-        Section(
-            '', f'The longest training took {longest} s of the '
-            f'{cfg.time_limit} s that the study allows, one thread each. '
-            f'Made by `{command}`.')
+        Section('', f'{spent}Made by `{command}`.')
     ]
 
 
@@ -100,11 +102,13 @@ def _conditions_in_words(cfg: Config, results: Results, cv: bool) -> str:
         where = (f'Cross-validation inside the training split, {folds} of '
                  f'{cfg.num_folds} folds')
     title = cfg.variants[cfg.reference].title
+    some = (f' on the first {cfg.num_occluded} faces'
+            if cfg.get('num_occluded') else '')
     return (
         f'{where}; mean ± standard deviation over seeds, in percent. '
         f'Occluded: the mean of {len(cfg.severities)} severities of '
-        f"`orsa.OccludeFace`. Gained: the difference to '{title}' in points, "
-        'with a 95% interval of the paired bootstrap over faces'
+        f"`orsa.OccludeFace`{some}. Gained: the difference to '{title}' in "
+        'points, with a 95% interval of the paired bootstrap over faces'
         f'{" and seeds" if seeds > 1 else ""}. ms a face: '
         f'{BATCH} faces at once, one thread, median, all variants in turn.')
 
@@ -118,8 +122,9 @@ def write_report(cfg: Config, path: str, results: Results,
         cfg (Config): Of the study.
         path (str): Its file.
         results (dict[str, list[dict]]): By variant and seed ``metrics``,
-            ``correct`` and ``labels`` (by condition), ``parameters``,
-            ``seconds``, ``num_runs``.
+            ``correct`` and ``labels`` (by condition), ``seed``,
+            ``parameters``, ``seconds`` (None of trainings that were
+            resumed), ``num_runs``.
         ms_per_face (dict[str, float]): By variant.
         out (str): The folder.
         command (str): What made them.
@@ -137,16 +142,16 @@ def write_report(cfg: Config, path: str, results: Results,
         results={
             variant: [{
                 k: s[k]
-                for k in ('metrics', 'parameters', 'seconds', 'num_runs')
+                for k in ('seed', 'metrics', 'parameters', 'seconds',
+                          'num_runs')
             } for s in seeds]
             for variant, seeds in results.items()
         },
         differences=differences,
         ms_per_face=ms_per_face)
-    rows = [(variant, number, condition, *(round(found[k], 3)
-                                           for k in METRICS if k in found))
-            for variant, seeds in results.items()
-            for number, seed in enumerate(seeds)
+    rows = [(variant, seed['seed'], condition,
+             *(round(found[k], 3) for k in METRICS if k in found))
+            for variant, seeds in results.items() for seed in seeds
             for condition, found in seed['metrics'].items()]
     base = osp.join(out, name)
     parts = _sections(cfg, command, results, differences, ms_per_face, cv)

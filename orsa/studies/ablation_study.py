@@ -53,11 +53,12 @@ class AblationStudy(Study):
               predicts all training faces, which inner features need: those of
               networks trained apart have no coordinates in common.
             - severities (list[int]): Of ``orsa.OccludeFace``.
-            - num_occluded (int, optional): Faces tested at each severity, all
-              by default.
+            - num_occluded (int, optional): How many of the first faces are
+              tested at each severity, all by default.
             - subsets (dict): title -> list of test samples, tested as they
               are.
-            - time_limit (int): Seconds of training a run may take.
+            - time_limit (int): Seconds that a training is meant to take; the
+              report has the longest beside it.
             - amp (bool, optional): Train in mixed precision, as
               ``tools/train.py --amp``.
 
@@ -190,12 +191,16 @@ class AblationStudy(Study):
             cfg.model.data_preprocessor.type = 'orsa.CompanionDataPreprocessor'
 
     def digest(self, run: Run, fields: dict, files: List[str]) -> str:
-        """The hash of earlier versions, so that their results count."""
+        """A hash of what a training and its test depend on."""
         plain = [(k, v.to_dict() if hasattr(v, 'to_dict') else v)
                  for k, v in fields.items()]
         parts = [*map(repr, plain), *files]
         if run.variant not in self.cfg.priors:
             parts.append(repr(list(self.cfg.severities)))
+            parts += [
+                repr(self.cfg[k]) for k in ('num_occluded', 'subsets')
+                if self.cfg.get(k)
+            ]
         return hashlib.sha256(''.join(parts).encode()).hexdigest()
 
     @property
@@ -265,8 +270,10 @@ class AblationStudy(Study):
         """
         fingerprint, cfg = self.fingerprint(run), self.config(run)
         marker = osp.join(cfg.work_dir, 'fingerprint')
+        resumed = False
         if osp.isfile(marker) and Path(marker).read_text() == fingerprint:
             resume_latest(cfg)
+            resumed = bool(cfg.get('resume'))
         write_text(marker, fingerprint)
 
         start = time.time()
@@ -277,7 +284,8 @@ class AblationStudy(Study):
             **run._asdict(),
             fingerprint=fingerprint,
             epochs=runner.max_epochs,
-            seconds=round(time.time() - start),
+            # of a part of the training they would say nothing
+            seconds=None if resumed else round(time.time() - start),
             threads=torch.get_num_threads())
         checkpoint = latest_checkpoint(cfg.work_dir)
         if run.variant in self.cfg.priors:

@@ -52,12 +52,16 @@ def sections(table: dict, command: str) -> List[Section]:
         conditions = list(next(iter(compared.values())))
         rows = [[title, *(with_interval(*gains[c]) for c in conditions)]
                 for title, gains in compared.items()]
+        several = all(
+            len(m['seeds']) > 1 for m in table['models'].values()
+            if m['seeds'])
+        seeds = ' and seeds' if several else ''
         first = next(m['title'] for m in table['models'].values()
                      if m['seeds'])
         found.append(
             Section(
                 '', f'UAR above that of {first}, in points, with the 95% '
-                'interval of the paired bootstrap over faces and seeds:',
+                f'interval of the paired bootstrap over faces{seeds}:',
                 Table(['model', *conditions], rows)))
     models = [m for m in table['models'].values() if m['uar_by_kind']['mean']]
     if models:

@@ -48,6 +48,13 @@ def match(first: Predictions, other: Predictions) -> Predictions:
     rows = [index[name] for name in first.names]
     columns = [other.classes.index(name) for name in first.classes]
     labels = [other.labels[i] for i in rows]
+    for name in first.ratio.keys() & other.ratio.keys():
+        apart = np.abs(first.ratio[name] - other.ratio[name][rows])
+        if apart.max() > .01:
+            raise ValueError(
+                f"'{first.path}' and '{other.path}' have other occluders for "
+                f"{(apart > .01).sum()} faces of '{name}': placed by "
+                'other landmarks, or drawn by another version')
     differ = np.flatnonzero(np.array(first.labels) != np.array(labels))
     if len(differ):
         raise ValueError(
@@ -56,8 +63,13 @@ def match(first: Predictions, other: Predictions) -> Predictions:
             f"'{first.names[differ[0]]}'")
     scores = {k: v[rows][:, columns] for k, v in other.scores.items()}
     lists = {k: v[rows] for k, v in other.lists.items()}
+    ratio = {k: v[rows] for k, v in other.ratio.items()}
     return first._replace(
-        path=other.path, scores=scores, lists=lists, seed=other.seed)
+        path=other.path,
+        scores=scores,
+        lists=lists,
+        seed=other.seed,
+        ratio=ratio)
 
 
 def shared_conditions(
@@ -267,6 +279,8 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare_results(args: argparse.Namespace) -> dict:
     """Compare by parsed arguments, print and write; see :func:`compare`."""
+    if args.repeats < 1:
+        raise ValueError(f'--repeats should be 1 or more, got {args.repeats}')
     result = compare(args.results, args.names, args.repeats)
     parts = _sections(result)
     print(report.markdown('', parts))

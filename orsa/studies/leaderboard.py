@@ -12,7 +12,7 @@ from orsa.evaluation.statistics import accuracy_interval, paired_difference
 from orsa.utils.fileio import write_text
 from orsa.utils.tables import Table
 from . import report
-from .comparison import shared_conditions
+from .comparison import match, shared_conditions
 from .occlusion_metrics import COMMON, FORMAT, GROUP_TITLES
 from .occlusion_suite import SEVERITIES
 from .report import Section
@@ -68,6 +68,7 @@ def write_page(folder: str, page: str) -> None:
         page (str): The Markdown file.
 
     Raises:
+        FileNotFoundError: If the folder has no results.
         ValueError: If a result is wrong, or the page has no marks.
     """
     text = Path(page).read_text(encoding='utf-8')
@@ -76,7 +77,10 @@ def write_page(folder: str, page: str) -> None:
                          f'{MARKS[1]}, which the tables stand between')
     before, rest = text.split(MARKS[0])
     after = rest.split(MARKS[1])[1]
-    tables = leaderboard([str(p) for p in Path(folder).glob('*.json')], page)
+    files = [str(p) for p in Path(folder).glob('*.json')]
+    if not files:
+        raise FileNotFoundError(f"there is no result (*.json) in '{folder}'")
+    tables = leaderboard(files, page)
     write_text(page, f'{before}{MARKS[0]}\n{tables}\n{MARKS[1]}{after}')
 
 
@@ -110,7 +114,9 @@ def _section(results: List[Tuple[str, dict]], folder: str) -> Section:
 def _row(path: str, result: dict, folder: str) -> dict:
     """The cells of a result, and what it is sorted by."""
     method, runs = result['method'], result['runs']
+    # in the order of the first one's faces
     found = [read_run(path, run) for run in runs]
+    found = [match(found[0], run) for run in found]
     labels = found[0].label_indices()
     uar = {}
     for name, (cells, chosen) in shared_conditions(found).items():

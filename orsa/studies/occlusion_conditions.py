@@ -2,7 +2,7 @@
 """Conditions of a test under occlusion, and lists of really occluded faces."""
 import copy
 import os.path as osp
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.registry import DATASETS
 
@@ -50,11 +50,17 @@ def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:
                          'LoadImageFromFile')
     occlude = dict(type='orsa.OccludeFace', severity=severity, seed=seed)
     cfg.pipeline = [*load, occlude, *transforms, *pack]
-    root = osp.expanduser(cfg.get('data_root') or '')
-    if type_name(cfg) == 'RAFDB' and osp.isfile(
-            osp.join(root, 'landmarks68.json')):
-        cfg.with_annotations = True  # the landmarks place it
+    if landmarks_of(cfg):
+        cfg.with_annotations = True  # they place it
     return cfg
+
+
+def landmarks_of(dataset: dict) -> Optional[str]:
+    """The file of landmarks beside a dataset's faces, if there is one."""
+    root = osp.expanduser(dataset.get('data_root') or '')
+    path = osp.join(root, 'landmarks68.json')
+    there = type_name(dataset) == 'RAFDB' and osp.isfile(path)
+    return path if there else None
 
 
 def name_of(info: dict) -> str:

@@ -72,10 +72,14 @@ class SuiteFaces(Dataset):
                 lists = [osp.join(root, name) for name in LIST_NAMES]
                 lists = [path for path in lists if osp.isfile(path)]
         if not hasattr(lists, 'items'):
-            lists = {
-                osp.splitext(osp.basename(osp.normpath(path)))[0]: path
+            titles = [
+                osp.splitext(osp.basename(osp.normpath(path)))[0]
                 for path in lists
-            }
+            ]
+            if len(set(titles)) < len(titles):
+                raise ValueError(f'lists are called {titles}: give each a '
+                                 'name of its own')
+            lists = dict(zip(titles, lists))
         if lists and not isinstance(self.clean, FERDataset):
             raise ValueError('lists of faces are read by orsa.FERDataset, '
                              f'{type(self.clean).__name__} is none')

@@ -14,10 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 from orsa.datasets.images import check_inside
 from orsa.datasets.text_files import read_columns
 from orsa.utils.configs import config_hash
-from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
+from orsa.utils.fileio import (atomic_path, check_writable, dump_json,
+                               file_hash, load_json)
 from orsa.utils.tables import Table
 from orsa.version import __version__
-from .occlusion_conditions import Condition, conditions_of
+from .occlusion_conditions import Condition, conditions_of, landmarks_of
 from .occlusion_faces import SuiteFaces, example_hash
 from .occlusion_metrics import protocol
 from .study import log
@@ -131,6 +132,7 @@ def _parameters(faces: SuiteFaces, kinds: Sequence[str],
     drawings = [
         example_hash(c, faces.seed) for c in conditions_of(kinds, severities)
     ]
+    landmarks = landmarks_of(faces.data_cfg)
     return dict(
         orsa=__version__,
         dataset=dataset,
@@ -138,6 +140,7 @@ def _parameters(faces: SuiteFaces, kinds: Sequence[str],
         faces_sha256=config_hash([faces.names,
                                   faces.labels.tolist()]),
         occluders_sha256=config_hash(drawings),
+        landmarks_sha256=landmarks and file_hash(landmarks),
         sha256=PIXELS,
         **protocol(faces.seed, kinds, severities),
         lists=lists)

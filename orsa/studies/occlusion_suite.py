@@ -28,7 +28,7 @@ from orsa.utils.classes import class_names, common_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import dump_json, file_hash, save_npz
 from orsa.version import __version__
-from .occlusion_conditions import Condition, conditions_of
+from .occlusion_conditions import Condition, conditions_of, landmarks_of
 from .occlusion_faces import SuiteFaces, example_hash
 from .occlusion_metrics import (FORMAT, face_arrays, list_metrics, protocol,
                                 summarise)
@@ -137,11 +137,15 @@ class OcclusionSuite(Study):
                     [faces.names,
                      faces.labels.tolist(), faces.classes]))
         seed = self.seed if condition.severity else None
+        landmarks = landmarks_of(self.faces.data_cfg)
+        placed = ([file_hash(landmarks)]
+                  if landmarks and condition.severity else [])
         return dict(
             self._common,
-            occluder=_hash(
-                [*condition, seed,
-                 example_hash(condition, self.seed)]))
+            occluder=_hash([
+                *condition, seed,
+                example_hash(condition, self.seed), *placed
+            ]))
 
     def read(self, path: str) -> Tuple[dict, dict]:
         """The key and the predictions in a file."""

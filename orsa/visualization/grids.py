@@ -98,17 +98,18 @@ def _captioned(image: np.ndarray,
 
 
 def spread(labels: Sequence[int], count: int) -> np.ndarray:
-    """Indices of ``count`` samples, equally many of every label, by label.
+    """Indices of ``count`` samples, as even over labels as can be, by label.
 
     Args:
         labels (Sequence[int]): Label of every sample.
         count (int): How many samples are wanted.
     """
     labels = np.asarray(labels)
-    values = np.unique(labels)
-    each = -(-count // max(len(values), 1))
-    chosen = [np.flatnonzero(labels == v)[:each] for v in values]
-    return np.concatenate(chosen)[:count] if chosen else np.zeros(0, int)
+    rank = np.zeros(len(labels), int)  # of a sample among those of its label
+    for value in np.unique(labels):
+        rank[labels == value] = np.arange((labels == value).sum())
+    chosen = np.lexsort((labels, rank))[:count]  # round by round
+    return chosen[np.argsort(labels[chosen], kind='stable')]
 
 
 # -------------------------------------------------- samples, a row per class

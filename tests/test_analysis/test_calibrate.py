@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from random_scores import random_scores
 
 from orsa.analysis import calibrate as calibrating
@@ -16,6 +17,7 @@ from orsa.apis.model import load_config
 from orsa.evaluation import calibration
 from orsa.evaluation.calibration import (calibration_file, mean_nll,
                                          read_calibration)
+from orsa.utils.shipped import zoo_path
 
 CONFIG = 'orsa::orsanet_demo.py'
 WEIGHTS = 'orsa://orsanet_lite.pth'
@@ -162,3 +164,26 @@ def test_held_out_faces_are_occluded_and_no_test_faces(faces_dir):
     cfg.test_dataloader.dataset.datasets[1].split = 'test'
     with pytest.raises(ValueError, match='test split'):
         list(held_out_faces(cfg))
+
+
+def test_a_model_that_numbers_its_classes_otherwise(faces_dir, tmp_path):
+    """The same model with its outputs in another order is as good."""
+    content = torch.load(zoo_path(WEIGHTS), weights_only=True)
+    names = list(content['meta']['dataset_meta']['classes'])
+    order = [3, 0, 6, 2, 5, 1, 4]
+    content['meta']['dataset_meta']['classes'] = [names[i] for i in order]
+    for key in ('head.fc.weight', 'head.fc.bias'):
+        content['state_dict'][key] = content['state_dict'][key][order]
+    torch.save(content, tmp_path / 'other.pth')
+    faces = [
+        f'test_dataloader.dataset.{option}'
+        for option in (f'data_root={faces_dir}', 'split=val', 'num_folds=5',
+                       'fold=0', 'indices=40')
+    ]
+    found = []
+    for weights in (WEIGHTS, str(tmp_path / 'other.pth')):
+        args = parse('--measure-only', calibration_file(WEIGHTS),
+                     '--cfg-options', *faces)
+        args.config, args.checkpoint = 'orsa::orsanet_lite_rafdb.py', weights
+        found.append(calibrate(args)['clean']['accuracy'])
+    assert found[0] == found[1] > 50

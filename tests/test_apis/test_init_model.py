@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import DATASETS
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from orsa.apis import available_models, init_model, load_config
+from orsa.apis import available_models, build_model, init_model, load_config
 from orsa.apis.zoo import MODELS_BY_NAME
 from orsa.prepare.weights import publish
 from orsa.studies.study import predict_images
@@ -172,3 +172,16 @@ def test_every_shipped_model_has_its_config():
     for config, weights in MODELS_BY_NAME.values():
         load_config(config)
         assert weights.startswith('orsa://')
+
+
+def test_a_preprocessor_beside_the_model_is_the_models():
+    """As the Runner takes it; mmpretrain's configs have it there."""
+    inside = load_config('orsa::orsanet_lite_rafdb.py')
+    beside = load_config('orsa::orsanet_lite_rafdb.py')
+    beside.data_preprocessor = beside.model.pop('data_preprocessor')
+    found = [
+        build_model(load_config(cfg), pretrained=False).data_preprocessor
+        for cfg in (inside, beside)
+    ]
+    assert torch.equal(found[0].mean, found[1].mean)
+    assert found[1].to_rgb

@@ -45,6 +45,21 @@ def test_as_scikit_learn_has_it():
         assert found[f'IoU {name}'] == round(iou[i], 2)
 
 
+def test_a_label_that_is_nowhere_does_not_count():
+    metric = FaceParsingMetric()
+    truth = np.repeat([[0, 1]], 3, axis=0)
+    metric.process({}, [sample(truth, truth)])
+    found = metric.compute_metrics(metric.results)
+    assert found == {
+        'pixels': 100.,
+        'mF1': 100.,
+        'F1 background': 100.,
+        'IoU background': 100.,
+        'F1 skin': 100.,
+        'IoU skin': 100.
+    }
+
+
 def test_labels_that_overlap_or_differ_are_refused():
     maps = random_maps(0)
     metric = FaceParsingMetric()

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Protects spread, intervals and tests: by hand."""
+import itertools
 import math
 
 import numpy as np
@@ -66,6 +67,25 @@ def test_the_interval_over_runs_holds_another_training():
     assert paired_difference(
         first[:1], second[:1], labels, over_runs=True) == pytest.approx(
             paired_difference(first[:1], second[:1], labels), abs=1e-3)
+
+
+@pytest.mark.parametrize('runs', [2, 3, 5])
+def test_the_spread_of_sampled_runs_is_that_of_their_mean(runs):
+    """Runs that differ in all faces alike, by all draws of R - 1 of them."""
+    accuracies = np.random.default_rng(runs).uniform(.4, .8, runs)
+    first = np.repeat(accuracies[:, None], 9, axis=1)
+    found = paired_difference(
+        first,
+        np.zeros((2, 9)),
+        np.zeros(9, int),
+        repeats=20000,
+        over_runs=True)
+    draws = np.array(list(itertools.product(accuracies,
+                                            repeat=runs - 1))).mean(1)
+    assert draws.var() == pytest.approx(accuracies.var(ddof=1) / runs)
+    assert found[0] == pytest.approx(100 * accuracies.mean())
+    assert found[1:] == pytest.approx(
+        100 * np.percentile(draws, (2.5, 97.5), method='inverted_cdf'), abs=2)
 
 
 def test_mcnemar_by_hand():

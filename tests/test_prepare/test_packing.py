@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from orsa.datasets import RAFDB, FERDataset, ImageFolder, packed_files
 from orsa.datasets.packed_files import BACKEND, PackedFiles
-from orsa.prepare.pack import find_images, pack_files
+from orsa.prepare.pack import _places, find_images, pack_files
 
 lmdb = pytest.importorskip('lmdb')
 # some that ASCII does not know, some in folders
@@ -294,7 +294,11 @@ def test_the_command(tree, repo_root, tmp_path, monkeypatch, capsys):
         sys, 'argv', [tool, str(tmp_path / 'mine.py'), '--out',
                       str(out)])
     runpy.run_path(tool, run_name='__main__')
-    assert 'packed and compared 6 files' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'packed and compared 6 files' in printed
+    assert f'train_dataloader.dataset.pack={out}' in printed
+    assert list(_places(dict(datasets=[{}, dict(dataset={})]),
+                        'd')) == ['d.datasets.0', 'd.datasets.1.dataset']
     assert PackedFiles(out).count() == 6
     (tree / 'images/b.png').unlink()
     with pytest.raises(SystemExit, match='2'):

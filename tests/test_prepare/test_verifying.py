@@ -169,6 +169,16 @@ def test_images_of_one_colour_are_reported(tree):
     assert 'images of one colour (2)' in report.warnings[-1]
 
 
+def test_one_colour_need_not_be_grey(tree):
+    for i, colour in ((0, (200, 0, 0)), (1, (200, 0, 0))):  # of two classes
+        _, data = cv2.imencode('.png', np.full((9, 9, 3), colour, np.uint8))
+        face(tree, i).write_bytes(data.tobytes())
+    report = verify('rafdb', str(tree))
+    assert not any('same image' in line for line in report.errors)
+    assert any('one colour' in line
+               for line in [*report.errors, *report.warnings])
+
+
 def test_wrong_labels_and_files_in_no_list(tree):
     path = tree / LIST
     lines = path.read_text().splitlines()

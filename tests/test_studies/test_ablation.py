@@ -14,7 +14,8 @@ import torch
 from sklearn.metrics import recall_score
 from tiny_suite import write_faces
 
-from orsa.studies.ablation import ablate, add_ablate_arguments, report
+from orsa.studies.ablation import (_read_results, ablate, add_ablate_arguments,
+                                   report)
 from orsa.studies.ablation_study import AblationStudy
 from orsa.studies.study import Run, predict_images
 
@@ -230,3 +231,44 @@ def test_folds_of_what_has_none(study, repo_root, folder):
     assert test.data_prefix == train.data_prefix == 'a'
     assert other.config(Run('plain',
                             0)).test_dataloader.dataset.data_prefix == 'b'
+
+
+def test_folds_that_not_every_variant_has_are_left_out(study, capsys,
+                                                       tmp_path):
+    """Two variants that predict the same are the same, whatever failed."""
+    rng = np.random.default_rng(0)
+    other = copy.copy(study)
+    other.work_dir = str(tmp_path)
+    other.stored = lambda run: json.loads(
+        Path(other.result_file(run)).read_text())
+    runs = []
+    for fold in range(4):
+        labels = rng.integers(0, 3, 20).astype(np.uint8)
+        predicted = rng.integers(0, 3, 20).astype(np.uint8)
+        for variant in ('plain', 'more'):
+            if (variant, fold) in (('plain', 1), ('more', 3)):
+                continue  # it has failed
+            run = Run(variant, 0, fold)
+            names = ['clean', *other.levels]
+            path = Path(other.result_file(run))
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(
+                json.dumps(
+                    dict(
+                        run._asdict(),
+                        seconds=1,
+                        metrics=dict.fromkeys(names),
+                        parameters={})))
+            np.savez(
+                other.predictions_file(run), **{
+                    f'{name}/{k}': v
+                    for name in names
+                    for k, v in (('labels', labels), ('predicted', predicted))
+                })
+            runs.append(run)
+    found = _read_results(other, runs)
+    assert 'left out are 2 folds' in capsys.readouterr().out
+    (plain, ), (more, ) = found['plain'], found['more']
+    assert plain['num_runs'] == more['num_runs'] == 2
+    np.testing.assert_array_equal(plain['correct']['clean'],
+                                  more['correct']['clean'])

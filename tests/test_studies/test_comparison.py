@@ -16,7 +16,7 @@ from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import read_predictions
 from orsa.evaluation.statistics import holm
 from orsa.studies.comparison import (add_compare_arguments, compare,
-                                     compare_results, verdict)
+                                     compare_results, match, verdict)
 from orsa.studies.occlusion_suite import OcclusionSuite
 
 CLASSES = ['happiness', 'anger', 'fear']
@@ -227,6 +227,19 @@ def test_other_occluders_and_lost_files_are_refused(suites, tmp_path):
     alone.write_text((suites / 'a' / 'occlusion_suite.json').read_text())
     with pytest.raises(FileNotFoundError, match='occlusion_suite_faces.npz'):
         compare([ours, str(alone)])
+
+
+def test_occluders_that_were_placed_elsewhere_are_refused(suites, tmp_path):
+    first, other = (
+        read_predictions(str(suites / name / 'occlusion_suite.json'))
+        for name in 'ab')
+    assert set(first.ratio) == set(first.scores)
+    name = next(c for c in first.scores if c != 'clean')
+    moved = dict(other.ratio)
+    moved[name] = moved[name] + .05
+    with pytest.raises(ValueError, match=f"of '{name}': placed by"):
+        match(first, other._replace(ratio=moved))
+    match(first, other)
 
 
 def test_pickles_are_not_read(tmp_path):

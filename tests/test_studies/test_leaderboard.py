@@ -140,6 +140,32 @@ def test_other_faces_have_a_table_of_their_own(small, tmp_path):
     assert leaderboard(paths, 'page.md').count('\n## ') == 1
 
 
+def test_runs_in_another_order_of_faces(small, tmp_path):
+    path = write(tmp_path / 'r', 'a', 40, seeds=2)
+    before = leaderboard([path], str(tmp_path / 'page.md'))
+    file = tmp_path / 'r/a_seed1.npz'
+    with np.load(file) as found:
+        found = dict(found)
+    order = np.random.default_rng(0).permutation(60)
+    save_npz(
+        str(file), **{
+            k: v[..., order] if k in ('names', 'labels', 'predicted') else v
+            for k, v in found.items()
+        })
+    result = json.loads((tmp_path / 'r/a.json').read_text())
+    result['runs'][1]['predictions_sha256'] = file_hash(file)
+    dump_json(result, path)
+    assert leaderboard([path], str(tmp_path / 'page.md')) == before
+
+
+def test_a_folder_without_results_keeps_the_page(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('\n'.join(module.MARKS))
+    with pytest.raises(FileNotFoundError, match='no result'):
+        write_page(str(tmp_path / 'nowhere'), str(page))
+    assert page.read_text() == '\n'.join(module.MARKS)
+
+
 def test_a_wrong_result_is_refused(small, tmp_path):
     path = write(tmp_path / 'results', 'wrong', 50)
     result = json.loads((tmp_path / 'results/wrong.json').read_text())

@@ -486,3 +486,22 @@ def test_other_classes_are_matched_by_name(made, complete, tmp_path):
         assert report['cells']['hand']['3'][figure] == expected['cells'][
             'hand']['3'][figure]
     assert report['model_classes'] == [names[i] for i in order]
+
+
+def test_lists_of_one_name_are_refused(made):
+    with pytest.raises(ValueError, match='a name of its own'):
+        suite_of(made, 'lists', lists=['a/list.txt', 'b/list.txt'])
+
+
+def test_landmarks_that_come_later_are_other_occluders(faces_dir, made):
+    """They place them: what was stored before is out of date."""
+    suite = suite_of(made, 'landmarks')
+    keys = []
+    for root in (made, faces_dir):
+        suite.faces.data_cfg = dict(
+            type='orsa.RAFDB', data_root=str(root), split='test')
+        keys.append([
+            suite.key(c)['occluder']
+            for c in (Condition(), Condition('hand', 1))
+        ])
+    assert keys[0][0] == keys[1][0] and keys[0][1] != keys[1][1]

@@ -24,6 +24,12 @@ def test_spread_takes_every_class():
     chosen = spread(labels, 6)
     assert sorted(np.array(labels)[chosen]) == [0, 0, 1, 1, 2, 2]
     assert len(spread([], 5)) == 0
+    # seven classes, one with a single sample
+    labels = np.array([*range(7)] * 9 + [7])
+    for count in (8, 16, 30, 60):
+        found = np.bincount(labels[spread(labels, count)], minlength=8)
+        assert found.sum() == count and found[7] == 1
+        assert np.ptp(found[:7]) <= 1
 
 
 def test_grid_marks_right_and_wrong(tmp_path):

@@ -60,10 +60,17 @@ class FaceParsingMetric(BaseMetric):
         f1 = 2 * right / np.maximum(truth + pred, 1)
         iou = right / np.maximum(truth + pred - right, 1)
         names = [FACE_CLASSES[classes[0]] for classes in sets]
-        front = [i for i, classes in enumerate(sets) if 0 not in classes]
-        metrics = dict(pixels=right.sum() / truth.sum(), mF1=f1[front].mean())
-        for name, one_f1, one_iou in zip(names, f1, iou):
-            metrics.update({f'F1 {name}': one_f1, f'IoU {name}': one_iou})
+        # a label that is nowhere has neither
+        there = [i for i in range(len(sets)) if truth[i] + pred[i]]
+        front = [i for i in there if 0 not in sets[i]]
+        metrics = dict(
+            pixels=right.sum() / truth.sum(),
+            mF1=f1[front].mean() if front else float('nan'))
+        for i in there:
+            metrics.update({
+                f'F1 {names[i]}': f1[i],
+                f'IoU {names[i]}': iou[i]
+            })
         return {key: round(100 * v, 2) for key, v in metrics.items()}
 
 

@@ -44,6 +44,8 @@ def paint_cloth(canvas: Canvas, shape: np.ndarray, colour: np.ndarray,
     window = canvas.window(shape, 1)
     mask = canvas.mask(shape, window, 0)
     rows, cols = (s.stop - s.start for s in window)
+    if min(rows, cols) <= 0:  # beyond the canvas
+        return
     folds = noise_patch(rng, 3, 128)[:, :, None] * .13
     folds = cv2.resize(folds, (cols, rows))
     if stripes:
