@@ -32,6 +32,11 @@ setup(
     long_description_content_type='text/markdown',
     author='orsa contributors',
     license='Apache-2.0',
+    classifiers=[
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
     keywords='computer vision, facial expression recognition, occlusion',
     packages=find_packages(include=['orsa', 'orsa.*']),
     # `orsa/.mim` links to configs/, tools/ and model-index.yml: the wheel
@@ -44,7 +49,8 @@ setup(
         ]
     },
     include_package_data=False,
-    # xtcocotools 1.14.3, which priors need, does not build on 3.13
+    # xtcocotools 1.14.3, which priors need, does not build on 3.13, and the
+    # rest is untested there
     python_requires='>=3.11,<3.13',
     entry_points={'console_scripts': ['orsa=orsa.cli:main']},
     install_requires=requirements('runtime'),

@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import importlib
 import os
+import warnings
 
 # A damaged or hostile image of a few bytes may claim a thousand million
 # pixels, and OpenCV would take 3 GB for it. It reads this when it is loaded.
@@ -38,6 +39,9 @@ def _read_checkpoints() -> None:
     allow_records()
     CheckpointLoader.register_scheme(ZOO_PREFIX, _load_shipped, force=True)
 
+
+# mmcv-lite, which orsa recommends, says so whenever it is imported
+warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformable')
 
 # for whoever has them: predictions need neither MMEngine nor torch
 when_imported('mmengine.config.config', _know_configs)

@@ -15,7 +15,9 @@ from orsa import cli
 from orsa.apis import init_model
 from orsa.cli import doctor
 from orsa.utils import command
+from orsa.utils.fileio import file_hash
 from orsa.utils.folder_lock import locked_folder
+from orsa.utils.shipped import zoo_path
 
 
 @pytest.fixture(scope='module')
@@ -236,6 +238,32 @@ def test_video(photo, one_model, tmp_path, capsys):
                                for t in (1, 2)}
 
 
+def test_results_say_what_made_them(photo, tmp_path, caplog):
+    cv2.imwrite(str(tmp_path / 'a.png'), photo)
+    command_line = ['predict', str(tmp_path / 'a.png'), '--out']
+    out = str(tmp_path / 'out')
+    assert cli.main([*command_line, out]) == command.OK
+    summary = json.loads((tmp_path / 'out/summary.json').read_text())
+    assert summary['model'] == 'orsanet_face'
+    assert summary['weights'] == file_hash(zoo_path('orsa://orsanet_face.pth'))
+    assert summary['detector'].endswith('Detector')
+    assert not caplog.records
+    assert cli.main([*command_line, out]) == command.OK
+    assert 'results of 1 images, to which these are added' in caplog.text
+    # another detector, and another model of the same classes
+    for other in (['--detector', 'cascade'], ['--backend', 'pytorch']):
+        code = cli.main([*command_line, out, *other])
+        assert (code == command.OK) == (other[0] == '--backend')
+
+
+def test_wrong_flags_show_the_usage_of_the_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(['predict', 'a.jpg', '--ouput', 'x'])
+    assert end.value.code == command.USAGE
+    error = capsys.readouterr().err
+    assert 'usage: orsa predict' in error and '--ouput x' in error
+
+
 def test_a_home_and_names_with_dollars(photo, one_model, tmp_path,
                                        monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
@@ -397,7 +425,8 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, caplog):
         assert cli.main(['predict', str(folder), *arguments]) == command.OK
         printed = capsys.readouterr().out
         assert '4 faces in 2 images' in printed
-        assert len(caplog.records) == run
+        # that there is an earlier run, and its drawings
+        assert len(caplog.records) == 2 * run
         for path, content in before.items():
             assert path.read_bytes() == content
         before = {
@@ -428,7 +457,7 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, caplog):
     assert cli.main([
         'predict', str(folder), *arguments, '--min-confidence', '.9'
     ]) == command.USAGE  # yapf: disable
-    assert 'of another model or calibration' in capsys.readouterr().err
+    assert 'of another model, detector or calibration' in capsys.readouterr().err
     assert (folder / 'predictions.jsonl').read_bytes() == content
 
 
@@ -446,7 +475,7 @@ def test_two_runs_do_not_share_a_folder(photo, one_model, tmp_path, capsys):
     summary['calibration']['temperature'] = 9.
     (out / 'summary.json').write_text(json.dumps(summary))
     assert cli.main(['predict', str(path), '--out', str(out)]) == command.USAGE
-    assert 'of another model or calibration' in capsys.readouterr().err
+    assert 'of another model, detector or calibration' in capsys.readouterr().err
 
 
 def test_a_second_video_gets_a_number(photo, one_model, tmp_path):

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import logging
 import os.path as osp
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
 from orsa.faces.points import map_points
 from orsa.faces.predictions import FacePrediction
 from orsa.faces.results import FaceResult, ImageResult, Predictions
+from orsa.utils.fileio import file_hash
 from orsa.utils.renamed import absent_arguments, renamed_arguments
 from orsa.utils.versions import require_pytorch
 from .inference import batch_locator, predict_faces
@@ -141,6 +142,7 @@ class FERInferencer:
         self.face_size = face_size
         self.max_pixels = max_pixels
         self.show_progress = show_progress
+        self._said = False
 
     def __getstate__(self) -> dict:
         # torch pickles no parametrized module: config and weights instead
@@ -169,6 +171,27 @@ class FERInferencer:
         if isinstance(self.model, ExportedModel):
             return self.model.classes
         return self.model.dataset_meta['classes']
+
+    def origin(self) -> Dict[str, Optional[str]]:
+        """What the predictions are made by.
+
+        Returns:
+            dict: ``model``, the name of its config or file, ``weights``,
+            SHA-256 of the checkpoint (None where it is not known or changed),
+            and ``detector``, the name of its class.
+        """
+        detector = getattr(self.detector, '__name__',
+                           type(self.detector).__name__)
+        if isinstance(self.model, ExportedModel):
+            name, weights = self.model.path, self.model.info.weights_hash
+        else:
+            from orsa.utils.checkpoint import local_file
+            from .model import unchanged_checkpoint
+            name = getattr(self.model.cfg, 'filename', None) or ''
+            path = local_file(unchanged_checkpoint(self.model) or '')
+            weights = path and file_hash(path)
+        name = osp.splitext(osp.basename(name))[0] or None
+        return dict(model=name, weights=weights, detector=detector)
 
     @absent_arguments(**_ABSENT)
     def __call__(self,
@@ -361,10 +384,18 @@ class FERInferencer:
         faces = [face for result in inputs for face in result.faces]
         found = [(result.image, face) for result in inputs
                  for face in result.faces if face.crop is None]
+        locate = batch_locator(self.model, batch_size)
+        if locate is None and not self._said and any(face.points is None
+                                                     for _, face in found):
+            self._said = True
+            logging.getLogger('orsa').warning(
+                'the model gives no landmarks: faces are cropped and not '
+                'aligned, which costs accuracy. Export --with-priors, or take '
+                'a detector that gives points (yunet)')
         aligned = align_faces(
             [image for image, _ in found],
             [np.array(face.box, np.float32) for _, face in found],
-            batch_locator(self.model, batch_size),
+            locate,
             self.face_size, [face.points for _, face in found],
             strict=False)
         for (_, face), one in zip(found, aligned):

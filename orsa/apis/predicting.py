@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import logging
 import os
 import os.path as osp
 from collections import Counter
@@ -178,7 +179,8 @@ def predict_to_files(
     how = dict(
         schema=SCHEMA,
         classes=list(inferencer.classes),
-        calibration=dataclasses.asdict(inferencer.calibration))
+        calibration=dataclasses.asdict(inferencer.calibration),
+        **inferencer.origin())
     summary, vectors = PredictSummary(), []
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked_folder(out_dir, 0, '--out'))
@@ -237,10 +239,14 @@ def _read_earlier(out_dir: str, how: dict) -> PredictSummary:
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         earlier = same = None
     if not same or len(existing) < len(RESULTS):
-        what = 'of another model or calibration' if earlier else 'damaged'
+        what = ('of another model, detector or calibration'
+                if earlier else 'damaged')
         raise FileExistsError(
             f"'{out_dir}' has results that are {what}: name another folder "
             'by --out, or remove it')
+    logging.getLogger('orsa').warning(
+        "'%s' has results of %d images, to which these are added", out_dir,
+        earlier.images)
     return earlier
 
 

@@ -371,6 +371,7 @@ def _dry_run(cfg: Config, args: argparse.Namespace) -> Runner:
         # MMEngine names loggers by the experiment and the second: a training
         # of the same process would write to those of the folder that is gone
         cfg.experiment_name = osp.basename(folder)
+        cfg.log_level = 'WARNING'  # what is printed below says it shorter
         runner = _prepare(cfg, args, folder)  # a Runner makes its work dir
         print(describe(runner))
         missing = missing_files(runner.model, cfg.get('load_from'))

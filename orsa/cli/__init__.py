@@ -62,7 +62,8 @@ def _web(args: argparse.Namespace) -> int:
     def title(model: str) -> str:
         return osp.splitext(osp.basename(model))[0]
 
-    if args.backend == 'auto' and find_spec('torch') is not None:
+    complete = all(map(find_spec, ('torch', 'mmengine', 'mmpretrain')))
+    if args.backend == 'auto' and complete:
         args.backend = 'pytorch'  # whose models can be explained
     name, first, others = title(args.model), media.build_inferencer(args), {}
     if args.second:
@@ -225,6 +226,7 @@ def build_parser(chosen: Optional[str] = None) -> Parser:
             description=command.title[0].upper() + command.title[1:] + '.',
             epilog=f'examples:\n  {examples}\n\n{_CODES}',
             formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub.set_defaults(error=sub.error)
         if name == chosen:
             command.add(sub)
     return parser
@@ -245,7 +247,10 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.reconfigure(errors='backslashreplace')
 
     def run() -> int:
-        args = build_parser(chosen).parse_args(argv)
+        args, unknown = build_parser(chosen).parse_known_args(argv)
+        error = vars(args).pop('error')
+        if unknown:  # with the usage of the command, not of orsa
+            error(f'unrecognized arguments: {" ".join(unknown)}')
         args.words = argv
         return COMMANDS[args.command].run(args)
 

