@@ -248,6 +248,15 @@ class _CutShort:
     def __len__(self):
         return len(self._dataloader)
 
+    @property
+    def _iterator(self):
+        return self._dataloader._iterator
+
+    @_iterator.setter
+    def _iterator(self, value):
+        # hooks let persistent workers begin anew by it
+        self._dataloader._iterator = value
+
     def __iter__(self):
         for batch in self._dataloader:
             if self._loop.iter >= self._max_iters:

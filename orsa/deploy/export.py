@@ -231,6 +231,9 @@ def export_model(model: nn.Module,
         raise ValueError('sharing weights is for ONNX in fp32, of a '
                          f"checkpoint: '{path}', {precision}, {checkpoint}")
     info = describe(model, precision, checkpoint)
+    if share:
+        info = dataclasses.replace(
+            info, weights_file=osp.basename(local_file(checkpoint)))
     count = calibration_samples if precision == 'int8' else 0
     faces = gather_faces(model.cfg, info.pipeline, count + check_samples,
                          calibration_images, precision == 'int8')

@@ -2,6 +2,7 @@
 """What an exported file states about itself."""
 import dataclasses
 import json
+import os.path as osp
 from typing import Any, Optional, Tuple
 
 # where the information lies: metadata of ONNX, file in the others' archive
@@ -36,6 +37,8 @@ class ExportInfo:
         torch_version (str): The same.
         config_hash (str): SHA-256 of the model's config.
         weights_hash (str, optional): SHA-256 of the checkpoint, if any.
+        weights_file (str, optional): The name of the checkpoint beside the
+            file, if its weights are read from there.
         calibration (dict, optional): Of :class:`orsa.apis.Calibration`.
         gives_visibility (bool): Whether the confidence of a landmark is its
             visibility.
@@ -53,6 +56,7 @@ class ExportInfo:
     torch_version: str
     config_hash: str
     weights_hash: Optional[str] = None
+    weights_file: Optional[str] = None
     calibration: Optional[dict] = None
     gives_visibility: bool = False
 
@@ -66,8 +70,10 @@ class ExportInfo:
             len(self.pipeline) <= _MAX_TRANSFORMS
             and all(map(is_allowed, self.pipeline)))
         for key, valid, expected in (
-            ('classes', named, 'names'), ('image_size', sized,
-                                          'height and width'),
+            ('classes', named, 'names'),
+            ('weights_file', not self.weights_file
+             or osp.basename(self.weights_file) == self.weights_file,
+             'the name of a file'), ('image_size', sized, 'height and width'),
             ('pipeline', known, f'at most {_MAX_TRANSFORMS} of '
              f'{", ".join(TRANSFORMS)}, with numbers up to {_MAX_SIZE}')):
             if not valid:

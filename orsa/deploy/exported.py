@@ -16,6 +16,7 @@ import numpy as np
 from orsa.evaluation.calibration import Calibration, softmax
 from orsa.faces.align import check_image
 from orsa.faces.predictions import FaceOutputs
+from orsa.utils.fileio import file_hash
 from .crops import build_pipeline
 from .export_info import (EMBEDDING, IMAGES, LANDMARK_SUFFIX, LANDMARKS,
                           LOGITS, META_FILE, META_KEY, PARSING, ExportInfo)
@@ -273,6 +274,7 @@ def _load_onnx(path: str, kind: str, device: str,
     session = _session(path, device)
     text = session.get_modelmeta().custom_metadata_map.get(META_KEY)
     info = _parse_info(path, text)
+    _check_weights(path, info)
     inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
     expected = [(IMAGES, 'tensor(uint8)', [*info.image_size, 3])]
     outputs = {o.name: o.shape[-1] for o in session.get_outputs()}
@@ -300,6 +302,15 @@ def _load_onnx(path: str, kind: str, device: str,
         return dict(zip(names, found))
 
     return ExportedModel(path, info, run, list(outputs), reload)
+
+
+def _check_weights(path: str, info: ExportInfo) -> None:
+    """Check that the weights beside a file are those that it was made of."""
+    if info.weights_file:
+        weights = osp.join(osp.dirname(path), info.weights_file)
+        if file_hash(weights) != info.weights_hash:
+            raise ValueError(f"'{path}' was made of other weights than those "
+                             f"of '{weights}', which it reads: export it anew")
 
 
 def _num_threads() -> int:

@@ -387,7 +387,10 @@ def publish(src: Union[str, Sequence[str]],
     """
     sources = [src] if isinstance(src, str) else list(src)
     contents = [load_checkpoint_file(path) for path in sources]
-    content = contents[-1]
+    classes = [checkpoint_classes(one) for one in contents]
+    if any(one != classes[-1] for one in classes):
+        raise ConversionError(f'the checkpoints have the classes {classes}: '
+                              'their outputs are not the same')
     state = average([one.get('state_dict', one) for one in contents])
     new = {}
     for key, value in state.items():
@@ -398,5 +401,5 @@ def publish(src: Union[str, Sequence[str]],
                 raise ConversionError(f"'{names}': {key} is not finite"
                                       f"{' in float16' if half else ''}")
         new[key] = value.contiguous().clone()
-    write_state(new, dst, checkpoint_classes(content))
+    write_state(new, dst, classes[-1])
     return os.path.getsize(dst)

@@ -278,10 +278,10 @@ def _load_from_http(filename: str,
                     map_location: Optional[str] = None,
                     model_dir: Optional[str] = None,
                     progress: bool = True) -> dict:
-    """Download once (rank 0 first), then load like a local file."""
+    """Download once a machine, then load like a local file."""
     path = cached_path(filename, model_dir)
     rank, world_size = get_dist_info()
-    if rank == 0 and not osp.isfile(path):
+    if int(os.environ.get('LOCAL_RANK', rank)) == 0 and not osp.isfile(path):
         os.makedirs(osp.dirname(path), exist_ok=True)
         # under a temporary name, then moved
         torch.hub.download_url_to_file(filename, path, progress=progress)

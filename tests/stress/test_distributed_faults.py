@@ -44,7 +44,8 @@ default_hooks = dict(preemption=dict(interval=1),
 custom_hooks = [dict(type='RankFaultHook')]
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=dict(mean=[127.] * 3, std=[60.] * 3, num_classes=7),
+    data_preprocessor=dict(mean=[127.] * 3, std=[60.] * 3, to_rgb=True,
+                           num_classes=7),
     backbone=dict(type='orsa.IRNet', arch=dict(depths=(1, ), channels=(8, ))),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=7, in_channels=8,

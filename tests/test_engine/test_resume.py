@@ -58,7 +58,8 @@ custom_hooks = [
 encoder = dict(type='orsa.IRNet', arch=dict(depths=(1, 1), channels=(8, 16)))
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=dict(mean=[127.] * 3, std=[60.] * 3, num_classes=7),
+    data_preprocessor=dict(mean=[127.] * 3, std=[60.] * 3, to_rgb=True,
+                           num_classes=7),
     backbone=dict(
         type='orsa.ORSANet', image_size=28, embed_dims=32, grid=7,
         allow_untrained=True, image_encoder=encoder,

@@ -244,6 +244,49 @@ def test_an_epoch_ends_with_a_step(tmp_path):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_before_sam_begin_a_step_is_open_too(tmp_path):
+    loop = dict(type='orsa.SAMTrainLoop', max_epochs=2, sam_begin=2)
+    runner = make_runner(
+        tmp_path,
+        Net(batch_norm=False),
+        dict(accumulative_counts=2),
+        loop=loop)
+    seen = []
+
+    class Look(Hook):
+
+        def after_train_iter(self, runner, **kwargs):
+            seen.append(step_is_open(runner))
+
+    runner.register_hook(Look())
+    runner.train()
+    assert seen == 4 * [True, False]
+
+
+@pytest.mark.parametrize('call', [0, 1, 2, 3])
+def test_an_error_in_a_pass_leaves_the_weights_at_w(tmp_path, call):
+    """And whoever catches it, a step later."""
+    model = Net(batch_norm=False, dropout=0.)
+    runner = make_runner(tmp_path, model, dict(accumulative_counts=2, rho=.5),
+                         1)
+    calls, before = [], copy.deepcopy(model.state_dict())
+
+    def fail(module, *args):
+        calls.append(module)
+        if len(calls) == call + 1:
+            raise MemoryError('too much')
+
+    handle = model.register_forward_pre_hook(fail)
+    with pytest.raises(MemoryError):
+        runner.train()
+    handle.remove()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    wrapper = runner.optim_wrapper
+    assert not wrapper.perturbed and not step_is_open(runner)
+    assert all(p.grad is None for p in model.parameters())
+
+
 def test_without_sam_the_wrapper_is_asked(tmp_path):
     """Also where the training is cut short within an epoch."""
     for loop, expected in (('orsa.EpochTrainLoop', [1, 1, 0, 0, 1, 0]),

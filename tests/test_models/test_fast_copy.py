@@ -66,6 +66,18 @@ def test_folds_normalisation(model):
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
+def test_a_norm_behind_an_activation_stays():
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.GELU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1),
+        nn.BatchNorm2d(4)).eval()
+    lively(model)
+    twin, x = fast_copy(model), torch.randn(2, 3, 5, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(twin(x), model(x), rtol=1e-4, atol=1e-5)
+    assert isinstance(twin[2], nn.BatchNorm2d)
+    assert isinstance(twin[4], nn.Identity)
+
+
 def test_spectral_norm_is_computed_once_and_stays_in_the_original():
     model = nn.Sequential(spectral_norm(nn.Conv2d(3, 4, 3)), nn.ReLU()).eval()
     x = torch.randn(1, 3, 8, 8)

@@ -329,3 +329,15 @@ def test_read_state_looks_where_it_is_told(tmp_path):
     assert str(raised.value) == (
         f"'{path}' holds no weights under model or state_dict, only "
         "['a', 'b', 'c', 'd', 'e']")
+
+
+def test_publish_checkpoints_of_other_classes(tmp_path):
+    paths = []
+    for names in (['a', 'b'], ['b', 'a']):
+        paths.append(str(tmp_path / f'{names[0]}.pth'))
+        torch.save(
+            dict(
+                state_dict=dict(w=torch.eye(2)),
+                meta=dict(dataset_meta=dict(classes=names))), paths[-1])
+    with pytest.raises(convert.ConversionError, match='have the classes'):
+        convert.publish(paths, str(tmp_path / 'mean.pth'))

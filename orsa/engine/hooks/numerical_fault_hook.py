@@ -113,6 +113,10 @@ class NumericalFaultHook(Hook):
         self._batches.append((runner.iter, data_batch))
 
     def _before_step(self, optimizer, args, kwargs) -> None:
+        # a fused one is called by the loss scaler even if it leaves out
+        overflow = getattr(optimizer, 'found_inf', None)
+        if overflow is not None and bool(overflow):
+            return
         self._stepped = True
         if self._left_out:  # parameters that step one by one
             self._clear(optimizer)

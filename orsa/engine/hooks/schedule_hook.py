@@ -69,8 +69,9 @@ class ScheduleHook(Hook):
         if not (_can_follow(runner) and isinstance(saved, list) and groups):
             return
         differences = _differences(runner, saved, groups)
-        if not differences:
+        if not differences and not divided:
             return
+        differences = differences or 'other iterations an epoch'
         if self.rebuild or divided:
             _rebuild(runner, checkpoint)
             print_log(

@@ -2,7 +2,7 @@
 from typing import Iterator
 
 import torch
-from mmengine.dist import all_reduce_params, is_distributed
+from mmengine.dist import all_reduce_params, broadcast, is_distributed
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _NormBase
@@ -47,3 +47,9 @@ class SyncBuffersHook(Hook):
             statistics = list(running_statistics(runner.model))
             if statistics:
                 all_reduce_params(statistics, op='mean')
+            # spectral norms have seen other weights where each rank climbs
+            # by itself
+            if not getattr(runner.optim_wrapper, 'sync_perturbation', True):
+                for name, vector in runner.model.named_buffers():
+                    if name.endswith(('._u', '._v')):
+                        broadcast(vector)

@@ -29,7 +29,8 @@ class _SAMStep:
     @property
     def step_is_open(self) -> bool:
         """bool: Whether batches wait for others of the same step."""
-        return bool(self._pending)
+        return bool(
+            self._pending) or not self.runner.optim_wrapper.should_update()
 
     def sam_step(self, data_batch) -> dict:
         """Both passes on a batch.
@@ -44,6 +45,19 @@ class _SAMStep:
             the weights themselves, and after a step ``sharpness``, the rise
             of the loss between the passes (mean over the batches).
         """
+        wrapper = self.runner.optim_wrapper
+        count = wrapper._inner_count
+        try:
+            return self._both_passes(data_batch)
+        except BaseException:
+            # whoever catches it goes on from w, with a new step
+            wrapper.restore()
+            wrapper.zero_grad()
+            wrapper._inner_count = count
+            self._pending.clear()
+            raise
+
+    def _both_passes(self, data_batch) -> dict:
         model, wrapper = self.runner.model, self.runner.optim_wrapper
         module = model.module if is_model_wrapper(model) else model
         data = module.data_preprocessor(data_batch, True)

@@ -76,7 +76,8 @@ class SAMOptimWrapper(OptimWrapper):
         ValueError: If ``rho`` is negative, ``dtype``, ``ascent_dtype`` or
             ``perturbation_dtype`` is unknown, or is 'float16' on a machine
             without a GPU, or ``step_in_backward`` comes with what needs all
-            gradients.
+            gradients, or several ranks have ``perturbation_dtype`` without
+            ``sync_perturbation``.
 
     Examples:
         >>> optim_wrapper = dict(
@@ -111,6 +112,10 @@ class SAMOptimWrapper(OptimWrapper):
         self.ascent_dtype = self._check_dtype(ascent_dtype or dtype)
         self.perturbation_dtype = self._check_dtype(perturbation_dtype)
         self.loss_scaler = self._build_scaler(loss_scale)
+        if (self.perturbation_dtype and not sync_perturbation
+                and get_world_size() > 1):
+            raise ValueError('perturbation_dtype rounds w otherwise on each '
+                             'rank where sync_perturbation=False')
         self._in_ascent = False
         self._one_pass = False
         # w, or epsilon in perturbation_dtype, while the parameters are at

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 
-from orsa.models.utils.same_batch import compute_once, provided
+from orsa.models.utils.same_batch import compute_once, provide, provided
 from orsa.registry import MODELS
 
 
@@ -64,6 +64,9 @@ class ConsistencyClassifier(ImageClassifier):
                 'orsa.KeepImage in the pipeline, algorithm_keys of PackInputs '
                 'and auxiliary_inputs of orsa.CompanionDataPreprocessor')
         clean = self.data_preprocessor(dict(inputs=clean))['inputs']
+        fold = provided(inputs, 'fold')
+        if fold is not None:  # of priors that have not seen these faces
+            provide(clean, fold=fold)
         # Statistics are those of what it learns from. By the flags alone:
         # train() would move what a hook has frozen, and priors would forget
         # their faster copies.

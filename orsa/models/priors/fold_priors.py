@@ -116,7 +116,8 @@ class FoldPriors:
         if fold == -1:
             return prior
         one = self.copies[fold]
-        own, like = next(one.parameters()), next(prior.parameters())
+        # not of weights, some of which may be halved
+        own, like = one.input_scale, prior.input_scale
         if (own.device, own.dtype) != (like.device, like.dtype):
             one.to(like)  # the prior was moved or cast meanwhile
         return one

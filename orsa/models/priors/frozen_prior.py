@@ -85,6 +85,7 @@ class FrozenPrior(BaseModule):
     # the auxiliary input that holds its output, where that is cached
     cache_key: Optional[str] = None
     allow_untrained: AllowUntrained = False
+    _asked: Optional[bool] = None  # of train(), which loops call at will
 
     def __init__(self,
                  model: dict,
@@ -187,7 +188,9 @@ class FrozenPrior(BaseModule):
 
     def train(self, mode: bool = True) -> 'FrozenPrior':
         """Stay in evaluation mode, unless ``drift`` is set."""
-        self.speed.forget()  # weights may have been written by `.data`
+        if mode != self._asked:  # weights may have been written by `.data`
+            self.speed.forget()
+        self._asked = mode
         return super().train(mode and self.drift)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Callable, Dict, Optional
 
 import torch
 import torch.nn as nn
+from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
 from torch.nn.modules.conv import _ConvNd
 
 from orsa.models.utils.fast_copy import TOLERANCE, fast_copy, relative_error
@@ -35,7 +36,8 @@ class PriorSpeed:
             convolutions at ``dtype`` alone once the copy is made, not in
             float32 beside it. Where ``dtype`` is None or 'float32' the
             weights of linear layers alone are held in bfloat16, and cast when
-            they are used. A checkpoint has them so, too. Defaults to False.
+            they are used. A checkpoint has them so, too, so that they do not
+            go with ``EMAHook`` or a cache of priors. Defaults to False.
 
     Raises:
         ValueError: If one of them is unknown, this machine cannot do it, or
@@ -161,9 +163,11 @@ def _in_float32(model: nn.Module) -> nn.Module:
 
 def _halve(model: nn.Module, dtype: Optional[torch.dtype]) -> None:
     """Cast the weights of linear layers, and of convolutions."""
-    kinds = nn.Linear, _ConvNd
-    if dtype in (None, torch.float32):  # which convolutions cannot cast back
-        kinds, dtype = nn.Linear, torch.bfloat16
+    half = dtype in (torch.bfloat16, torch.float16)
+    dtype = dtype if half else torch.bfloat16
     for module in model.modules():
-        if isinstance(module, kinds):
+        # not kinds of linear layers, which may compute with their weights in
+        # a way of their own; convolutions cannot cast back to float32
+        if type(module) in (nn.Linear, MMCVLinear) or (half and isinstance(
+                module, _ConvNd)):
             module.weight.data = module.weight.data.to(dtype)

@@ -9,8 +9,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import FFN, PatchMerging
 from mmcv.cnn.bricks.wrappers import Linear as MMCVLinear
-from mmcv.cnn.utils import fuse_conv_bn
 from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -144,6 +144,26 @@ def _own_tensors(model: nn.Module, dtype: Optional[torch.dtype]) -> None:
 def _fuse_own_norm(conv: nn.Conv2d) -> None:
     """Fuse the normalisation that is a part of a convolution."""
     norm, conv.norm = conv.norm, None
+    _fuse(conv, norm)
+
+
+def _fuse_norms(module: nn.Module) -> None:
+    """Fuse each normalisation into the convolution right before it.
+
+    mmcv's ``fuse_conv_bn`` does so over an activation between them, too.
+    """
+    conv = None
+    for name, child in module.named_children():
+        if (conv is not None and isinstance(child, _BatchNorm)
+                and child.running_mean is not None):
+            _fuse(conv, child)
+            module._modules[name] = nn.Identity()
+        elif not isinstance(child, nn.Conv2d):
+            _fuse_norms(child)
+        conv = child if isinstance(child, nn.Conv2d) else None
+
+
+def _fuse(conv: nn.Conv2d, norm: nn.Module) -> None:
     conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias,
                                                   norm.running_mean,
                                                   norm.running_var, norm.eps,
@@ -183,7 +203,7 @@ def fast_copy(model: nn.Module,
         if parametrize.is_parametrized(module):
             copied.set_submodule(name, _without_parametrizations(module))
         _make_fast(module)
-    copied = fuse_conv_bn(copied)
+    _fuse_norms(copied)
     for module in copied.modules():
         if (isinstance(module, nn.Conv2d)
                 and isinstance(getattr(module, 'norm', None), nn.BatchNorm2d)):

@@ -7,7 +7,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
-from orsa.models.utils.same_batch import provide, same_batch
+from orsa.models.utils.same_batch import provide, provided, same_batch
 from orsa.registry import MODELS
 
 MEAN, STD = [120., 110., 100.], [60., 50., 40.]
@@ -106,6 +106,24 @@ def test_what_is_frozen_stays_so(model):
     model(**data, mode='loss')
     assert modes == {name: m.training for name, m in model.named_modules()}
     assert not model.backbone.stem.training and model.head.training
+
+
+def test_priors_that_have_not_seen_a_face_predict_it_clean_too(
+        model, monkeypatch):
+    clean, data = batch(model)
+    inputs = provide(
+        data['inputs'], clean_img=clean, fold=torch.tensor([0, 1, 0]))
+    seen = []
+    extract = model.extract_feat
+
+    def look(images, *args, **kwargs):
+        seen.append(provided(images, 'fold'))
+        return extract(images, *args, **kwargs)
+
+    monkeypatch.setattr(model, 'extract_feat', look)
+    model(inputs, data['data_samples'], mode='loss')
+    assert len(seen) == 2
+    assert all(fold.tolist() == [0, 1, 0] for fold in seen)
 
 
 def test_through_a_pipeline(model):

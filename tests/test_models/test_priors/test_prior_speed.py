@@ -62,8 +62,12 @@ def test_new_weights_are_seen():
 
 def test_weights_written_past_autograd_are_seen_when_modes_change():
     """As mmengine's EMA hook swaps them, before the model is set to eval."""
-    plain, prior = build(), build(prepare='fuse')
+    plain, prior = build().train(), build(prepare='fuse').train()
     prior(image())
+    copied = prior.speed._copies
+    prior.train()  # as loops by iterations do before each batch
+    prior(image())
+    assert copied and prior.speed._copies is copied
     for one in (plain, prior):
         one.model.stages[0][0].norm2.weight.data.mul_(3.)
         one.eval()
