@@ -457,7 +457,8 @@ def test_a_second_run_adds(photo, one_model, tmp_path, capsys, caplog):
     assert cli.main([
         'predict', str(folder), *arguments, '--min-confidence', '.9'
     ]) == command.USAGE  # yapf: disable
-    assert 'of another model, detector or calibration' in capsys.readouterr().err
+    assert 'of another model, detector or calibration' in capsys.readouterr(
+    ).err
     assert (folder / 'predictions.jsonl').read_bytes() == content
 
 
@@ -475,7 +476,8 @@ def test_two_runs_do_not_share_a_folder(photo, one_model, tmp_path, capsys):
     summary['calibration']['temperature'] = 9.
     (out / 'summary.json').write_text(json.dumps(summary))
     assert cli.main(['predict', str(path), '--out', str(out)]) == command.USAGE
-    assert 'of another model, detector or calibration' in capsys.readouterr().err
+    assert 'of another model, detector or calibration' in capsys.readouterr(
+    ).err
 
 
 def test_a_second_video_gets_a_number(photo, one_model, tmp_path):
