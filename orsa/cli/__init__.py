@@ -196,6 +196,16 @@ COMMANDS: Dict[str, Command] = {
 }
 
 
+class _CommandParser(Parser):
+    """What it does not know is an error with its own usage, not orsa's."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f'unrecognized arguments: {" ".join(unknown)}')
+        return found, unknown
+
+
 def build_parser(chosen: Optional[str] = None) -> Parser:
     """Build the parser of the command line.
 
@@ -217,7 +227,10 @@ def build_parser(chosen: Optional[str] = None) -> Parser:
     parser.add_argument(
         '--version', action='version', version=f'orsa {__version__}')
     commands = parser.add_subparsers(
-        dest='command', metavar='COMMAND', required=True)
+        dest='command',
+        metavar='COMMAND',
+        required=True,
+        parser_class=_CommandParser)
     for name, command in COMMANDS.items():
         examples = command.examples.replace('\n', '\n  ')
         sub = commands.add_parser(
@@ -226,7 +239,6 @@ def build_parser(chosen: Optional[str] = None) -> Parser:
             description=command.title[0].upper() + command.title[1:] + '.',
             epilog=f'examples:\n  {examples}\n\n{_CODES}',
             formatter_class=argparse.RawDescriptionHelpFormatter)
-        sub.set_defaults(error=sub.error)
         if name == chosen:
             command.add(sub)
     return parser
@@ -247,10 +259,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.reconfigure(errors='backslashreplace')
 
     def run() -> int:
-        args, unknown = build_parser(chosen).parse_known_args(argv)
-        error = vars(args).pop('error')
-        if unknown:  # with the usage of the command, not of orsa
-            error(f'unrecognized arguments: {" ".join(unknown)}')
+        args = build_parser(chosen).parse_args(argv)
         args.words = argv
         return COMMANDS[args.command].run(args)
 
