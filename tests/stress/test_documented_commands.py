@@ -33,13 +33,32 @@ model = build_model(load_config({config!r}), pretrained=False)
 torch.save(dict(state_dict=model.state_dict(),
                 meta=dict(dataset_meta=dict(classes=RAFDB_CLASSES))), {path!r})
 """
+# A camera that shows a film again and again, for a second.
 FILM = """
 import sys, cv2
 opened = cv2.VideoCapture
-cv2.VideoCapture = lambda source, *more: opened(
-    'clip.mp4' if source == 0 else source, *more)
+
+class Camera:
+
+    def __init__(self):
+        self.film = opened('clip.mp4')
+
+    def read(self):
+        good, image = self.film.read()
+        if not good:
+            self.film = opened('clip.mp4')
+            good, image = self.film.read()
+        return good, image
+
+    def __getattr__(self, name):
+        return getattr(self.film, name)
+
+cv2.VideoCapture = lambda source, *more: (
+    Camera() if source == 0 else opened(source, *more))
 from orsa import cli
-sys.exit(cli.main({words!r}))
+words = {words!r}
+words[words.index('--seconds') + 1] = '1'
+sys.exit(cli.main(words))
 """
 
 
