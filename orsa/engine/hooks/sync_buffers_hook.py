@@ -49,7 +49,8 @@ class SyncBuffersHook(Hook):
                 all_reduce_params(statistics, op='mean')
             # spectral norms have seen other weights where each rank climbs
             # by itself
-            if not getattr(runner.optim_wrapper, 'sync_perturbation', True):
+            wrapper = getattr(runner, 'optim_wrapper', None)
+            if not getattr(wrapper, 'sync_perturbation', True):
                 for name, vector in runner.model.named_buffers():
                     if name.endswith(('._u', '._v')):
                         broadcast(vector)
