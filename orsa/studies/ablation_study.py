@@ -5,7 +5,7 @@ import hashlib
 import os.path as osp
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -192,14 +192,14 @@ class AblationStudy(Study):
 
     def digest(self, run: Run, fields: dict, files: List[str]) -> str:
         """A hash of what a training and its test depend on."""
-        plain = [(k, v.to_dict() if hasattr(v, 'to_dict') else v)
-                 for k, v in fields.items()]
+        plain = [(k, _without_places(v)) for k, v in fields.items()]
         parts = [*map(repr, plain), *files]
         if run.variant not in self.cfg.priors:
             parts.append(repr(list(self.cfg.severities)))
+            parts.append(repr(self.cfg.get('num_occluded')))
             parts += [
-                repr(self.cfg[k]) for k in ('num_occluded', 'subsets')
-                if self.cfg.get(k)
+                f'{title} {osp.basename(path)}'
+                for title, path in self.cfg.subsets.items()
             ]
         return hashlib.sha256(''.join(parts).encode()).hexdigest()
 
@@ -344,6 +344,18 @@ def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],
             part['fold'] = fold
             if test:
                 part['split'] = 'val'
+
+
+def _without_places(value: Any) -> Any:
+    """A config without the folders of data, which machines have elsewhere."""
+    if isinstance(value, dict):
+        return {
+            k: _without_places(v)
+            for k, v in value.items() if k != 'data_root'
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_places(v) for v in value]
+    return value
 
 
 def _place_of(train: dict, test: dict) -> None:
