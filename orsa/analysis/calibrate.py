@@ -21,7 +21,8 @@ from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          save_calibration)
 from orsa.evaluation.metrics import expected_calibration_error
 from orsa.studies.occlusion_conditions import with_occluder
-from orsa.utils.configs import OptionsAction, scope_of, split_pipeline
+from orsa.utils.configs import (OptionsAction, class_of, scope_of,
+                                split_pipeline)
 from .inputs import number_as
 
 _SEVERITIES = (1, 2, 3, 4, 5)
@@ -97,8 +98,7 @@ def held_out_faces(cfg: Config,
     whole = copy.deepcopy(cfg.test_dataloader.dataset)
     for dataset in whole.get('datasets', [whole]):
         with scope_of(cfg):
-            kind = dataset.type
-            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            kind = class_of(dataset, DATASETS)
         tested = getattr(kind, 'TEST_SPLITS', ('test', ))
         if dataset.get('split', 'test') in tested and not allow_test:
             how = ('--cfg-options test_dataloader.dataset.split=val '

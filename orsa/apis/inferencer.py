@@ -15,7 +15,7 @@ from orsa.evaluation.calibration import Calibration, load_calibration
 from orsa.faces.align import align_faces
 from orsa.faces.detectors import Detector, build_detector, detect
 from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
-                               is_video, iterate_inputs, list_images,
+                               is_video_file, iterate_inputs, list_images,
                                load_image)
 from orsa.faces.points import map_points
 from orsa.faces.predictions import FacePrediction
@@ -280,7 +280,7 @@ class FERInferencer:
                 return_embedding: bool) -> Iterator[ImageResult]:
         # one after the other: a generator may have more than memory holds
         for video, some in itertools.groupby(
-                iterate_inputs(inputs), _is_video_file):
+                iterate_inputs(inputs), is_video_file):
             if not video:
                 for chunk in self.preprocess(some, batch_size, aligned):
                     yield from self.forward(
@@ -440,10 +440,6 @@ class FERInferencer:
             return None
         return draw_faces(result.image, result.faces, draw_landmarks,
                           draw_parsing)
-
-
-def _is_video_file(one: ImageLike) -> bool:
-    return is_video(one) and osp.isfile(osp.expanduser(one))
 
 
 def _load(model: Any, weights: Optional[str], device: Optional[str],

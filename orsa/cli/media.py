@@ -200,10 +200,8 @@ def _drawing(args: argparse.Namespace) -> dict:
 def predict(args: argparse.Namespace) -> int:
     """Run ``orsa predict``, and return the exit code."""
     from orsa.apis.predicting import predict_to_files
-    from orsa.faces.images import is_video
-    videos = [
-        p for p in args.paths if is_video(p) and osp.isfile(osp.expanduser(p))
-    ]
+    from orsa.faces.images import is_video_file
+    videos = [p for p in args.paths if is_video_file(p)]
     images = [p for p in args.paths if p not in videos]
     bound = {} if args.max_pixels is None else dict(max_pixels=args.max_pixels)
 

@@ -321,10 +321,9 @@ class MaskFolderDataset(_ParsingDataset):
             name for name in names if name not in listed and not any(
                 fnmatchcase(name, pattern) for pattern in patterns)
         ]
-        idle = len(listed) - sum(
-            any(fnmatchcase(name, entry)
-                for name in names) if '*' in entry else entry in names
-            for entry in listed)
+        idle = len(listed.difference(names, patterns)) + sum(
+            not any(fnmatchcase(name, pattern) for name in names)
+            for pattern in patterns)
         messages.append(f'{len(names) - len(kept)} of them are left out by '
                         f"'{path}' ({len(listed)} entries, of which {idle} "
                         'name none)')

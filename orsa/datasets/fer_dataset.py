@@ -4,7 +4,7 @@ import logging
 import os
 import os.path as osp
 from collections import Counter
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -94,6 +94,12 @@ class FERDataset(ImageDataset):
     # Whether a subset_file that names classes by index, as RAN's lists do,
     # means the order of METAINFO.
     LISTS_NAME_CLASSES = False
+    # what results are given on, whatever a release calls it
+    TEST_SPLITS = ('test', )
+    # whether the training split can be divided, see SplitDataset
+    DIVIDES = False
+    # names of the samples that the other part of a divided split has
+    other_part: Collection[str] = ()
 
     def __init__(self,
                  ann_file: str = '',

@@ -133,10 +133,7 @@ class SplitDataset(FERDataset):
     """
 
     SPLITS = ('train', 'val')
-    # whether this data set divides its training split
     DIVIDES = True
-    # names of the samples that the other part has
-    other_part: Set[str] = frozenset()
 
     def __init__(self,
                  split: str = 'train',

@@ -85,7 +85,7 @@ def select_samples(dataset, records: List[dict]) -> List[dict]:
             f"is neither a file nor one under data_root='{dataset.data_root}'")
     lines = read_subset(path)
     # of a divided training split, what the other part holds
-    other = dict.fromkeys(getattr(dataset, 'other_part', ()), 0)
+    other = dict.fromkeys(dataset.other_part, 0)
     here = [line for line in lines if dataset.look_up(line[1], other) is None]
     passed_over, lines = len(lines) - len(here), here
     if not lines:

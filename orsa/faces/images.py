@@ -52,6 +52,11 @@ def is_video(path: ImageLike) -> bool:
             and osp.splitext(os.fspath(path))[1].lower() in VIDEO_SUFFIXES)
 
 
+def is_video_file(path: ImageLike) -> bool:
+    """Whether a path leads to a file that has the suffix of a video."""
+    return is_video(path) and osp.isfile(osp.expanduser(path))
+
+
 def _kind(one: ImageLike) -> Optional[str]:
     """What the name of an image in memory begins with, None if it is none."""
     for kinds, name in _KINDS.items():

@@ -129,24 +129,19 @@ class _Writer:
 
 
 @torch.no_grad()
-def _compute(cfg: Config, split: str, priors: Dict[str, nn.Module],
-             writer: _Writer, device: torch.device) -> None:
+def _compute(cfg: Config, split: str, datasets: Sequence,
+             priors: Dict[str, nn.Module], writer: _Writer,
+             device: torch.device) -> None:
     from mmpretrain.datasets.transforms import PackInputs
-    pipeline = identity.dataset_config(cfg, split)['pipeline']
     with scope_of(cfg):
         preprocessor = MODELS.build(
             identity.preprocessor_config(cfg)).to(device).eval()
-    # a data set may change its pipeline, and reads files in its own way
-    as_they_are, flipped = (
-        identity.build_dataset(cfg, split,
-                               identity.clean_pipeline(pipeline, flip)[0])
-        for flip in (False, True))
-    count = len(as_they_are)
+    count = len(datasets[0])
     size = cfg[f'{split}_dataloader'].get('batch_size', 32)
     bar = ProgressBar(count)
     for start in range(0, count, size):
         indices = range(start, min(start + size, count))
-        for flip, dataset in enumerate((as_they_are, flipped)):
+        for flip, dataset in enumerate(datasets):
             results = [dataset[i] for i in indices]
             images = [PackInputs.format_input(r['img']) for r in results]
             if len({image.shape for image in images}) > 1:
@@ -167,8 +162,14 @@ def _write_cache(cfg: Config, split: str, folder: str, priors: Dict[str,
                  from_files: bool, device: torch.device) -> dict:
     """Compute the priors of every image of a split; return the manifest."""
     folder = osp.expanduser(folder)
-    dataset = identity.build_dataset(cfg, split)
-    samples = identity.list_samples(dataset)
+    pipeline = identity.dataset_config(cfg, split)['pipeline']
+    # a data set may change its pipeline, and reads files in its own way
+    datasets = [
+        identity.build_dataset(cfg, split,
+                               identity.clean_pipeline(pipeline, flip)[0])
+        for flip in (False, True)
+    ]
+    samples = identity.list_samples(datasets[0])
     for prior in priors.values():
         prior.to(device)
     # without a manifest it is no cache
@@ -177,8 +178,8 @@ def _write_cache(cfg: Config, split: str, folder: str, priors: Dict[str,
     for path in glob.glob(osp.join(glob.escape(folder), '.tmp_*')):
         os.remove(path)
     with contextlib.ExitStack() as stack:
-        writer = _Writer(folder, len(dataset), stack)
-        _compute(cfg, split, priors, writer, device)
+        writer = _Writer(folder, len(samples), stack)
+        _compute(cfg, split, datasets, priors, writer, device)
         writer.finish()
     path = osp.join(folder, SAMPLES)
     dump_json(

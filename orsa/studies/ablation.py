@@ -23,32 +23,27 @@ def _read_results(study: AblationStudy,
     Under cross-validation the folds of a seed are put together: their faces
     are the training split's, each once.
     """
+    stored = {run: study.stored(run) for run in runs}
+    stored = {run: r for run, r in stored.items() if r and 'log' not in r}
+    variants = {run.variant for run in stored}
     found: Dict[str, Dict[int, List[dict]]] = {}
-    for run in runs:
-        result = study.stored(run)
-        if result and 'log' not in result:
-            with np.load(study.predictions_file(run)) as predictions:
-                result['predictions'] = dict(predictions)
-            seeds = found.setdefault(run.variant, {})
-            seeds.setdefault(run.seed, []).append(result)
-    # of the folds, those that every variant has: faces are paired
-    folds = [{(r['seed'], r['fold'])
-              for results in seeds.values()
-              for r in results} for seeds in found.values()]
-    common = set.intersection(*folds) if folds else set()
-    left_out = set.union(set(), *folds) - common
-    if any(fold is not None for _, fold in left_out):
+    left_out = set()
+    for run, result in stored.items():
+        # faces are paired: of the folds those that every variant has
+        if run.fold is not None and not all(
+                run._replace(variant=v) in stored for v in variants):
+            left_out.add((run.seed, run.fold))
+            continue
+        with np.load(study.predictions_file(run)) as predictions:
+            result['predictions'] = dict(predictions)
+        seeds = found.setdefault(run.variant, {})
+        seeds.setdefault(run.seed, []).append(result)
+    if left_out:
         print(f'left out are {len(left_out)} folds that not every variant has')
-    merged = {}
-    for variant, seeds in found.items():
-        kept = [[
-            r for r in results
-            if r['fold'] is None or (r['seed'], r['fold']) in common
-        ] for results in seeds.values()]
-        merged[variant] = [
-            _merge(study, results) for results in kept if results
-        ]
-    return {variant: results for variant, results in merged.items() if results}
+    return {
+        variant: [_merge(study, results) for results in seeds.values()]
+        for variant, seeds in found.items()
+    }
 
 
 def _merge(study: AblationStudy, results: List[dict]) -> dict:

@@ -5,7 +5,7 @@ import hashlib
 import os.path as osp
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ from mmengine.registry import DATASETS
 from orsa.apis.model import init_model, load_config
 from orsa.apis.training import (build_runner, latest_checkpoint, resume_latest,
                                 set_amp)
-from orsa.datasets.splits import SplitDataset
 from orsa.evaluation import FERMetric
 from orsa.evaluation.predictions import CLEAN
 from orsa.prepare.weights import publish
-from orsa.utils.configs import nested_dicts, scope_of, type_name
+from orsa.utils.configs import (class_of, nested_dicts, scope_of, type_name,
+                                without_keys)
 from orsa.utils.fileio import dump_json, save_npz, write_text
 from .complexity import count_parameters
 from .occlusion_conditions import with_occluder
@@ -192,7 +192,9 @@ class AblationStudy(Study):
 
     def digest(self, run: Run, fields: dict, files: List[str]) -> str:
         """A hash of what a training and its test depend on."""
-        plain = [(k, _without_places(v)) for k, v in fields.items()]
+        # folders of data are elsewhere on each machine
+        plain = [(k, without_keys(v, ('data_root', )))
+                 for k, v in fields.items()]
         parts = [*map(repr, plain), *files]
         if run.variant not in self.cfg.priors:
             parts.append(repr(list(self.cfg.severities)))
@@ -346,18 +348,6 @@ def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],
                 part['split'] = 'val'
 
 
-def _without_places(value: Any) -> Any:
-    """A config without the folders of data, which machines have elsewhere."""
-    if isinstance(value, dict):
-        return {
-            k: _without_places(v)
-            for k, v in value.items() if k != 'data_root'
-        }
-    if isinstance(value, (list, tuple)):
-        return [_without_places(v) for v in value]
-    return value
-
-
 def _place_of(train: dict, test: dict) -> None:
     """Let what is tested be a part of the training data."""
     train = next(filter(_can_be_divided, nested_dicts(train)), None)
@@ -369,8 +359,4 @@ def _place_of(train: dict, test: dict) -> None:
 
 
 def _can_be_divided(part: dict) -> bool:
-    kind = part.get('type')
-    if isinstance(kind, str):
-        kind = DATASETS.get(kind)
-    return (isinstance(kind, type) and issubclass(kind, SplitDataset)
-            and kind.DIVIDES)
+    return getattr(class_of(part, DATASETS), 'DIVIDES', False)

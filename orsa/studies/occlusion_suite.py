@@ -128,6 +128,8 @@ class OcclusionSuite(Study):
         if self._common is None:
             path = local_file(self.checkpoint)
             faces = self.faces
+            landmarks = landmarks_of(faces.data_cfg)
+            self._landmarks = [file_hash(landmarks)] if landmarks else []
             self._common = dict(
                 format=str(FORMAT),
                 checkpoint=file_hash(path) if path else self.checkpoint,
@@ -137,9 +139,7 @@ class OcclusionSuite(Study):
                     [faces.names,
                      faces.labels.tolist(), faces.classes]))
         seed = self.seed if condition.severity else None
-        landmarks = landmarks_of(self.faces.data_cfg)
-        placed = ([file_hash(landmarks)]
-                  if landmarks and condition.severity else [])
+        placed = self._landmarks if condition.severity else []
         return dict(
             self._common,
             occluder=_hash([

@@ -4,10 +4,11 @@ import argparse
 import copy
 import hashlib
 import json
-from typing import Any, Iterator, List, NamedTuple, Sequence
+from typing import (Any, Collection, Iterator, List, NamedTuple, Optional,
+                    Sequence)
 
 from mmengine.config import DictAction
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, Registry
 
 
 class OptionsAction(DictAction):
@@ -46,6 +47,29 @@ def nested_dicts(cfg: Any) -> Iterator[dict]:
     if isinstance(cfg, (list, tuple)):
         for value in cfg:
             yield from nested_dicts(value)
+
+
+def without_keys(cfg: Any, keys: Collection[str]) -> Any:
+    """A copy of a config, in which no dict has some keys."""
+    if isinstance(cfg, dict):
+        return {
+            k: without_keys(v, keys)
+            for k, v in cfg.items() if k not in keys
+        }
+    if isinstance(cfg, (list, tuple)):
+        return [without_keys(v, keys) for v in cfg]
+    return cfg
+
+
+def class_of(cfg: dict, registry: Registry) -> Optional[type]:
+    """The class that a config builds; None if it names none.
+
+    Args:
+        cfg (dict): With ``type``, a name or the class itself, or without.
+        registry (Registry): What knows the name, in the scope of the moment.
+    """
+    kind = cfg.get('type')
+    return registry.get(kind) if isinstance(kind, str) else kind
 
 
 def type_name(cfg: dict) -> str:

@@ -500,6 +500,7 @@ def test_landmarks_that_come_later_are_other_occluders(faces_dir, made):
     for root in (made, faces_dir):
         suite.faces.data_cfg = dict(
             type='orsa.RAFDB', data_root=str(root), split='test')
+        suite._common = None  # as of another run
         keys.append([
             suite.key(c)['occluder']
             for c in (Condition(), Condition('hand', 1))

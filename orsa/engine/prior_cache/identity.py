@@ -12,7 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import to_2tuple
 
 from orsa.utils.checkpoint import local_file, take_pretrained
-from orsa.utils.configs import config_hash, scope_of, type_name
+from orsa.utils.configs import config_hash, scope_of, type_name, without_keys
 from orsa.utils.fileio import file_hash
 from orsa.utils.prior_cache import CacheError, PriorCache, sample_key
 
@@ -173,17 +173,6 @@ def list_samples(dataset) -> Samples:
     return samples
 
 
-def _without_places(cfg):
-    if isinstance(cfg, dict):
-        return {
-            k: _without_places(v)
-            for k, v in cfg.items() if k not in _IGNORED
-        }
-    if isinstance(cfg, (list, tuple)):
-        return [_without_places(v) for v in cfg]
-    return cfg
-
-
 def _file_hash(path: Optional[str]) -> Optional[str]:
     if path is None:
         return None
@@ -271,7 +260,7 @@ def fingerprint(cfg: Config, split: str, samples: Samples,
     return dict(
         config=dict(
             {
-                k: config_hash(_without_places(v))
+                k: config_hash(without_keys(v, _IGNORED))
                 for k, v in configs.items()
             },
             preprocessor=config_hash({
@@ -279,7 +268,7 @@ def fingerprint(cfg: Config, split: str, samples: Samples,
                 for k in ('mean', 'std', 'to_rgb', 'pad_size_divisor',
                           'pad_value')
             }),
-            pipeline=config_hash(_without_places(pipeline))),
+            pipeline=config_hash(without_keys(pipeline, _IGNORED))),
         priors=priors)
 
 
