@@ -4,14 +4,14 @@ import dataclasses
 import itertools
 import logging
 import os.path as osp
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from orsa.deploy.exported import ExportedModel, is_exported, load_exported
-from orsa.evaluation.calibration import Calibration, load_calibration
+from orsa.deploy.exported import ExportedModel
+from orsa.evaluation.calibration import Calibration
 from orsa.faces.align import align_faces
 from orsa.faces.detectors import Detector, build_detector, detect
 from orsa.faces.images import (MAX_PIXELS, ImageError, ImageLike, Inputs,
@@ -22,12 +22,10 @@ from orsa.faces.predictions import FacePrediction
 from orsa.faces.results import FaceResult, ImageResult, Predictions
 from orsa.utils.fileio import file_hash
 from orsa.utils.renamed import absent_arguments, renamed_arguments
-from orsa.utils.versions import require_pytorch
 from .inference import batch_locator, predict_faces
+from .loading import load_predictor
 from .video import VideoReader, stream_video
-from .zoo import DEFAULT_MODEL, load_shipped, looks_like_name, resolve_model
-
-BACKENDS = ('auto', 'onnx', 'pytorch')
+from .zoo import DEFAULT_MODEL
 
 DRAWINGS = (
     "type FERInferencer(...)(image, return_vis=True)['visualization'], "
@@ -126,16 +124,12 @@ class FERInferencer:
         if face_size < 16:
             raise ValueError('face_size should be 16 pixels or more, but is '
                              f'{face_size}')
-        if backend not in BACKENDS:
-            raise ValueError(f'backend should be one of {BACKENDS}, but is '
-                             f"'{backend}'")
-        self.model, weights, device = _load(model, weights, device, backend)
-        self.detector = build_detector(detector, device, detector_score)
+        loaded = load_predictor(model, weights, device, backend)
+        self.model = loaded.model
+        self.detector = build_detector(detector, loaded.device, detector_score)
         self.min_face = min_face
         if calibration is None:
-            calibration = (
-                self.model.calibration if isinstance(self.model, ExportedModel)
-                else load_calibration(weights))
+            calibration = loaded.calibration()
         given = dict(min_confidence=min_confidence, max_covered=max_occluded)
         given = {k: v for k, v in given.items() if v is not None}
         self.calibration = dataclasses.replace(calibration, **given)
@@ -440,55 +434,3 @@ class FERInferencer:
             return None
         return draw_faces(result.image, result.faces, draw_landmarks,
                           draw_parsing)
-
-
-def _load(model: Any, weights: Optional[str], device: Optional[str],
-          backend: str) -> Tuple[Any, Optional[str], str]:
-    """A model, the file of its weights where it is known, and its device."""
-    built = isinstance(model, ExportedModel) or hasattr(model, 'dataset_meta')
-    if weights is not None and (built or is_exported(model)):
-        raise ValueError(f'{"the model" if built else model} already has its '
-                         f"weights: leave out weights='{weights}'")
-    if isinstance(model, ExportedModel):
-        return model, None, 'cpu'
-    if is_exported(model):
-        device = device or 'cpu'
-        return load_exported(model, device), None, device
-    named = isinstance(model, str) and looks_like_name(model)
-    if backend == 'onnx' or (backend == 'auto' and named and weights is None
-                             and device in (None, 'cpu')):
-        ships = named and weights is None
-        exported = load_shipped(model, device or 'cpu') if ships else None
-        if exported is not None:
-            return exported, None, device or 'cpu'
-        if backend == 'onnx':
-            raise ValueError(f"'{model}' does not ship as ONNX: export it "
-                             'with tools/deployment/export.py and name the '
-                             'file')
-    return _load_pytorch(model, weights, device)
-
-
-def _load_pytorch(model: Any, weights: Optional[str],
-                  device: Optional[str]) -> Tuple[Any, Optional[str], str]:
-    if not (isinstance(model, str) and looks_like_name(model)):
-        if weights is None and not hasattr(model, 'dataset_meta'):
-            name = getattr(model, 'filename', None) or model
-            raise ValueError(f'{name} comes without weights: give a '
-                             'checkpoint (weights=, --checkpoint), or a model '
-                             'that ships')
-    else:
-        model, weights = resolve_model(model, weights)
-    require_pytorch()
-    from mmengine.device import get_device
-
-    from .model import init_model, unchanged_checkpoint
-    device = device or get_device()
-    if hasattr(model, 'dataset_meta'):
-        weights = unchanged_checkpoint(model)
-        model = model.to(device).eval()
-    else:
-        model = init_model(model, weights, device)
-    # behind it, as the model prepares the libraries that this imports
-    from .torch_inference import test_pipeline
-    test_pipeline(model.cfg)  # a config without one is refused here
-    return model, weights, device
