@@ -167,6 +167,20 @@ def test_sources_have_their_shares_in_each_epoch_and_over_all():
     assert sorted(set(seen[7:47])) == [1, 2]
 
 
+def test_draws_of_a_small_source_are_told_apart():
+    sampler = MultiSourceSampler(sources(), [1, 1, 1], 60, seed=2)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        pairs = [(int(i), i.draw) for i in sampler]
+        assert len(set(pairs)) == 60
+        # 20 draws of each: of 7 samples, of 40 and of 3
+        most = [
+            max(draw for i, draw in pairs if start <= i < stop)
+            for start, stop in [(0, 7), (7, 47), (47, 50)]
+        ]
+        assert 2 <= most[0] <= 3 and most[1] <= 1 and 6 <= most[2] <= 7
+
+
 def test_sources_after_a_resume_and_on_several_ranks(monkeypatch):
     from orsa.datasets.samplers import multi_source_sampler as module
     whole = module.MultiSourceSampler(sources(), [1, 1, 0], 20, seed=1)

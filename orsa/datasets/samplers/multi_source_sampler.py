@@ -1,13 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import math
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 from mmengine.dataset import ConcatDataset
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from orsa.datasets.seeding import set_dataset_epoch
+from orsa.datasets.seeding import RepeatedIndex, set_dataset_epoch
 from orsa.registry import DATA_SAMPLERS
 
 
@@ -17,7 +17,9 @@ class MultiSourceSampler(Sampler):
 
     Each epoch has ``num_samples`` draws in random order, of which each
     dataset has its share: rounded in one epoch, exactly over many. Of a
-    dataset all samples are drawn before one is drawn again.
+    dataset all samples are drawn before one is drawn again. What it yields are
+    :class:`RepeatedIndex`, so that a :class:`FERDataset` augments each draw
+    anew.
 
     mmpose's sampler of this name works with its ``CombinedDataset`` alone, and
     resumes at the start of its sequence.
@@ -68,25 +70,28 @@ class MultiSourceSampler(Sampler):
         for source, part in enumerate(self.dataset.datasets):
             order = self._draws(source, len(part), first[source],
                                 counts[source])
-            draws += [start + index for index in order]
+            draws += [
+                RepeatedIndex(start + index, lap) for index, lap in order
+            ]
             start += len(part)
         rng = np.random.default_rng((self.seed, self.epoch))
-        rng.shuffle(draws)
+        rng.shuffle(draws)  # of a list, which keeps what an index knows
         yield from draws[self.rank:total:self.world_size]
 
     def _draws(self, source: int, size: int, first: int,
-               count: int) -> List[int]:
-        """Number ``first`` to ``first + count`` of a source's sequence."""
+               count: int) -> List[Tuple[int, int]]:
+        """Number ``first`` to ``first + count`` of a source's sequence.
+
+        Each with its lap of the epoch, which makes it another draw.
+        """
         last = first + count
         laps = range(first // size, -(-last // size))
-        orders = [
-            np.random.default_rng((self.seed, source, lap)).permutation(size)
-            for lap in laps
-        ]
-        if not orders:
-            return []
-        skip = first - laps[0] * size
-        return np.concatenate(orders)[skip:skip + count].tolist()
+        draws = []
+        for number, lap in enumerate(laps):
+            rng = np.random.default_rng((self.seed, source, lap))
+            draws += [(i, number) for i in rng.permutation(size).tolist()]
+        skip = first % size
+        return draws[skip:skip + count]
 
     def __len__(self) -> int:
         """The number of samples of this rank."""
