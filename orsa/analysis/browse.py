@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 
+from orsa.datasets.seeding import set_dataset_epoch
 from orsa.utils.configs import split_pipeline, type_name
 from orsa.utils.face_regions import FACE_PALETTE
 from orsa.visualization import draw_class_grid, draw_step_grid, spread
@@ -69,6 +70,7 @@ def browse(cfg: Config,
     loader = cfg.get(f'{split}_dataloader') or {}
     dataset = build_dataset(cfg, split,
                             _recorded(loader.get('dataset'), record))
+    set_dataset_epoch(dataset, 0)  # the same drawing each time
     names = _class_names(cfg, dataset)
     several = mode in ('concat', 'pipeline')
     chosen = _choose(names, len(dataset), count, columns, several)

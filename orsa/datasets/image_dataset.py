@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import contextlib
 import logging
 from typing import List, Optional
 
@@ -17,11 +18,12 @@ from .transforms.load_face import use_one_reader
 class ImageDataset(BaseDataset):
     """A dataset of images, read and augmented the same in every run.
 
-    The random numbers of its pipeline depend on (seed, epoch, index) alone,
-    so they are the same for any number of workers and after a resume, provided
-    that :meth:`set_epoch` is called: :class:`ReseedHook` does, and
-    :class:`ClassBalancedSampler`, for wrappers of datasets as well. Python's,
-    numpy's and torch's own generators are left as they were.
+    Once :meth:`set_epoch` was called, which :class:`ReseedHook`,
+    :class:`ClassBalancedSampler` and :class:`MultiSourceSampler` do, and
+    always in test mode, the random numbers of its pipeline depend on (seed,
+    epoch, index) alone: they are the same for any number of workers and after
+    a resume, and Python's, numpy's and torch's own generators are left as
+    they were. Before that it draws from these, as any dataset does.
 
     Args:
         pack (str, optional): A file of packed images, written by
@@ -59,7 +61,8 @@ class ImageDataset(BaseDataset):
 
     @property
     def epoch(self) -> int:
-        """The epoch that the pipeline's random numbers are drawn for."""
+        """The epoch that the pipeline's random numbers are drawn for, from 0;
+        -1 if none was set."""
         return self._clock.epoch
 
     @property
@@ -81,7 +84,7 @@ class ImageDataset(BaseDataset):
             f'{type(self).__name__}: {message}', logger='current', level=level)
 
     def prepare_data(self, idx: int) -> Optional[dict]:
-        """Run the pipeline on a sample with random numbers of its own.
+        """Run the pipeline on a sample, see the class for random numbers.
 
         A :class:`RepeatedIndex` makes every draw of the sample another one. In
         training a sample for which the pipeline returns None is replaced.
@@ -92,7 +95,9 @@ class ImageDataset(BaseDataset):
         draw, idx = getattr(idx, 'draw', 0), int(idx)
         if idx < 0:
             idx += len(self)
-        with seeded(self.seed, self.epoch, idx, draw):
+        epoch = max(self.epoch, 0) if self.test_mode else self.epoch
+        with (seeded(self.seed, epoch, idx, draw)
+              if epoch >= 0 else contextlib.nullcontext()):
             if self.test_mode:
                 return self._run_pipeline(idx)
             for _ in range(self.max_refetch + 1):

@@ -3,10 +3,12 @@
 import contextlib
 import random
 import zlib
-from typing import Optional, Union
+from typing import Iterator, Optional, Union
 
 import numpy as np
 import torch
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from torch.utils.data import Sampler
 
 
 @contextlib.contextmanager
@@ -46,7 +48,7 @@ class SharedEpoch:
     sets.
     """
 
-    def __init__(self, seed: int, epoch: int = 0):
+    def __init__(self, seed: int, epoch: int = -1):
         self._values = torch.tensor([seed, epoch]).share_memory_()
 
     @property
@@ -56,7 +58,7 @@ class SharedEpoch:
 
     @property
     def epoch(self) -> int:
-        """The epoch, from 0."""
+        """The epoch, from 0; -1 if none was set."""
         return int(self._values[1])
 
     def set(self, epoch: int, seed: Optional[int] = None) -> None:
@@ -76,10 +78,11 @@ class SharedEpoch:
 
 
 class RepeatedIndex(int):
-    """A sample's index that knows how often it was drawn in this epoch.
+    """A sample's index that says which draw of the sample it is.
 
-    The count survives the arithmetic by which dataset wrappers find the index
-    inside (``-`` and ``%``).
+    That survives the arithmetic by which ``ConcatDataset`` (``-``) and
+    ``RepeatDataset`` (``%``, whose copies are other draws) find the index
+    inside.
     """
 
     def __new__(cls, index: int, draw: int = 0):
@@ -94,7 +97,31 @@ class RepeatedIndex(int):
         return type(self)(int(self) - int(other), self.draw)
 
     def __mod__(self, other):
-        return type(self)(int(self) % int(other), self.draw)
+        copy, index = divmod(int(self), int(other))
+        return type(self)(index, self.draw + (copy << 32))
+
+
+class NumberedSampler(Sampler):
+    """The indices of a sampler as :class:`RepeatedIndex`.
+
+    Args:
+        sampler (Sampler): What it draws; :class:`RepeatedIndex` stay as they
+            are.
+        draws (Iterator[int]): The draw of each.
+    """
+
+    def __init__(self, sampler: Sampler, draws: Iterator[int]):
+        self.sampler = sampler
+        self.draws = draws
+
+    def __iter__(self) -> Iterator[RepeatedIndex]:
+        for index in self.sampler:
+            if not isinstance(index, RepeatedIndex):
+                index = RepeatedIndex(index, next(self.draws))
+            yield index
+
+    def __len__(self) -> int:
+        return len(self.sampler)
 
 
 def set_dataset_epoch(dataset: object,
@@ -102,6 +129,9 @@ def set_dataset_epoch(dataset: object,
                       seed: Optional[int] = None) -> None:
     """Call ``set_epoch`` of a dataset and of all datasets that it wraps.
 
+    Not inside wrappers that look an index up (``ClassBalancedDataset``,
+    ``KFoldDataset``), where a :class:`RepeatedIndex` is lost and the copies of
+    a sample would be alike: there random numbers are those of the process.
     A seed of None leaves the datasets' own.
     """
     if hasattr(dataset, 'set_epoch'):
@@ -110,8 +140,8 @@ def set_dataset_epoch(dataset: object,
         else:
             dataset.set_epoch(epoch, seed)
         return
-    inner = getattr(dataset, 'datasets', None) or []
-    if hasattr(dataset, 'dataset'):
-        inner = [dataset.dataset]
-    for each in inner:
-        set_dataset_epoch(each, epoch, seed)
+    if isinstance(dataset, ConcatDataset):
+        for each in dataset.datasets:
+            set_dataset_epoch(each, epoch, seed)
+    elif isinstance(dataset, RepeatDataset):
+        set_dataset_epoch(dataset.dataset, epoch, seed)

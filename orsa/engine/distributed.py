@@ -137,3 +137,15 @@ def loader_of(loop: Any) -> Any:
     """
     loader = getattr(loop, 'dataloader', None)
     return getattr(loader, '_dataloader', loader)
+
+
+def restart_loader(loop: Any) -> None:
+    """Begin anew what a loop by iterations, or persistent workers, have begun.
+
+    Args:
+        loop (Any): Between its construction and its first batch.
+    """
+    loader_of(loop)._iterator = None
+    if hasattr(loop, 'dataloader_iterator'):
+        loop.dataloader_iterator = type(loop.dataloader_iterator)(
+            loop.dataloader)

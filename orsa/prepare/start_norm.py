@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, MODELS
 
+from orsa.datasets.seeding import set_dataset_epoch
 from orsa.utils.configs import scope_of
 
 _BATCH = 64
@@ -33,6 +34,7 @@ def add_norm(state: Dict[str, torch.Tensor],
     """
     with scope_of(cfg):
         faces = DATASETS.build(cfg.train_dataloader.dataset)
+        set_dataset_epoch(faces, 0)
         preprocess = MODELS.build(cfg.model.data_preprocessor)
         backbone = cfg.model.backbone
         encoder = MODELS.build(backbone.get('image_encoder', backbone)).eval()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
@@ -208,6 +208,7 @@ def test_an_error_of_the_pipeline_is_not_blamed_on_the_image(tree):
 
 def test_random_numbers_do_not_depend_on_workers(tree):
     dataset = build(tree, seed=7)
+    dataset.set_epoch(0)
     alone = draws(dataset)
     assert len(alone.unique()) == alone.numel()
     assert torch.equal(draws(dataset, 2), alone)
@@ -219,7 +220,23 @@ def test_random_numbers_do_not_depend_on_workers(tree):
     resumed = build(tree, seed=7)
     resumed.set_epoch(1)
     assert torch.equal(draws(resumed), other)
-    assert not torch.isclose(draws(build(tree, seed=8)), alone).any()
+    another = build(tree, seed=8)
+    another.set_epoch(0)
+    assert not torch.isclose(draws(another), alone).any()
+
+
+def test_without_an_epoch_every_pass_is_augmented_anew(tree):
+    # in a config of another library nobody sets one
+    dataset = build(tree, seed=7)
+    assert dataset.epoch == -1
+    assert not torch.isclose(draws(dataset), draws(dataset)).any()
+    torch.manual_seed(3), np.random.seed(3), random.seed(3)
+    expected = [random.random(), np.random.rand()]
+    torch.manual_seed(3), np.random.seed(3), random.seed(3)
+    assert dataset[0]['drawn'][:2].tolist() == expected
+    # a test is the same for all
+    dataset = build(tree, test_mode=True)
+    assert torch.equal(draws(dataset), draws(dataset, 2))
 
 
 def test_persistent_workers_see_the_epoch(tree):
@@ -234,6 +251,7 @@ def test_persistent_workers_see_the_epoch(tree):
 
 def test_global_generators_are_left_alone(tree):
     dataset = build(tree)
+    dataset.set_epoch(0)
     torch.manual_seed(3), np.random.seed(3), random.seed(3)
     expected = random.random(), np.random.rand(), torch.rand(1)
     torch.manual_seed(3), np.random.seed(3), random.seed(3)
@@ -267,7 +285,15 @@ def test_wrappers_pass_the_epoch_on(tree):
         again = wrapped[RepeatedIndex(6, draw=1)]['drawn']
         assert not torch.isclose(first, again).any()
         assert torch.equal(first, dataset[0]['drawn'])
-        assert torch.equal(again, dataset[RepeatedIndex(0, draw=1)]['drawn'])
+    assert torch.equal(both[RepeatedIndex(6, draw=1)]['drawn'],
+                       inner[1][RepeatedIndex(0, draw=1)]['drawn'])
+    # and so are the copies of a RepeatDataset
+    copies = [twice[RepeatedIndex(i)]['drawn'] for i in (0, 6)]
+    assert not torch.isclose(*copies).any()
+    # where the index is looked up the draw is lost: no epoch is set
+    rare = ClassBalancedDataset(build(tree, seed=1), oversample_thr=0.9)
+    set_dataset_epoch(rare, 5)
+    assert rare.dataset.epoch == -1
 
 
 def test_copies_have_an_epoch_of_their_own(tree):
@@ -294,6 +320,7 @@ def test_another_sample_is_drawn_for_none(tree):
         return dict(drawn=torch.tensor([results['sample_idx']]))
 
     dataset = FERDataset('list.txt', data_root=str(tree), pipeline=[pipeline])
+    dataset.set_epoch(0)
     state = np.random.get_state()[1].copy()
     found = draws(dataset)
     assert torch.equal(found, draws(dataset, 2))
@@ -307,6 +334,7 @@ def test_another_sample_is_drawn_for_none(tree):
 
 def test_negative_index_is_the_same_sample(tree):
     dataset = build(tree)
+    dataset.set_epoch(0)
     assert torch.equal(dataset[-1]['drawn'], dataset[5]['drawn'])
 
 

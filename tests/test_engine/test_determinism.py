@@ -4,6 +4,8 @@ import argparse
 
 import pytest
 import torch
+import train_worker
+from mmengine.registry import DATASETS
 from test_resume import make_faces, plain_config
 
 from orsa.apis import training
@@ -44,3 +46,54 @@ def test_any_number_of_workers(config, tmp_path):
         other = weights(config, tmp_path / str(workers), workers)
         for key, value in first.items():
             assert torch.equal(value, other[key]), (workers, key)
+
+
+@DATASETS.register_module()
+class DrawnData(train_worker.TinyData):
+    """Keep what it was asked for."""
+    asked = []
+
+    def __getitem__(self, i):
+        self.asked.append((int(i), i.draw))
+        return super().__getitem__(i)
+
+
+def drawn(tmp_path, sampler, train_cfg, resume=None):
+    DrawnData.asked.clear()
+    cfg = train_worker.tiny_config(
+        tmp_path,
+        'none',
+        batch_size=8,
+        shuffle=True,
+        train_cfg=train_cfg,
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(
+            reseed=dict(type='orsa.ReseedHook'),
+            checkpoint=dict(
+                type='CheckpointHook',
+                by_epoch='max_epochs' in train_cfg,
+                interval=10)))
+    cfg.train_dataloader.update(
+        dataset=dict(type='DrawnData'), sampler=dict(type=sampler))
+    train_worker.run(cfg, resume)
+    return list(DrawnData.asked)
+
+
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
+def test_passes_of_a_loop_by_iterations_are_told_apart(tmp_path, sampler,
+                                                       monkeypatch):
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+    # 48 samples in batches of 8, three times
+    loop = dict(type='IterBasedTrainLoop', max_iters=18)
+    whole = drawn(tmp_path, sampler, loop)
+    assert len(set(whole)) == len(whole) == 144
+    assert len({i for i, _ in whole}) == 48
+    # the resumed run reads what was done again, and goes on with the same
+    resumed = drawn(tmp_path / 'resumed', sampler, loop,
+                    tmp_path / 'iter_10.pth')
+    assert resumed == whole
+
+
+def test_an_epoch_tells_passes_apart(tmp_path):
+    loop = dict(type='EpochBasedTrainLoop', max_epochs=2)
+    assert {draw for _, draw in drawn(tmp_path, 'DefaultSampler', loop)} == {0}

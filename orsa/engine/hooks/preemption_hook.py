@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from orsa.registry import HOOKS
 from orsa.utils.fileio import write_text
-from ..distributed import loader_of
+from ..distributed import loader_of, restart_loader
 from ..loops.steps import step_is_open
 from .checkpoint_hook import PREEMPTED
 
@@ -60,10 +60,7 @@ def _shield_workers(loop: Any) -> None:
         _start_worker, init=loader.worker_init_fn)
     if loader.num_workers:
         # those that a loop by iterations or a validation has started
-        loader._iterator = None
-        if hasattr(loop, 'dataloader_iterator'):
-            loop.dataloader_iterator = type(loop.dataloader_iterator)(
-                loop.dataloader)
+        restart_loader(loop)
 
 
 @HOOKS.register_module()

@@ -1,13 +1,15 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import itertools
 import random
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
-from orsa.datasets.seeding import set_dataset_epoch
+from orsa.datasets.seeding import NumberedSampler, set_dataset_epoch
+from orsa.engine.distributed import loader_of, restart_loader
 from orsa.registry import HOOKS
 
 
@@ -33,21 +35,29 @@ class ReseedHook(Hook):
     MMEngine's checkpoints hold no random state. Instead of saving the states
     of all generators of all processes, this hook seeds them before every
     training iteration from (seed, iteration, rank), and sets the dataset's
-    epoch, from which :class:`orsa.FERDataset` seeds each sample. A run that
-    was interrupted then goes on with the same numbers as one that was not,
-    with any number of workers, and validation in between changes nothing.
-
-    A model in evaluation mode is not concerned.
+    epoch, from which :class:`orsa.FERDataset` seeds each sample. A loop by
+    iterations has no epochs: there a sample is seeded by its place in the
+    sequence. A run that was interrupted then goes on with the same numbers as
+    one that was not, with any number of workers, and validation in between
+    changes nothing. Evaluation is not affected.
     """
 
     # After DistSamplerSeedHook (NORMAL), before anything that draws.
     priority = 'NORMAL'
 
     def before_train(self, runner: Runner) -> None:
-        """Give a resumed run's seed to the sampler, which was built before."""
-        sampler = runner.train_dataloader.sampler
-        if runner._resume and isinstance(getattr(sampler, 'seed', None), int):
-            sampler.seed = runner.seed
+        """Number the sampler's draws, and give it a resumed run's seed, which
+        was not known when it was built."""
+        loop, loader = runner.train_loop, loader_of(runner.train_loop)
+        if runner._resume and isinstance(
+                getattr(loader.sampler, 'seed', None), int):
+            loader.sampler.seed = runner.seed
+        batches = getattr(loader, 'batch_sampler', None)
+        if hasattr(batches, 'sampler'):
+            by_iter = isinstance(loop, IterBasedTrainLoop)
+            draws = itertools.count() if by_iter else itertools.repeat(0)
+            batches.sampler = NumberedSampler(batches.sampler, draws)
+            restart_loader(loop)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the dataset, and those inside wrappers, which epoch it is."""
