@@ -63,7 +63,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--min-confidence', type=float, default=Calibration.min_confidence)
     parser.add_argument(
-        '--max-covered', type=float, default=Calibration.max_covered)
+        '--max-occluded', type=float, default=Calibration.max_covered)
     parser.add_argument(
         '--measure-only',
         metavar='JSON',
@@ -275,7 +275,7 @@ def calibrate(args: argparse.Namespace) -> dict:
     calibration = fit(
         predictions,
         min_confidence=args.min_confidence,
-        max_covered=args.max_covered,
+        max_covered=args.max_occluded,
         fitted_on=args.faces)
     found = measure(predictions, calibration)
     path = save_calibration(calibration, args.for_weights or args.checkpoint,

@@ -68,8 +68,7 @@ def features(cfg: Config,
     sources, kinds = [dataset], ['as they are']
     for kind in occluders:
         occluded = with_occluder(
-            cfg.test_dataloader.dataset, severity=severity)
-        occluded.pipeline[1]['kinds'] = kind
+            cfg.test_dataloader.dataset, severity=severity, kinds=kind)
         sources.append(build_dataset(cfg, 'test', occluded))
         kinds.append(f'{kind}, severity {severity}')
     values = [

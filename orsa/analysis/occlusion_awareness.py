@@ -76,6 +76,10 @@ def run_awareness(args: argparse.Namespace) -> dict:
         names += more
         types += [kind] * len(more)
     covered, masks = measure_occlusion(model, images)
+    if None in covered:
+        raise ValueError(f"the model of '{args.config}' has no landmark_prior "
+                         'of 68 points, which the occluded fraction of a face '
+                         'is measured by')
     result = dict(
         faces=len(names),
         types=auc_by_type(covered, types),

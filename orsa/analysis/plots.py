@@ -102,8 +102,6 @@ def plot_results(config: str,
     Returns:
         list[str]: The PNG files; without curves of a test alone.
     """
-    cfg = load_config(config)
-    cfg.merge_from_dict(cfg_options or {})
     curves, matrix, grid = (
         osp.join(work_dir, f'{name}.png')
         for name in ('curves', 'confusion_matrix', 'test_faces'))
@@ -119,8 +117,10 @@ def plot_results(config: str,
     draw_confusion(report if 'confusion_matrix' in metrics else predictions,
                    matrix, osp.basename(osp.normpath(work_dir)))
 
+    cfg = load_config(config)
     if 'data_from' in metrics:
         use_data_from(cfg, load_config(metrics['data_from']))
+    cfg.merge_from_dict(cfg_options or {})  # after it, as in the test
     with scope_of(cfg):
         dataset = DATASETS.build(cfg.test_dataloader.dataset)
     classes = dataset.metainfo['classes']

@@ -15,8 +15,9 @@ from mmengine.registry import DATASETS
 from orsa.datasets.press_faces import identity_of
 from orsa.evaluation.predictions import CLEAN, Predictions, read_predictions
 from orsa.evaluation.statistics import accuracy_interval
-from orsa.studies.occlusion_conditions import LIST_NAMES, read_list
-from orsa.utils.configs import scope_of, type_name
+from orsa.studies.occlusion_conditions import (LIST_NAMES, landmarks_of,
+                                               read_list)
+from orsa.utils.configs import scope_of
 from orsa.utils.fileio import dump_json, write_text
 from orsa.utils.tables import Table
 from .inputs import analysis_parser, read_config
@@ -231,7 +232,7 @@ def subgroups(cfg: Config, results: str,
     """
     predictions = read_predictions(results)
     dataset_cfg = copy.deepcopy(cfg.test_dataloader.dataset)
-    if type_name(dataset_cfg) == 'RAFDB':
+    if landmarks_of(dataset_cfg):
         dataset_cfg.with_annotations = True
     with scope_of(cfg):
         dataset = DATASETS.build(dataset_cfg)

@@ -22,6 +22,7 @@ from orsa.faces.predictions import FacePrediction
 from orsa.faces.results import FaceResult, ImageResult, Predictions
 from orsa.utils.fileio import file_hash
 from orsa.utils.renamed import absent_arguments, renamed_arguments
+from orsa.visualization import draw_faces
 from .inference import batch_locator, predict_faces
 from .loading import load_predictor
 from .video import VideoReader, stream_video
@@ -429,7 +430,6 @@ class FERInferencer:
         Returns:
             np.ndarray | None: (H, W, 3), BGR uint8; None without an image.
         """
-        from orsa.visualization import draw_faces
         if result.image is None or result.error:
             return None
         return draw_faces(result.image, result.faces, draw_landmarks,

@@ -19,6 +19,7 @@ from orsa.faces.results import SCHEMA, ImageResult
 from orsa.utils.fileio import atomic_path, check_writable, dump_json, load_json
 from orsa.utils.folder_lock import locked_folder
 from orsa.utils.own_files import EMBEDDINGS, MARK, RESULTS, SUMMARY
+from orsa.visualization import draw_face_card, draw_faces
 from .inferencer import FERInferencer
 
 
@@ -239,8 +240,8 @@ def _read_earlier(out_dir: str, how: dict) -> PredictSummary:
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         earlier = same = None
     if not same or len(existing) < len(RESULTS):
-        what = ('of another model, detector or calibration'
-                if earlier else 'damaged')
+        what = ('damaged or incomplete' if same or earlier is None else
+                'of another model, detector or calibration')
         raise FileExistsError(
             f"'{out_dir}' has results that are {what}: name another folder "
             'by --out, or remove it')
@@ -257,7 +258,6 @@ def _draw(result: ImageResult, stem: str, images: bool, cards: bool,
         return []
     files = []
     if images:
-        from orsa.visualization import draw_faces  # imports matplotlib
         files.append(f'{stem}_faces.jpg')
         write_image(draw_faces(result.image, result.faces, **draw), files[-1])
     for k, face in enumerate(result.faces, 1):
@@ -278,7 +278,6 @@ def draw_card(result: ImageResult, k: int, path: str) -> None:
         k (int): The number of the face, from 1.
         path (str): The PNG to write.
     """
-    from orsa.visualization import draw_face_card  # imports matplotlib
     face = result.faces[k - 1]
     text = face.expression
     if face.abstain:

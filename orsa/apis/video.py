@@ -21,6 +21,7 @@ from orsa.faces.tracking import FaceTracker, faces_between
 from orsa.faces.video_files import VideoReader, VideoWriter
 from orsa.utils.fileio import check_writable
 from orsa.utils.prefetch import WriteBehind, read_ahead
+from orsa.visualization import draw_faces
 
 
 def stream_video(inferencer,
@@ -228,7 +229,6 @@ def annotate_video(inferencer,
         ImageError: If the video cannot be opened or has no frame.
         OSError: If a file cannot be written.
     """
-    from orsa.visualization import draw_faces  # imports matplotlib
     with VideoReader(source) as frames, contextlib.ExitStack() as stack:
         if not with_folders:
             frames.name = osp.basename(frames.name)

@@ -258,8 +258,6 @@ def _count(number: int, name: str) -> str:
 
 def _describe(result) -> str:
     name = result.name
-    if result.frame is not None:
-        name += f', frame {result.frame}'
     small = (f', {_count(result.too_small, "smaller face")} left out'
              if result.too_small else '')
     if not result.faces:

@@ -19,7 +19,6 @@ from orsa.utils.checkpoint import local_file
 from orsa.utils.classes import model_classes
 from orsa.utils.configs import config_hash
 from orsa.utils.fileio import atomic_path, file_hash
-from orsa.utils.shipped import zoo_path
 from orsa.version import __version__
 from .export_info import LANDMARK_SUFFIX, LANDMARKS, LOGITS, ExportInfo
 from .exported import (ExportedModel, file_format, import_onnxruntime,
@@ -148,7 +147,7 @@ def describe(model: nn.Module, precision: str,
         checkpoint (str, optional): Where its weights are from.
     """
     pipeline = crop_pipeline(model.cfg)
-    weights = None if checkpoint is None else local_file(zoo_path(checkpoint))
+    weights = None if checkpoint is None else local_file(checkpoint)
     calibration = None
     if weights and osp.isfile(calibration_file(checkpoint)):
         calibration = dataclasses.asdict(load_calibration(checkpoint))

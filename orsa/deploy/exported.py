@@ -189,15 +189,12 @@ def load_exported(path: str,
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no exported model '{path}'")
     reload = osp.abspath(path), device, run_code
-    read = READERS[kind]
-    if kind == 'onnx':
-        return read(path, kind, device, reload)
-    if not run_code:
+    if kind != 'onnx' and not run_code:
         raise ValueError(
             f"'{path}' ({kind}) is a program that would run with your rights:"
             ' export to .onnx, or, if you trust its origin, read it with '
             'load_exported(..., run_code=True)')
-    return read(path, kind, device, reload)
+    return READERS[kind](path, kind, device, reload)
 
 
 def file_format(path: str) -> str:

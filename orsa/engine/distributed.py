@@ -72,6 +72,9 @@ def prepare_distribution(cfg: Config) -> None:
     if not dist.is_initialized():
         if cfg.launcher == 'slurm':
             _slurm_environment(settings.get('port') or 29500)
+        elif cfg.launcher == 'mpi':
+            raise ValueError('launcher mpi needs a GPU: take --launcher '
+                             'pytorch and torchrun')
         dist.init_process_group('gloo', timeout=timedelta(seconds=timeout))
     cfg.env_cfg.dist_cfg['backend'] = 'gloo'
     wrapper = cfg.get('model_wrapper_cfg') or dict(

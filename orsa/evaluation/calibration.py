@@ -226,7 +226,7 @@ def load_calibration(weights: Optional[str]) -> Calibration:
         weights (str, optional): A path or ``orsa://NAME``.
 
     Returns:
-        Calibration: Without a file one that changes nothing.
+        Calibration: Without a file the default: scores stay as they are.
 
     Raises:
         ValueError: If the file is none, or is that of other weights.

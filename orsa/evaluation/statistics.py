@@ -57,6 +57,9 @@ def paired_difference(first: np.ndarray,
         tuple[float, float, float]: The difference in points and the limits
         of its 95% interval.
     """
+    if metric not in ('accuracy', 'uar'):
+        raise ValueError(f"metric should be 'accuracy' or 'uar', got "
+                         f"'{metric}'")
     pair = [np.asarray(runs, np.float32) for runs in (first, second)]
     if metric == 'accuracy':
         labels = np.zeros_like(labels)  # one class has all

@@ -142,11 +142,16 @@ def align_faces(
         TypeError: If an image is no such array.
     """
     points = points or [None] * len(images)
-    faces = [
-        crop_face(image, box, size) if five is None else align_five(
-            image, five, size)
-        for image, box, five in zip(images, boxes, points)
-    ]
+    faces = []
+    for image, box, five in zip(images, boxes, points):
+        try:
+            faces.append(
+                crop_face(image, box, size) if five is
+                None else align_five(image, five, size))
+        except ValueError:
+            if strict or five is None:
+                raise
+            faces.append(crop_face(image, box, size))
     for _ in range(2 if locate else 0):
         found = locate([crop for crop, _ in faces]) if faces else []
         faces = [

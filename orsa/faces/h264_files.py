@@ -61,6 +61,7 @@ class H264Writer:
                 'w',
                 format='mp4',
                 options=dict(movflags='+faststart')))
+        self._stack.push(self._flush)  # an error in it still closes the file
         self._video = self._file.add_stream(
             'libx264', options=dict(preset='veryfast', crf='20'))
         self._video.width, self._video.height = self._size
@@ -133,11 +134,13 @@ class H264Writer:
         return self
 
     def __exit__(self, kind, *error) -> None:
-        if self._file is not None and kind is None:
+        self._stack.__exit__(kind, *error)
+
+    def _flush(self, kind, *error) -> None:
+        if kind is None:
             self._file.mux(self._video.encode(None))
             if self._file.streams.audio:
                 self._file.mux(self._audio.encode(None))
-        self._stack.__exit__(kind, *error)
 
 
 def _silence(samples: int, rate: int) -> Iterator[Any]:

@@ -162,8 +162,8 @@ class ImageResult:
         name (str): The path, or 'array 3' for the fourth in memory.
         faces (list[FaceResult]): The largest first; those of a detector of
             one's own in its order.
-        error (str, optional): Why it could not be read; there are no faces
-            then.
+        error (str, optional): Why there is no prediction: it could not be
+            read, or the detector failed. There are no faces then.
         notes (tuple[str, ...]): What was wrong with a file that was read
             nevertheless.
         size (tuple[int, int], optional): Width and height in pixels.

@@ -161,7 +161,6 @@ def _write_cache(cfg: Config, split: str, folder: str, priors: Dict[str,
                                                                     nn.Module],
                  from_files: bool, device: torch.device) -> dict:
     """Compute the priors of every image of a split; return the manifest."""
-    folder = osp.expanduser(folder)
     pipeline = identity.dataset_config(cfg, split)['pipeline']
     # a data set may change its pipeline, and reads files in its own way
     datasets = [
@@ -252,6 +251,7 @@ def cache_priors(args: argparse.Namespace) -> List[str]:
     if not out:
         raise ValueError('--out should name the folder of the cache (or '
                          'prior_cache of the config)')
+    out = osp.expanduser(out)
     present = [s for s in identity.SPLITS if cfg.get(f'{s}_dataloader')]
     absent = set(args.split or ()) - set(present)
     if absent:

@@ -54,6 +54,7 @@ def pack(args: argparse.Namespace) -> None:
     cfg = load_config(config)
     cfg.merge_from_dict(args.cfg_options)
     files = find_images(cfg, args.splits)
+    args.out = osp.expanduser(args.out)
     pack_files(files, args.out)
     print(f'packed and compared {len(files)} files, '
           f'{osp.getsize(args.out) / 2**20:.1f} MiB: {args.out}')

@@ -385,6 +385,7 @@ def publish(src: Union[str, Sequence[str]],
         ConversionError: If a weight is not finite, or too large for float16,
             or the checkpoints are of several models.
     """
+    dst = os.path.expanduser(dst)
     sources = [src] if isinstance(src, str) else list(src)
     contents = [load_checkpoint_file(path) for path in sources]
     classes = [checkpoint_classes(one) for one in contents]

@@ -21,25 +21,27 @@ def _read_results(study: AblationStudy,
     """The stored results of each variant, a list by seed.
 
     Under cross-validation the folds of a seed are put together: their faces
-    are the training split's, each once.
+    are the training split's, each once. They are paired across variants and
+    seeds, so that a fold counts where all have it.
     """
     stored = {run: study.stored(run) for run in runs}
     stored = {run: r for run, r in stored.items() if r and 'log' not in r}
-    variants = {run.variant for run in stored}
+    every = {(run.variant, run.seed) for run in stored}
     found: Dict[str, Dict[int, List[dict]]] = {}
     left_out = set()
     for run, result in stored.items():
-        # faces are paired: of the folds those that every variant has
         if run.fold is not None and not all(
-                run._replace(variant=v) in stored for v in variants):
-            left_out.add((run.seed, run.fold))
+                Run(v, s, run.fold) in stored for v, s in every):
+            left_out.add(run.fold)
             continue
         with np.load(study.predictions_file(run)) as predictions:
             result['predictions'] = dict(predictions)
         seeds = found.setdefault(run.variant, {})
         seeds.setdefault(run.seed, []).append(result)
     if left_out:
-        print(f'left out are {len(left_out)} folds that not every variant has')
+        print(
+            f'left out are folds {sorted(left_out)}, which not every variant '
+            'has for every seed')
     return {
         variant: [_merge(study, results) for results in seeds.values()]
         for variant, seeds in found.items()
@@ -121,6 +123,8 @@ def ablate(args: argparse.Namespace, words: Sequence[str]) -> int:
     """
     study = AblationStudy(args.study, args.work_dir)
     seeds, folds = args.seeds or list(study.cfg.seeds), [None]
+    if args.folds and not args.cv:
+        raise ValueError('--folds are those of a cross-validation: add --cv')
     if args.cv and not study.cfg.num_folds:
         raise ValueError(f"'{args.study}' has num_folds=0, and nothing to "
                          'cross-validate: leave out --cv')

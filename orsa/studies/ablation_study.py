@@ -4,7 +4,6 @@ import copy
 import hashlib
 import os.path as osp
 import time
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
@@ -20,9 +19,9 @@ from orsa.evaluation.predictions import CLEAN
 from orsa.prepare.weights import publish
 from orsa.utils.configs import (class_of, nested_dicts, scope_of, type_name,
                                 without_keys)
-from orsa.utils.fileio import dump_json, save_npz, write_text
+from orsa.utils.fileio import dump_json, save_npz
 from .complexity import count_parameters
-from .occlusion_conditions import with_occluder
+from .occlusion_conditions import name_of, with_occluder
 from .occlusion_metrics import METRICS
 from .study import Run, Study, predict_images
 
@@ -85,6 +84,7 @@ class AblationStudy(Study):
         super().__init__(
             work_dir or osp.join('work_dirs', f'ablation_{name}'),
             config=config)
+        self._lists: Dict[str, str] = {}
 
     def result_file(self, run: Run) -> str:
         """Where a run's result is stored."""
@@ -145,7 +145,6 @@ class AblationStudy(Study):
             if self.cfg.get('amp'):
                 set_amp(cfg)
         cfg.randomness = dict(seed=run.seed)
-        cfg.work_dir = self.file('runs', str(run))
         cfg.default_hooks.checkpoint = dict(
             type='orsa.CheckpointHook', interval=1, max_keep_ckpts=1)
         return cfg
@@ -192,18 +191,37 @@ class AblationStudy(Study):
 
     def digest(self, run: Run, fields: dict, files: List[str]) -> str:
         """A hash of what a training and its test depend on."""
-        # folders of data are elsewhere on each machine
+        # folders are elsewhere on each machine: the lists in them count
         plain = [(k, without_keys(v, ('data_root', )))
                  for k, v in fields.items()]
         parts = [*map(repr, plain), *files]
+        faces = [
+            part for split in ('train', 'test')
+            for part in nested_dicts(fields[f'{split}_dataloader'])
+            if 'data_root' in part
+        ]
         if run.variant not in self.cfg.priors:
             parts.append(repr(list(self.cfg.severities)))
             parts.append(repr(self.cfg.get('num_occluded')))
-            parts += [
-                f'{title} {osp.basename(path)}'
-                for title, path in self.cfg.subsets.items()
+            parts += self.cfg.subsets
+            faces += [
+                dict(fields['test_dataloader']['dataset'], subset_file=path)
+                for path in self.cfg.subsets.values()
             ]
+        parts += map(self._listed, faces)
         return hashlib.sha256(''.join(parts).encode()).hexdigest()
+
+    def _listed(self, dataset: dict) -> str:
+        """The names and labels of a dataset, as a hash; listed once."""
+        bare = {k: v for k, v in dataset.items() if k != 'pipeline'}
+        key = repr(bare)
+        if key not in self._lists:
+            built = DATASETS.build(dict(copy.deepcopy(bare), pipeline=[]))
+            infos = map(built.get_data_info, range(len(built)))
+            lines = [f"{name_of(i)} {i.get('gt_label')}\n" for i in infos]
+            self._lists[key] = hashlib.sha256(
+                ''.join(lines).encode()).hexdigest()
+        return self._lists[key]
 
     @property
     def levels(self) -> List[str]:
@@ -271,12 +289,9 @@ class AblationStudy(Study):
         A training that was stopped continues from its last checkpoint.
         """
         fingerprint, cfg = self.fingerprint(run), self.config(run)
-        marker = osp.join(cfg.work_dir, 'fingerprint')
-        resumed = False
-        if osp.isfile(marker) and Path(marker).read_text() == fingerprint:
-            resume_latest(cfg)
-            resumed = bool(cfg.get('resume'))
-        write_text(marker, fingerprint)
+        cfg.work_dir = self.train_dir(run)
+        resume_latest(cfg)
+        resumed = bool(cfg.get('resume'))
 
         start = time.time()
         with scope_of(cfg):

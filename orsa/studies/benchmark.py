@@ -2,7 +2,6 @@
 """What ``tools/benchmark.py`` does: run a benchmark and report it."""
 import argparse
 import os.path as osp
-import platform
 import shlex
 from functools import partial
 from typing import Dict, Optional, Sequence, Tuple
@@ -20,7 +19,7 @@ from orsa.utils.fileio import load_json
 from .benchmark_report import BATCHES, write_report
 from .benchmark_study import Benchmark
 from .comparison import is_single, match, shared_conditions
-from .complexity import count_complexity, time_in_turn
+from .complexity import count_complexity, processor_name, time_in_turn
 from .occlusion_metrics import COMMON, METRICS, WORN
 from .result_file import check_about, write_result
 from .study import add_study_arguments, predict_images
@@ -85,9 +84,7 @@ def collect(bench: Benchmark, last: int) -> dict:
         kinds='all' if bench.kinds is None else list(bench.kinds),
         severities=list(bench.severities),
         machine=dict(
-            processor=platform.processor() or platform.machine(),
-            threads=1,
-            torch=torch.__version__))
+            processor=processor_name(), threads=1, torch=torch.__version__))
 
 
 def flat_metrics(result: dict, last: int) -> Dict[str, float]:

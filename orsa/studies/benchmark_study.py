@@ -87,10 +87,6 @@ class Benchmark(Study):
             kinds=[k for k in KINDS if k in kinds],
             severities=sorted(self.severities))
 
-    def train_dir(self, run: Run) -> str:
-        """Where a run is trained: elsewhere with another config."""
-        return self.file('runs', f'{run}_{self.fingerprint(run)}')
-
     def suite(self,
               model: str,
               checkpoint: str = 'not trained yet',

@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What a model costs: parameters, multiplications, time."""
 import math
+import platform
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -11,6 +12,18 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.analysis.jit_handles import get_shape
 
 from orsa.apis.torch_inference import prepare
+
+
+def processor_name() -> str:
+    """The model of this machine's processor."""
+    try:
+        with open('/proc/cpuinfo', encoding='utf-8') as file:
+            for line in file:
+                if line.startswith('model name'):
+                    return line.split(':', 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 class ModuleCost(NamedTuple):

@@ -169,7 +169,7 @@ def photograph_sets(points: str,
     sets = {
         'LFW, 250 pixels': part(_of_masks, skin, [1], step),
         'HELEN': helen,
-        'worn masks': part(_of_masks, masked, [1, 2]),
+        'worn masks': part(_of_masks, masked, [1, 2], step),
     }
     for kind in ('mask', 'scarf', 'sunglasses', 'hand'):
         sets[f'HELEN, {kind} drawn'] = part(helen, part(_occluded, kind))

@@ -30,16 +30,17 @@ def conditions_of(kinds: Sequence[str],
     return [Condition(), *(Condition(k, s) for k in kinds for s in severities)]
 
 
-def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:
+def with_occluder(dataset: dict, severity: int = 1, **occluder) -> dict:
     """A copy of a dataset's config, with ``OccludeFace`` after the loading.
 
     Args:
         dataset (dict): Its pipeline begins by loading or drawing the image.
-        seed (int): Of the occluders. Defaults to 0.
         severity (int): 1 to 5. Defaults to 1.
+        **occluder: Other arguments of :class:`orsa.OccludeFace`.
 
     Raises:
-        ValueError: If its pipeline begins otherwise.
+        ValueError: If its pipeline begins otherwise, or loads cached priors,
+            which are of the faces without an occluder.
     """
     cfg = copy.deepcopy(dataset)
     load, transforms, pack = split_pipeline(cfg.pipeline)
@@ -48,7 +49,10 @@ def with_occluder(dataset: dict, seed: int = 0, severity: int = 1) -> dict:
                          'loaded, but the test pipeline begins with '
                          f'{type_name(cfg.pipeline[0])}, expected '
                          'LoadImageFromFile')
-    occlude = dict(type='orsa.OccludeFace', severity=severity, seed=seed)
+    if 'LoadCachedPriors' in map(type_name, transforms):
+        raise ValueError('cached priors are of the faces without an occluder, '
+                         'remove LoadCachedPriors')
+    occlude = dict(type='orsa.OccludeFace', severity=severity, **occluder)
     cfg.pipeline = [*load, occlude, *transforms, *pack]
     if landmarks_of(cfg):
         cfg.with_annotations = True  # they place it

@@ -37,13 +37,15 @@ class SuiteFaces(Dataset):
                  lists):
         self.cfg, self.seed = cfg, seed
         self.data_cfg = _with_ratio(cfg.test_dataloader.dataset)
+        occluded = [c for c in conditions if c.severity]
+        if occluded:
+            self._occluded = with_occluder(self.data_cfg, seed=seed)
         self.clean = self._build(copy.deepcopy(self.data_cfg))
         infos = [self.clean.get_data_info(i) for i in range(len(self.clean))]
         self.names = [name_of(info) for info in infos]
         self.labels = np.array([int(i['gt_label']) for i in infos], np.int64)
         self.classes = list(self.clean.metainfo['classes'])
         self.lists = self._find_lists(lists)
-        occluded = [c for c in conditions if c.severity]
         if not occluded:
             return
         try:  # what would fail in the middle of the suite fails here
@@ -57,7 +59,7 @@ class SuiteFaces(Dataset):
     @cached_property
     def occluded(self) -> Dataset:
         """The faces with an occluder."""
-        return self._build(with_occluder(self.data_cfg, self.seed))
+        return self._build(self._occluded)
 
     def _build(self, dataset: dict) -> Dataset:
         with scope_of(self.cfg):
@@ -147,9 +149,6 @@ def _with_ratio(dataset: dict) -> dict:
             'OcclusionSuite needs a test pipeline that loads the image first '
             'and ends by PackInputs, but test_dataloader.dataset '
             f'({cfg.get("type")}) has {kinds}')
-    if 'LoadCachedPriors' in kinds:
-        raise ValueError('OcclusionSuite: cached priors are of the faces '
-                         'without an occluder, remove LoadCachedPriors')
     keys = pipeline[-1].get('meta_keys', ('sample_idx', 'img_path'))
     pipeline[-1]['meta_keys'] = tuple(
         dict.fromkeys((*keys, 'occlusion_ratio')))

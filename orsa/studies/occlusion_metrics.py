@@ -178,6 +178,7 @@ def summarise(predictions: Dict[Tuple[str, int], dict], kinds: Sequence[str],
         dict: ``clean``; ``cells``, kind -> severity -> metrics; ``means``,
         by group; ``areas``, by kind; ``turns``, the changed predictions.
     """
+    kinds = kinds if severities else []  # clean faces alone
     before = predictions[CLEAN, 0]['scores'].argmax(1)
     clean = _condition(predictions[CLEAN, 0], labels, classes, before)
     report: Dict[str, dict] = {kind: {} for kind in kinds}

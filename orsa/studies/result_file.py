@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import os.path as osp
-import platform
 import re
 import shutil
 import subprocess
@@ -25,7 +24,7 @@ from orsa.utils.configs import scope_of, split_pipeline, type_name
 from orsa.utils.fileio import dump_json, file_hash, load_json, save_npz
 from orsa.version import __version__
 from .comparison import mean_metrics, shared_conditions
-from .complexity import count_parameters
+from .complexity import count_parameters, processor_name
 from .occlusion_conditions import name_of
 from .occlusion_metrics import METRICS
 
@@ -147,7 +146,10 @@ def check_about(about: Dict[str, str], elsewhere: bool = False) -> None:
         if key in about and not re.fullmatch(kind, about[key]):
             raise ValueError(f"--about {key}='{about[key]}': expected {what}")
     parts = SCHEMA['properties']
-    known = dict(parts, **parts['method']['properties'])
+    known = dict(
+        parts,
+        **parts['method']['properties'],
+        data=parts['dataset']['properties']['title'])
     for key in STATED + MAY_STATE:
         if key in about and key in known:
             for line in schema_errors(about[key], known[key],
@@ -319,8 +321,7 @@ def _commit() -> Optional[str]:
 def _hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return (f'{platform.processor() or platform.machine()}, '
-            f'{torch.get_num_threads()} threads')
+    return f'{processor_name()}, {torch.get_num_threads()} threads'
 
 
 def read_result(path: str) -> dict:

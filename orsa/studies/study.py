@@ -43,9 +43,10 @@ class Run(NamedTuple):
 class Study:
     """Runs whose results are stored under all that they depend on.
 
-    A subclass has ``config(run)``, the config of a run, ``execute(run)``,
-    which does it in this process and stores its result, and may have another
-    ``key``. What is stored and up to date is not run again, what failed is.
+    A subclass that trains has ``config(run)``, the config of a run, and
+    ``execute(run)``, which does it in this process and stores its result; it
+    may have another ``key``. What is stored and up to date is not run again,
+    what failed is.
 
     Args:
         work_dir (str): Where everything is written.
@@ -94,6 +95,10 @@ class Study:
     def key(self, run: Any) -> dict:
         """What a stored result depends on, by what it is."""
         return dict(fingerprint=self.fingerprint(run))
+
+    def train_dir(self, run: Run) -> str:
+        """Where a run is trained: elsewhere with another config."""
+        return self.file('runs', f'{run}_{self.fingerprint(run)}')
 
     def read(self, path: str) -> Tuple[dict, Any]:
         """The key and the result in a file."""

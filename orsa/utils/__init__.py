@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Helpers shared by all rooms of orsa.
+"""Helpers shared by all packages of orsa.
 
 Submodules are imported by name, so that this package stays light.
 """

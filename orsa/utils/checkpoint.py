@@ -8,7 +8,7 @@ import os.path as osp
 import pickle
 import re
 import zipfile
-from typing import Any, Dict, Iterator, Optional, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Union
 from urllib.parse import urlparse
 
 import torch
@@ -87,7 +87,7 @@ def _problem(content: Any) -> Optional[str]:
     if not isinstance(content, dict):
         return f'it holds a {type(content).__name__}, not a dict'
     if not all(isinstance(key, str) for key in content):
-        return 'not all of its keys are texts'
+        return 'not all of its keys are strings'
     state = _entry(content, 'state_dict')
     if not isinstance(state, dict):
         return f'its state_dict is a {type(state).__name__}'
@@ -102,7 +102,7 @@ def _problem(content: Any) -> Optional[str]:
     if not isinstance(data, dict):
         return 'its meta.dataset_meta is no dict'
     if not (_is_names(data.get('classes')) and _is_names(meta.get('CLASSES'))):
-        return 'its classes are no names'
+        return 'its classes are not a list of strings'
     for tensor in _tensors(content):
         if tensor.layout != torch.strided or tensor.device.type == 'meta':
             return 'it holds a tensor without its elements'
@@ -229,6 +229,11 @@ def cached_path(address: str, folder: Optional[str] = None) -> str:
     stem, suffix = osp.splitext(name)
     own = hashlib.sha256(address.encode()).hexdigest()[:8]
     return osp.join(folder, f'{stem}.{own}{suffix}')
+
+
+def has_pretrained(init_cfg: Union[None, dict, Sequence[dict]]) -> bool:
+    """Whether an ``init_cfg`` loads a file."""
+    return take_pretrained(dict(init_cfg=init_cfg)) is not None
 
 
 def take_pretrained(cfg: dict) -> Optional[dict]:

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Small questions to a config."""
+"""Helpers for reading configs."""
 import argparse
 import copy
 import hashlib

@@ -1,5 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Hooks check, log and schedule what a config asks them to."""
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch.nn as nn
 
 from orsa.engine import ModelCheckHook, SwitchRecipeHook, ValidationRecordHook
+from orsa.engine.hooks.checkpoint_hook import CheckpointHook
 from orsa.utils.classes import RAFDB_CLASSES, check_classes
 
 
@@ -187,3 +189,16 @@ def test_checkpoint_of_other_classes_is_tested_by_name(monkeypatch):
         load(('c', 'a', 'b'), Metric(), train=True)
     with pytest.raises(ValueError, match='no class in common'):
         load(('x', 'y'), Metric())
+
+
+@pytest.mark.parametrize('more', [0, 1])
+def test_what_a_killed_process_left_is_removed_and_no_more(tmp_path, more):
+    hook = CheckpointHook(interval=1, max_keep_ckpts=2)
+    hook.out_dir, hook.keep_ckpt_ids = str(tmp_path), [4, 5]
+    hook.filename_tmpl = 'epoch_{}.pth'
+    for epoch in range(3 - more, 6):
+        (tmp_path / f'epoch_{epoch}.pth').touch()
+    hook._clear_up(
+        SimpleNamespace(_resume=True, logger=logging.getLogger('orsa')))
+    left = sorted(int(p.stem[6:]) for p in tmp_path.iterdir())
+    assert left == ([2, 3, 4, 5] if more else [4, 5])

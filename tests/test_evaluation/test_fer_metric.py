@@ -14,6 +14,7 @@ from sklearn.metrics import (accuracy_score, confusion_matrix,
                              precision_recall_fscore_support)
 
 from orsa.evaluation import FERMetric
+from orsa.evaluation.metrics import fer_metric
 
 CLASSES = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',
            'neutral')
@@ -38,7 +39,7 @@ def case(name):
     return scores, target
 
 
-def test_a_second_time_without_duplicates(tmp_path):
+def test_a_second_time_without_duplicates(monkeypatch):
     scores, target = case('all')
     duplicates = [f'face{i}' for i in range(0, 300, 7)]
     kept = np.arange(300) % 7 > 0
@@ -61,6 +62,17 @@ def test_a_second_time_without_duplicates(tmp_path):
         assert logged[f'{name}recall/anger'] == pytest.approx(100 * recall[5])
     assert without['confusion_matrix'] == confusion_matrix(
         target[kept], scores[kept].argmax(1)).tolist()
+    # other names: nothing is left out, and that is said
+    evaluator.metrics[0].duplicates = ['face_aligned7']
+    evaluator.process([
+        DataSample(metainfo=dict(name='face7')).set_gt_label(0).set_pred_score(
+            torch.tensor([1.] * 7))
+    ])
+    said = []
+    monkeypatch.setattr(fer_metric, 'print_log',
+                        lambda message, **kwargs: said.append(message))
+    evaluator.evaluate(1)
+    assert len(said) == 1 and 'nothing is left out' in said[0]
     # what has no name cannot be left out
     evaluator.process(
         [DataSample().set_gt_label(0).set_pred_score(torch.tensor([1.] * 7))])

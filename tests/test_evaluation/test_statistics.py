@@ -37,6 +37,8 @@ def test_paired_difference_by_hand():
     value, *_ = paired_difference(first, second, labels, 'accuracy')
     assert value == pytest.approx(50)
     assert paired_difference(first, first, labels) == (0, 0, 0)
+    with pytest.raises(ValueError, match="'macro_f1'"):
+        paired_difference(first, first, labels, 'macro_f1')
     # the mean over two runs
     value, *_ = paired_difference(first + second, second * 2, labels)
     assert value == pytest.approx(50 / 3)

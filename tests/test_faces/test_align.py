@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from orsa.apis import align_face, crop_face, find_faces
-from orsa.faces.align import ALIGNED_FIVE
+from orsa.faces.align import ALIGNED_FIVE, align_faces
 from orsa.faces.points import fit_similarity, map_points
 from orsa.utils.face_regions import five_points
 
@@ -158,6 +158,20 @@ def test_what_is_refused():
         align_face(image, None, lambda crop: np.zeros((5, 2)))
     with pytest.raises(ValueError, match='all at one place'):
         align_face(image, None, lambda crop: np.zeros((68, 2)))
+
+
+def test_points_that_cannot_be_aligned_leave_the_box():
+    image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    box, points = (20, 10, 50, 40), np.full((5, 2), 30.)
+    with pytest.raises(ValueError):
+        align_faces([image], [box], None, 64, [points])
+    (face, matrix), = align_faces([image], [box],
+                                  None,
+                                  64, [points],
+                                  strict=False)
+    expected = crop_face(image, box, 64)
+    assert np.array_equal(face, expected[0])
+    assert np.array_equal(matrix, expected[1])
 
 
 def test_similarity_agrees_with_opencv():

@@ -2,8 +2,10 @@
 """Protects ablation studies: folds, priors, stored runs and their report."""
 import argparse
 import copy
+import itertools
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -158,6 +160,22 @@ def test_runs_are_stored_and_not_run_again(study, folder):
         'Made by `ablate.py x.py --seeds 0`') in page
     assert cv2.imread(str(folder / 'out' / 'study.png')) is not None
 
+    # the same data elsewhere are the same, others in their place are not
+    elsewhere = folder.parent / 'elsewhere'
+    shutil.copytree(folder, elsewhere, ignore=lambda *_: ['work', 'out'])
+    listed = elsewhere / 'basic' / 'EmoLabel' / 'list_patition_label.txt'
+    config = (elsewhere / 'plain.py').read_text()
+    (elsewhere / 'plain.py').write_text(
+        config.replace(str(folder), str(elsewhere)))
+    for other in (False, True):
+        if other:
+            first, rest = listed.read_text().split('\n', 1)
+            listed.write_text(f'{first[:-1]}{int(first[-1]) % 7 + 1}\n{rest}')
+        moved = AblationStudy(
+            str(elsewhere / 'study.py'), str(folder / 'work'))
+        moved.cfg.priors = study.cfg.priors
+        assert (moved.stored(runs[0]) is None) == other
+
     # another prior is another run
     path = study.prior_file('landmark_prior', 0)
     state = torch.load(path)
@@ -172,7 +190,7 @@ def test_a_half_run_goes_on(study, folder):
     path.write_text(text.replace('max_epochs=1', 'max_epochs=2'))
     try:
         first = study.execute(run)
-        trained = Path(study.config(run).work_dir)
+        trained = Path(study.train_dir(run))
         # as if it had been killed before it knew the last checkpoint's name
         (trained / 'last_checkpoint').unlink()
         before = (trained / 'epoch_2.pth').stat().st_mtime_ns
@@ -218,6 +236,8 @@ def test_folds_of_what_has_none(study, repo_root, folder):
     add_ablate_arguments(parser)
     with pytest.raises(ValueError, match='num_folds=0'):
         ablate(parser.parse_args([path, '--cv']), [])
+    with pytest.raises(ValueError, match='add --cv'):
+        ablate(parser.parse_args([path, '--folds', '0']), [])
     # every data set that can be divided is
     other = copy.copy(study)
     other.cfg = copy.deepcopy(study.cfg)
@@ -235,7 +255,7 @@ def test_folds_of_what_has_none(study, repo_root, folder):
 
 def test_folds_that_not_every_variant_has_are_left_out(study, capsys,
                                                        tmp_path):
-    """Two variants that predict the same are the same, whatever failed."""
+    """Variants that predict the same are the same, whatever failed."""
     rng = np.random.default_rng(0)
     other = copy.copy(study)
     other.work_dir = str(tmp_path)
@@ -245,10 +265,10 @@ def test_folds_that_not_every_variant_has_are_left_out(study, capsys,
     for fold in range(4):
         labels = rng.integers(0, 3, 20).astype(np.uint8)
         predicted = rng.integers(0, 3, 20).astype(np.uint8)
-        for variant in ('plain', 'more'):
-            if (variant, fold) in (('plain', 1), ('more', 3)):
+        for variant, seed in itertools.product(('plain', 'more'), (0, 1)):
+            run = Run(variant, seed, fold)
+            if run in (Run('plain', 0, 1), Run('more', 1, 3)):
                 continue  # it has failed
-            run = Run(variant, 0, fold)
             names = ['clean', *other.levels]
             path = Path(other.result_file(run))
             path.parent.mkdir(exist_ok=True)
@@ -267,8 +287,9 @@ def test_folds_that_not_every_variant_has_are_left_out(study, capsys,
                 })
             runs.append(run)
     found = _read_results(other, runs)
-    assert 'left out are 2 folds' in capsys.readouterr().out
-    (plain, ), (more, ) = found['plain'], found['more']
-    assert plain['num_runs'] == more['num_runs'] == 2
-    np.testing.assert_array_equal(plain['correct']['clean'],
-                                  more['correct']['clean'])
+    assert 'left out are folds [1, 3]' in capsys.readouterr().out
+    four = found['plain'] + found['more']
+    assert [one['num_runs'] for one in four] == [2] * 4
+    for one in four[1:]:
+        np.testing.assert_array_equal(one['correct']['clean'],
+                                      four[0]['correct']['clean'])

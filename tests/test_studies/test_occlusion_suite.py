@@ -21,7 +21,8 @@ from orsa.evaluation.metrics import expected_calibration_error
 from orsa.studies import occlusion_suite, study, suite_command
 from orsa.studies.occlusion_conditions import Condition
 from orsa.studies.occlusion_metrics import (area_under, changed_predictions,
-                                            drop, most_frequent_changes)
+                                            drop, most_frequent_changes,
+                                            summarise)
 
 KINDS, SEVERITIES = ('hand', 'square', 'mask'), (1, 3)
 
@@ -229,6 +230,13 @@ def test_means_drops_and_areas_by_hand(complete):
          (cells['mask']['1']['uar'] + cells['mask']['3']['uar'])) / 3)
 
 
+def test_no_severity_is_clean_faces_alone():
+    clean = dict(scores=np.eye(2), ratio=np.zeros(2), pictures=None)
+    report = summarise({('clean', 0): clean}, ['hand', 'mask'], [],
+                       np.array([0, 1]), ['a', 'b'])
+    assert report['clean']['accuracy'] == 100 and report['cells'] == {}
+
+
 def test_small_functions_by_hand():
     assert area_under([0, 1, 3], [80, 60, 40]) == pytest.approx(170 / 3)
     assert area_under([0, 1, 2, 3, 4, 5], [70.] * 6) == 70
@@ -426,7 +434,7 @@ def test_unknown_arguments_are_refused(made):
         orsa.OcclusionSuite(cfg, made / 'a.pth', work_dir=str(made / 'no'))
     cfg = load_config(str(made / 'tiny.py'))
     cfg.test_dataloader.dataset.pipeline.insert(
-        -1, dict(type='orsa.LoadCachedPriors', folder='x'))
+        -1, dict(type='orsa.LoadCachedPriors', cache='x'))
     with pytest.raises(ValueError, match='LoadCachedPriors'):
         orsa.OcclusionSuite(cfg, made / 'a.pth', work_dir=str(made / 'no'))
 

@@ -42,7 +42,7 @@ def main():
         getattr(args, '300W'), args.LFW_PARTS, args.MASKED_FACES, args.step)
     detectors = {}
     for spec, low in itertools.product(args.detectors, args.thresholds):
-        name = spec.partition(':')[0] + (f' {low:g}' if low else '')
+        name = spec + (f' {low:g}' if low else '')
         detectors[name] = build_detector(
             spec, score_threshold=None if spec == 'cascade' else low)
     table = Table(['photographs', 'faces', *detectors], [])
@@ -61,7 +61,8 @@ def main():
         print(title, *table.rows[-1][1:], flush=True)
         for name, found in counts.items():
             if args.out and found.examples:
-                _write_sheet(found.examples, args.out, f'{title}, {name}')
+                _write_sheet(found.examples, args.out,
+                             f'{title}, {osp.basename(name)}')
         image = photographs[0].image
         seconds = time_in_turn(
             {

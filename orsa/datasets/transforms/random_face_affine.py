@@ -179,8 +179,9 @@ class RandomFaceAffine(BaseTransform):
         results['img_shape'] = self.size
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None
-        if 'gt_keypoints' in results:
-            points = np.asarray(results['gt_keypoints'], np.float32)
+        # mmpretrain's name and mmpose's
+        for name in {'gt_keypoints', 'keypoints'} & results.keys():
+            points = np.asarray(results[name], np.float32)
             points = points @ matrix[:, :2].T + matrix[:, 2]
             if flip:
                 if points.shape[-2] != len(FLIP_68):
@@ -188,11 +189,11 @@ class RandomFaceAffine(BaseTransform):
                         'RandomFaceAffine knows the sides of 68 landmarks, '
                         f'but got {points.shape[-2]}: set flip_prob=0')
                 points = points[..., FLIP_68, :]
-                for key in ('gt_keypoints_visible', 'keypoints_visible'):
-                    if key in results:
-                        # mmpose also has (1, 68, 2): visibility and a weight
-                        results[key] = np.asarray(results[key])[:, FLIP_68]
-            results['gt_keypoints'] = points.astype(np.float32)
+            results[name] = points.astype(np.float32)
+        for name in {'gt_keypoints_visible', 'keypoints_visible'
+                     } & results.keys() if flip else ():
+            # mmpose also has (1, 68, 2): visibility and a weight
+            results[name] = np.asarray(results[name])[:, FLIP_68]
         for key in ('gt_seg_map', 'visible_mask'):
             if key in results:
                 if results[key].shape != shape:

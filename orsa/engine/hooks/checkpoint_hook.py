@@ -85,12 +85,18 @@ class CheckpointHook(_CheckpointHook):
         if (not runner._resume or self.max_keep_ckpts < 1
                 or not self.keep_ckpt_ids):
             return
-        # one that was about to be removed when the process was killed
+        # the one that was about to be removed when the process was killed;
+        # more are of a run that kept more, and stay
+        older = {}
         pattern = re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)')
         for name in os.listdir(self.out_dir):
             found = re.fullmatch(pattern, name)
             if found and int(found[1]) < min(self.keep_ckpt_ids):
-                os.remove(osp.join(self.out_dir, name))
+                older[name] = osp.join(self.out_dir, name)
+        if len(older) == 1:
+            os.remove(*older.values())
+            runner.logger.info(f"removed '{list(older)[0]}', as the run would "
+                               'have that was killed')
 
     @contextlib.contextmanager
     def _old_ones_stay(self):

@@ -22,7 +22,7 @@ class FaceParsingMetric(BaseMetric):
     NAME is its first class.
 
     Args:
-        collect_device (str): As of MMEngine's ``BaseMetric``.
+        collect_device (str): See :class:`orsa.FERMetric`. Defaults to 'gpu'.
         prefix (str, optional): As of MMEngine's ``BaseMetric``.
 
     Raises:
@@ -31,7 +31,7 @@ class FaceParsingMetric(BaseMetric):
     """
 
     def __init__(self,
-                 collect_device: str = 'cpu',
+                 collect_device: str = 'gpu',
                  prefix: Optional[str] = None):
         super().__init__(collect_device, prefix)
 

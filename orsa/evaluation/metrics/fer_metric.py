@@ -1,4 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
+import logging
 import os.path as osp
 from typing import Iterable, List, Optional, Sequence, Tuple
 
@@ -184,6 +185,13 @@ class FERMetric(BaseMetric):
                 'FERMetric: duplicates are left out by name, but the samples '
                 "have none. Add 'name' to meta_keys of PackInputs")
         known = set(self.duplicates)
+        if known.isdisjoint(names):
+            print_log(
+                'FERMetric: none of the duplicates '
+                f'({self.duplicates[0]}, ...) is among the samples '
+                f'({names[0]}, ...): nothing is left out',
+                logger='current',
+                level=logging.WARNING)
         unique = [i for i, name in enumerate(names) if name not in known]
         report = self.calculate([pred[i] for i in unique],
                                 [target[i] for i in unique], classes,

@@ -15,7 +15,7 @@ class PerDatasetMetric(BaseMetric):
 
     Args:
         metric (dict): Config of the metric.
-        collect_device (str): As of MMEngine's ``BaseMetric``.
+        collect_device (str): See :class:`orsa.FERMetric`. Defaults to 'gpu'.
         prefix (str, optional): As of MMEngine's ``BaseMetric``.
 
     Raises:
@@ -26,7 +26,7 @@ class PerDatasetMetric(BaseMetric):
 
     def __init__(self,
                  metric: dict,
-                 collect_device: str = 'cpu',
+                 collect_device: str = 'gpu',
                  prefix: Optional[str] = None):
         super().__init__(collect_device, prefix)
         written = [

@@ -11,6 +11,7 @@ from orsa.models.utils.pretrained import (AllowUntrained,
                                           check_allow_untrained,
                                           check_pretrained, load_pretrained)
 from orsa.models.utils.resize import resize_images
+from orsa.models.utils.same_batch import compute_once
 from orsa.registry import MODELS
 from orsa.utils.checkpoint import take_pretrained
 
@@ -94,8 +95,11 @@ class ImageStream(BaseModule):
 
     def encode(self, x: torch.Tensor) -> Maps:
         """The encoder's maps of images (B, 3, H, W) of any size."""
-        maps = self.image_encoder(
-            resize_images(x, self.image_size, self.resize_mode))
+        # once for both passes of SAM, and with it what is frozen behind it
+        x = compute_once(
+            self, x,
+            lambda x: resize_images(x, self.image_size, self.resize_mode))
+        maps = self.image_encoder(x)
         return tuple(maps) if isinstance(maps, (tuple, list)) else (maps, )
 
     def get_layer_depth(self,

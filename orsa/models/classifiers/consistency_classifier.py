@@ -12,7 +12,7 @@ from orsa.registry import MODELS
 
 @MODELS.register_module()
 class ConsistencyClassifier(ImageClassifier):
-    """A classifier that should say of an occluded face what it says of it.
+    """A classifier whose answer to a face and its occluded self should agree.
 
     mmpretrain's ``ImageClassifier`` with one more term of the loss: the
     Kullback-Leibler divergence of its scores from those that it gives,

@@ -11,6 +11,7 @@ from orsa.models.utils.attention import multi_head_attention
 from orsa.models.utils.inputs import Maps, pick_inputs
 from orsa.models.utils.linear import Linear
 from orsa.registry import MODELS
+from orsa.utils.checkpoint import has_pretrained
 
 
 class CrossFusion(BaseModule):
@@ -155,6 +156,8 @@ class MultiScaleCrossInteraction(BaseModule):
     def init_weights(self) -> None:
         """Truncated normal (0.02) for linear layers and positions."""
         super().init_weights()
+        if has_pretrained(self.init_cfg):
+            return
         trunc_normal_(self.pos_embed, std=.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):

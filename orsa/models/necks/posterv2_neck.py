@@ -16,6 +16,7 @@ from mmpretrain.models.utils import ShiftWindowMSA, WindowMSA
 
 from orsa.models.utils.inputs import Maps, check_map, pick_inputs
 from orsa.registry import MODELS
+from orsa.utils.checkpoint import has_pretrained
 from .cross_attention import CrossAttention
 
 
@@ -237,6 +238,8 @@ class PosterV2Neck(BaseModule):
     def init_weights(self) -> None:
         """Truncated normal (0.02) for linear layers, token and positions."""
         super().init_weights()
+        if has_pretrained(self.init_cfg):
+            return
         trunc_normal_(self.cls_token, std=.02)
         trunc_normal_(self.pos_embed, std=.02)
         for module in self.modules():

@@ -27,7 +27,7 @@ def _conv_stack(in_channels: int, hidden: int, out_channels: int,
 
 @MODELS.register_module()
 class MapEncoder(BaseModule):
-    """Turns maps of meaning, or inner features, into a grid of features.
+    """Turns class probability maps or feature maps into a grid of features.
 
     Symbols: B images, K maps, C features, gh x gw the grid.
 

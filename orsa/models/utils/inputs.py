@@ -30,7 +30,7 @@ def pick_inputs(name: str, inputs: Sequence[torch.Tensor],
     Raises:
         ValueError: If there are not so many.
     """
-    if max(in_index) >= len(inputs):
+    if any(not -len(inputs) <= i < len(inputs) for i in in_index):
         raise ValueError(f'{name} takes inputs {tuple(in_index)}, but the '
                          f'backbone gives {len(inputs)}')
     return [inputs[i] for i in in_index]

@@ -26,7 +26,7 @@ def resize_images(x: torch.Tensor,
     if mode not in ('nearest', 'bilinear'):
         raise ValueError("resize_mode should be 'nearest' or 'bilinear', but "
                          f"is '{mode}'")
-    size = to_2tuple(size)
+    size = tuple(to_2tuple(size))
     height, width = x.shape[-2:]
     if (height, width) == size:
         return x

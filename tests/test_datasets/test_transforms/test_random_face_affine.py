@@ -47,8 +47,10 @@ def test_landmarks_and_masks_move_with_the_picture(side, size, seed):
         dict(
             img=image,
             gt_keypoints=points,
+            keypoints=points.copy(),
             gt_seg_map=mask,
             visible_mask=mask.copy()))
+    assert np.array_equal(out['keypoints'], out['gt_keypoints'])
     x, y = out['gt_keypoints'][0, 0]
     for found in (out['img'][..., 0]
                   > 127, out['gt_seg_map'] == 1, out['visible_mask'] == 1):

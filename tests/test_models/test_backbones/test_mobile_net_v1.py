@@ -2,7 +2,8 @@
 import pytest
 import torch
 
-from orsa.models import MobileNetV1
+from orsa.models import MobileNetV1, ORSANet
+from orsa.models.utils.same_batch import same_batch
 
 
 def test_trains_in_bfloat16_as_in_float32():
@@ -34,6 +35,23 @@ def test_maps_given_out_are_not_written_over():
         again = model(images)[0]
     assert torch.equal(images, before)
     assert torch.equal(first, kept[0]) and torch.equal(first, again)
+
+
+@pytest.mark.parametrize('size', [64, [64, 64], 32])
+def test_frozen_stages_are_computed_once_for_both_passes(size, monkeypatch):
+    model = ORSANet(
+        dict(type='orsa.MobileNetV1', frozen_stages=1),
+        image_size=size,
+        grid=1)
+    count = []
+    frozen = MobileNetV1._frozen_maps
+    monkeypatch.setattr(MobileNetV1, '_frozen_maps', lambda self, x:
+                        (count.append(0), frozen(self, x))[1])
+    images = torch.randn(1, 3, 64, 64)
+    with same_batch():
+        first, second = model(images), model(images)
+    assert len(count) == 1
+    assert torch.equal(first[0], second[0])
 
 
 def test_learning_rates_decay_by_layer(repo_root):

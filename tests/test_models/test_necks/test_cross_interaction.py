@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from mmengine.registry import MODELS
 
 from orsa.models.necks import MultiScaleCrossInteraction
 from orsa.models.necks.cross_interaction import CrossFusion
@@ -123,6 +124,24 @@ def test_every_parameter_learns_from_a_batch_of_one():
     model((image, landmark))[0].square().sum().backward()
     still = [n for n, p in model.named_parameters() if not p.grad.any()]
     assert still == []
+
+
+@pytest.mark.parametrize('name', ['MultiScaleCrossInteraction', 'PosterNeck'])
+def test_a_file_of_the_neck_stays(tmp_path, name):
+    sizes = dict(embed_dims=16, num_tokens=4, depth=1, num_scales=2)
+    neck = MODELS.get(f'orsa.{name}')(num_heads=2, **sizes)
+    neck.init_weights()
+    assert neck.pos_embed.std() > 0
+    for value in neck.parameters():
+        nn.init.constant_(value, .5)
+    torch.save(neck.state_dict(), tmp_path / 'neck.pth')
+    again = type(neck)(
+        num_heads=2,
+        init_cfg=dict(
+            type='Pretrained', checkpoint=str(tmp_path / 'neck.pth')),
+        **sizes)
+    again.init_weights()
+    assert all((value == .5).all() for value in again.parameters())
 
 
 def test_tokens_instead_of_maps_and_other_indices():

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 import torch
 
 from orsa.apis.model import load_config
+from orsa.studies.complexity import processor_name
 from orsa.utils.fileio import dump_json
 from orsa.utils.tables import Table
 from .interleaved import TOTAL, Timing, ratio, time_interleaved
@@ -103,21 +104,10 @@ def machine() -> dict:
         dict: ``processor``, ``capability``, ``torch`` and ``python``.
     """
     return dict(
-        processor=_processor(),
+        processor=processor_name(),
         capability=torch.backends.cpu.get_cpu_capability(),
         torch=torch.__version__,
         python=platform.python_version())
-
-
-def _processor() -> str:
-    try:
-        with open('/proc/cpuinfo') as f:
-            for line in f:
-                if line.startswith('model name'):
-                    return line.split(':', 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def run(args: argparse.Namespace, make: str, variants: Dict[str, dict],

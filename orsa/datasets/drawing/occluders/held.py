@@ -126,8 +126,9 @@ def paint_held(image: np.ndarray, points: np.ndarray, kind: str,
         image (np.ndarray): (size, size, 3) BGR.
         points (np.ndarray): (68, 2) landmarks in the image, in units.
         kind (str): One of ``HELD``.
-        rng (np.random.Generator): Source of the variation. **place: ``grow``,
-            ``pull`` and ``back``, see the source.
+        rng (np.random.Generator): Source of the variation.
+        **place: ``grow`` (a factor of its size), ``pull`` (towards the middle
+            of the face, 0 to 1) and ``back`` (along the arm, in units).
 
     Returns:
         np.ndarray: (size, size) uint8 occlusion mask in [0, 255].
