@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What analysis tools begin with: arguments, config, data set, samples."""
+"""What analysis tools begin with: arguments, config, dataset, samples."""
 import argparse
 import copy
 from typing import List, Optional, Sequence, Tuple

@@ -331,7 +331,7 @@ class MaskFolderDataset(_ParsingDataset):
 
 
 def _bare_name(line: str) -> str:
-    """A name as data sets have it, without the suffix of an image."""
+    """A name as datasets have it, without the suffix of an image."""
     root, suffix = osp.splitext(line)
     return osp.normpath(root if suffix.lower() in IMAGE_SUFFIXES else line)
 

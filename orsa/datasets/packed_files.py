@@ -104,7 +104,7 @@ class PackedFiles(BaseStorageBackend):
 
     Args:
         db_path (str): The LMDB; ``~`` is expanded.
-        root (str): The folder that paths are taken relative to, the data set's
+        root (str): The folder that paths are taken relative to, the dataset's
             ``data_root``. Defaults to '', the current one.
 
     Raises:

@@ -162,7 +162,7 @@ def _write_cache(cfg: Config, split: str, folder: str, priors: Dict[str,
                  from_files: bool, device: torch.device) -> dict:
     """Compute the priors of every image of a split; return the manifest."""
     pipeline = identity.dataset_config(cfg, split)['pipeline']
-    # a data set may change its pipeline, and reads files in its own way
+    # a dataset may change its pipeline, and reads files in its own way
     datasets = [
         identity.build_dataset(cfg, split,
                                identity.clean_pipeline(pipeline, flip)[0])

@@ -111,7 +111,7 @@ def convert_face_start(src: str,
                  convert_mobilenet else 'orsa.DlibResNet')
     used = convert(tensors)
     if norm is not None:
-        from .start_norm import add_norm  # imports all data sets
+        from .start_norm import add_norm  # imports all datasets
         cfg = load_config(norm)
         backbone = cfg.model.backbone
         model = dict(backbone.get('image_encoder', backbone), init_cfg=None)

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""One pass over all images of a data set."""
+"""One pass over all images of a dataset."""
 import hashlib
 import os
 import os.path as osp
@@ -61,7 +61,7 @@ class ImageScan:
         # finding: row and text
         self.found: Dict[str, Dict[int, str]] = {k: {} for k in _FINDINGS}
         # of the pixels, 0 where there is no image; in 64 bits two of a
-        # million images share one by chance once in 40 million data sets
+        # million images share one by chance once in 40 million datasets
         self.digests = np.zeros(len(self.rows), np.uint64)
 
     def run(self, num_workers: int) -> None:

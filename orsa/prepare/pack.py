@@ -66,7 +66,7 @@ def pack(args: argparse.Namespace) -> None:
 
 
 def _places(dataset: dict, place: str) -> Iterator[str]:
-    """Where in a config the data sets are that read images."""
+    """Where in a config the datasets are that read images."""
     if 'datasets' in dataset:
         for k, one in enumerate(dataset['datasets']):
             yield from _places(one, f'{place}.datasets.{k}')
@@ -77,7 +77,7 @@ def _places(dataset: dict, place: str) -> Iterator[str]:
 
 
 def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
-    """The image files of a config's data sets.
+    """The image files of a config's datasets.
 
     Args:
         cfg (Config): The experiment.
@@ -85,10 +85,10 @@ def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
 
     Returns:
         dict[str, str]: The path of each file by its key, which is its path
-        below the data set's ``data_root``; sorted.
+        below the dataset's ``data_root``; sorted.
 
     Raises:
-        ValueError: If a data set is no :class:`FERDataset`, has no image
+        ValueError: If a dataset is no :class:`FERDataset`, has no image
             files or has them elsewhere than below its ``data_root``, if two
             of them have different files of one key, or if there are none.
     """
@@ -103,15 +103,15 @@ def find_images(cfg: Config, splits: Sequence[str] = SPLITS) -> Dict[str, str]:
             if osp.abspath(found.setdefault(key, path)) != osp.abspath(path):
                 raise ValueError(
                     f"'{found[key]}' and '{path}' are both '{key}' below the "
-                    'data_root of their data sets. Pack them into two files '
+                    'data_root of their datasets. Pack them into two files '
                     '(--splits)')
     if not found:
-        raise ValueError(f'the config has no data set for any of {splits}')
+        raise ValueError(f'the config has no dataset for any of {splits}')
     return dict(sorted(found.items(), key=lambda item: os.fsencode(item[0])))
 
 
 def _build(cfg: dict):
-    """A data set that reads its list from the disk, and no image."""
+    """A dataset that reads its list from the disk, and no image."""
 
     def bare(value: Any) -> Any:
         if isinstance(value, dict):
@@ -126,7 +126,7 @@ def _build(cfg: dict):
 
 
 def _list(dataset) -> Iterator[Tuple[str, str]]:
-    """Keys and paths of a data set, or of those inside a wrapper."""
+    """Keys and paths of a dataset, or of those inside a wrapper."""
     inner = getattr(dataset, 'datasets',
                     None) or [getattr(dataset, 'dataset', None)]
     if inner[0] is not None:

@@ -34,7 +34,7 @@ Records = Dict[str, List[dict]]
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verification."""
     add = parser.add_argument
-    add('name', choices=NAMES, help='the data set')
+    add('name', choices=NAMES, help='the dataset')
     add('root', help='the folder that holds it')
     add('--out',
         help='folder of the grids of samples (default: work_dirs/verify_NAME)')
@@ -53,14 +53,14 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     add('--allow-duplicates',
         action='store_true',
         help='the same image in two splits, or under two classes, is a '
-        'warning for a data set of your own too, as it is for published ones')
+        'warning for a dataset of your own too, as it is for published ones')
     add('--num-workers', type=int, default=2, help='threads (default: 2)')
 
 
 def _find_datasets(name: str, root: str, convention: Optional[str],
                    vote_rule: str,
                    classes: Sequence[str]) -> Dict[str, FERDataset]:
-    """The data sets of all splits, not read yet."""
+    """The datasets of all splits, not read yet."""
     kind, splits = DATASETS[name]
     options = dict(data_root=root, lazy_init=True, skip_unreadable=True)
     if kind is ImageFolder:
@@ -97,7 +97,7 @@ def verify(name: str,
            allow_duplicates: bool = False,
            num_workers: int = 2,
            classes: Sequence[str] = AFFECTNET_CLASSES) -> Report:
-    """Check every image of a data set and its labels.
+    """Check every image of a dataset and its labels.
 
     Two images are the same if all their pixels are; a copy that was
     compressed or resized again is not noticed. Images are read one after the
@@ -112,7 +112,7 @@ def verify(name: str,
             :class:`orsa.datasets.ImageFolder`.
         vote_rule (str): Of FERPlus.
         allow_duplicates (bool): Whether the same image in two splits or
-            under two classes is no error in a data set of one's own either.
+            under two classes is no error in a dataset of one's own either.
         num_workers (int): Threads that read.
         classes (Sequence[str]): Of folders, as of
             :class:`orsa.datasets.ImageFolder`.
@@ -123,14 +123,14 @@ def verify(name: str,
         image in two splits or under two classes. Counts that are not the
         published ones, classes without an image, repeated images, a person
         in two splits, folders of no class and images on the disk that the
-        data set does not take are ``warnings``.
+        dataset does not take are ``warnings``.
 
     Raises:
         ValueError: If the name is unknown.
         FileNotFoundError: If there is no such folder.
     """
     if name not in NAMES:
-        raise ValueError(f"no data set is called '{name}', expected one of "
+        raise ValueError(f"no dataset is called '{name}', expected one of "
                          f'{list(NAMES)}')
     root = osp.expanduser(root)
     if not osp.isdir(root):
@@ -192,7 +192,7 @@ def _compare_counts(report: Report, lists: Records) -> None:
     if found:
         report.warnings.append(
             f'by its counts this is not {published.name} as published '
-            f'({published.source}), but another data set or a part of it: ' +
+            f'({published.source}), but another dataset or a part of it: ' +
             '; '.join(text for _, text in found))
     elif len(report.splits) == len(published.counts):
         report.published = True
@@ -224,7 +224,7 @@ def _differences(report: Report, lists: Records,
 
 
 def _report_persons(report: Report, lists: Records) -> None:
-    splits = defaultdict(dict)  # in the order of the data set
+    splits = defaultdict(dict)  # in the order of the dataset
     for split, records in lists.items():
         for r in records:
             if 'person' in r:
@@ -237,7 +237,7 @@ def _report_persons(report: Report, lists: Records) -> None:
 
 def _report_unlisted(report: Report, datasets: Dict[str, FERDataset],
                      lists: Records) -> None:
-    """Find images on the disk that the data sets do not take."""
+    """Find images on the disk that the datasets do not take."""
     taken = {
         osp.abspath(r['img_path'])
         for records in lists.values()
@@ -265,7 +265,7 @@ def _report_unlisted(report: Report, datasets: Dict[str, FERDataset],
             images.add(osp.relpath(path, report.root))
         else:
             others[osp.splitext(path)[1].lower() or 'without a suffix'] += 1
-    report.add('warnings', 'images that the data set does not take',
+    report.add('warnings', 'images that the dataset does not take',
                sorted(images))
     if others and deep:
         report.notes.append('files that are no images: ' +

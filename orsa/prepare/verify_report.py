@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""What was found of a data set, as data and as lines of text."""
+"""What was found of a dataset, as data and as lines of text."""
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Dict, List
@@ -34,7 +34,7 @@ class SplitReport:
 
 @dataclass
 class Report:
-    """What was found of a data set.
+    """What was found of a dataset.
 
     Args:
         name (str): One of :data:`orsa.prepare.verify.NAMES`.

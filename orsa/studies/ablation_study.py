@@ -353,7 +353,7 @@ def _set_fold(dataset: dict, num_folds: int, fold: Optional[int],
     """
     divided = [p for p in nested_dicts(dataset) if _can_be_divided(p)]
     if fold is not None and not divided:
-        raise ValueError(f'no data set of {type_name(dataset)} can be divided '
+        raise ValueError(f'no dataset of {type_name(dataset)} can be divided '
                          'into folds: leave out --cv')
     for part in divided:
         part['num_folds'] = num_folds

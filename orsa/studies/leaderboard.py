@@ -30,7 +30,7 @@ MARKS = '<!-- results -->\n', '<!-- /results -->'
 
 
 def leaderboard(paths: Sequence[str], page: str) -> str:
-    """The tables of results, a table a data set.
+    """The tables of results, a table a dataset.
 
     Args:
         paths (Sequence[str]): Files of results.
@@ -85,7 +85,7 @@ def write_page(folder: str, page: str) -> None:
 
 
 def _section(results: List[Tuple[str, dict]], folder: str) -> Section:
-    """The table of a data set."""
+    """The table of a dataset."""
     faces = results[0][1]['dataset']
     rows = [_row(path, result, folder) for path, result in results]
     names = list(dict.fromkeys(name for row in rows for name in row['uar']))

@@ -183,7 +183,7 @@ def write_result(path: str, report: str, cfg: Config,
         dict: The content of the file.
 
     Raises:
-        ValueError: If the file is of another method, data set or protocol, or
+        ValueError: If the file is of another method, dataset or protocol, or
             something is not as the schema says.
     """
     check_about(about, checkpoint is None)
@@ -259,7 +259,7 @@ def _runs_before(path: str, result: dict) -> List[dict]:
     """The runs that a file has.
 
     Raises:
-        ValueError: If the file is of another method, data set or protocol.
+        ValueError: If the file is of another method, dataset or protocol.
     """
     if not osp.isfile(path):
         return []

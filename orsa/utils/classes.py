@@ -36,7 +36,7 @@ def model_classes(model) -> Sequence[str]:
 
 
 def common_classes(model: Sequence[str], data: Sequence[str]) -> List[str]:
-    """The classes that a model and a data set share, in the data's order.
+    """The classes that a model and a dataset share, in the data's order.
 
     Args:
         model (Sequence[str]): Names of the model's outputs, in order.

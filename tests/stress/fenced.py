@@ -29,7 +29,7 @@ def _work(prepare, args, pipe, log):
     # threads of the parent are not here
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    gc.freeze()  # MMEngine collects garbage for each data set
+    gc.freeze()  # MMEngine collects garbage for each dataset
     with open(log, 'w') as file:
         faulthandler.enable(file)
         trial = prepare(*args)

@@ -76,7 +76,7 @@ def test_the_fence_sees_crashes_and_hangs(tmp_path, monkeypatch):
 
 @pytest.fixture(scope='module', autouse=True)
 def _freeze():
-    """MMEngine collects garbage for each data set."""
+    """MMEngine collects garbage for each dataset."""
     gc.collect()
     gc.freeze()
     yield

@@ -120,7 +120,7 @@ def test_sheet_of_mistakes(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(grids, 'put_text', put_text)
     out = tmp_path / 'sheet.png'
     drawn = draw_worst_mistakes(cfg, str(path), str(out), 2)
-    # a dump has numbers only, the data set has their names
+    # a dump has numbers only, the dataset has their names
     assert 'surprise' in drawn and len(drawn) == 7
     sure = scores.max(1)
     for names in drawn.values():

@@ -60,7 +60,7 @@ def random_model(config):
 
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
-    """Two data sets, their configs and a random model of each."""
+    """Two datasets, their configs and a random model of each."""
     root = tmp_path_factory.mktemp('cross')
     for i, name in enumerate(RAFDB_CLASSES * 4):
         write_face(root / f'raf/valid/{name}/{i}.png', i)

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def logged(monkeypatch):
-    """What the data sets log."""
+    """What the datasets log."""
     lines = []
     monkeypatch.setattr('orsa.datasets.image_dataset.print_log',
                         lambda message, **kwargs: lines.append(message))

@@ -102,7 +102,7 @@ def test_seven_classes(tree, request):
     assert expressions(seven) == [
         e for e in expressions(eight) if e != 'contempt'
     ]
-    # the order of another data set, by name
+    # the order of another dataset, by name
     other = AffectNet(root, classes=['contempt', 'happiness'])
     assert expressions(other) == [
         e for e in expressions(eight) if e in ('happiness', 'contempt')

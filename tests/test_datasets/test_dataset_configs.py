@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""The configs of the paper's data sets, against REFERENCE.md."""
+"""The configs of the paper's datasets, against REFERENCE.md."""
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS
@@ -38,7 +38,7 @@ def test_recipe_and_classes(repo_root, monkeypatch, name):
         dataset = DATASETS.build(dict(loader.dataset, lazy_init=True))
         assert dataset.data_root == '/some/where'
         assert len(dataset.CLASSES) == num_classes
-        # the order of the data set itself, not that of RAF-DB
+        # the order of the dataset itself, not that of RAF-DB
         assert dataset.CLASSES == type(
             dataset).METAINFO['classes'][:num_classes]
         assert (dataset.CLASSES == RAFDB_CLASSES) == (name == 'rafdb')

@@ -18,7 +18,7 @@ DRAWN = 3  # of each class, the others are these in another light
 
 
 class Face(NamedTuple):
-    """A drawn face, and its place in a data set."""
+    """A drawn face, and its place in a dataset."""
     name: str
     label: int
     expression: str

@@ -34,7 +34,7 @@ def fer_dataset(root):
 
 @pytest.fixture(scope='module', autouse=True)
 def _imported(tmp_path_factory):
-    """What a data set imports, once and not in every rank."""
+    """What a dataset imports, once and not in every rank."""
     root = tmp_path_factory.mktemp('imported')
     write_list(root, 3)
     assert len(fer_dataset(root)) == 3

@@ -234,7 +234,7 @@ def test_files(tmp_path):
     saved = json.loads((tmp_path / 'predictions.json').read_text())
     assert saved['classes'] == list(CLASSES)
     assert len(saved['samples']) == 300
-    # the data set's name of the sample, or else the file's
+    # the dataset's name of the sample, or else the file's
     assert [s['name'] for s in saved['samples'][:3]
             ] == ['test_0', 'test_0001', 'test_2']
     for s, score in zip(saved['samples'], scores):

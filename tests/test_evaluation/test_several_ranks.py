@@ -41,7 +41,7 @@ class Answers(Dataset):
 
 
 def evaluate(rank, world, lengths, folder):
-    """All that FERMetric says of data sets of these lengths."""
+    """All that FERMetric says of datasets of these lengths."""
     found = []
     for length in lengths:
         for round_up in (True, False):

@@ -252,7 +252,7 @@ def test_configs_that_cannot_be_packed(tree, tmp_path):
     faces = dict(type='orsa.SyntheticFaces', num_samples=4, split='train')
     with pytest.raises(ValueError, match='nothing to pack|no orsa.FERData'):
         find_images(Config(dict(train_dataloader=dict(dataset=faces))))
-    with pytest.raises(ValueError, match='no data set'):
+    with pytest.raises(ValueError, match='no dataset'):
         find_images(Config())
     # the same place below two roots
     other = tmp_path / 'other/images'

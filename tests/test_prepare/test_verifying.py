@@ -184,7 +184,7 @@ def test_wrong_labels_and_files_in_no_list(tree):
     lines = path.read_text().splitlines()
     path.write_text('\n'.join(lines[:-1]))
     warnings = verify('rafdb', str(tree)).warnings
-    assert 'images that the data set does not take (1)' in warnings[-1]
+    assert 'images that the dataset does not take (1)' in warnings[-1]
     assert 'test_0034_aligned.jpg' in warnings[-1]
     path.write_text('\n'.join(lines).replace('00000.jpg 1', '00000.jpg 0'))
     error, = verify('rafdb', str(tree)).errors
@@ -243,7 +243,7 @@ def test_it_looks_with_other_eyes_than_the_loader(tmp_path):
     report = verify('imagefolder', str(tmp_path))
     assert not report.errors and report.splits[0].total == 3
     assert report.warnings[-1] == (
-        'images that the data set does not take (6): Dev/anger/g.png; '
+        'images that the dataset does not take (6): Dev/anger/g.png; '
         'train/anger/.old/d.png; train/anger/f.png.part; '
         'train/anger/picture; train/e.png; and 1 more')
     assert report.notes == ['files that are no images: 1 .mp4, 1 .txt']

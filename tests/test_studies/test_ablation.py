@@ -238,7 +238,7 @@ def test_folds_of_what_has_none(study, repo_root, folder):
         ablate(parser.parse_args([path, '--cv']), [])
     with pytest.raises(ValueError, match='add --cv'):
         ablate(parser.parse_args([path, '--folds', '0']), [])
-    # every data set that can be divided is
+    # every dataset that can be divided is
     other = copy.copy(study)
     other.cfg = copy.deepcopy(study.cfg)
     other.cfg.data = dict(

@@ -99,7 +99,7 @@ def run(name: str, task: str, out: str) -> None:
 
 
 def labelled_faces() -> dict:
-    """Paths and names of the test faces of both data sets."""
+    """Paths and names of the test faces of both datasets."""
     from orsa.datasets import RAFDB, FERPlus
     sets = {
         'press faces':

@@ -204,7 +204,7 @@ class FERMetric(BaseMetric):
         pred: Sequence, target: Sequence[int], model_classes: Sequence[str],
         data_classes: Sequence[str]
     ) -> Tuple[List[np.ndarray], List[int], List[int], dict]:
-        """Match a model's scores and a data set's labels by name.
+        """Match a model's scores and a dataset's labels by name.
 
         Args:
             pred (Sequence[np.ndarray]): Per sample the scores of the model's

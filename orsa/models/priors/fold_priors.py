@@ -94,7 +94,7 @@ class FoldPriors:
         if wrong:
             raise ValueError(
                 f'a sample is in fold {wrong[-1]}, but there are {count} '
-                'fold_checkpoints: num_folds of the data set should be the '
+                'fold_checkpoints: num_folds of the dataset should be the '
                 'same (-1 is the main model)')
         if self.copies is None and present[-1] >= 0:
             raise RuntimeError(
