@@ -12,7 +12,7 @@ import pytest
 
 import orsa.apis
 from orsa import cli
-from orsa.apis import init_model
+from orsa.apis import init_model, predicting
 from orsa.cli import doctor
 from orsa.utils import command
 from orsa.utils.fileio import file_hash
@@ -551,3 +551,15 @@ def test_a_refused_checkpoint_is_one_line(tmp_path, capsys, repo_root):
     for script in scripts:
         if script.name != 'mutation_tests.py':  # takes none
             assert '    run_script(' in script.read_text(), script
+
+
+def test_embeddings_of_a_second_run_are_added(tmp_path):
+    path = str(tmp_path / 'embeddings.npz')
+    rows = [('a', 1, [1, 2]), ('a', 2, [3, 4]), ('b', 1, [5, 6])]
+    rows = [(*row[:2], np.float32(row[2])) for row in rows]
+    for some in (rows[:2], rows[2:]):
+        predicting._write_embeddings(some, path)
+    with np.load(path) as found:
+        assert found['files'].tolist() == ['a', 'a', 'b']
+        assert found['faces'].tolist() == [1, 2, 1]
+        assert found['embeddings'].tolist() == [[1, 2], [3, 4], [5, 6]]

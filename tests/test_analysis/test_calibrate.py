@@ -14,6 +14,8 @@ from orsa.analysis import calibrate as calibrating
 from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate, fit,
                                      held_out_faces, measure)
 from orsa.apis.model import load_config
+from orsa.datasets import OccludeFace
+from orsa.datasets.drawing.occluders import KINDS
 from orsa.evaluation import calibration
 from orsa.evaluation.calibration import (calibration_file, mean_nll,
                                          read_calibration)
@@ -187,3 +189,36 @@ def test_a_model_that_numbers_its_classes_otherwise(faces_dir, tmp_path):
         args.config, args.checkpoint = 'orsa::orsanet_lite_rafdb.py', weights
         found.append(calibrate(args)['clean']['accuracy'])
     assert found[0] == found[1] > 50
+
+
+def test_measure_by_hand():
+    # sure and right at .9 and .72, wrong at .61 and .55
+    faces = dict(
+        scores=np.array([[.9, .1], [.61, .39], [.28, .72], [.45, .55]]),
+        labels=np.array([0, 1, 1, 0]),
+        covered=np.full(4, np.nan),
+        ratio=np.zeros(4))
+    found = calibrating.measure(
+        dict(clean=faces, occluded=faces),
+        calibration.Calibration(min_confidence=.65))['clean']
+    assert found['abstained'] == dict(
+        share=.5, accuracy_answered=1., accuracy_abstained=0.)
+    rows = {
+        row['min_confidence']: (row['answered'], row['accuracy'])
+        for row in found['coverage']
+    }
+    assert rows[0.] == rows[.5] == (1., .5)
+    assert rows[.6] == (.75, pytest.approx(2 / 3))
+    assert rows[.7] == (.5, 1.) and rows[.8] == (.25, 1.)
+
+
+def test_kinds_and_severities_go_round():
+    cfg = load_config('orsa::orsanet_demo.py')
+    cfg.test_dataloader.dataset.update(split='val', num_samples=14)
+    pairs = list(calibrating.held_out_faces(cfg))
+    assert len(pairs) == 14
+    for i, (clean, occluded) in enumerate(pairs):
+        expected = OccludeFace(1 + i // len(KINDS), KINDS[i % len(KINDS)])(
+            dict(clean, img=clean['img'].copy()))
+        assert np.array_equal(occluded['img'], expected['img'])
+        assert occluded['occlusion_ratio'] == expected['occlusion_ratio']

@@ -105,7 +105,8 @@ def test_train_cut_short(trained):
     ]
     train = [r for r in lines if 'loss' in r]
     assert [r['iter'] for r in train] == [1, 2]
-    assert train[0]['memory'] > 50 and train[0]['time'] > 0
+    assert 50 < train[0]['memory'] < 20_000  # in MiB
+    assert train[0]['time'] > 0
     assert 'sharpness' in train[0]
     # --amp changes the precision of SAM's wrapper, not its type
     dumped = Config.fromfile(next(work.glob('small.py')))

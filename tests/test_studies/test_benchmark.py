@@ -91,10 +91,12 @@ def test_from_end_to_end(folder, capfd):
     page = (work / 'benchmark.md').read_text()
     assert '| bad | failed: `logs/bad_seed0.log` | – |' in page
     assert 'Made by `python tools/benchmark.py the words`' in page
+    assert '`acc best` was chosen on the test split' in page
     assert cv2.imread(str(work / 'benchmark.png')).std() > 5
 
     # the metrics are those of the suite's stored predictions
     good = table['good']
+    assert good['validated_on_test'] is True
     suite = work / good['runs']['0']['suite']
     with np.load(suite.parent / 'occlusion_suite_faces.npz') as faces:
         labels = faces['labels']

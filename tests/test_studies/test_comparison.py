@@ -58,6 +58,12 @@ def test_a_difference_and_no_difference(runs):
     uar = [FERMetric.calculate(p, labels)['uar'] for p in (b, a)]
     assert d['uar']['difference'] == pytest.approx(uar[0] - uar[1])
     assert verdict(d['uar']) == 'better' and d['mcnemar']['p'] < 1e-3
+    # right by the one alone, and by the other
+    only = [((p == labels) & (q != labels)).sum() for p, q in ((b, a), (a, b))]
+    assert [d['mcnemar'][f'{which}_only']
+            for which in ('first', 'second')] == only
+    back = compare(paths[::-1], repeats=500)['conditions']['clean']
+    assert verdict(back['differences']['a']['uar']) == 'worse'
     assert clean['figures']['a']['uar'] == pytest.approx(uar[1])
     # the width is that of the normal approximation
     paired = (b == labels).astype(int) - (a == labels)
@@ -96,6 +102,13 @@ def test_what_cannot_be_paired_is_refused(runs, tmp_path):
                   ['f0', 'f0'] + [f'f{i}' for i in range(2, 200)])
     with pytest.raises(ValueError, match='1 of 200 faces have the name'):
         compare([paths[0], twice])
+    named = write(
+        tmp_path / 'g' / 'p.json',
+        b,
+        labels,
+        classes=['happiness', 'anger', 'disgust'])
+    with pytest.raises(ValueError, match='has the classes'):
+        compare([paths[0], named])
     with pytest.raises(ValueError, match='two runs or more'):
         compare(paths[:1])
 

@@ -23,6 +23,7 @@ from orsa.studies.occlusion_conditions import Condition
 from orsa.studies.occlusion_metrics import (area_under, changed_predictions,
                                             drop, most_frequent_changes,
                                             summarise)
+from orsa.utils.classes import RAFDB_CLASSES
 
 KINDS, SEVERITIES = ('hand', 'square', 'mask'), (1, 3)
 
@@ -93,14 +94,18 @@ def test_workers_and_order_change_nothing(made, complete):
     assert len(set(hashes)) == 1 + len(KINDS) * len(SEVERITIES)
 
 
-def test_pictures_are_those_of_occlude_face(made, complete):
-    image, share = complete.faces.sample(Condition('mask', 3), 4)
+@pytest.mark.parametrize('seed', [0, 1])
+def test_pictures_are_those_of_occlude_face(made, complete, seed):
+    suite = suite_of(made, f'seed{seed}', seed=seed) if seed else complete
+    image, share = suite.faces.sample(Condition('mask', 3), 4)
     points = json.loads((made / 'landmarks68.json').read_text())['test_0004']
     path = made / 'basic' / 'Image' / 'aligned' / 'test_0004_aligned.jpg'
-    expected = OccludeFace(3, 'mask')(
+    expected = OccludeFace(3, 'mask', seed)(
         dict(img=cv2.imread(str(path)), name='test_0004', gt_keypoints=points))
     assert np.array_equal(image, expected['img'])
     assert share == expected['occlusion_ratio']
+    if seed:
+        return
     faces = faces_of(complete)
     row = faces['cells'].tolist().index('mask 3')
     assert faces['ratio'][row, 4] == share
@@ -397,6 +402,52 @@ class _Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+def test_the_summary_by_hand(complete):
+    report = read(complete)
+    page = content(complete, 'occlusion_suite.md').decode()
+    lines = page.split('## Summary')[1].split('##')[0].splitlines()
+    row, = (line for line in lines if line.startswith('| mean, common scale '))
+    clean, mean = report['clean'], report['means']['common']['overall']
+    values = [
+        mean['accuracy'], mean['uar'], mean['macro_f1'],
+        clean['uar'] - mean['uar'], 100 * (1 - mean['uar'] / clean['uar']),
+        mean['ece'], mean['agreement'], 100 * mean['measured_share']
+    ]
+    assert [cell.strip() for cell in row.split('|')[2:-1]
+            ] == [f'{value:.1f}' for value in values]
+
+
+def test_a_class_that_the_model_lacks(made, complete, tmp_path):
+    saved = torch.load(made / 'a.pth')
+    order = [3, 1, 0, 5, 2, 6]  # without sadness
+    for key in ('head.fc.weight', 'head.fc.bias'):
+        saved['state_dict'][key] = saved['state_dict'][key][order]
+    names = [RAFDB_CLASSES[i] for i in order]
+    saved['meta'] = dict(dataset_meta=dict(classes=names))
+    torch.save(saved, tmp_path / 'six.pth')
+    cfg = load_config(str(made / 'tiny.py'))
+    cfg.model.head.num_classes = 6
+    suite = orsa.OcclusionSuite(
+        cfg,
+        tmp_path / 'six.pth',
+        kinds=['hand'],
+        severities=[3],
+        work_dir=str(tmp_path),
+        device='cpu')
+    suite.compute(suite.conditions())
+    report, faces = suite.collect()
+    assert report['left_out'] == dict(model=[], data={RAFDB_CLASSES[4]: 3})
+    kept = [i for i in range(21) if i % 7 != 4]
+    assert faces['names'].tolist() == [f'test_{i:04d}' for i in kept]
+    whole = faces_of(complete)
+    hand = whole['cells'].tolist().index('hand 3')
+    assert np.array_equal(faces['ratio'][1], whole['ratio'][hand][kept])
+    right = faces['scores'][0].argmax(1) == faces['labels']
+    listed = [kept.index(i) for i in (2, 3, 5, 8, 9)]
+    assert report['lists']['occlusion_test']['accuracy'] == pytest.approx(
+        100 * right[listed].mean())
 
 
 def test_page_needs_nothing_else(complete):

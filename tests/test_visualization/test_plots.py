@@ -1,11 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Curves of a training are plotted from all of its records."""
+import contextlib
 import json
 
 import cv2
 import pytest
 
-from orsa.visualization import plot_confusion_matrix, plot_curves, read_scalars
+from orsa.visualization import (confusion, plot_confusion_matrix, plot_curves,
+                                read_scalars)
 
 
 def test_scalars_of_a_resumed_training(tmp_path):
@@ -41,3 +43,27 @@ def test_matrix_with_an_absent_class(tmp_path):
     out = tmp_path / 'matrix.png'
     plot_confusion_matrix([[3, 1], [0, 0]], ('a', 'b'), str(out))
     assert cv2.imread(str(out)).std() > 5
+
+
+def test_the_text_of_a_matrix(tmp_path, monkeypatch):
+    kept, figure_of = [], confusion.saved_figure
+
+    @contextlib.contextmanager
+    def keep(*args, **kwargs):
+        with figure_of(*args, **kwargs) as (figure, axis):
+            yield figure, axis
+            kept.append(axis)
+
+    monkeypatch.setattr(confusion, 'saved_figure', keep)
+    plot_confusion_matrix([[3, 1], [0, 0]], ('a', 'b'),
+                          str(tmp_path / 'x.png'))
+    axis, = kept
+    # of x, the predicted class, and y, the label
+    assert {
+        t.get_position(): t.get_text()
+        for t in axis.texts
+    } == {
+        (0, 0): '75%\n3',
+        (1, 0): '25%\n1'
+    }
+    assert axis.images[0].get_array().tolist() == [[.75, .25], [0, 0]]

@@ -59,3 +59,12 @@ def test_in_index_picks():
 def test_what_does_not_fit_is_refused(kwargs, maps, match):
     with pytest.raises(ValueError, match=match):
         ConcatFusion(out_channels=4, **kwargs)(maps)
+
+
+def test_larger_maps_are_averaged():
+    neck = ConcatFusion([8, 5], 16).eval()
+    image, parsing = torch.randn(3, 8, 4, 4), torch.randn(3, 5, 8, 8)
+    small = parsing.reshape(3, 5, 4, 2, 4, 2).mean((3, 5))
+    # a convolution of 1x1 and a mean may change places
+    torch.testing.assert_close(
+        neck((image, parsing))[0], neck((image, small))[0], atol=1e-5, rtol=0)

@@ -75,3 +75,18 @@ def test_batch_of_one_trains_and_other_numbers_are_refused():
     assert all(p.grad is not None for p in model.parameters())
     with pytest.raises(ValueError, match='5 landmarks'):
         model(torch.rand(1, 6, 3))
+
+
+def test_shape_by_hand():
+    # confidences 1 and 3: the centre is (.3, .6), the mean square of the
+    # distances to it (.45 + 3 * .05) / 4 = .15
+    points = torch.tensor([[[0., 0., 1.], [.4, .8, 3.]]])
+    found = KeypointEncoder.normalise(points)[0]
+    expected = torch.tensor([[-.3, -.6], [.1, .2]]) / .15**.5
+    torch.testing.assert_close(found[:, :2], expected)
+    assert found[:, 2].tolist() == [1, 3]
+    model = KeypointEncoder(2, 8, grid=4).eval()
+    shape = model.shape_mlp(KeypointEncoder.normalise(points).flatten(1))
+    torch.testing.assert_close(
+        model(points),
+        model.layers(model.draw(points)) + shape[..., None, None])
