@@ -38,8 +38,8 @@ class SuiteFaces(Dataset):
         self.cfg, self.seed = cfg, seed
         self.data_cfg = _with_ratio(cfg.test_dataloader.dataset)
         occluded = [c for c in conditions if c.severity]
-        if occluded:
-            self._occluded = with_occluder(self.data_cfg, seed=seed)
+        if occluded:  # a pipeline that cannot be occluded is refused first
+            with_occluder(self.data_cfg)
         self.clean = self._build(copy.deepcopy(self.data_cfg))
         infos = [self.clean.get_data_info(i) for i in range(len(self.clean))]
         self.names = [name_of(info) for info in infos]
@@ -59,7 +59,7 @@ class SuiteFaces(Dataset):
     @cached_property
     def occluded(self) -> Dataset:
         """The faces with an occluder."""
-        return self._build(self._occluded)
+        return self._build(with_occluder(self.data_cfg, seed=self.seed))
 
     def _build(self, dataset: dict) -> Dataset:
         with scope_of(self.cfg):
