@@ -162,7 +162,7 @@ def draw_features(found: Features,
     if by == 'occlusion':
         panels = {
             'by expression': panels[''],
-            'by what is in front': (found.occluders, found.kinds)
+            'by occluder': (found.occluders, found.kinds)
         }
     name = dict(
         tsne=f't-SNE, perplexity {neighbours:g}',

@@ -280,7 +280,7 @@ def draw_sheet(covered: Sequence[float],
 def describe(result: dict) -> str:
     """The results as a table in Markdown, and a line on drawn occluders."""
     table = Table(
-        ['in front of the face', 'faces', 'covered', 'AUC', '95%'],
+        ['occluder', 'faces', 'occluded fraction', 'AUC', '95%'],
         [[
             kind, one['faces'], f'{one["mean"]:.2f}', f'{one["auc"]:.3f}',
             '{:.3f} to {:.3f}'.format(*one['interval'])

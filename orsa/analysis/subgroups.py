@@ -27,8 +27,8 @@ from .inputs import analysis_parser, read_config
 GREY = 1.
 # Of turn_of: the bounds between facing, half turned and turned.
 TURNS = (.15, .35)
-_TURNED = (f'not, below {TURNS[0]}', f'half, {TURNS[0]} to {TURNS[1]}',
-           f'far, above {TURNS[1]}')
+_TURNED = (f'small, below {TURNS[0]}', f'medium, {TURNS[0]} to {TURNS[1]}',
+           f'large, above {TURNS[1]}')
 _LIGHT = ('darkest third', 'middle third', 'lightest third')
 _PERSONS = ('1', '2 to 4', '5 or more')
 _NOTHING = 'nothing listed'
@@ -132,11 +132,11 @@ def attributes(dataset, cfg: dict, types: Sequence[str] = ()) -> dict:
     bounds = np.quantile(list(light.values()), (1 / 3, 2 / 3))
     thirds = np.searchsorted(bounds, list(light.values()), side='right')
     found = {
-        'picture': grey,
-        'turned (by landmarks)': turned,
-        'light of the face': dict(zip(light,
-                                      np.array(_LIGHT)[thirds])),
-        'in front of it': _listed(dataset, cfg, list(grey), types),
+        'colour': grey,
+        'yaw (by landmarks)': turned,
+        'brightness of the face': dict(zip(light,
+                                           np.array(_LIGHT)[thirds])),
+        'occluder': _listed(dataset, cfg, list(grey), types),
         **_sources(dataset, list(grey))
     }
     return {k: v for k, v in found.items() if v}
@@ -181,7 +181,7 @@ def _sources(dataset, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
         count[name] = _PERSONS[np.searchsorted((2, 5),
                                                counts[person],
                                                side='right')]
-    return {'source': source, 'pictures of the person': count}
+    return {'source': source, 'images of the person': count}
 
 
 def divide(predictions: Predictions,

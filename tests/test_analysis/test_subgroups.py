@@ -54,19 +54,19 @@ def _groups(root, types=()):
 def test_what_is_known_of_faces(root):
     found = _groups(root, ['glasses'])
     in_order = {k: list(v.values()) for k, v in found.items()}
-    assert in_order['picture'] == ['colour'] * 2 + ['grey'] * 4
-    assert in_order['in front of it'] == ['nothing listed'] * 3 + [
+    assert in_order['colour'] == ['colour'] * 2 + ['grey'] * 4
+    assert in_order['occluder'] == ['nothing listed'] * 3 + [
         'glasses'
     ] + ['nothing listed'] * 2
     assert in_order['source'] == ['other'] + ['press photograph'] * 5
-    assert in_order['pictures of the person'] == ['1'] + ['5 or more'] * 5
+    assert in_order['images of the person'] == ['1'] + ['5 or more'] * 5
     # greys of 72, 92, 100, 120, 140 and 160
-    assert in_order['light of the face'] == [
+    assert in_order['brightness of the face'] == [
         f'{which} third' for which in ('darkest', 'middle', 'lightest')
         for _ in range(2)
     ]
-    assert [t.split(',')[0] for t in in_order['turned (by landmarks)']
-            ] == ['not'] * 5 + ['far']
+    assert [t.split(',')[0] for t in in_order['yaw (by landmarks)']
+            ] == ['small'] * 5 + ['large']
 
 
 def test_rotation_is_the_same_mirrored_and_at_any_size():
@@ -152,8 +152,8 @@ def test_from_a_config_and_predictions(root):
         for g in subgroups(cfg, str(path))
     }
     assert found['all', 'all'] == (6, 3)
-    assert found['in front of it', 'type 1'] == (1, 0)
-    assert found['picture', 'colour'] == (2, 1)
+    assert found['occluder', 'type 1'] == (1, 0)
+    assert found['colour', 'colour'] == (2, 1)
 
 
 def test_a_face_without_a_line_in_the_sources(root):
@@ -168,7 +168,7 @@ def test_sources_may_name_the_subjects_alone(root):
     persons = [f'test_{i:04},{i % 3}' for i in range(6)]
     (root / 'sources.csv').write_text('\n'.join(['name,identity', *persons]))
     found = _groups(root)
-    assert set(found['pictures of the person'].values()) == {'2 to 4'}
+    assert set(found['images of the person'].values()) == {'2 to 4'}
     assert 'source' not in found
 
 
