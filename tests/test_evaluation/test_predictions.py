@@ -37,3 +37,7 @@ def test_a_dump_keeps_its_own_classes(tmp_path):
     found = read_predictions(str(dump))
     assert found.labels == ['anger', 'happiness']
     assert found.classes == ['anger', 'happiness']
+    # of a model with other classes the scores mean something else
+    dump_json(dict(model_classes=['fear']), tmp_path / 'metrics.json')
+    with pytest.raises(ValueError, match='other classes'):
+        read_predictions(str(dump))

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -239,6 +240,13 @@ def test_other_occluders_and_lost_files_are_refused(suites, tmp_path):
     alone = tmp_path / 'occlusion_suite.json'
     alone.write_text((suites / 'a' / 'occlusion_suite.json').read_text())
     with pytest.raises(FileNotFoundError, match='occlusion_suite_faces.npz'):
+        compare([ours, str(alone)])
+    # faces of another run
+    shutil.copy(suites / 'b' / 'occlusion_suite_faces.npz', tmp_path)
+    report = json.loads(alone.read_text())
+    report['clean']['accuracy'] += 1
+    alone.write_text(json.dumps(report))
+    with pytest.raises(ValueError, match='is not of the run of'):
         compare([ours, str(alone)])
 
 
