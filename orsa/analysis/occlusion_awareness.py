@@ -75,11 +75,11 @@ def run_awareness(args: argparse.Namespace) -> dict:
         images += more.values()
         names += more
         types += [kind] * len(more)
-    covered, masks = measure_occlusion(model, images)
-    if None in covered:
+    if None in measure_occlusion(model, images[:1])[0]:
         raise ValueError(f"the model of '{args.config}' has no landmark_prior "
                          'of 68 points, which the occluded fraction of a face '
                          'is measured by')
+    covered, masks = measure_occlusion(model, images)
     result = dict(
         faces=len(names),
         types=auc_by_type(covered, types),

@@ -3,11 +3,13 @@
 import contextlib
 import random
 import zlib
+from collections import Counter
+from numbers import Integral
 from typing import Iterator, Optional, Union
 
 import numpy as np
 import torch
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import ClassBalancedDataset
 from torch.utils.data import Sampler
 
 
@@ -80,9 +82,9 @@ class SharedEpoch:
 class RepeatedIndex(int):
     """A sample's index that says which draw of the sample it is.
 
-    That survives the arithmetic by which ``ConcatDataset`` (``-``) and
-    ``RepeatDataset`` (``%``, whose copies are other draws) find the index
-    inside.
+    That survives the arithmetic by which dataset wrappers find the index
+    inside (``-`` and ``%``; the copies of a ``RepeatDataset`` are other
+    draws).
     """
 
     def __new__(cls, index: int, draw: int = 0):
@@ -98,30 +100,44 @@ class RepeatedIndex(int):
 
     def __mod__(self, other):
         copy, index = divmod(int(self), int(other))
-        return type(self)(index, self.draw + (copy << 32))
+        return type(self)(index, (self.draw << 16) + copy)
 
 
 class NumberedSampler(Sampler):
-    """The indices of a sampler as :class:`RepeatedIndex`.
+    """A sampler whose indices are :class:`RepeatedIndex`.
+
+    What is none, but no number either, is handed on.
 
     Args:
-        sampler (Sampler): What it draws; :class:`RepeatedIndex` stay as they
-            are.
-        draws (Iterator[int]): The draw of each.
+        sampler (Sampler): What it draws.
+        endless (bool): Whether passes over the data have no number of their
+            own. The draw is then the place in the whole sequence, and else
+            how often the index came in this pass.
     """
 
-    def __init__(self, sampler: Sampler, draws: Iterator[int]):
+    def __init__(self, sampler: Sampler, endless: bool):
         self.sampler = sampler
-        self.draws = draws
+        self.endless = endless
+        self.place = 0
 
     def __iter__(self) -> Iterator[RepeatedIndex]:
+        drawn: Counter = Counter()
         for index in self.sampler:
-            if not isinstance(index, RepeatedIndex):
-                index = RepeatedIndex(index, next(self.draws))
+            if isinstance(index,
+                          Integral) and not isinstance(index, RepeatedIndex):
+                draw = self.place if self.endless else drawn[index]
+                index = RepeatedIndex(index, draw)
+            self.place += 1
+            drawn[index] += 1
             yield index
 
     def __len__(self) -> int:
         return len(self.sampler)
+
+    def __getattr__(self, name: str):
+        if name == 'sampler':  # of an object that is not built yet
+            raise AttributeError(name)
+        return getattr(self.sampler, name)
 
 
 def set_dataset_epoch(dataset: object,
@@ -129,10 +145,9 @@ def set_dataset_epoch(dataset: object,
                       seed: Optional[int] = None) -> None:
     """Call ``set_epoch`` of a dataset and of all datasets that it wraps.
 
-    Not inside wrappers that look an index up (``ClassBalancedDataset``,
-    ``KFoldDataset``), where a :class:`RepeatedIndex` is lost and the copies of
-    a sample would be alike: there random numbers are those of the process.
-    A seed of None leaves the datasets' own.
+    Not inside a ``ClassBalancedDataset``, which loses :class:`RepeatedIndex`,
+    so that the copies of a sample would be alike: its random numbers are those
+    of the process. A seed of None leaves the datasets' own.
     """
     if hasattr(dataset, 'set_epoch'):
         if seed is None or not hasattr(dataset, 'seed'):
@@ -140,8 +155,9 @@ def set_dataset_epoch(dataset: object,
         else:
             dataset.set_epoch(epoch, seed)
         return
-    if isinstance(dataset, ConcatDataset):
-        for each in dataset.datasets:
-            set_dataset_epoch(each, epoch, seed)
-    elif isinstance(dataset, RepeatDataset):
-        set_dataset_epoch(dataset.dataset, epoch, seed)
+    inner = getattr(dataset, 'datasets', None) or []
+    if hasattr(dataset,
+               'dataset') and not isinstance(dataset, ClassBalancedDataset):
+        inner = [dataset.dataset]
+    for each in inner:
+        set_dataset_epoch(each, epoch, seed)

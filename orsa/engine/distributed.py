@@ -9,6 +9,7 @@ from typing import Any, Callable
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
 from torch.distributed.elastic.multiprocessing.errors import record
 
 # Seconds that ranks wait for each other; torch's own are 30 minutes for gloo
@@ -143,12 +144,24 @@ def loader_of(loop: Any) -> Any:
 
 
 def restart_loader(loop: Any) -> None:
-    """Begin anew what a loop by iterations, or persistent workers, have begun.
+    """Let a loop begin to read anew.
+
+    A loop by iterations has begun when it was built: its workers have not
+    seen what hooks change before the training.
 
     Args:
         loop (Any): Between its construction and its first batch.
     """
-    loader_of(loop)._iterator = None
-    if hasattr(loop, 'dataloader_iterator'):
-        loop.dataloader_iterator = type(loop.dataloader_iterator)(
-            loop.dataloader)
+    loader = loader_of(loop)
+    loader._iterator = None
+    if not hasattr(loop, 'dataloader_iterator'):
+        return
+    iterator = type(loop.dataloader_iterator)
+    loop.dataloader_iterator = None  # its workers end
+    if isinstance(loader.sampler, InfiniteSampler):
+        # its iterators share a generator, which ends with one of them
+        loader.sampler.indices = loader.sampler._indices_of_rank()
+    numbered = getattr(loader.batch_sampler, 'sampler', None)
+    if hasattr(numbered, 'place'):
+        numbered.place = 0
+    loop.dataloader_iterator = iterator(loop.dataloader)

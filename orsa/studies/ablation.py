@@ -21,31 +21,43 @@ def _read_results(study: AblationStudy,
     """The stored results of each variant, a list by seed.
 
     Under cross-validation the folds of a seed are put together: their faces
-    are the training split's, each once. They are paired across variants and
-    seeds, so that a fold counts where all have it.
+    are the training split's, each once.
     """
     stored = {run: study.stored(run) for run in runs}
     stored = {run: r for run, r in stored.items() if r and 'log' not in r}
-    every = {(run.variant, run.seed) for run in stored}
+    paired = _paired(list(stored))
     found: Dict[str, Dict[int, List[dict]]] = {}
-    left_out = set()
-    for run, result in stored.items():
-        if run.fold is not None and not all(
-                Run(v, s, run.fold) in stored for v, s in every):
-            left_out.add(run.fold)
-            continue
+    for run in paired:
+        result = stored[run]
         with np.load(study.predictions_file(run)) as predictions:
             result['predictions'] = dict(predictions)
         seeds = found.setdefault(run.variant, {})
         seeds.setdefault(run.seed, []).append(result)
+    left_out = [str(run) for run in stored if run not in paired]
     if left_out:
-        print(
-            f'left out are folds {sorted(left_out)}, which not every variant '
-            'has for every seed')
+        print(f'left out are {", ".join(left_out)}: the others do not have '
+              'their folds')
     return {
         variant: [_merge(study, results) for results in seeds.values()]
         for variant, seeds in found.items()
     }
+
+
+def _paired(runs: Sequence[Run]) -> List[Run]:
+    """Of the runs of folds those that all variants have, on equal faces.
+
+    The folds are those of the first seed; another one needs all of them.
+    """
+    variants = {run.variant for run in runs}
+    folds: Dict[int, set] = {}
+    for run in runs:
+        if all(run._replace(variant=v) in runs for v in variants):
+            folds.setdefault(run.seed, set()).add(run.fold)
+    first = folds[min(folds)] if folds else set()
+    return [
+        run for run in runs
+        if run.fold is None or run.fold in first <= folds.get(run.seed, set())
+    ]
 
 
 def _merge(study: AblationStudy, results: List[dict]) -> dict:

@@ -204,10 +204,12 @@ class AblationStudy(Study):
             parts.append(repr(list(self.cfg.severities)))
             parts.append(repr(self.cfg.get('num_occluded')))
             parts += self.cfg.subsets
-            faces += [
-                dict(fields['test_dataloader']['dataset'], subset_file=path)
-                for path in self.cfg.subsets.values()
-            ]
+            if run.fold is None:  # a fold is not of the test split
+                faces += [
+                    dict(
+                        fields['test_dataloader']['dataset'], subset_file=path)
+                    for path in self.cfg.subsets.values()
+                ]
         parts += map(self._listed, faces)
         return hashlib.sha256(''.join(parts).encode()).hexdigest()
 

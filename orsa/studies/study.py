@@ -17,7 +17,7 @@ from mmengine.utils import track_iter_progress
 
 from orsa.apis.dataset import predict_dataset
 from orsa.utils.checkpoint import local_file
-from orsa.utils.configs import config_hash, nested_dicts
+from orsa.utils.configs import config_hash, nested_dicts, scope_of
 from orsa.utils.fileio import dump_json, file_hash, load_json
 
 log = partial(print_log, logger='current')
@@ -84,9 +84,11 @@ class Study:
         ] + [cfg.get('load_from') or None]
         files = sorted(path for path in files if isinstance(path, str))
         found = [local_file(path) for path in files]
-        return self.digest(run, {k: cfg.get(k)
-                                 for k in self.FIELDS},
-                           [file_hash(path) for path in found if path])[:16]
+        fields = {k: cfg.get(k) for k in self.FIELDS}
+        with scope_of(cfg):
+            return self.digest(run, fields,
+                               [file_hash(path)
+                                for path in found if path])[:16]
 
     def digest(self, run: Run, fields: dict, files: List[str]) -> str:
         """A hash of a run's config and of its files of weights."""

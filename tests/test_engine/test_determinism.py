@@ -1,14 +1,19 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """The same weights in every run, whatever reads the data."""
 import argparse
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import train_worker
+from mmengine.hooks import Hook
 from mmengine.registry import DATASETS
 from test_resume import make_faces, plain_config
 
 from orsa.apis import training
+from orsa.datasets.image_dataset import ImageDataset
+from orsa.datasets.seeding import NumberedSampler, RepeatedIndex
 
 
 @pytest.fixture(scope='module')
@@ -49,19 +54,39 @@ def test_any_number_of_workers(config, tmp_path):
 
 
 @DATASETS.register_module()
-class DrawnData(train_worker.TinyData):
-    """Keep what it was asked for."""
-    asked = []
+class DrawnData(ImageDataset):
+    """Numbers that are drawn, and whose they are, one a sample."""
 
-    def __getitem__(self, i):
-        self.asked.append((int(i), i.draw))
-        return super().__getitem__(i)
+    def __init__(self):
+        super().__init__(ann_file='', pipeline=[self.draw])
+
+    def load_data_list(self):
+        return [dict(gt_label=0, number=i) for i in range(48)]
+
+    def draw(self, info):
+        return dict(
+            inputs=np.float32([info['number'],
+                               np.random.rand(), 0, 0, 0, 0]),
+            labels=0)
 
 
-def drawn(tmp_path, sampler, train_cfg, resume=None):
-    DrawnData.asked.clear()
+class Keep(Hook):
+    """Keep what a model gets."""
+    kept = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.kept += map(tuple, data_batch['inputs'][:, :2].tolist())
+
+
+def drawn(work_dir,
+          train_cfg,
+          sampler='InfiniteSampler',
+          workers=0,
+          preemption=False,
+          resume=None):
+    Keep.kept.clear()
     cfg = train_worker.tiny_config(
-        tmp_path,
+        work_dir,
         'none',
         batch_size=8,
         shuffle=True,
@@ -73,10 +98,18 @@ def drawn(tmp_path, sampler, train_cfg, resume=None):
                 type='CheckpointHook',
                 by_epoch='max_epochs' in train_cfg,
                 interval=10)))
+    if preemption:
+        cfg.default_hooks.preemption = dict(type='orsa.PreemptionHook')
     cfg.train_dataloader.update(
-        dataset=dict(type='DrawnData'), sampler=dict(type=sampler))
+        num_workers=workers,
+        dataset=dict(type='DrawnData'),
+        sampler=dict(type=sampler))
+    cfg.custom_hooks = [Keep()]
     train_worker.run(cfg, resume)
-    return list(DrawnData.asked)
+    return list(Keep.kept)
+
+
+LOOP = dict(type='IterBasedTrainLoop', max_iters=18)
 
 
 @pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
@@ -84,16 +117,24 @@ def test_passes_of_a_loop_by_iterations_are_told_apart(tmp_path, sampler,
                                                        monkeypatch):
     monkeypatch.setattr('time.sleep', lambda seconds: None)
     # 48 samples in batches of 8, three times
-    loop = dict(type='IterBasedTrainLoop', max_iters=18)
-    whole = drawn(tmp_path, sampler, loop)
-    assert len(set(whole)) == len(whole) == 144
-    assert len({i for i, _ in whole}) == 48
-    # the resumed run reads what was done again, and goes on with the same
-    resumed = drawn(tmp_path / 'resumed', sampler, loop,
-                    tmp_path / 'iter_10.pth')
-    assert resumed == whole
+    whole = drawn(tmp_path, LOOP, sampler)
+    assert len(whole) == 144 and len({i for i, _ in whole}) == 48
+    assert len({number for _, number in whole}) == 144
+    # by any workers, and after a resume
+    resumed = drawn(
+        tmp_path / 'resumed', LOOP, sampler, resume=tmp_path / 'iter_10.pth')
+    assert resumed == whole[80:]
+    assert whole == drawn(
+        tmp_path / 'workers', LOOP, sampler, workers=2, preemption=True)
 
 
-def test_an_epoch_tells_passes_apart(tmp_path):
-    loop = dict(type='EpochBasedTrainLoop', max_epochs=2)
-    assert {draw for _, draw in drawn(tmp_path, 'DefaultSampler', loop)} == {0}
+def test_draws_within_an_epoch_are_told_apart():
+    first = NumberedSampler([3, 5, 3, RepeatedIndex(5, 7), None], False)
+    for _ in range(2):
+        found = list(first)
+        assert found == [3, 5, 3, 5, None]
+        assert [i.draw for i in found[:4]] == [0, 0, 1, 7]
+    # of a sampler that knows its dataset
+    assert NumberedSampler(SimpleNamespace(dataset=1), True).dataset == 1
+    nested = RepeatedIndex(7) % 4 % 2, RepeatedIndex(5) % 4 % 2
+    assert nested[0] == nested[1] == 1 and nested[0].draw != nested[1].draw

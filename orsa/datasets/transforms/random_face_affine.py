@@ -51,9 +51,9 @@ class RandomFaceAffine(BaseTransform):
 
     **Required Keys:** img (H, W, 3)
 
-    **Modified Keys:** img (h, w, 3), img_shape; gt_keypoints (1, K, 2) in
-    pixels, gt_seg_map (h, w) and visible_mask (h, w), where they are there.
-    A flip exchanges the sides of 68 landmarks, of their visibility
+    **Modified Keys:** img (h, w, 3), img_shape; gt_keypoints and keypoints
+    (1, K, 2) in pixels, gt_seg_map (h, w) and visible_mask (h, w), where they
+    are there. A flip exchanges the sides of 68 landmarks, of their visibility
     (``keypoints_visible``) and of LaPa's classes, or of the labels of
     ``label_sets``; what comes in from outside is then ignored (255) instead
     of background. bbox (1, 4) becomes the upright box around what was in it.
@@ -180,7 +180,8 @@ class RandomFaceAffine(BaseTransform):
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None
         # mmpretrain's name and mmpose's
-        for name in {'gt_keypoints', 'keypoints'} & results.keys():
+        names = {'gt_keypoints', 'keypoints'} & results.keys()
+        for name in names:
             points = np.asarray(results[name], np.float32)
             points = points @ matrix[:, :2].T + matrix[:, 2]
             if flip:
@@ -190,10 +191,10 @@ class RandomFaceAffine(BaseTransform):
                         f'but got {points.shape[-2]}: set flip_prob=0')
                 points = points[..., FLIP_68, :]
             results[name] = points.astype(np.float32)
-        for name in {'gt_keypoints_visible', 'keypoints_visible'
-                     } & results.keys() if flip else ():
-            # mmpose also has (1, 68, 2): visibility and a weight
-            results[name] = np.asarray(results[name])[:, FLIP_68]
+        for name in {'gt_keypoints_visible', 'keypoints_visible'}:
+            if flip and names and name in results:
+                # mmpose also has (1, 68, 2): visibility and a weight
+                results[name] = np.asarray(results[name])[:, FLIP_68]
         for key in ('gt_seg_map', 'visible_mask'):
             if key in results:
                 if results[key].shape != shape:

@@ -86,7 +86,7 @@ class CheckpointHook(_CheckpointHook):
                 or not self.keep_ckpt_ids):
             return
         # the one that was about to be removed when the process was killed;
-        # more are of a run that kept more, and stay
+        # several are of a run that kept more, and stay
         older = {}
         pattern = re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)')
         for name in os.listdir(self.out_dir):

@@ -1,5 +1,4 @@
 # Copyright (c) orsa contributors. All rights reserved.
-import itertools
 import random
 
 import numpy as np
@@ -54,9 +53,9 @@ class ReseedHook(Hook):
             loader.sampler.seed = runner.seed
         batches = getattr(loader, 'batch_sampler', None)
         if hasattr(batches, 'sampler'):
-            by_iter = isinstance(loop, IterBasedTrainLoop)
-            draws = itertools.count() if by_iter else itertools.repeat(0)
-            batches.sampler = NumberedSampler(batches.sampler, draws)
+            batches.sampler = NumberedSampler(
+                batches.sampler, isinstance(loop, IterBasedTrainLoop))
+            self.before_train_epoch(runner)  # before workers begin again
             restart_loader(loop)
 
     def before_train_epoch(self, runner: Runner) -> None:
