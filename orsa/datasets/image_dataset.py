@@ -21,9 +21,10 @@ class ImageDataset(BaseDataset):
     Once :meth:`set_epoch` was called, which :class:`ReseedHook`,
     :class:`ClassBalancedSampler` and :class:`MultiSourceSampler` do, and
     always in test mode, the random numbers of its pipeline depend on (seed,
-    epoch, index, draw of the index) alone: they are the same for any number of workers and after
-    a resume, and Python's, numpy's and torch's own generators are left as
-    they were. Before that it draws from these, as any dataset does.
+    epoch, index, draw of the index) alone: they are the same for any number
+    of workers and after a resume, and Python's, numpy's and torch's own
+    generators are left as they were. Before that it draws from these, as any
+    dataset does.
 
     Args:
         pack (str, optional): A file of packed images, written by
