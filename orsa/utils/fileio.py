@@ -48,7 +48,7 @@ def disk_errors(path: str) -> Iterator[None]:
             error.errno,
             f"'{path}' cannot be written ({os.strerror(error.errno)}). What "
             f'was complete before is untouched; {hint}, or name another '
-            'place') from error
+            'place (--work-dir, --out)') from error
 
 
 def check_writable(folder: str) -> None:

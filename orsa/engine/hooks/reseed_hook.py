@@ -63,6 +63,14 @@ class ReseedHook(Hook):
         set_dataset_epoch(runner.train_dataloader.dataset, runner.epoch,
                           runner.seed)
 
+    def before_val_epoch(self, runner: Runner) -> None:
+        """The same random numbers in every validation, if it draws any."""
+        set_dataset_epoch(loader_of(runner.val_loop).dataset, 0)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """The same random numbers in every test, if it draws any."""
+        set_dataset_epoch(loader_of(runner.test_loop).dataset, 0)
+
     def before_train_iter(self,
                           runner: Runner,
                           batch_idx: int,

@@ -15,6 +15,10 @@ from mmengine.config import Config
 
 from orsa.models.utils import linear as orsa_linear
 
+# options that make the model fast, and their values without
+_OFF = dict(channels_last=False)
+_PRIOR_OFF = dict(prepare=None)
+
 
 def make_plain(cfg: Config) -> None:
     """Switch the optimizations of an ORSANet off in a config.
@@ -22,10 +26,15 @@ def make_plain(cfg: Config) -> None:
     Args:
         cfg (Config): The experiment; is changed.
     """
+    backbone = cfg.model.backbone
+    for key, value in _OFF.items():
+        if key in backbone:
+            backbone[key] = value
     for name in ('parsing_prior', 'landmark_prior'):
-        prior = cfg.model.backbone.get(name)
-        if prior and 'prepare' in prior:
-            prior.prepare = None
+        prior = backbone.get(name)
+        for key, value in _PRIOR_OFF.items():
+            if prior and key in prior:
+                prior[key] = value
 
 
 def attention(query: torch.Tensor,
