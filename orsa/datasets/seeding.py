@@ -106,7 +106,7 @@ class RepeatedIndex(int):
 class NumberedSampler(Sampler):
     """A sampler whose indices are :class:`RepeatedIndex`.
 
-    What is none, but no number either, is handed on.
+    Indices that say so already, and what is no number, are handed on.
 
     Args:
         sampler (Sampler): What it draws.

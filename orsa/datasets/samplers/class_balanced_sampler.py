@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import math
-from collections import Counter
 from typing import Iterator, Optional, Sized
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from orsa.datasets.seeding import RepeatedIndex, set_dataset_epoch
+from orsa.datasets.seeding import NumberedSampler, set_dataset_epoch
 from orsa.registry import DATA_SAMPLERS
 
 
@@ -86,10 +85,7 @@ class ClassBalancedSampler(Sampler):
         total = self.num_samples * self.world_size
         indices = (indices * math.ceil(total / len(indices)))[:total]
 
-        drawn, draws = Counter(), []
-        for index in indices:
-            draws.append(RepeatedIndex(index, drawn[index]))
-            drawn[index] += 1
+        draws = list(NumberedSampler(indices, endless=False))
         yield from draws[self.rank:total:self.world_size]
 
     def __len__(self) -> int:
