@@ -14,6 +14,7 @@ WORKER = """
 import sys, types
 import torch, torch.distributed as dist, torch.nn as nn
 from orsa.engine import SyncBuffersHook
+from orsa.engine.distributed import leave_group
 rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group('gloo', init_method=f'file://{store}', rank=rank,
                         world_size=2)
@@ -24,12 +25,15 @@ model = nn.ModuleDict(dict(norm=nn.BatchNorm1d(2, momentum=0.5),
 model['norm'](torch.tensor([[0., 1], [2, 4]]) * (rank + 1))
 SyncBuffersHook().after_train_iter(types.SimpleNamespace(model=model), 0)
 torch.save(model.state_dict(), f'{out}.{rank}')
+dist.barrier()
+leave_group()
 """
 SPECTRAL = """
 import sys, types
 import torch, torch.distributed as dist, torch.nn as nn
 from torch.nn.utils.parametrizations import spectral_norm
 from orsa.engine import SyncBuffersHook
+from orsa.engine.distributed import leave_group
 rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group('gloo', init_method=f'file://{store}', rank=rank,
                         world_size=2)
@@ -41,6 +45,8 @@ wrapper = types.SimpleNamespace(sync_perturbation=False)
 SyncBuffersHook().after_train_iter(
     types.SimpleNamespace(model=model, optim_wrapper=wrapper), 0)
 torch.save((own, vector), f'{out}.{rank}')
+dist.barrier()
+leave_group()
 """
 
 
