@@ -72,7 +72,10 @@ class CommandServer:
 
     def close(self) -> None:
         self._process.stdin.close()
-        self._process.wait(20)
+        try:
+            self._process.wait(60)
+        finally:
+            self._process.kill()
 
 
 def _run(what) -> int:

@@ -3,11 +3,13 @@
 import orsa  # isort: skip # noqa: F401 before OpenCV, which it bounds
 import gc
 import os
+import random
 import sys
 from collections import Counter
 from pathlib import Path
 
 import mmengine.config
+import numpy as np
 import pytest
 import torch
 from command_server import CommandServer
@@ -140,6 +142,8 @@ def _freeze():
 
 @pytest.fixture(autouse=True)
 def _seed():
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
 
 

@@ -13,7 +13,7 @@ default_hooks = dict(
         save_best='accuracy',
         rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='VisualizationHook', enable=False),
+    visualization=dict(type='orsa.FaceVisualizationHook', enable=False),
     # random numbers that a resumed run draws again, bit for bit
     reseed=dict(type='orsa.ReseedHook'),
     # with several processes: one model, not one for each

@@ -213,7 +213,7 @@ def measure(predictions: Dict[str, dict], calibration: Calibration) -> dict:
                     answered=float((best >= t).mean()),
                     accuracy=_mean(right[best >= t])) for t in _THRESHOLDS
             ])
-    result['covered'] = _compare_fractions(predictions, calibration)
+    result['covered'] = compare_fractions(predictions, calibration)
     return result
 
 
@@ -227,8 +227,19 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> Optional[float]:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def _compare_fractions(predictions: Dict[str, dict],
-                       calibration: Calibration) -> dict:
+def compare_fractions(predictions: Dict[str, dict],
+                      calibration: Calibration) -> dict:
+    """Compare measured with true occluded fractions.
+
+    Args:
+        predictions (dict): Of :func:`predict_held_out`.
+        calibration (Calibration): Corrects what is measured.
+
+    Returns:
+        dict: ``correlation``, ``correlation_occluded`` of faces with an
+        occluder (None of a constant), ``mean_error``, ``clean_mean``, and
+        ``table`` by measured fraction. Empty without a parser.
+    """
     scores, labels, measured, true = _joined(predictions, 'scores', 'labels',
                                              'covered', 'ratio')
     if not np.isfinite(measured).all():

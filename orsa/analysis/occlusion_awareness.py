@@ -10,20 +10,20 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from orsa.apis.inference import batch_locator
+from orsa.apis.inference import batch_locator, predict_faces
 from orsa.apis.model import init_model
-from orsa.apis.torch_inference import measure_occlusion
 from orsa.datasets.face_parsing import read_occlusions
 from orsa.datasets.images import find_images
 from orsa.datasets.text_files import read_lines
+from orsa.evaluation.calibration import Calibration
 from orsa.faces.align import align_faces
 from orsa.faces.images import read_image
 from orsa.utils.configs import scope_of, split_pipeline
 from orsa.utils.face_regions import FACE_PALETTE
 from orsa.utils.fileio import dump_json, write_text
-from orsa.utils.tables import Table
+from orsa.utils.tables import Table, number
 from orsa.visualization import draw_occluder_grid
-from .calibrate import held_out_faces
+from .calibrate import compare_fractions, predict_held_out
 from .inputs import analysis_parser, read_config
 
 TYPES = {
@@ -75,15 +75,19 @@ def run_awareness(args: argparse.Namespace) -> dict:
         images += more.values()
         names += more
         types += [kind] * len(more)
-    if None in measure_occlusion(model, images[:1])[0]:
+    found = predict_faces(model, images)
+    covered = [face.covered for face in found]
+    if None in covered:
         raise ValueError(f"the model of '{args.config}' has no landmark_prior "
                          'of 68 points, which the occluded fraction of a face '
                          'is measured by')
-    covered, masks = measure_occlusion(model, images)
+    # against the true fraction of drawn occluders, as it is measured
+    held_out = predict_held_out(model, cfg, allow_test=True)
+    drawn = compare_fractions(held_out, Calibration())
     result = dict(
         faces=len(names),
         types=auc_by_type(covered, types),
-        drawn=drawn_correlation(model, cfg))
+        drawn=dict(drawn, faces=len(held_out['clean']['labels'])))
     print(describe(result))
     if args.out:
         dump_json(
@@ -96,7 +100,7 @@ def run_awareness(args: argparse.Namespace) -> dict:
             osp.join(args.out, 'occlusion_awareness.json'))
         write_text(
             osp.join(args.out, 'occlusion_awareness.md'), describe(result))
-        draw_sheet(covered, types, images, masks,
+        draw_sheet(covered, types, images, [face.parsing for face in found],
                    osp.join(args.out, 'occlusion_awareness.png'))
     return result
 
@@ -160,11 +164,11 @@ def photographs(model: nn.Module, path: str) -> Dict[str, np.ndarray]:
             for name in find_images(folder)[0]
         }
         files = []
-        for number, line in read_lines(path):
+        for row, line in read_lines(path):
             name = osp.splitext(line)[0]
             if name not in known:
                 raise FileNotFoundError(
-                    f"{path}:{number}: '{line[:100]}' is not among the "
+                    f"{path}:{row}: '{line[:100]}' is not among the "
                     f"{len(known)} images of '{folder}'")
             files.append(known[name])
     images = [read_image(file) for file in files]
@@ -219,29 +223,6 @@ def _auc(occluded: np.ndarray,
     return float(pairs.mean()), float(low), float(high)
 
 
-def drawn_correlation(model: nn.Module, cfg: Config) -> dict:
-    """The measured against the true fraction, of ``orsa.OccludeFace``'s kinds.
-
-    Returns:
-        dict: ``correlation`` over faces with and without an occluder,
-        ``correlation_occluded`` of those with one, ``mean_error`` and
-        ``faces``.
-    """
-    pairs = list(held_out_faces(cfg, allow_test=True))
-    images = [one['img'] for pair in pairs for one in pair]
-    true = np.array([
-        value for _, occluded in pairs
-        for value in (0., occluded['occlusion_ratio'])
-    ])
-    covered = np.array(measure_occlusion(model, images)[0])
-    return dict(
-        faces=len(pairs),
-        correlation=float(np.corrcoef(covered, true)[0, 1]),
-        correlation_occluded=float(
-            np.corrcoef(covered[1::2], true[1::2])[0, 1]),
-        mean_error=float(np.abs(covered - true).mean()))
-
-
 def draw_sheet(covered: Sequence[float],
                types: Sequence[str],
                images: Sequence[np.ndarray],
@@ -288,8 +269,10 @@ def describe(result: dict) -> str:
          [kind, one['faces'], f'{one["mean"]:.2f}', None, None]
          for kind, one in result['types'].items()])
     drawn = result['drawn']
+    every, occluded = (
+        number(drawn[name], '.2f')
+        for name in ('correlation', 'correlation_occluded'))
     return (
         f'{table.markdown()}\n\nDrawn occluders on {drawn["faces"]} faces: '
-        f'r {drawn["correlation"]:.2f} with the true fraction (of '
-        f'occluded faces {drawn["correlation_occluded"]:.2f}), mean error '
-        f'{drawn["mean_error"]:.3f}')
+        f'r {every} with the true fraction (of occluded faces {occluded}), '
+        f'mean error {drawn["mean_error"]:.3f}')

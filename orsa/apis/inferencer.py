@@ -143,22 +143,24 @@ class FERInferencer:
         # torch pickles no parametrized module: config and weights instead
         state = dict(vars(self))
         if not isinstance(self.model, ExportedModel):
+            from .model import unchanged_checkpoint  # imports torch
             weights = self.model.state_dict()
             device = str(next(iter(weights.values())).device)
             weights = {k: v.cpu() for k, v in weights.items()}
             state['model'] = (weights, self.model.cfg, self.model.dataset_meta,
-                              device)
+                              device, unchanged_checkpoint(self.model))
         return state
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         if isinstance(self.model, tuple):
-            from .model import build_model, load_config  # imports torch
-            weights, cfg, meta, device = self.model
+            from .model import build_model, load_config, remember_checkpoint
+            weights, cfg, meta, device, checkpoint = self.model
             model = build_model(load_config(cfg), pretrained=False)
             model.load_state_dict(weights)
             model.cfg, model.dataset_meta = cfg, meta
-            self.model = model.to(device).eval()
+            self.model = remember_checkpoint(
+                model.to(device).eval(), checkpoint)
 
     @property
     def classes(self) -> Sequence[str]:

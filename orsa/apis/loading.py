@@ -81,11 +81,12 @@ def _load_pytorch(model: Any, weights: Optional[str],
     require_pytorch()
     from mmengine.device import get_device
 
-    from .model import init_model, unchanged_checkpoint
+    from .model import init_model, remember_checkpoint, unchanged_checkpoint
     device = device or get_device()
     if hasattr(model, 'dataset_meta'):
         weights = unchanged_checkpoint(model)
-        model = model.to(device).eval()
+        # another device means other tensors
+        model = remember_checkpoint(model.to(device).eval(), weights)
     else:
         model = init_model(model, weights, device)
     # behind it, as the model prepares the libraries that this imports

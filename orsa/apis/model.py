@@ -231,6 +231,12 @@ def init_model(config: Union[str, Config],
     except (AssertionError, RuntimeError) as error:  # torch knows both
         raise ValueError(f"the model cannot be put on '{device}': {error}; "
                          "'cpu' is always there") from error
+    return remember_checkpoint(model, checkpoint)
+
+
+def remember_checkpoint(model: nn.Module,
+                        checkpoint: Optional[str]) -> nn.Module:
+    """Note in a model where its weights, as they are now, come from."""
     model.loaded_from = checkpoint, _version(model)
     return model
 

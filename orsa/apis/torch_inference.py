@@ -1,14 +1,13 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """What a PyTorch model computes of aligned faces in memory."""
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.dataset import Compose, default_collate
 
-from orsa.faces.predictions import FaceOutputs, parsing_masks
-from orsa.faces.visibility import occluded_fractions
+from orsa.faces.predictions import FaceOutputs
 from orsa.models.priors import locate_from_edge
 from orsa.utils.configs import scope_of, type_name
 
@@ -40,20 +39,16 @@ def face_outputs(model: nn.Module,
         else:
             samples = model(**data, mode='predict')
     scores = _array(torch.stack([s.pred_score for s in samples]))
-    return prior_outputs(model, data['inputs'])._replace(
-        scores=scores, embedding=vectors)
-
-
-def prior_outputs(model: nn.Module, inputs: torch.Tensor) -> FaceOutputs:
-    """What the priors of a model compute of its inputs (B, 3, H, W)."""
     parser = getattr(model.backbone, 'parsing_prior', None)
     if not getattr(parser, 'can_parse', False):
         parser = None
     landmarks = _landmark_prior(model)
     return FaceOutputs(
-        parsing=None if parser is None else _array(parser.parse(inputs)),
-        landmarks=None if landmarks is None else _array(
-            locate_from_edge(landmarks, inputs)),
+        scores=scores,
+        embedding=vectors,
+        parsing=parser and _array(parser.parse(data['inputs'])),
+        landmarks=landmarks
+        and _array(locate_from_edge(landmarks, data['inputs'])),
         gives_visibility=getattr(landmarks, 'gives_visibility', False))
 
 
@@ -77,31 +72,6 @@ def locator(
     return lambda crops: _array(
         locate_from_edge(prior,
                          prepare(model, crops)['inputs']))
-
-
-def measure_occlusion(
-        model: nn.Module,
-        crops: Sequence[np.ndarray],
-        batch_size: int = 32) -> Tuple[List[Optional[float]], List]:
-    """Measure how much of aligned faces is occluded, by the priors alone.
-
-    Args:
-        model (nn.Module): As :func:`orsa.apis.init_model` returns it.
-        crops (Sequence[np.ndarray]): Aligned faces (H, W, 3), BGR uint8.
-        batch_size (int): Faces at a time. Defaults to 32.
-
-    Returns:
-        tuple[list, list]: Of each face ``covered`` and ``parsing`` of
-        :class:`orsa.apis.FacePrediction`.
-    """
-    covered, masks = [], []
-    for start in range(0, len(crops), batch_size):
-        batch = crops[start:start + batch_size]
-        found = prior_outputs(model, prepare(model, batch)['inputs'])
-        covered += occluded_fractions(found.parsing, found.landmarks,
-                                      len(batch))
-        masks += parsing_masks(found.parsing, batch)
-    return covered, masks
 
 
 def test_pipeline(cfg: dict) -> Compose:

@@ -2,6 +2,8 @@
 """Several processes: joining a group without a GPU, and leaving it."""
 import functools
 import os
+import signal
+import threading
 import time
 from datetime import timedelta
 from typing import Any, Callable
@@ -103,8 +105,9 @@ def rank_main(function: Callable) -> Callable:
     """Let ``torchrun`` show the error of the rank that failed first.
 
     torch's ``record`` writes an error where the launcher looks for it. When
-    the function is done the process group is left. With the launcher 'none'
-    nothing is changed.
+    the function is done the process group is left; after an error SIGTERM, by
+    which the launcher ends the other ranks, ends this one again where a
+    training has deferred it. With the launcher 'none' nothing is changed.
 
     Args:
         function (Callable): Takes an ``argparse.Namespace`` with
@@ -123,10 +126,20 @@ def rank_main(function: Callable) -> Callable:
         except SystemExit:  # of all ranks together, see PreemptionHook
             leave_group()
             raise
+        except BaseException:
+            _end_by_sigterm()
+            raise
         leave_group()
         return result
 
     return wrapper
+
+
+def _end_by_sigterm() -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if hasattr(signal, 'pthread_sigmask'):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def loader_of(loop: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .align import check_image
 from .cascade import shrink
-from .detections import Detections, check_detections
+from .detections import Detections, largest_first
 
 # In an image of this size a face that fills it is found whole, in a larger one
 # perhaps in pieces.
@@ -143,8 +143,7 @@ class SlimeFaceDetector:
             found = _without_overlaps(found + self._find(image, _FILLED))
         if not found and self.closer > 1 and side > self.max_side:
             found = self._find(image, round(self.closer * self.max_side))
-        found.sort(key=lambda f: (f[0] - f[2]) * (f[3] - f[1]))
-        return check_detections(found)
+        return largest_first(found)
 
     def _find(self, image: np.ndarray, max_side: int) -> List[tuple]:
         small, scale = shrink(image, max_side)

@@ -4,6 +4,8 @@ from itertools import product
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
+from scipy.integrate import trapezoid
+from sklearn.metrics import confusion_matrix
 
 from orsa.datasets.drawing.occluders import COMMON_FRACTIONS, FRACTIONS
 from orsa.evaluation import FERMetric
@@ -108,16 +110,7 @@ def area_under(severities: Sequence[float], values: Sequence[float]) -> float:
         >>> area_under([0, 1, 3], [80, 60, 40])  # (70 + 2 * 50) / 3
         56.666666666666664
     """
-    x, y = np.array(severities, float), np.array(values, float)
-    return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
-
-
-def changed_predictions(before: np.ndarray, after: np.ndarray,
-                        num_classes: int) -> np.ndarray:
-    """How often each prediction (row) becomes which one, (C, C) counts."""
-    matrix = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(matrix, (before, after), 1)
-    return matrix
+    return float(trapezoid(values, severities) / severities[-1])
 
 
 def most_frequent_changes(matrix: np.ndarray,
@@ -227,8 +220,9 @@ def _condition(predictions: dict, labels: np.ndarray, classes: Sequence[str],
     metrics = face_metrics(scores, labels, classes)
     metrics['agreement'] = float(100 * (after == before).mean())
     metrics['measured_share'] = float(predictions['ratio'].mean())
-    metrics['turned'] = changed_predictions(before, after,
-                                            scores.shape[1]).tolist()
+    # how often each clean prediction (row) becomes which one
+    metrics['turned'] = confusion_matrix(
+        before, after, labels=range(scores.shape[1])).tolist()
     metrics['pictures_sha256'] = predictions['pictures']
     return metrics
 

@@ -21,7 +21,8 @@ from orsa.apis.model import build_model
 from orsa.evaluation.predictions import Predictions, read_predictions
 from orsa.utils.checkpoint import local_file
 from orsa.utils.configs import scope_of, split_pipeline, type_name
-from orsa.utils.fileio import dump_json, file_hash, load_json, save_npz
+from orsa.utils.fileio import (atomic_path, dump_json, file_hash, load_json,
+                               save_npz)
 from orsa.version import __version__
 from .comparison import mean_metrics, shared_conditions
 from .complexity import count_parameters, processor_name
@@ -203,7 +204,6 @@ def write_result(path: str, report: str, cfg: Config,
     seed = int(about['seed'])
     others = [r for r in _runs_before(path, result) if r['seed'] != seed]
     faces = osp.splitext(path)[0] + f'_seed{seed}.npz'
-    _save_predictions(faces, found)
     run = dict(
         seed=seed,
         orsa=__version__,
@@ -213,11 +213,15 @@ def write_result(path: str, report: str, cfg: Config,
         command=command,
         hardware=_hardware(),
         predictions=osp.basename(faces),
-        predictions_sha256=file_hash(faces),
+        predictions_sha256=None,
         metrics=metrics_by_condition(found))
     result['runs'] = sorted([*others, run], key=lambda r: r['seed'])
-    for line in schema_errors(result):
-        raise ValueError(f"'{path}' is not written: {line}")
+    with atomic_path(faces) as temporary:
+        _save_predictions(temporary, found)
+        run['predictions_sha256'] = file_hash(temporary)
+        # before anything is replaced
+        for line in schema_errors(result):
+            raise ValueError(f"'{path}' is not written: {line}")
     dump_json(result, path)
     return result
 

@@ -1,6 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Make ``_base_ = 'orsa::orsanet_rafdb.py'`` work from anywhere."""
 import os.path as osp
+import sys
 from typing import Dict
 
 from .shipped import ZOO_PREFIX
@@ -100,4 +101,5 @@ def register_hub() -> None:
             cfg.model_path = weights
         return cfg
 
-    hub.get_config = get_config
+    # the package has the name too, where it was imported before
+    hub.get_config = sys.modules['mmengine.hub'].get_config = get_config

@@ -19,6 +19,8 @@ import numpy as np
 from .image_files import open_ordinary
 
 TEMPORARY = '.tmp_'
+# of a name, in a temporary one: file systems take 255 bytes
+_KEPT = 40
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 # Streams of this process. If they are redirected to a file, a second
@@ -74,7 +76,7 @@ def atomic_path(path: str) -> Iterator[str]:
 
     The file is flushed to the disk before it gets its name, so that ``path``
     never holds half of it. After an error the temporary file is removed and
-    ``path`` stays as it was. The temporary name keeps the suffix.
+    ``path`` stays as it was. The temporary name ends as ``path`` does.
 
     A link is followed: it stays, and the file that it names is written. What
     is there and is no file (``/dev/stdout``, ``/dev/null``, a pipe) gets the
@@ -93,7 +95,9 @@ def atomic_path(path: str) -> Iterator[str]:
         folder = tempfile.gettempdir() if stream else osp.dirname(target)
         os.makedirs(folder, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
-            prefix=TEMPORARY, suffix='_' + osp.basename(path), dir=folder)
+            prefix=TEMPORARY,
+            suffix='_' + osp.basename(path)[-_KEPT:],
+            dir=folder)
         os.close(handle)
     try:
         with disk_errors(path):

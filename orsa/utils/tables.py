@@ -84,8 +84,9 @@ class Table:
         """The table in Markdown."""
         mark = '---:' if self.align == 'right' else '---'
         lines = [self.head, ['---'] + [mark] * (len(self.head) - 1)]
-        return '\n'.join('| ' + ' | '.join(line) + ' |'
-                         for line in [*lines, *self.texts()])
+        return '\n'.join(
+            '| ' + ' | '.join(cell.replace('|', r'\|') for cell in line) + ' |'
+            for line in [*lines, *self.texts()])
 
     def html(self) -> str:
         """The table in HTML, escaped; rows of means have a class 'mean'."""

@@ -5,7 +5,7 @@ from .face_boxes import draw_faces
 from .face_card import draw_face_card
 from .grids import (draw_attention_grid, draw_class_grid, draw_mistake_grid,
                     draw_occluder_grid, draw_prediction_grid, draw_step_grid,
-                    prediction_grid, spread, thumbnail)
+                    spread, thumbnail)
 from .occlusion import (plot_occlusion_curves, plot_occlusion_heatmap,
                         plot_robustness)
 from .reliability import plot_reliability
@@ -15,5 +15,5 @@ __all__ = [
     'draw_mistake_grid', 'draw_occluder_grid', 'draw_prediction_grid',
     'draw_step_grid', 'plot_confusion_matrix', 'plot_curves',
     'plot_occlusion_curves', 'plot_occlusion_heatmap', 'plot_reliability',
-    'plot_robustness', 'prediction_grid', 'read_scalars', 'spread', 'thumbnail'
+    'plot_robustness', 'read_scalars', 'spread', 'thumbnail'
 ]

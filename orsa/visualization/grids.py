@@ -205,10 +205,11 @@ def _prediction_cell(image: np.ndarray,
                       2 + len(notes))
 
 
-def prediction_grid(faces: Iterable[Face],
-                    columns: int = 8,
-                    size: int = _SIZE) -> np.ndarray:
-    """Faces with what was predicted for them, as one image.
+def draw_prediction_grid(faces: Iterable[Face],
+                         out: str,
+                         columns: int = 8,
+                         size: int = _SIZE) -> None:
+    """Draw faces with what was predicted for them.
 
     A right prediction has a blue frame and one line; a wrong one an orange
     frame and the true expression below.
@@ -216,11 +217,9 @@ def prediction_grid(faces: Iterable[Face],
     Args:
         faces (Iterable[tuple]): Per face the image (H, W, 3) as BGR uint8,
             the true expression, the predicted one and its score in [0, 1].
+        out (str): The PNG to write.
         columns (int): Faces in a row. Defaults to 8.
         size (int): Side of a face, in pixels. Defaults to 128.
-
-    Returns:
-        np.ndarray: (H, W, 3), BGR uint8.
 
     Raises:
         ValueError: If there is no face.
@@ -228,12 +227,7 @@ def prediction_grid(faces: Iterable[Face],
     cells = [_prediction_cell(*face, size=size) for face in faces]
     if not cells:
         raise ValueError('there is no face to draw')
-    return _in_rows(cells, min(columns, len(cells)))
-
-
-def draw_prediction_grid(faces: Iterable[Face], out: str, **kwargs) -> None:
-    """Write :func:`prediction_grid`, whose arguments it takes, as a PNG."""
-    _save(prediction_grid(faces, **kwargs), out)
+    _save(_in_rows(cells, min(columns, len(cells))), out)
 
 
 def draw_mistake_grid(rows: Dict[str, Sequence[tuple]],
@@ -243,7 +237,7 @@ def draw_mistake_grid(rows: Dict[str, Sequence[tuple]],
 
     Args:
         rows (dict[str, list[tuple]]): By heading its faces, as those of
-            :func:`prediction_grid`, and the name of the file.
+            :func:`draw_prediction_grid`, and the name of the file.
         out (str): The PNG to write.
         columns (int): Faces in a row. Defaults to 8.
     """
@@ -302,8 +296,9 @@ def draw_attention_grid(faces: Iterable[Tuple[np.ndarray, str, str, float,
     to the most weight that a place of this face gets in the three.
 
     Args:
-        faces (Iterable[tuple]): Per face those of :func:`prediction_grid` and
-            the weights (N, h, w) of N = h * w landmark tokens.
+        faces (Iterable[tuple]): Per face those of
+            :func:`draw_prediction_grid` and the weights (N, h, w) of N = h * w
+            landmark tokens.
         out (str): The PNG to write.
     """
     strips = []

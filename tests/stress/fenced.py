@@ -12,7 +12,7 @@ from collections import Counter
 import cv2
 import torch
 
-LIMIT = 30  # seconds for one trial; an image of 89 million pixels takes five
+LIMIT = 120  # seconds for one trial; an image of 89 million pixels takes five
 GIVE_UP = 5  # failures
 _MIB = 1 << 20
 

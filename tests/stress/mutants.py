@@ -227,7 +227,7 @@ class Laboratory:
             ignore=shutil.ignore_patterns('.git', '.venv', 'work_dirs', 'data',
                                           'checkpoints', 'shared', 'build',
                                           'dist', '*.egg-info',
-                                          '.pytest_cache'))
+                                          '.pytest_cache', '*.pyc.*'))
         # What is compiled is known by the source's time and size: a mutant
         # and a mended file are newer, and nothing is stored of them.
         compileall.compile_dir(self.tree / 'orsa', quiet=2)

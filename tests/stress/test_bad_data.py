@@ -50,7 +50,7 @@ PIPELINES = {
 
 
 def test_the_fence_sees_crashes_and_hangs(tmp_path, monkeypatch):
-    monkeypatch.setattr('fenced.LIMIT', 1)
+    monkeypatch.setattr('fenced.LIMIT', 10)
 
     def prepare():
 
@@ -68,7 +68,7 @@ def test_the_fence_sees_crashes_and_hangs(tmp_path, monkeypatch):
     with pytest.raises(AssertionError) as raised:
         fence.run(range(6))
     for text in ('input 1: the process died (SIGSEGV)', 'in crash',
-                 'input 2: no result within 1 s', 'in trial',
+                 'input 2: no result within 10 s', 'in trial',
                  'a wrong result'):
         assert text in str(raised.value)
     assert fence.outcomes == {'accepted': 3}

@@ -54,7 +54,7 @@ model = dict(
 # seconds that torch's launcher waits before it kills what does not end
 STOPPED = 30
 # the timeout of the jobs here, and what a launcher may take more on a busy
-# machine (6 on an idle one): less than if a rank had to be killed
+# machine (6 on an idle one)
 TIMEOUT, MORE = 20, 28
 
 
@@ -125,13 +125,13 @@ def root_cause(output):
 
 FAULTS = {
     # fault: what is shown of it, seconds until the job has ended
-    '1:raise:7': ('ValueError: this iteration is the fault', MORE),
-    '0:raise:0': ('ValueError: this iteration is the fault', MORE),
-    '1:read:11': ('ValueError: this image is the fault', MORE),
-    '1:val:1': ('ValueError: this validation is the fault', MORE),
-    '1:kill:7': ('Signal 9 (SIGKILL) received', MORE),
-    '0:kill:7': ('Signal 9 (SIGKILL) received', MORE),
-    '1:exit:7': ('exitcode  : 3', MORE),
+    '1:raise:7': ('ValueError: this iteration is the fault', STOPPED + MORE),
+    '0:raise:0': ('ValueError: this iteration is the fault', STOPPED + MORE),
+    '1:read:11': ('ValueError: this image is the fault', STOPPED + MORE),
+    '1:val:1': ('ValueError: this validation is the fault', STOPPED + MORE),
+    '1:kill:7': ('Signal 9 (SIGKILL) received', STOPPED + MORE),
+    '0:kill:7': ('Signal 9 (SIGKILL) received', STOPPED + MORE),
+    '1:exit:7': ('exitcode  : 3', STOPPED + MORE),
     # the process group gives up, and the launcher kills what does not end
     '1:hang:7': ('RuntimeError', TIMEOUT + STOPPED + MORE),
     '0:stuck_val:1': ('RuntimeError', TIMEOUT + STOPPED + MORE),

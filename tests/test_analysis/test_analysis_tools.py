@@ -14,9 +14,10 @@ from tiny_suite import CONFIG, NUM, make_faces, make_model
 
 from orsa import cli
 from orsa.analysis import browse as browsing
+from orsa.analysis import embedding
 from orsa.analysis.browse import browse
 from orsa.analysis.cam import METHODS, grad_cam
-from orsa.analysis.embedding import features, to_plane
+from orsa.analysis.embedding import Features, draw_features, features, to_plane
 from orsa.analysis.inputs import packed_samples, read_config
 from orsa.analysis.plots import draw_confusion
 from orsa.apis import build_model, load_config
@@ -318,6 +319,15 @@ def test_umap_is_asked_for_or_missed(monkeypatch):
         dict(n_neighbors=4, random_state=7, n_jobs=1),
         dict(n_neighbors=9, random_state=0, n_jobs=1)
     ]
+    titles = []
+    monkeypatch.setattr(embedding, 'plot_embedding',
+                        lambda *args: titles.append(args[-1]))
+    labels = np.zeros(10, int)
+    found = Features(values, labels, ['a'], labels, ['as they are'], 10)
+    for method in ('umap', 'tsne'):  # which takes a third at most
+        draw_features(found, 'x.png', method=method, neighbours=8)
+    assert asked[-1]['n_neighbors'] == 8
+    assert 'UMAP of 8 ' in titles[0] and titles[1].endswith('perplexity 3')
     monkeypatch.setitem(sys.modules, 'umap', None)
     with pytest.raises(ImportError, match='umap-learn'):
         to_plane(values, 'umap')

@@ -11,8 +11,9 @@ import torch
 from random_scores import random_scores
 
 from orsa.analysis import calibrate as calibrating
-from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate, fit,
-                                     held_out_faces, measure)
+from orsa.analysis.calibrate import (add_calibrate_arguments, calibrate,
+                                     compare_fractions, fit, held_out_faces,
+                                     measure)
 from orsa.apis.model import load_config
 from orsa.datasets import OccludeFace
 from orsa.datasets.drawing.occluders import KINDS
@@ -141,6 +142,26 @@ def test_fit_and_measure():
         one['covered'] = np.full(3000, np.nan)
     assert fit(predictions).covered_slope == 0
     assert measure(predictions, fit(predictions))['covered'] == {}
+
+
+def test_fractions_by_hand():
+    predictions = {
+        name:
+        dict(
+            scores=np.eye(3),
+            labels=np.array([0, 1, 1]),
+            ratio=np.array(ratio),
+            covered=np.array(ratio) + .1)  # a tenth too much
+        for name, ratio in (('clean', [0.] * 3), ('occluded', [.1, .25, .4]))
+    }
+    found = compare_fractions(predictions, calibration.Calibration())
+    for name, expected in dict(
+            mean_error=.1, correlation=1, correlation_occluded=1,
+            clean_mean=.1).items():
+        assert found[name] == pytest.approx(expected), name
+    rows = {tuple(row['measured']): row for row in found['table']}
+    assert rows[.1, .2]['num_faces'] == 3 and rows[.5, 1.]['num_faces'] == 1
+    assert rows[.5, 1.]['true_mean'] == .4 and rows[.5, 1.]['accuracy'] == 0
 
 
 def test_held_out_faces_are_occluded_and_no_test_faces(faces_dir):

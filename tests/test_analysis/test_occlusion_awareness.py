@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from orsa.analysis import occlusion_awareness as awareness
 from orsa.analysis.occlusion_awareness import auc_by_type, photographs
-from orsa.apis import load_config
 
 
 def test_areas_by_hand():
@@ -80,21 +78,3 @@ def test_the_command_on_real_faces_and_photographs(commands, faces_dir,
     assert '| mask | 6 |' in run.output
     sheet = cv2.imread(str(tmp_path / 'out/occlusion_awareness.png'))
     assert np.ptp(sheet) > 0 and len(sheet) > 800
-
-
-def test_drawn_occluders_by_hand(monkeypatch):
-    cfg = load_config('orsa::orsanet_demo.py')
-    cfg.test_dataloader.dataset.update(num_samples=13)
-    true = [
-        occluded['occlusion_ratio']
-        for _, occluded in awareness.held_out_faces(cfg, True)
-    ]
-    # clean and occluded in turn, each a tenth too much
-    said = [value for ratio in true for value in (.1, ratio + .1)]
-    monkeypatch.setattr(awareness, 'measure_occlusion', lambda model, images:
-                        (said, None))
-    found = awareness.drawn_correlation(None, cfg)
-    assert found['faces'] == 13
-    assert found['mean_error'] == pytest.approx(.1)
-    assert found['correlation'] == pytest.approx(1)
-    assert found['correlation_occluded'] == pytest.approx(1)

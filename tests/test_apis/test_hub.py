@@ -2,6 +2,8 @@
 """mmpretrain's names of getting a model: by name, offline, with weights."""
 import copy
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -106,6 +108,16 @@ def test_inference_of_one_image():
     by_torch = orsa.inference_model(model, str(FACE))
     assert [f.expression
             for f in by_torch.faces] == [f.expression for f in expected.faces]
+
+
+def test_the_hub_that_was_imported_before():
+    run = subprocess.run([
+        sys.executable, '-c', 'import mmengine.hub, orsa; print('
+        "mmengine.hub.get_config('orsa::orsanet_rafdb.py').default_scope)"
+    ],
+                         capture_output=True,
+                         text=True)
+    assert run.stdout.strip() == 'mmpretrain', run.stderr
 
 
 @pytest.mark.parametrize('name', sorted(available_models()))

@@ -414,6 +414,7 @@ def test_pickles_with_its_weights(model, faces):
     again = pickle.loads(pickle.dumps(inferencer))
     assert again.model is not model and again.classes == inferencer.classes
     assert again.calibration == inferencer.calibration
+    assert again.origin() == inferencer.origin()
     one, other = (
         f(faces[0], aligned=True)['predictions'][0].faces[0]
         for f in (inferencer, again))

@@ -45,7 +45,7 @@ def test_ranks_of_two_machines(repo_root, tmp_path):
                          stdout=subprocess.PIPE,
                          text=True) for rank in range(2)
     ]
-    outputs = [machine.communicate(timeout=120)[0] for machine in machines]
+    outputs = [machine.communicate(timeout=600)[0] for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0]
     given = [*words, '--launcher', 'pytorch', '--work-dir', 'w']
     # a process on each machine, of one group of two

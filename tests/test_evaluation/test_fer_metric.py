@@ -14,7 +14,7 @@ from sklearn.metrics import (accuracy_score, confusion_matrix,
                              precision_recall_fscore_support)
 
 from orsa.evaluation import FERMetric
-from orsa.evaluation.metrics import fer_metric
+from orsa.evaluation.metrics import expected_calibration_error, fer_metric
 
 CLASSES = ('surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger',
            'neutral')
@@ -119,8 +119,8 @@ def test_calibration_error_by_hand():
     assert result['ece'] == pytest.approx(100 * (.5 * .4 + .5 * .4))
     # a bin holds its upper edge: 0.8 of 5 bins is with 0.7, not with 0.9
     scores = [[.8, .2], [.7, .3], [.9, .1]]
-    result = FERMetric.calculate(scores, [0, 1, 0], num_bins=5)
-    assert result['ece'] == pytest.approx(100 * (2 * .25 + .1) / 3)
+    error = expected_calibration_error(np.array(scores), [0, 1, 0], 5)
+    assert error == pytest.approx(100 * (2 * .25 + .1) / 3)
     confident = FERMetric.calculate(np.eye(3), [0, 1, 2])
     assert confident['ece'] == pytest.approx(0)
     # logits have no calibration
@@ -206,9 +206,8 @@ def test_samples_without_scores():
     for sample in data:
         sample.set_pred_label(sample.pred_score.argmax())
         del sample.pred_score
-    logged = evaluate(FERMetric(log_per_class=('f1', )), data)
-    assert 'ece' not in logged and 'f1/fear' in logged
-    assert 'recall/fear' not in logged
+    logged = evaluate(FERMetric(), data)
+    assert 'ece' not in logged and 'recall/fear' in logged
     expected = FERMetric.calculate(scores, target)
     assert logged['accuracy'] == pytest.approx(expected['accuracy'])
 
@@ -223,15 +222,11 @@ def test_half_precision_scores():
 
 def test_files(tmp_path):
     scores, target = case('one')
-    metric = FERMetric(
-        out_file=str(tmp_path / 'new/report.json'),
-        predictions_file=str(tmp_path / 'predictions.json'))
+    metric = FERMetric(predictions_file=str(tmp_path / 'new/predictions.json'))
     data = samples(scores, target)
     data[1].set_field('test_0001', 'name', field_type='metainfo')
     evaluate(metric, data)
-    assert json.loads(
-        (tmp_path / 'new/report.json').read_text()) == metric.report()
-    saved = json.loads((tmp_path / 'predictions.json').read_text())
+    saved = json.loads((tmp_path / 'new/predictions.json').read_text())
     assert saved['classes'] == list(CLASSES)
     assert len(saved['samples']) == 300
     # the dataset's name of the sample, or else the file's
@@ -243,12 +238,10 @@ def test_files(tmp_path):
     assert saved['samples'] == metric.predictions
 
 
-def test_prefix_and_bad_arguments():
+def test_prefix():
     scores, target = case('all')
     logged = evaluate(FERMetric(prefix='occluded'), samples(scores, target))
     assert 'occluded/uar' in logged
-    with pytest.raises(ValueError, match='log_per_class'):
-        FERMetric(log_per_class=('accuracy', ))
 
 
 def test_classes_are_matched_by_name():
@@ -260,7 +253,7 @@ def test_classes_are_matched_by_name():
     rng = np.random.default_rng(3)
     scores = rng.dirichlet(np.ones(8) * 0.4, 200).astype(np.float32)
     labels = rng.integers(0, 8, 200)
-    metric = FERMetric(model_classes=model, log_per_class=())
+    metric = FERMetric(model_classes=model)
     evaluator = Evaluator(metrics=metric)
     evaluator.dataset_meta = dict(classes=data)
     evaluator.process([
@@ -303,7 +296,7 @@ def test_classes_that_match_need_no_matching():
         pred, labels, ('a', 'b'), ('b', 'a'))
     assert np.allclose(scores, [.8, .2]) and target == [0, 1] == kept
     assert told['left_out'] == dict(model=[], data={})
-    metric = FERMetric(model_classes=['a', 'b'], log_per_class=())
+    metric = FERMetric(model_classes=['a', 'b'])
     evaluator = Evaluator(metrics=metric)
     evaluator.dataset_meta = dict(classes=('a', 'b'))
     evaluator.process([DataSample().set_gt_label(1).set_pred_label(1)])

@@ -47,14 +47,14 @@ def evaluate(rank, world, lengths, folder):
         for round_up in (True, False):
             files = [
                 str(folder / f'{kind}_{world}_{length}_{round_up}.json')
-                for kind in ('report', 'predictions', 'dump')
+                for kind in ('predictions', 'dump')
             ]
             metrics = [
-                FERMetric(out_file=files[0], predictions_file=files[1]),
+                FERMetric(predictions_file=files[0]),
                 # the model has one class more than the data, in another order
                 FERMetric(
                     model_classes=('d', 'b', 'x', 'a'), prefix='by_name'),
-                DumpPredictions(files[2]),
+                DumpPredictions(files[1]),
             ]
             evaluator = Evaluator(metrics)
             evaluator.dataset_meta = dict(classes=CLASSES)
@@ -81,7 +81,8 @@ def test_every_remainder(tmp_path, world):
     assert several[0] == single
     for other in several[1:]:
         assert other == [s for s in single if isinstance(s, dict)]
-    report, predictions, dump = single[-2]
-    assert report['num_samples'] == lengths[-1] == len(predictions['samples'])
+    predictions, dump = single[-2]
+    assert single[-1][0]['num_samples'] == lengths[-1] == len(
+        predictions['samples'])
     assert len({s['name'] for s in predictions['samples']}) == lengths[-1]
     assert len(dump['predictions']) == lengths[-1]

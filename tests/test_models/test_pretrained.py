@@ -21,6 +21,7 @@ URL = 'https://example.invalid/models/part-12345678.pth?download=1'
 @pytest.fixture(autouse=True)
 def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path))
+    monkeypatch.setenv('no_proxy', '*')
     return tmp_path / 'checkpoints'
 
 

@@ -128,6 +128,16 @@ def test_refused(made, more, about, message, capsys):
     assert (made / 'plain.json').read_bytes() == before
 
 
+def test_a_refused_result_leaves_the_former_one(made, monkeypatch, capsys):
+    files = [made / 'plain.json', made / 'plain_seed0.npz']
+    before = [file.read_bytes() for file in files]
+    # where the schema wants a text
+    monkeypatch.setattr('orsa.studies.result_file._hardware', lambda: 1)
+    assert run(made, 'plain.json', 0, [], ABOUT) == 2
+    assert 'is not written: ' in capsys.readouterr().err
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_another_method_is_refused_before_the_test(made, monkeypatch):
     monkeypatch.setattr('orsa.studies.suite_command.test',
                         lambda _: pytest.fail('it was tested'))

@@ -41,8 +41,8 @@ def test_clock_of_the_processor_does_not_count_waiting():
     try:
         clock = Clock()
         with clock.stage('waiting'):
-            time.sleep(0.2)
-        assert clock.read()['waiting'] < 0.1
+            time.sleep(1)
+        assert clock.read()['waiting'] < 0.5
     finally:
         use_processor_time(False)
 
@@ -65,7 +65,7 @@ def test_interleaved_rounds(work_module):
     assert timings['light'].seconds['total'] == [3.01, 4.01, 5.01]
     assert ratio(timings['heavy'], timings['light']) == 1
     more = timings['heavy'].memory - timings['light'].memory
-    assert 150 * 2**20 < more < 250 * 2**20
+    assert 100 * 2**20 < more < 300 * 2**20
 
 
 def test_a_variant_that_fails_is_named(work_module):

@@ -35,6 +35,15 @@ def test_an_error_leaves_the_old_file_and_no_litter(tmp_path):
     assert os.listdir(path.parent) == ['file.txt']
 
 
+def test_a_name_as_long_as_can_be(tmp_path):
+    name = 251 * 'x' + '.npy'
+    with atomic_path(tmp_path / name) as temporary:
+        # numpy adds a suffix to another
+        np.save(temporary, np.ones(2))
+    assert os.listdir(tmp_path) == [name]
+    assert np.load(tmp_path / name).sum() == 2
+
+
 def test_a_link_is_followed(tmp_path):
     (tmp_path / 'real').mkdir()
     link = tmp_path / 'link.txt'

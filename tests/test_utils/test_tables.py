@@ -9,7 +9,7 @@ def test_one_table_in_three_formats(tmp_path):
     table = Table(['', 'UAR'], [['a|<b>', 1.25], ['mean', None], ['n', 3]],
                   'right', lambda v, i, j: float(i == 0 and j == 1))
     assert table.markdown().splitlines() == [
-        '|  | UAR |', '| --- | ---: |', '| a|<b> | 1.2 |', '| mean | – |',
+        '|  | UAR |', '| --- | ---: |', r'| a\|<b> | 1.2 |', '| mean | – |',
         '| n | 3 |'
     ]
     page = table.html()

@@ -92,7 +92,7 @@ def served(viewer):
             target=serve, args=(viewer, '127.0.0.1', 0, on_start), daemon=True)
         thread.start()
         # the import of gradio takes its time
-        assert ready.wait(120)
+        assert ready.wait(300)
         yield Page(servers[0], viewer, asked)
         servers[1].should_exit = True
         thread.join(20)

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning')
 
 @pytest.fixture(scope='module')
 def client(served):
-    with httpx.Client(base_url=served.address, trust_env=False) as client:
+    with httpx.Client(
+            base_url=served.address, trust_env=False, timeout=120) as client:
         yield client
 
 

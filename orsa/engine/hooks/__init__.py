@@ -12,7 +12,6 @@ from .reseed_hook import ReseedHook
 from .schedule_hook import ScheduleHook, WorldSizeHook
 from .switch_recipe_hook import SwitchRecipeHook
 from .sync_buffers_hook import SyncBuffersHook
-from .validation_faces_hook import ValidationFacesHook
 from .validation_record_hook import ValidationRecordHook
 
 __all__ = [
@@ -20,5 +19,5 @@ __all__ = [
     'HostMemoryHook', 'ModelCheckHook', 'NumericalFault', 'NumericalFaultHook',
     'RankCheckHook', 'FaceVisualizationHook', 'FreezeHook', 'ReseedHook',
     'ScheduleHook', 'SwitchRecipeHook', 'SyncBuffersHook',
-    'ValidationFacesHook', 'ValidationRecordHook', 'WorldSizeHook'
+    'ValidationRecordHook', 'WorldSizeHook'
 ]

@@ -1,7 +1,6 @@
 # Copyright (c) orsa contributors. All rights reserved.
 from typing import Sequence
 
-from mmengine.runner import Runner
 from mmpretrain.engine.hooks import VisualizationHook
 from mmpretrain.structures import DataSample
 
@@ -10,7 +9,7 @@ from orsa.registry import HOOKS
 
 @HOOKS.register_module()
 class FaceVisualizationHook(VisualizationHook):
-    """Draw the predictions of a test, as ``tools/test.py --show-dir`` does.
+    """Draw predictions, as ``tools/test.py --show-dir`` does.
 
     mmpretrain's ``VisualizationHook`` takes BGR for RGB, fails on the views of
     test-time augmentation, and its text covers a small face. Here the last
@@ -25,12 +24,14 @@ class FaceVisualizationHook(VisualizationHook):
     def __init__(self, resize: int = 320, **kwargs):
         super().__init__(resize=resize, **kwargs)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
-                        outputs: Sequence[DataSample]) -> None:
-        """Draw what is due of a batch."""
+    def _draw_samples(self,
+                      batch_idx: int,
+                      data_batch: dict,
+                      data_samples: Sequence[DataSample],
+                      step: int = 0) -> None:
         images = data_batch['inputs']
         if getattr(images[0], 'ndim', None) != 3:  # views of batches
             images = images[-1]
-        super().after_test_iter(
-            runner, batch_idx,
-            dict(inputs=[image.flip(0) for image in images]), outputs)
+        super()._draw_samples(batch_idx,
+                              dict(inputs=[image.flip(0) for image in images]),
+                              data_samples, step)

@@ -13,8 +13,6 @@ from orsa.utils.classes import common_classes
 from orsa.utils.fileio import dump_json
 from .calibration_error import ArrayLike, expected_calibration_error, to_array
 
-PER_CLASS = ('recall', 'precision', 'f1')
-
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """100 * part / whole, NaN where there is nothing to divide by."""
@@ -42,12 +40,6 @@ class FERMetric(BaseMetric):
     predictions without probabilities) is not logged, and None in the report.
 
     Args:
-        log_per_class (Sequence[str]): What to log of every class, from
-            'recall', 'precision' and 'f1'. The report has all of them.
-            Defaults to ('recall', ).
-        num_bins (int): Of the calibration error. Defaults to 15.
-        out_file (str, optional): A JSON file for the report. Defaults to
-            None.
         predictions_file (str, optional): A JSON file for ``classes`` and
             ``samples``, a list of ``name``, ``label``, ``pred`` and
             ``scores``, for paired tests. Defaults to None.
@@ -82,22 +74,12 @@ class FERMetric(BaseMetric):
     default_prefix: Optional[str] = ''
 
     def __init__(self,
-                 log_per_class: Sequence[str] = ('recall', ),
-                 num_bins: int = 15,
-                 out_file: Optional[str] = None,
                  predictions_file: Optional[str] = None,
                  model_classes: Optional[Sequence[str]] = None,
                  duplicates: Optional[Sequence[str]] = None,
                  collect_device: str = 'gpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        unknown = set(log_per_class) - set(PER_CLASS)
-        if unknown:
-            raise ValueError(f'FERMetric: log_per_class must be some of '
-                             f'{PER_CLASS}, got {sorted(unknown)}')
-        self.log_per_class = tuple(log_per_class)
-        self.num_bins = num_bins
-        self.out_file = out_file
         self.predictions_file = predictions_file
         self.model_classes = model_classes
         self.duplicates = duplicates
@@ -146,7 +128,7 @@ class FERMetric(BaseMetric):
                     logger='current')
             results = [results[i] for i in known]
             classes = common_classes(self.model_classes, classes)
-        report = self.calculate(pred, target, classes, self.num_bins)
+        report = self.calculate(pred, target, classes)
         report.update(mapping)
         if self.duplicates:
             report['without_duplicates'] = self._without_duplicates(
@@ -162,8 +144,6 @@ class FERMetric(BaseMetric):
                 scores=p.tolist() if has_scores else None)
             for r, label, p in zip(results, target, pred)
         ]
-        if self.out_file is not None:
-            dump_json(report, self.out_file)
         if self.predictions_file is not None:
             dump_json(
                 dict(classes=report['classes'], samples=self.predictions),
@@ -194,8 +174,7 @@ class FERMetric(BaseMetric):
                 level=logging.WARNING)
         unique = [i for i, name in enumerate(names) if name not in known]
         report = self.calculate([pred[i] for i in unique],
-                                [target[i] for i in unique], classes,
-                                self.num_bins)
+                                [target[i] for i in unique], classes)
         report['num_left_out'] = len(names) - len(unique)
         return report
 
@@ -253,10 +232,9 @@ class FERMetric(BaseMetric):
             k: report[k]
             for k in ('accuracy', 'uar', 'macro_f1', 'ece')
         }
-        for kind in self.log_per_class:
-            for name, values in report['per_class'].items():
-                if values['num_samples']:
-                    scalars[f'{kind}/{name}'] = values[kind]
+        for name, values in report['per_class'].items():
+            if values['num_samples']:
+                scalars[f'recall/{name}'] = values['recall']
         return {k: v for k, v in scalars.items() if v is not None}
 
     def report(self) -> dict:
@@ -278,8 +256,7 @@ class FERMetric(BaseMetric):
     @staticmethod
     def calculate(pred: ArrayLike,
                   target: ArrayLike,
-                  classes: Optional[Sequence[str]] = None,
-                  num_bins: int = 15) -> dict:
+                  classes: Optional[Sequence[str]] = None) -> dict:
         """Calculate everything from predictions and labels.
 
         Args:
@@ -289,7 +266,6 @@ class FERMetric(BaseMetric):
             target (Tensor | np.ndarray | Sequence): Labels (N, ).
             classes (Sequence[str], optional): The names of the classes.
                 Defaults to None, the numbers as names.
-            num_bins (int): Of the calibration error. Defaults to 15.
 
         Returns:
             dict: ``accuracy``, ``uar``, ``macro_f1`` and ``ece`` in percent,
@@ -333,7 +309,7 @@ class FERMetric(BaseMetric):
         np.add.at(matrix, (target, pred), 1)
         ece = float('nan')
         if has_scores and scores.dtype != bool:
-            ece = expected_calibration_error(scores, target, num_bins)
+            ece = expected_calibration_error(scores, target)
         return _summarize(matrix, names, ece)
 
 

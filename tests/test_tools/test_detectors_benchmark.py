@@ -1,8 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Found faces are counted as one would by hand."""
 import numpy as np
-
-from orsa.studies.detection import Photograph, count_found, photograph_sets
+from detectors import Photograph, count_found, photograph_sets
 
 
 def test_counts_by_hand():
