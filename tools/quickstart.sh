@@ -18,13 +18,12 @@ rm -rf "$WORK"
 bash tools/dist_train.sh "$CONFIG" 2 --work-dir "$WORK"
 CHECKPOINT="$WORK/$(basename "$(cat "$WORK/last_checkpoint")")"
 
-"$PYTHON" tools/test.py "$CONFIG" "$CHECKPOINT" --work-dir "$WORK" \
-    --out "$WORK/predictions.json"
+"$PYTHON" tools/test.py "$CONFIG" "$CHECKPOINT" --work-dir "$WORK"
 "$PYTHON" tools/analysis_tools/plot_results.py "$CONFIG" "$WORK"
 
 OCCLUDED="test_dataloader.dataset.occlude_prob=1.0"
 "$PYTHON" tools/test.py "$CONFIG" "$CHECKPOINT" --work-dir "$WORK/occluded" \
-    --out "$WORK/occluded/predictions.json" --cfg-options "$OCCLUDED"
+    --cfg-options "$OCCLUDED"
 "$PYTHON" tools/analysis_tools/plot_results.py "$CONFIG" "$WORK/occluded" \
     --cfg-options "$OCCLUDED"
 

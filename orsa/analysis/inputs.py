@@ -2,7 +2,7 @@
 """What analysis tools begin with: arguments, config, dataset, samples."""
 import argparse
 import copy
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
+from orsa.studies.occlusion_conditions import name_of
 from orsa.utils.classes import model_classes
 from orsa.utils.configs import OptionsAction, scope_of, type_name
 from orsa.visualization import spread
@@ -109,6 +110,21 @@ def packed_samples(cfg: Config, images: Optional[Sequence[str]],
         int(dataset.get_data_info(i)['gt_label']) for i in range(len(dataset))
     ]
     return [dataset[int(i)] for i in spread(labels, count)]
+
+
+def named_samples(dataset, names: Sequence[str], path: str) -> Iterator[dict]:
+    """The samples of a dataset that have some names, of predictions.
+
+    Raises:
+        ValueError: If it has no face of a name.
+    """
+    index = {name_of(dataset.get_data_info(i)): i for i in range(len(dataset))}
+    for name in names:
+        if name not in index:
+            raise ValueError(
+                f"'{path}' has a face '{name}', which is not in the test "
+                'data: give the config of these data')
+        yield dataset[index[name]]
 
 
 def image_of(sample: dict) -> np.ndarray:

@@ -5,17 +5,14 @@ import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
 from orsa.apis.testing import add_test_arguments, test, use_data_from
-from orsa.evaluation.predictions import read_predictions, read_records
-from orsa.studies.occlusion_conditions import name_of
-from orsa.utils.configs import scope_of
+from orsa.evaluation.predictions import CLEAN, PREDICTIONS, read_predictions
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_prediction_grid, plot_confusion_matrix,
                                 plot_curves, spread)
-from .inputs import image_of
+from .inputs import build_dataset, image_of, named_samples
 
 
 def tested(words: Sequence[str],
@@ -30,18 +27,17 @@ def tested(words: Sequence[str],
         cfg_options (dict, optional): Settings of the config.
 
     Returns:
-        str: ``metrics.json``, or the predictions where the config has no
-        :class:`orsa.FERMetric`.
+        str: Its predictions.
     """
     parser = argparse.ArgumentParser()
     add_test_arguments(parser)
-    predictions = osp.join(work_dir, 'predictions.json')
+    predictions = osp.join(work_dir, PREDICTIONS)
+    # by name, as a config may lack orsa.FERMetric
     args = parser.parse_args(
         [*words, '--work-dir', work_dir, '--out', predictions])
     args.cfg_options = cfg_options
     test(args)
-    report = osp.join(work_dir, 'metrics.json')
-    return report if 'confusion_matrix' in load_json(report) else predictions
+    return predictions
 
 
 def read_confusion(path: str) -> Tuple[np.ndarray, dict]:
@@ -95,7 +91,8 @@ def plot_results(config: str,
     Args:
         config (str): Config of the training.
         work_dir (str): Its work dir, with ``metrics.json`` of its test.
-        predictions (str): What ``tools/test.py --out FILE.json`` wrote.
+        predictions (str): See
+            :func:`orsa.evaluation.predictions.read_predictions`.
         faces (int): Faces in the grid. Defaults to 56.
         cfg_options (dict, optional): Settings that the test was run with.
 
@@ -111,39 +108,20 @@ def plot_results(config: str,
     except FileNotFoundError:
         written.remove(curves)
 
-    report = osp.join(work_dir, 'metrics.json')
-    metrics = load_json(report)
-    # of other metrics than FERMetric the predictions have it
-    draw_confusion(report if 'confusion_matrix' in metrics else predictions,
-                   matrix, osp.basename(osp.normpath(work_dir)))
+    draw_confusion(predictions, matrix, osp.basename(osp.normpath(work_dir)))
 
+    metrics = load_json(osp.join(work_dir, 'metrics.json'))
     cfg = load_config(config)
     if 'data_from' in metrics:
         use_data_from(cfg, load_config(metrics['data_from']))
     cfg.merge_from_dict(cfg_options or {})  # after it, as in the test
-    with scope_of(cfg):
-        dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    classes = dataset.metainfo['classes']
-    # scores are the model's own, whose classes may be others
-    outputs = metrics.get('model_classes', classes)
-    records = read_records(predictions)
-    labels = [int(r['gt_label'][0]) for r in records]
-
-    # by name: a test of some faces counts these alone
-    places = {
-        name_of(dataset.get_data_info(i)): i
-        for i in range(len(dataset))
-    }
-
-    def cells():
-        for index in spread(labels, faces):
-            record = records[index]
-            number = record.get('sample_idx', int(index))
-            sample = dataset[places.get(record.get('name'), number)]
-            # as float32, of which equal scores are predicted as in the test
-            scores = np.float32(record['pred_score'])
-            yield (image_of(sample), classes[labels[index]],
-                   outputs[scores.argmax()], float(scores.max()))
-
-    draw_prediction_grid(cells(), grid)
+    found = read_predictions(predictions)
+    scores = found.scores[CLEAN]
+    chosen = spread(found.label_indices(), faces)
+    samples = named_samples(
+        build_dataset(cfg, 'test'), [found.names[i] for i in chosen],
+        predictions)
+    draw_prediction_grid(
+        ((image_of(sample), found.labels[i], found.classes[scores[i].argmax()],
+          float(scores[i].max())) for i, sample in zip(chosen, samples)), grid)
     return written

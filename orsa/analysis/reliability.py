@@ -12,13 +12,12 @@ from orsa.evaluation.metrics.calibration_error import (
     confidence_bins, expected_calibration_error)
 from orsa.evaluation.predictions import CLEAN, Predictions, read_predictions
 from orsa.evaluation.statistics import accuracy_interval
-from orsa.studies.occlusion_conditions import name_of
 from orsa.studies.occlusion_metrics import group_of
 from orsa.utils.checkpoint import local_file
 from orsa.utils.fileio import load_json
 from orsa.visualization import draw_mistake_grid
 from orsa.visualization.reliability import Reliability, plot_reliability
-from .inputs import build_dataset, image_of
+from .inputs import build_dataset, image_of, named_samples
 
 _FREE = 'as they are'
 
@@ -168,21 +167,15 @@ def draw_worst_mistakes(cfg: Config,
     if count < 1:
         raise ValueError(f'count should be positive, but is {count}')
     dataset = build_dataset(cfg, 'test')
-    predictions = _named(
-        read_predictions(path), dataset.metainfo.get('classes'))
-    index = {name_of(dataset.get_data_info(i)): i for i in range(len(dataset))}
+    predictions = read_predictions(path)
     scores, labels = predictions.scores[CLEAN], np.array(predictions.labels)
     predicted = np.array(predictions.classes)[scores.argmax(1)]
     rows, drawn = {}, {}
     for label, chosen in worst_mistakes(predictions, count).items():
         drawn[label] = [predictions.names[i] for i in chosen]
         faces = []
-        for i, name in zip(chosen, drawn[label]):
-            if name not in index:
-                raise ValueError(
-                    f"'{path}' has a face '{name}', which is not in the test "
-                    f"data of '{cfg.filename}': give the config of these data")
-            sample = dataset[index[name]]
+        for i, name, sample in zip(chosen, drawn[label],
+                                   named_samples(dataset, drawn[label], path)):
             file = sample['data_samples'].get('img_path') or name
             faces.append((image_of(sample), label, predicted[i],
                           float(scores[i].max()), osp.basename(file)))
@@ -192,14 +185,3 @@ def draw_worst_mistakes(cfg: Config,
         raise ValueError(f"'{path}' has no wrong prediction to draw")
     draw_mistake_grid(rows, out, columns=min(count, 8))
     return drawn
-
-
-def _named(predictions: Predictions,
-           classes: Optional[Sequence[str]]) -> Predictions:
-    """The names of classes where a file has only their numbers."""
-    numbers = list(map(str, range(len(predictions.classes))))
-    if predictions.classes != numbers or len(classes or ()) != len(numbers):
-        return predictions
-    return predictions._replace(
-        classes=list(classes),
-        labels=[classes[int(label)] for label in predictions.labels])

@@ -5,12 +5,14 @@ import copy
 import logging
 import os
 import os.path as osp
+from typing import Optional
 
 import mmengine
 import numpy as np
 from matplotlib import pyplot
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
 from mmengine.fileio.io import file_handlers
 from mmengine.hooks.test_time_aug_hook import PrepareTTAHook
 from mmengine.logging import print_log
@@ -19,16 +21,13 @@ from mmengine.registry import DATASETS
 from orsa.engine.distributed import rank_main
 from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.evaluation import FERMetric
-from orsa.evaluation.predictions import DumpPredictions
+from orsa.evaluation.predictions import PREDICTIONS
 from orsa.utils.configs import (nested_dicts, scope_of, split_pipeline,
                                 type_name)
 from orsa.utils.fileio import dump_json
 from .model import config_classes, load_config
 from .training import (add_common_arguments, build_runner, set_dataloaders,
                        set_work_dir)
-
-# with --result: the predictions for single faces
-FACES = 'result_faces.json'
 
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
@@ -216,7 +215,9 @@ def check_checkpoint(path: str) -> None:
 def test(args: argparse.Namespace) -> dict:
     """Test by parsed arguments, see :func:`add_test_arguments`.
 
-    Writes ``metrics.json`` into the work dir.
+    Writes ``metrics.json`` into the work dir and, with
+    :class:`orsa.FERMetric`, the predictions for single faces,
+    ``predictions.json``.
 
     Returns:
         dict: The metrics.
@@ -228,8 +229,13 @@ def test(args: argparse.Namespace) -> dict:
     if args.out_item == 'metrics' and suffix[1:] not in file_handlers:
         raise ValueError(f"--out should end in one of {list(file_handlers)}, "
                          f"but is '{args.out}'")
+    out = args.out if args.out_item != 'metrics' else None
+    if out and suffix not in ('.json', '.pkl', '.pickle'):
+        raise ValueError(f"--out should end in .json or .pkl, but is '{out}'")
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
+    if suffix == '.json' and out:
+        _check_classifier(cfg, '--out FILE.json')
     use_prior_cache(cfg, ('test', ), args.checkpoint)
     with scope_of(cfg):  # the Runner's own would stay
         runner = build_runner(cfg)
@@ -238,9 +244,14 @@ def test(args: argparse.Namespace) -> dict:
             runner.register_hook(PrepareTTAHook(cfg.tta_model))
         if is_main_process():
             _find_duplicates(runner)
-        if args.out and args.out_item != 'metrics':
-            runner.test_evaluator.metrics.append(
-                DumpPredictions(out_file_path=args.out))
+        evaluator = runner.test_evaluator
+        if out and suffix != '.json':
+            # through the process group: no folder has to be shared
+            evaluator.metrics.append(
+                DumpResults(out_file_path=out, collect_device='gpu'))
+        elif out and not _fer_metric(runner):
+            evaluator.metrics.append(FERMetric())
+            evaluator.dataset_meta = evaluator.dataset_meta
         metrics = runner.test()
     if is_main_process():
         report = dict(config=args.config, checkpoint=args.checkpoint)
@@ -252,10 +263,15 @@ def test(args: argparse.Namespace) -> dict:
                           runner.test_evaluator.dataset_meta.get('classes'))
         path = osp.join(cfg.work_dir, 'metrics.json')
         dump_json(report, path)
-        if getattr(args, 'result', None):
-            _keep_predictions(runner, osp.join(cfg.work_dir, FACES))
         print(f'wrote {path}')
-        if args.out and args.out_item == 'metrics':
+        metric = _fer_metric(runner)
+        if metric:
+            found = dict(
+                classes=metric.report()['classes'], samples=metric.predictions)
+            dump_json(found, osp.join(cfg.work_dir, PREDICTIONS))
+            if out and suffix == '.json':
+                dump_json(found, out)
+        if args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)
     return metrics
 
@@ -281,21 +297,15 @@ def _find_duplicates(runner) -> None:
         'too, byte for byte' +
         (': every metric is reported without them too' if names else ''),
         logger='current')
-    for metric in runner.test_evaluator.metrics:
-        if isinstance(metric, FERMetric):
-            metric.duplicates = names
+    metric = _fer_metric(runner)
+    if metric:
+        metric.duplicates = names
 
 
-def _keep_predictions(runner, path: str) -> None:
-    """Write what a result is made of, as ``predictions_file`` has it."""
-    for metric in runner.test_evaluator.metrics:
-        if isinstance(metric, FERMetric):
-            dump_json(
-                dict(
-                    classes=metric.report()['classes'],
-                    samples=metric.predictions), path)
-            return
-    raise ValueError('--result needs orsa.FERMetric in test_evaluator')
+def _fer_metric(runner) -> Optional[FERMetric]:
+    found = (
+        m for m in runner.test_evaluator.metrics if isinstance(m, FERMetric))
+    return next(found, None)
 
 
 def _report(runner, metrics: dict) -> dict:

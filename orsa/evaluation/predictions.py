@@ -5,85 +5,16 @@ from types import MappingProxyType
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
-from mmengine.evaluator import DumpResults
-from mmengine.logging import print_log
 
-from orsa.utils.fileio import dump_json, load_json, load_npz
+from orsa.utils.fileio import load_json, load_npz
 from .metrics import FERMetric
 
 # the condition that others are compared with: faces without an occluder
 CLEAN = 'clean'
-_HOW = ("give what 'tools/test.py CONFIG CHECKPOINT --out FILE.json' wrote, "
-        'or the file of predictions_file of orsa.FERMetric (--cfg-options '
-        'test_evaluator.predictions_file=FILE.json), or the '
-        'occlusion_suite.json of --occlusion-suite')
-_OTHER_CLASSES = (
-    "'{}' is of a model and data with other classes, which --out "
-    'does not match: give the file of predictions_file of '
-    'orsa.FERMetric')
-
-
-class DumpPredictions(DumpResults):
-    """MMEngine's ``DumpResults``, which also writes JSON.
-
-    A pickle can run code where it is read: it is for other programs.
-
-    Args:
-        out_file_path (str): A path that ends in .json, .pkl or .pickle.
-        **kwargs: As of ``DumpResults``.
-    """
-
-    def __init__(self, out_file_path: str, **kwargs):
-        self.as_json = out_file_path.endswith('.json')
-        if not out_file_path.endswith(('.json', '.pkl', '.pickle')):
-            raise ValueError(f"--out should end in .json (or .pkl), but got "
-                             f"'{out_file_path}'")
-        # through the process group: no folder has to be shared
-        kwargs.setdefault('collect_device', 'gpu')
-        super().__init__('x.pkl' if self.as_json else out_file_path, **kwargs)
-        self.out_file_path = out_file_path
-
-    def compute_metrics(self, results: list) -> dict:
-        """Write what was collected; there are no metrics."""
-        if not self.as_json:
-            return super().compute_metrics(results)
-        classes = (self.dataset_meta or {}).get('classes')
-        dump_json(
-            dict(classes=classes and list(classes), predictions=results),
-            self.out_file_path)
-        print_log(
-            f'Results has been saved to {self.out_file_path}.',
-            logger='current')
-        return {}
-
-
-def read_records(path: str) -> List[dict]:
-    """Read what ``tools/test.py --out FILE.json`` wrote.
-
-    Returns:
-        list[dict]: By face ``gt_label`` (a list of one), ``pred_label``,
-        ``pred_score`` (a list of C), and what the pipeline packs of it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no such JSON file. Pickles are not read.
-    """
-    return _records(path, _load(path))
-
-
-def _records(path: str, content: dict) -> List[dict]:
-    try:
-        records = content['predictions']
-        scores = np.array([r['pred_score'] for r in records], np.float32)
-        labels = np.array([r['gt_label'] for r in records])
-        good = (
-            scores.ndim == 2 and labels.shape == (len(records), 1)
-            and labels.dtype.kind == 'i' and labels.min() >= 0)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        good = False
-    if not good:
-        raise ValueError(f"'{path}' is not a file of predictions: {_HOW}")
-    return records
+# what a test writes beside metrics.json
+PREDICTIONS = 'predictions.json'
+_HOW = ("give what 'tools/test.py CONFIG CHECKPOINT' wrote, "
+        f'{PREDICTIONS} or the occlusion_suite.json of --occlusion-suite')
 
 
 def _load(path: str):
@@ -135,11 +66,10 @@ def read_predictions(path: str) -> Predictions:
     """Read the predictions for single faces that a test left.
 
     Args:
-        path (str): ``occlusion_suite.json``; or the JSON of
-            ``predictions_file`` of :class:`orsa.FERMetric`; or that of
-            ``tools/test.py --out FILE.json``; or a ``metrics.json`` with one
-            of these beside it as ``predictions.json``; or the .npz beside a
-            result of ``tools/test.py --result``. Pickles are refused.
+        path (str): ``predictions.json`` of ``tools/test.py`` or what its
+            ``--out FILE.json`` wrote; or ``metrics.json`` beside it; or
+            ``occlusion_suite.json``; or the .npz beside a result of
+            ``--result``. Pickles are refused.
 
     Raises:
         FileNotFoundError: If there is no such file, or it has no predictions
@@ -153,8 +83,6 @@ def read_predictions(path: str) -> Predictions:
             return _read_suite(path, content)
         if 'predicted' in keys:
             return _read_labels(path, content)
-        if 'predictions' in keys:
-            return _read_dump(path, content)
         if 'samples' in keys:
             return _read_samples(path, content)
         if {'accuracy', 'checkpoint'} & keys:
@@ -209,45 +137,24 @@ def _read_samples(path: str, content: dict) -> Predictions:
     samples, classes = content['samples'], content['classes']
     if any(s.get('scores') is None for s in samples):
         raise ValueError(f"'{path}' has no scores: {_HOW}")
-    return Predictions(path, [s['name'] for s in samples],
-                       [classes[s['label']] for s in samples], classes,
-                       {CLEAN: np.array([s['scores'] for s in samples])}, {})
-
-
-def _read_dump(path: str, content: dict) -> Predictions:
-    records = _records(path, content)
-    names = [
-        r.get('name') or osp.splitext(osp.basename(r.get('img_path') or ''))[0]
-        or None for r in records
-    ]
-    if None in names:
+    if any(s['name'] is None for s in samples):
         raise ValueError(f"'{path}' has no names of its faces: add 'name' to "
                          'the meta_keys of PackInputs')
-    scores = np.array([r['pred_score'] for r in records], np.float32)
-    # the indices are the data's: names are in the report beside it
-    classes = list(map(str, range(scores.shape[1])))
-    own = content.get('classes')
-    if own and len(own) != len(classes):
-        raise ValueError(_OTHER_CLASSES.format(path))
-    classes = own or classes
-    metrics = osp.join(osp.dirname(path), 'metrics.json')
-    if osp.isfile(metrics):
-        report = load_json(metrics)
-        if 'model_classes' in report:
-            raise ValueError(_OTHER_CLASSES.format(path))
-        if not own and len(report.get('classes') or ()) == len(classes):
-            classes = report['classes']
-    return Predictions(path, names,
-                       [classes[r['gt_label'][0]] for r in records], classes,
-                       {CLEAN: scores}, {})
+    scores = [s['scores'] for s in samples]
+    if not scores or {len(s) for s in scores} != {len(classes)}:
+        raise ValueError(f"'{path}' is damaged: each of its samples should "
+                         f'have {len(classes)} scores')
+    return Predictions(path, [s['name'] for s in samples],
+                       [classes[s['label']] for s in samples], classes,
+                       {CLEAN: np.array(scores, np.float64)}, {})
 
 
 def _read_beside(path: str, content: dict) -> Predictions:
-    beside = osp.join(osp.dirname(path), 'predictions.json')
+    beside = osp.join(osp.dirname(path), PREDICTIONS)
     if not osp.isfile(beside):
         raise FileNotFoundError(
             f"'{path}' has no predictions of single faces, and there is no "
-            f'predictions.json beside it: {_HOW}')
+            f'{PREDICTIONS} beside it: {_HOW}')
     found = read_predictions(beside)
     # FERMetric's, in percent; mmpretrain's Accuracy counts in float32
     reported = content.get('accuracy', content.get('accuracy/top1'))

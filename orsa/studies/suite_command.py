@@ -8,11 +8,12 @@ from typing import Sequence, Tuple
 from mmengine.config import Config
 
 from orsa.apis.model import load_config
-from orsa.apis.testing import (FACES, check_checkpoint, check_test_data,
+from orsa.apis.testing import (check_checkpoint, check_test_data,
                                merge_data_arguments, merge_test_arguments,
                                test)
 from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.datasets.drawing.occluders import KINDS
+from orsa.evaluation.predictions import PREDICTIONS
 from orsa.utils.configs import OptionsAction
 from .occlusion_conditions import conditions_of
 from .occlusion_faces import SuiteFaces
@@ -125,7 +126,7 @@ def run_test(args: argparse.Namespace, words: Sequence[str]) -> dict:
     cfg = merge_test_arguments(load_config(args.config), args)
     check_method(args.result, cfg, args.checkpoint, about)
     found = do(args)
-    report = 'occlusion_suite.json' if args.occlusion_suite else FACES
+    report = 'occlusion_suite.json' if args.occlusion_suite else PREDICTIONS
     write_result(args.result, osp.join(cfg.work_dir, report), cfg,
                  args.checkpoint, about, shlex.join(['orsa', *words]))
     print(f'wrote {args.result}')

@@ -272,7 +272,7 @@ def test_testing(config, tmp_path, repo_root, world, amount, tried):
             # batches of other samples: the last digit may be another
             ece = report.pop('ece')
             predictions = json.loads((out / 'predictions.json').read_text())
-            assert len(predictions['predictions']) == length
+            assert len(predictions['samples']) == length
             results.append((report, pytest.approx(ece, abs=1e-3)))
         assert results[0][0] == results[-1][0]
         assert results[0][1].expected == results[-1][1]

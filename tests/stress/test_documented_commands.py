@@ -200,9 +200,7 @@ def _prepare_occlusion(checkout):
         words = ['CONFIG', 'CHECKPOINT', '--work-dir', f'work_dirs/{name}']
         checkout.command(' '.join(
             ['python tools/test.py', *words, '--occlusion-suite']))
-    checkout.command(' '.join(
-        ['python tools/test.py', *words,
-         '--out work_dirs/b/predictions.json']))
+    checkout.command(' '.join(['python tools/test.py', *words]))
 
 
 PREPARE = {

@@ -15,21 +15,19 @@ from orsa.evaluation import FERMetric
 from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          save_calibration)
 from orsa.evaluation.predictions import Predictions, read_predictions
+from orsa.utils.classes import RAFDB_CLASSES
 from orsa.visualization import grids
 
 
 def make_predictions(folder, seed=0):
     rng = np.random.default_rng(seed)
     scores = rng.dirichlet(np.full(7, .5), NUM).tolist()
-    records = [
-        dict(
-            name=f'test_{i:04d}',
-            gt_label=[i % 7],
-            pred_label=[int(np.argmax(s))],
-            pred_score=s) for i, s in enumerate(scores)
+    samples = [
+        dict(name=f'test_{i:04d}', label=i % 7, scores=s)
+        for i, s in enumerate(scores)
     ]
     path = folder / 'predictions.json'
-    path.write_text(json.dumps(dict(predictions=records)))
+    path.write_text(json.dumps(dict(classes=RAFDB_CLASSES, samples=samples)))
     return path, np.array(scores)
 
 
@@ -120,7 +118,6 @@ def test_sheet_of_mistakes(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(grids, 'put_text', put_text)
     out = tmp_path / 'sheet.png'
     drawn = draw_worst_mistakes(cfg, str(path), str(out), 2)
-    # a dump has numbers only, the dataset has their names
     assert 'surprise' in drawn and len(drawn) == 7
     sure = scores.max(1)
     for names in drawn.values():
@@ -151,13 +148,13 @@ def test_other_faces_are_refused(faces, tmp_path):
     cfg = load_config(str(faces / 'tiny.py'))
     out = str(tmp_path / 'sheet.png')
     shutil.copy(path, tmp_path / 'other.json')
-    for record in content['predictions']:
+    for record in content['samples']:
         record['name'] = 'x' + record['name']
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="'xtest_"):
         draw_worst_mistakes(cfg, str(path), out)
-    for i, record in enumerate(content['predictions']):
-        record['pred_score'] = np.eye(7)[i % 7].tolist()
+    for i, record in enumerate(content['samples']):
+        record['scores'] = np.eye(7)[i % 7].tolist()
     path.write_text(json.dumps(content))
     assert read_predictions(str(path)).scores['clean'].shape == (NUM, 7)
     with pytest.raises(ValueError, match='wrong prediction'):

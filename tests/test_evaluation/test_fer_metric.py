@@ -220,22 +220,19 @@ def test_half_precision_scores():
     assert evaluate(FERMetric(), data)['ece'] > 0
 
 
-def test_files(tmp_path):
+def test_predictions():
     scores, target = case('one')
-    metric = FERMetric(predictions_file=str(tmp_path / 'new/predictions.json'))
+    metric = FERMetric()
     data = samples(scores, target)
     data[1].set_field('test_0001', 'name', field_type='metainfo')
     evaluate(metric, data)
-    saved = json.loads((tmp_path / 'new/predictions.json').read_text())
-    assert saved['classes'] == list(CLASSES)
-    assert len(saved['samples']) == 300
+    assert len(metric.predictions) == 300
     # the dataset's name of the sample, or else the file's
-    assert [s['name'] for s in saved['samples'][:3]
+    assert [s['name'] for s in metric.predictions[:3]
             ] == ['test_0', 'test_0001', 'test_2']
-    for s, score in zip(saved['samples'], scores):
+    for s, score in zip(metric.predictions, scores):
         assert s['label'] == 3 and s['pred'] == score.argmax()
         assert np.allclose(s['scores'], score)
-    assert saved['samples'] == metric.predictions
 
 
 def test_prefix():

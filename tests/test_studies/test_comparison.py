@@ -24,7 +24,7 @@ CLASSES = ['happiness', 'anger', 'fear']
 
 
 def write(path, predicted, labels, names=None, classes=CLASSES):
-    """A file as FERMetric's predictions_file."""
+    """A file as a test writes it."""
     scores = .7 * np.eye(len(classes))[predicted] + .1
     samples = [
         dict(name=f'f{i}', label=int(label), pred=int(a), scores=s.tolist())
@@ -119,16 +119,9 @@ def test_metrics_need_predictions_beside_them(runs, tmp_path):
     metrics = FERMetric.calculate(b, labels, CLASSES)
     path = tmp_path / 'metrics.json'
     path.write_text(json.dumps(metrics))
-    with pytest.raises(FileNotFoundError, match='--out FILE.json'):
+    with pytest.raises(FileNotFoundError, match='predictions.json beside'):
         read_predictions(str(path))
-    records = [
-        dict(
-            img_path=f'/x/f{i}.jpg',
-            gt_label=[int(labels[i])],
-            pred_score=np.eye(3)[b[i]].tolist()) for i in range(200)
-    ]
-    (tmp_path / 'predictions.json').write_text(
-        json.dumps(dict(predictions=records)))
+    write(tmp_path / 'predictions.json', b, labels)
     found = compare([paths[0], str(path)], ['a', 'b'], repeats=50)
     expected = compare(paths, repeats=50)
     assert (found['conditions']['clean']['differences'] ==
@@ -212,8 +205,7 @@ def test_suite_and_plain_test_share_the_clean_faces(suites):
         parser.parse_args([
             str(suites / 'tiny.py'),
             str(suites / 'b.pth'), '--work-dir',
-            str(work), '--out',
-            str(work / 'predictions.json')
+            str(work)
         ]))
     found = compare([
         str(suites / 'b' / 'occlusion_suite.json'),
@@ -268,20 +260,20 @@ def test_pickles_are_not_read(tmp_path):
     attack = Call(os.mkdir, str(tmp_path / 'trace'))
     path = tmp_path / 'predictions.pkl'
     path.write_bytes(pickle.dumps([attack]))
-    with pytest.raises(ValueError, match='is a pickle.*--out FILE.json'):
+    with pytest.raises(ValueError, match='is a pickle.*tools/test.py'):
         read_predictions(str(path))
     path = tmp_path / 'predictions.json'
     path.write_bytes(pickle.dumps([attack]))
     with pytest.raises(ValueError, match='no JSON'):
         read_predictions(str(path))
     assert not (tmp_path / 'trace').exists()
-    face = dict(gt_label=[0], pred_score=[.5, .5], name='a')
-    for records in ([], [1], [dict(face, gt_label=3)],
-                    [face,
-                     dict(face,
-                          pred_score=[1.])], [dict(face, pred_score='xy')]):
-        path.write_text(json.dumps(dict(predictions=records)))
-        with pytest.raises(ValueError, match='not a file of predictions'):
+    face = dict(label=0, scores=[.5, .5], name='a')
+    for samples in ([], [1], [dict(face,
+                                   label=3)], [face,
+                                               dict(face, scores=[1.])],
+                    [dict(face, scores='xy')], [dict(face, scores=3)]):
+        path.write_text(json.dumps(dict(classes=['b', 'c'], samples=samples)))
+        with pytest.raises(ValueError):
             read_predictions(str(path))
     for text in ('[' * 100000, '{"samples": 3}', '{"faces_file": 3}', '[]'):
         path.write_text(text)

@@ -3,7 +3,7 @@
 
 ``python tools/analysis_tools/plot_results.py CONFIG WORK_DIR`` reads the log
 of ``tools/train.py``, and ``metrics.json`` and ``predictions.json`` of
-``tools/test.py --out WORK_DIR/predictions.json``, and writes ``curves.png``,
+``tools/test.py --work-dir WORK_DIR``, and writes ``curves.png``,
 ``confusion_matrix.png`` and ``test_faces.png`` beside them.
 """
 import argparse

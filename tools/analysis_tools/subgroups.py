@@ -1,7 +1,7 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Accuracy by subgroups of faces: grey, rotated, dark, occluded, ...
 
-  python tools/test.py CONFIG CHECKPOINT --work-dir DIR --out DIR/predictions.json
+  python tools/test.py CONFIG CHECKPOINT --work-dir DIR
   python tools/analysis_tools/subgroups.py CONFIG DIR/predictions.json
 """  # noqa: E501
 

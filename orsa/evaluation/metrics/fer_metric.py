@@ -10,7 +10,6 @@ from mmengine.logging import print_log
 
 from orsa.registry import METRICS
 from orsa.utils.classes import common_classes
-from orsa.utils.fileio import dump_json
 from .calibration_error import ArrayLike, expected_calibration_error, to_array
 
 
@@ -40,9 +39,6 @@ class FERMetric(BaseMetric):
     predictions without probabilities) is not logged, and None in the report.
 
     Args:
-        predictions_file (str, optional): A JSON file for ``classes`` and
-            ``samples``, a list of ``name``, ``label``, ``pred`` and
-            ``scores``, for paired tests. Defaults to None.
         model_classes (Sequence[str], optional): The names of the model's
             outputs, which are matched with the dataset's by name, see
             :meth:`match_classes`. A checkpoint that carries them sets them
@@ -74,13 +70,11 @@ class FERMetric(BaseMetric):
     default_prefix: Optional[str] = ''
 
     def __init__(self,
-                 predictions_file: Optional[str] = None,
                  model_classes: Optional[Sequence[str]] = None,
                  duplicates: Optional[Sequence[str]] = None,
                  collect_device: str = 'gpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.predictions_file = predictions_file
         self.model_classes = model_classes
         self.duplicates = duplicates
         self.predictions: List[dict] = []
@@ -144,10 +138,6 @@ class FERMetric(BaseMetric):
                 scores=p.tolist() if has_scores else None)
             for r, label, p in zip(results, target, pred)
         ]
-        if self.predictions_file is not None:
-            dump_json(
-                dict(classes=report['classes'], samples=self.predictions),
-                self.predictions_file)
         scalars = self._scalars(report)
         if self.duplicates:
             scalars.update({

@@ -20,8 +20,6 @@ class PerDatasetMetric(BaseMetric):
 
     Raises:
         KeyError: If a sample has no ``dataset_name``.
-        ValueError: If the metric would write a file, which each dataset
-            would write over.
     """
 
     def __init__(self,
@@ -29,13 +27,6 @@ class PerDatasetMetric(BaseMetric):
                  collect_device: str = 'gpu',
                  prefix: Optional[str] = None):
         super().__init__(collect_device, prefix)
-        written = [
-            k for k in ('out_file', 'predictions_file') if metric.get(k)
-        ]
-        if written:
-            raise ValueError(
-                f'PerDatasetMetric: {written} of its metric would '
-                'be written over by each dataset, leave it out')
         self.metric = METRICS.build(metric)
 
     @BaseMetric.dataset_meta.setter
