@@ -21,7 +21,7 @@ from orsa.evaluation.calibration import (Calibration, apply_temperature,
                                          save_calibration)
 from orsa.evaluation.metrics import expected_calibration_error
 from orsa.studies.occlusion_conditions import with_occluder
-from orsa.utils.configs import (OptionsAction, class_of, scope_of,
+from orsa.utils.configs import (add_cfg_options, class_of, scope_of,
                                 split_pipeline)
 from .inputs import number_as
 
@@ -70,8 +70,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         help='fit nothing: measure this calibration on these faces, which '
         'may be test faces')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=OptionsAction, help='key=value')
+    add_cfg_options(parser)
 
 
 def held_out_faces(cfg: Config,
@@ -269,7 +268,7 @@ def calibrate(args: argparse.Namespace) -> dict:
     Raises:
         ValueError: If the faces are test faces and something is to be fitted.
     """
-    cfg, options = load_config(args.config), args.cfg_options or {}
+    cfg, options = load_config(args.config), args.cfg_options
     own = copy.deepcopy(cfg)
     own.merge_from_dict(options)
     model = init_model(own, args.checkpoint, args.device)

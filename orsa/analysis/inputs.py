@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS
 from orsa.apis.model import load_config
 from orsa.studies.occlusion_conditions import name_of
 from orsa.utils.classes import model_classes
-from orsa.utils.configs import OptionsAction, scope_of, type_name
+from orsa.utils.configs import add_cfg_options, scope_of, type_name
 from orsa.visualization import spread
 
 
@@ -50,18 +50,14 @@ def analysis_parser(
             *out_flags,
             default=out,
             help='PNG to write (default: %(default)s)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override settings of the config, as key=value')
+    add_cfg_options(parser)
     return parser
 
 
 def read_config(args: argparse.Namespace) -> Config:
     """The config of arguments of :func:`analysis_parser`, with its options."""
     cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg.merge_from_dict(args.cfg_options)
     return cfg
 
 

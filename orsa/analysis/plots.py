@@ -35,7 +35,7 @@ def tested(words: Sequence[str],
     # by name, as a config may lack orsa.FERMetric
     args = parser.parse_args(
         [*words, '--work-dir', work_dir, '--out', predictions])
-    args.cfg_options = cfg_options
+    args.cfg_options = cfg_options or {}
     test(args)
     return predictions
 

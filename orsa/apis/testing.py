@@ -107,8 +107,7 @@ def check_test_data(cfg: Config, config: str) -> None:
 
 def merge_data_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """Put ``--cfg-options`` and ``--max-samples`` into the config."""
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options)
     if args.max_samples is not None:
         _limit_samples(cfg, args.max_samples)
 

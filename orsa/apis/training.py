@@ -19,7 +19,7 @@ from orsa.engine.distributed import (prepare_distribution,
 from orsa.engine.prior_cache.serving import use_prior_cache
 from orsa.engine.resuming import latest_checkpoint
 from orsa.utils.checkpoint import take_pretrained
-from orsa.utils.configs import OptionsAction, scope_of, type_name
+from orsa.utils.configs import add_cfg_options, scope_of, type_name
 from orsa.utils.fileio import check_writable, disk_errors
 from orsa.utils.folder_lock import locked_folder
 from .model import load_config
@@ -38,12 +38,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--no-pin-memory',
         action='store_true',
         help='do not pin memory in the dataloaders')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override settings of the config, as key=value; a list is '
-        'key="[a,b]" or key=a,b')
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -174,8 +169,7 @@ def merge_train_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.work_dir, args.config)
     set_dataloaders(cfg, args)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

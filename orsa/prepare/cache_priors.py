@@ -22,7 +22,7 @@ from mmengine.utils import ProgressBar
 from orsa.apis.model import load_config
 from orsa.engine.prior_cache import identity
 from orsa.models.utils.same_batch import provide
-from orsa.utils.configs import OptionsAction, scope_of, type_name
+from orsa.utils.configs import add_cfg_options, scope_of, type_name
 from orsa.utils.fileio import atomic_path, disk_errors, dump_json, file_hash
 from orsa.utils.prior_cache import (FORMAT, MANIFEST, PRIOR_KEYS, SAMPLES,
                                     CacheError, PriorCache)
@@ -227,11 +227,7 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     add('--device',
         default='cuda' if torch.cuda.is_available() else 'cpu',
         help='where to compute (default: a GPU if there is one)')
-    add('--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        default={},
-        help='override settings of the config, as key=value')
+    add_cfg_options(parser)
 
 
 def cache_priors(args: argparse.Namespace) -> List[str]:

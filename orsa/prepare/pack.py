@@ -18,7 +18,7 @@ from orsa.apis.model import load_config
 from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.datasets import FERDataset
 from orsa.datasets.packed_files import ABOUT, FORMAT, file_key, import_lmdb
-from orsa.utils.configs import OptionsAction, scope_of
+from orsa.utils.configs import add_cfg_options, scope_of
 from orsa.utils.fileio import atomic_path
 from orsa.utils.image_files import read_bytes
 from orsa.version import __version__
@@ -39,11 +39,7 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
         choices=SPLITS,
         default=list(SPLITS),
         help='whose images (default: all)')
-    add('--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        default={},
-        help='changes to the config, as key=value')
+    add_cfg_options(parser)
 
 
 def pack(args: argparse.Namespace) -> None:

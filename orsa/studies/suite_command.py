@@ -14,7 +14,7 @@ from orsa.apis.testing import (check_checkpoint, check_test_data,
 from orsa.apis.zoo import looks_like_name, resolve_model
 from orsa.datasets.drawing.occluders import KINDS
 from orsa.evaluation.predictions import PREDICTIONS
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import add_cfg_options
 from .occlusion_conditions import conditions_of
 from .occlusion_faces import SuiteFaces
 from .occlusion_images import write_images
@@ -183,11 +183,7 @@ def add_occlude_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar='N',
         help='take N faces, spread evenly over the split')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override settings of the config, as key=value')
+    add_cfg_options(parser)
 
 
 def run_occlude(args: argparse.Namespace) -> str:

@@ -23,6 +23,17 @@ class OptionsAction(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``; without it the options are an empty dict."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        default={},
+        help='override settings of the config, as key=value; a list is '
+        'key="[a,b]" or key=a,b')
+
+
 def scope_of(cfg: dict):
     """The scope in which a config's parts are built, and which ends again.
 

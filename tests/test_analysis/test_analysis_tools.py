@@ -420,7 +420,7 @@ train_dataloader = dict(dataset=dict(
     assert len(cv2.imread(str(out))) > 7 * 64
 
     class Args:
-        cfg_options = None
+        cfg_options = {}
 
     Args.config = str(config)
     cfg = read_config(Args)

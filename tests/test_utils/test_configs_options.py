@@ -5,12 +5,13 @@ import argparse
 import pytest
 
 from orsa.utils.config_scope import config_path
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import add_cfg_options
 
 
 def test_options_are_mmengines_and_need_a_value(capsys):
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction)
+    add_cfg_options(parser)
+    assert parser.parse_args([]).cfg_options == {}
     args = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[x,2]', 'd=e=f'])
     assert args.cfg_options == {'a.b': 1, 'c': ['x', 2], 'd': 'e=f'}
     with pytest.raises(SystemExit):

@@ -16,7 +16,7 @@ import mmengine
 
 from orsa.analysis.plots import draw_confusion, read_confusion, tested
 from orsa.utils.command import add_absent_flags, run_script
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import add_cfg_options
 
 
 def main():
@@ -40,11 +40,7 @@ def main():
         '--include-values',
         action='store_true',
         help='as always: they are drawn')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='of CONFIG, as for testing')
+    add_cfg_options(parser)
     add_absent_flags(parser, {'--show': 'see the file, --show-path'})
     args = parser.parse_args()
     if len(args.results) > 2:

@@ -11,7 +11,7 @@ import os.path as osp
 
 from orsa.analysis.plots import plot_results
 from orsa.utils.command import run_script
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import add_cfg_options
 
 
 def main():
@@ -23,11 +23,7 @@ def main():
         '--predictions', help='default: WORK_DIR/predictions.json')
     parser.add_argument(
         '--faces', type=int, default=56, help='faces in the grid')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='as for testing')
+    add_cfg_options(parser)
     args = parser.parse_args()
     predictions = args.predictions or osp.join(args.work_dir,
                                                'predictions.json')

@@ -5,7 +5,7 @@ import argparse
 from speed.report import add_speed_arguments, run
 
 from orsa.utils.command import RenamedFlag, run_script
-from orsa.utils.configs import OptionsAction
+from orsa.utils.configs import OptionsAction, add_cfg_options
 
 
 def main():
@@ -23,11 +23,7 @@ def main():
         action=RenamedFlag)
     parser.add_argument(
         '--count', type=int, default=64, help='samples per round')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='changes to every config, as key=value')
+    add_cfg_options(parser)
     parser.add_argument(
         '--against',
         nargs='+',
@@ -35,16 +31,19 @@ def main():
         help='time the first config with these changes as well, as key=value')
     add_speed_arguments(parser)
     args = parser.parse_args()
-    options = args.cfg_options or {}
     variants = {
         config:
         dict(
-            config=config, split=args.split, count=args.count, options=options)
+            config=config,
+            split=args.split,
+            count=args.count,
+            options=args.cfg_options)
         for config in args.config
     }
     if args.against:
         variants['changed'] = dict(
-            variants[args.config[0]], options=dict(options, **args.against))
+            variants[args.config[0]],
+            options=dict(args.cfg_options, **args.against))
     timings = run(args, 'speed.data:make_samples', variants, args.config[0],
                   f'One sample of the {args.split} pipeline')
     for name, timing in timings.items():
