@@ -23,7 +23,7 @@ SHARED = Path(os.environ.get('ORSA_SHARED', ROOT.parent / 'shared'))
 setup_stack()
 # yapf formats the config in MMEngine's log and dump for seconds
 mmengine.config.config.FormatCode = lambda text, **kwargs: (text, True)
-# package `speed` of the benchmarks
+# package `speed` of the benchmarks, and `detectors`
 sys.path.insert(0, str(ROOT / 'tools/benchmarks'))
 
 

@@ -156,8 +156,9 @@ def draw_features(found: Features,
         seed (int): Defaults to 0.
     """
     total = len(found.values)
-    if method == 'tsne':  # as it is clamped there, for the title
-        neighbours = min(neighbours, (total - 1) / 3)
+    # as they are clamped there, for the title
+    neighbours = min(neighbours,
+                     (total - 1) / 3 if method == 'tsne' else total - 1)
     places = to_plane(found.values, method, neighbours, seed)
     panels: Dict[str, Tuple] = {'': (found.labels, found.classes)}
     if by == 'occlusion':

@@ -2,6 +2,7 @@
 """What analysis tools begin with: arguments, config, dataset, samples."""
 import argparse
 import copy
+import os.path as osp
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
+from orsa.evaluation.predictions import Predictions
 from orsa.studies.occlusion_conditions import name_of
 from orsa.utils.classes import model_classes
 from orsa.utils.configs import add_cfg_options, scope_of, type_name
@@ -108,19 +110,33 @@ def packed_samples(cfg: Config, images: Optional[Sequence[str]],
     return [dataset[int(i)] for i in spread(labels, count)]
 
 
-def named_samples(dataset, names: Sequence[str], path: str) -> Iterator[dict]:
-    """The samples of a dataset that have some names, of predictions.
+def predicted_samples(dataset, predictions: Predictions,
+                      chosen: Sequence[int]) -> Iterator[dict]:
+    """The samples that some of the predictions are of.
+
+    Args:
+        dataset (Dataset): The test data.
+        predictions (Predictions): Of all or some of them.
+        chosen (Sequence[int]): Numbers of predictions.
 
     Raises:
-        ValueError: If it has no face of a name.
+        ValueError: If the dataset has no face of a name.
     """
-    index = {name_of(dataset.get_data_info(i)): i for i in range(len(dataset))}
-    for name in names:
-        if name not in index:
+    # a test without 'name' in its meta_keys has the names of files
+    names = [(name_of(info),
+              osp.splitext(osp.basename(info.get('img_path') or ''))[0])
+             for info in map(dataset.get_data_info, range(len(dataset)))]
+    index = {name: i for i, pair in enumerate(names) for name in pair}
+    complete = len(names) == len(predictions.names)
+    for i in chosen:
+        name = predictions.names[i]
+        # files of several folders may have one name: the order tells them
+        place = i if complete and name in names[i] else index.get(name)
+        if place is None:
             raise ValueError(
-                f"'{path}' has a face '{name}', which is not in the test "
-                'data: give the config of these data')
-        yield dataset[index[name]]
+                f"'{predictions.path}' has a face '{name}', which is not in "
+                'the test data: give the config of these data')
+        yield dataset[int(place)]
 
 
 def image_of(sample: dict) -> np.ndarray:

@@ -12,7 +12,7 @@ from orsa.evaluation.predictions import CLEAN, PREDICTIONS, read_predictions
 from orsa.utils.fileio import load_json
 from orsa.visualization import (draw_prediction_grid, plot_confusion_matrix,
                                 plot_curves, spread)
-from .inputs import build_dataset, image_of, named_samples
+from .inputs import build_dataset, image_of, predicted_samples
 
 
 def tested(words: Sequence[str],
@@ -118,9 +118,7 @@ def plot_results(config: str,
     found = read_predictions(predictions)
     scores = found.scores[CLEAN]
     chosen = spread(found.label_indices(), faces)
-    samples = named_samples(
-        build_dataset(cfg, 'test'), [found.names[i] for i in chosen],
-        predictions)
+    samples = predicted_samples(build_dataset(cfg, 'test'), found, chosen)
     draw_prediction_grid(
         ((image_of(sample), found.labels[i], found.classes[scores[i].argmax()],
           float(scores[i].max())) for i, sample in zip(chosen, samples)), grid)

@@ -17,7 +17,7 @@ from orsa.utils.checkpoint import local_file
 from orsa.utils.fileio import load_json
 from orsa.visualization import draw_mistake_grid
 from orsa.visualization.reliability import Reliability, plot_reliability
-from .inputs import build_dataset, image_of, named_samples
+from .inputs import build_dataset, image_of, predicted_samples
 
 _FREE = 'as they are'
 
@@ -174,9 +174,10 @@ def draw_worst_mistakes(cfg: Config,
     for label, chosen in worst_mistakes(predictions, count).items():
         drawn[label] = [predictions.names[i] for i in chosen]
         faces = []
-        for i, name, sample in zip(chosen, drawn[label],
-                                   named_samples(dataset, drawn[label], path)):
-            file = sample['data_samples'].get('img_path') or name
+        for i, sample in zip(chosen,
+                             predicted_samples(dataset, predictions, chosen)):
+            file = (
+                sample['data_samples'].get('img_path') or predictions.names[i])
             faces.append((image_of(sample), label, predicted[i],
                           float(scores[i].max()), osp.basename(file)))
         wrong = (predicted != label)[labels == label]

@@ -29,6 +29,9 @@ from .model import config_classes, load_config
 from .training import (add_common_arguments, build_runner, set_dataloaders,
                        set_work_dir)
 
+# prefix of a FERMetric that is not the config's
+_BESIDE = 'fer'
+
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of testing."""
@@ -36,7 +39,8 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out',
-        help='file for the predictions: .json, which orsa reads, or .pkl')
+        help='another file for the predictions (default: predictions.json in '
+        'the work dir): .json, which orsa reads, or .pkl')
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
@@ -233,8 +237,12 @@ def test(args: argparse.Namespace) -> dict:
         raise ValueError(f"--out should end in .json or .pkl, but is '{out}'")
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
-    if suffix == '.json' and out:
-        _check_classifier(cfg, '--out FILE.json')
+    scope = cfg.get('default_scope', 'mmpretrain')
+    if suffix == '.json' and out and scope != 'mmpretrain':
+        raise ValueError(f'--out FILE.json is of classifiers: of models of '
+                         f'{scope} take --out FILE.pkl')
+    if (suffix == '.json' and out) or getattr(args, 'result', None):
+        _add_fer_metric(cfg)
     use_prior_cache(cfg, ('test', ), args.checkpoint)
     with scope_of(cfg):  # the Runner's own would stay
         runner = build_runner(cfg)
@@ -243,14 +251,10 @@ def test(args: argparse.Namespace) -> dict:
             runner.register_hook(PrepareTTAHook(cfg.tta_model))
         if is_main_process():
             _find_duplicates(runner)
-        evaluator = runner.test_evaluator
         if out and suffix != '.json':
             # through the process group: no folder has to be shared
-            evaluator.metrics.append(
+            runner.test_evaluator.metrics.append(
                 DumpResults(out_file_path=out, collect_device='gpu'))
-        elif out and not _fer_metric(runner):
-            evaluator.metrics.append(FERMetric())
-            evaluator.dataset_meta = evaluator.dataset_meta
         metrics = runner.test()
     if is_main_process():
         report = dict(config=args.config, checkpoint=args.checkpoint)
@@ -263,13 +267,9 @@ def test(args: argparse.Namespace) -> dict:
         path = osp.join(cfg.work_dir, 'metrics.json')
         dump_json(report, path)
         print(f'wrote {path}')
-        metric = _fer_metric(runner)
-        if metric:
-            found = dict(
-                classes=metric.report()['classes'], samples=metric.predictions)
-            dump_json(found, osp.join(cfg.work_dir, PREDICTIONS))
-            if out and suffix == '.json':
-                dump_json(found, out)
+        _keep_predictions(runner, osp.join(cfg.work_dir, PREDICTIONS))
+        if out and suffix == '.json':
+            _keep_predictions(runner, out)
         if args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)
     return metrics
@@ -301,15 +301,40 @@ def _find_duplicates(runner) -> None:
         metric.duplicates = names
 
 
+def _add_fer_metric(cfg: Config) -> None:
+    """Let a config without FERMetric have one, beside its own metrics."""
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, list):
+        evaluators = [evaluators]
+    if 'FERMetric' not in map(type_name, evaluators):
+        extra = dict(type='orsa.FERMetric', prefix=_BESIDE)
+        cfg.test_evaluator = [*evaluators, extra]
+
+
 def _fer_metric(runner) -> Optional[FERMetric]:
     found = (
         m for m in runner.test_evaluator.metrics if isinstance(m, FERMetric))
     return next(found, None)
 
 
+def _keep_predictions(runner, path: str) -> None:
+    """Write the predictions for single faces, or leave none of before."""
+    metric = _fer_metric(runner)
+    if metric:
+        dump_json(
+            dict(
+                classes=metric.report()['classes'],
+                samples=metric.predictions), path)
+    elif osp.isfile(path):
+        os.remove(path)
+
+
 def _report(runner, metrics: dict) -> dict:
     """The full report of FERMetric where there is one, else plain metrics."""
-    for metric in runner.test_evaluator.metrics:
-        if hasattr(metric, 'report'):
-            return metric.report()
-    return metrics
+    metric = _fer_metric(runner)
+    if metric is None:
+        return metrics
+    if metric.prefix != _BESIDE:
+        return metric.report()
+    own = {k: v for k, v in metrics.items() if not k.startswith(f'{_BESIDE}/')}
+    return {**metric.report(), **own}

@@ -105,9 +105,10 @@ def rank_main(function: Callable) -> Callable:
     """Let ``torchrun`` show the error of the rank that failed first.
 
     torch's ``record`` writes an error where the launcher looks for it. When
-    the function is done the process group is left; after an error SIGTERM, by
-    which the launcher ends the other ranks, ends this one again where a
-    training has deferred it. With the launcher 'none' nothing is changed.
+    the function is done the process group is left. After an error the process
+    has ten seconds to end, and SIGTERM, by which the launcher ends ranks, ends
+    it at once: a training may have deferred it. With the launcher 'none'
+    nothing is changed.
 
     Args:
         function (Callable): Takes an ``argparse.Namespace`` with
@@ -127,7 +128,7 @@ def rank_main(function: Callable) -> Callable:
             leave_group()
             raise
         except BaseException:
-            _end_by_sigterm()
+            _end_soon()
             raise
         leave_group()
         return result
@@ -135,11 +136,13 @@ def rank_main(function: Callable) -> Callable:
     return wrapper
 
 
-def _end_by_sigterm() -> None:
-    if threading.current_thread() is threading.main_thread():
+def _end_soon() -> None:
+    """Let no thread of gloo hold up the end: a launcher waits 30 seconds."""
+    on_main = threading.current_thread() is threading.main_thread()
+    if on_main and hasattr(signal, 'alarm'):  # not on Windows
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if hasattr(signal, 'pthread_sigmask'):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.alarm(10)
 
 
 def loader_of(loop: Any) -> Any:

@@ -1,5 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
-"""Files of a model's predictions for single faces, written and read."""
+"""Files of a model's predictions for single faces."""
 import os.path as osp
 from types import MappingProxyType
 from typing import Dict, List, NamedTuple, Optional
@@ -140,13 +140,19 @@ def _read_samples(path: str, content: dict) -> Predictions:
     if any(s['name'] is None for s in samples):
         raise ValueError(f"'{path}' has no names of its faces: add 'name' to "
                          'the meta_keys of PackInputs')
-    scores = [s['scores'] for s in samples]
-    if not scores or {len(s) for s in scores} != {len(classes)}:
+    labels = [s['label'] for s in samples]
+    try:
+        scores = np.array([s['scores'] for s in samples], np.float64)
+        good = scores.shape == (len(samples),
+                                len(classes)) and min(labels) >= 0
+    except ValueError:
+        good = False
+    if not good:
         raise ValueError(f"'{path}' is damaged: each of its samples should "
-                         f'have {len(classes)} scores')
+                         f'have a label and {len(classes)} scores')
     return Predictions(path, [s['name'] for s in samples],
-                       [classes[s['label']] for s in samples], classes,
-                       {CLEAN: np.array(scores, np.float64)}, {})
+                       [classes[label] for label in labels], classes,
+                       {CLEAN: scores}, {})
 
 
 def _read_beside(path: str, content: dict) -> Predictions:

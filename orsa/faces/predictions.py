@@ -12,8 +12,7 @@ class FaceOutputs(NamedTuple):
     """The outputs of a model for a batch of faces.
 
     Attributes:
-        scores (np.ndarray, optional): (B, C), in [0, 1], together 1. None
-            where the priors alone were computed.
+        scores (np.ndarray): (B, C), in [0, 1], together 1.
         parsing (np.ndarray, optional): (B, K, h, w), the probabilities of the
             parser's classes. None if the model has no parser, or its encoder
             alone.
@@ -26,7 +25,7 @@ class FaceOutputs(NamedTuple):
         gives_visibility (bool): Whether that confidence is the visibility of
             a landmark.
     """
-    scores: Optional[np.ndarray] = None
+    scores: np.ndarray
     parsing: Optional[np.ndarray] = None
     landmarks: Optional[np.ndarray] = None
     embedding: Optional[np.ndarray] = None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny_suite import CONFIG, NUM, make_faces
 
+from orsa.analysis.inputs import predicted_samples
 from orsa.analysis.reliability import (draw_reliability, draw_worst_mistakes,
                                        worst_mistakes)
 from orsa.apis import load_config
@@ -140,6 +141,33 @@ def test_sheet_of_mistakes(faces, tmp_path, monkeypatch):
     shown = cv2.resize(shown, (128, 128), interpolation=cv2.INTER_CUBIC)
     cell = cv2.imread(str(out))[36:164, 6:134].astype(int)
     assert np.abs(cell - shown).mean() < 3
+
+
+def test_predictions_find_their_samples():
+
+    class Data(list):
+
+        def get_data_info(self, i):
+            return dict(self[i])
+
+    def some(*names):
+        return Predictions('some.json', list(names), [], [], {}, {})
+
+    # as RAF-DB, whose files have longer names
+    faces = Data(
+        dict(name=n, img_path=f'x/{n}_aligned.jpg') for n in ('a', 'b', 'c'))
+    for names in (('c', 'a'), ('c_aligned', 'a_aligned')):
+        found = predicted_samples(faces, some(*names), [1, 0])
+        assert [face['name'] for face in found] == ['a', 'c']
+    # folders of classes may have equal names
+    folders = Data(dict(img_path=f'{k}/0.jpg') for k in 'xyz')
+    found = list(predicted_samples(folders, some('0', '0', '0'), [1]))
+    assert found == [folders[1]]
+    numbered = Data(dict(sample_idx=i) for i in range(3))
+    found = list(predicted_samples(numbered, some('2'), [0]))
+    assert found == [numbered[2]]
+    with pytest.raises(ValueError, match="some.json.*'d'"):
+        list(predicted_samples(faces, some('d'), [0]))
 
 
 def test_other_faces_are_refused(faces, tmp_path):

@@ -39,7 +39,7 @@ def parse(folder, *words):
 def scores(folder, *words):
     out = folder / 'other.json'
     testing.test(parse(folder, '--out', out, *words))
-    # it is beside the metrics without --out, too
+    # as beside the metrics
     beside = folder / 'work' / 'predictions.json'
     assert beside.read_bytes() == out.read_bytes()
     return read_predictions(str(out)).scores[CLEAN]
@@ -109,11 +109,17 @@ def test_what_is_refused(folder, monkeypatch):
     for words, message in ((['--show'], '--show-dir DIR'),
                            (['--show-dir', 'x', '--interval',
                              '0'], '--interval should be positive, got 0'),
-                           (['--out-item', 'metrics'], '--out FILE')):
+                           (['--out-item',
+                             'metrics'], '--out FILE'), (['--out', 'a.txt'],
+                                                         "--out .*'a.txt'")):
         with pytest.raises(ValueError, match=message):
             testing.test(parse(folder, *words))
     with pytest.raises(ValueError, match='--tta'):
         run_suite(parse(folder, '--occlusion-suite', '--tta'))
     args = parse(folder, '--tta', '--cfg-options', 'default_scope=mmseg')
     with pytest.raises(ValueError, match="mmseg's own tools/test.py"):
+        testing.test(args)
+    args = parse(folder, '--out', 'a.json', '--cfg-options',
+                 'default_scope=mmseg')
+    with pytest.raises(ValueError, match='--out FILE.pkl'):
         testing.test(args)

@@ -1,12 +1,16 @@
 # Copyright (c) orsa contributors. All rights reserved.
 """Ranks that share a batch step as one process with all of it would."""
+import argparse
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import train_worker
 from ranks import on_ranks
+
+from orsa.engine.distributed import rank_main
 
 
 def train(rank, world, *args):
@@ -56,3 +60,22 @@ def test_unsynchronised_perturbation_differs_but_ranks_agree(tmp_path, single):
     assert first['weights'] == second['weights']
     assert not np.allclose(
         first['losses'][1:], single['losses'][1:], atol=1e-6)
+
+
+def test_a_rank_with_an_error_ends_by_the_next_sigterm():
+    """Which a training has deferred; or by itself soon, if no more comes."""
+
+    @rank_main
+    def fail(args):
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        raise ValueError('the fault')
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(ValueError, match='the fault'):
+            fail(argparse.Namespace(launcher='pytorch'))
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert 0 < signal.alarm(0) <= 10
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGTERM, before)

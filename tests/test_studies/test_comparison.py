@@ -268,12 +268,11 @@ def test_pickles_are_not_read(tmp_path):
         read_predictions(str(path))
     assert not (tmp_path / 'trace').exists()
     face = dict(label=0, scores=[.5, .5], name='a')
-    for samples in ([], [1], [dict(face,
-                                   label=3)], [face,
-                                               dict(face, scores=[1.])],
-                    [dict(face, scores='xy')], [dict(face, scores=3)]):
+    for samples in ([], [1], [dict(face, label=3)], [dict(face, label=-1)],
+                    [face, dict(face, scores=[1.])
+                     ], [dict(face, scores='xy')], [dict(face, scores=3)]):
         path.write_text(json.dumps(dict(classes=['b', 'c'], samples=samples)))
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match='predictions.json. is damaged'):
             read_predictions(str(path))
     for text in ('[' * 100000, '{"samples": 3}', '{"faces_file": 3}', '[]'):
         path.write_text(text)

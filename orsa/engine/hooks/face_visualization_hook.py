@@ -29,6 +29,8 @@ class FaceVisualizationHook(VisualizationHook):
                       data_batch: dict,
                       data_samples: Sequence[DataSample],
                       step: int = 0) -> None:
+        if not self.enable:
+            return
         images = data_batch['inputs']
         if getattr(images[0], 'ndim', None) != 3:  # views of batches
             images = images[-1]

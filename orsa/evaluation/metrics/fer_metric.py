@@ -98,6 +98,8 @@ class FERMetric(BaseMetric):
             name = sample.get('name')
             if name is None and path is not None:
                 name = osp.splitext(osp.basename(path))[0]
+            elif name is None and 'sample_idx' in sample:
+                name = str(sample['sample_idx'])
             self.results.append({'name': name, 'gt_label': target, key: pred})
 
     def compute_metrics(self, results: List[dict]) -> dict:
