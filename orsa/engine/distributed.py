@@ -105,10 +105,9 @@ def rank_main(function: Callable) -> Callable:
     """Let ``torchrun`` show the error of the rank that failed first.
 
     torch's ``record`` writes an error where the launcher looks for it. When
-    the function is done the process group is left. After an error the process
-    has ten seconds to end, and SIGTERM, by which the launcher ends ranks, ends
-    it at once: a training may have deferred it. With the launcher 'none'
-    nothing is changed.
+    the function is done the process group is left. After an error SIGTERM, by
+    which the launcher ends ranks, does again what it did before: a training
+    may have deferred it. With the launcher 'none' nothing is changed.
 
     Args:
         function (Callable): Takes an ``argparse.Namespace`` with
@@ -122,27 +121,25 @@ def rank_main(function: Callable) -> Callable:
     def wrapper(args, *more, **kwargs) -> Any:
         if getattr(args, 'launcher', 'none') == 'none':
             return function(args, *more, **kwargs)
+        # another thread can set none
+        on_main = threading.current_thread() is threading.main_thread()
+        before = signal.getsignal(signal.SIGTERM)
         try:
             result = record(function)(args, *more, **kwargs)
         except SystemExit:  # of all ranks together, see PreemptionHook
             leave_group()
             raise
         except BaseException:
-            _end_soon()
+            if on_main:
+                signal.signal(signal.SIGTERM, before)
+                if hasattr(signal, 'pthread_sigmask'):  # not on Windows
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK,
+                                           {signal.SIGTERM})
             raise
         leave_group()
         return result
 
     return wrapper
-
-
-def _end_soon() -> None:
-    """Let no thread of gloo hold up the end: a launcher waits 30 seconds."""
-    on_main = threading.current_thread() is threading.main_thread()
-    if on_main and hasattr(signal, 'alarm'):  # not on Windows
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        signal.alarm(10)
 
 
 def loader_of(loop: Any) -> Any:

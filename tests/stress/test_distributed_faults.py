@@ -162,8 +162,6 @@ def test_the_rank_at_fault_is_shown(config, tmp_path, repo_root, fault, amount,
     assert expected in shown, output[-6000:]
     if kind in ('raise', 'read', 'val', 'kill', 'exit'):
         assert f'rank      : {rank} ' in shown, output[-6000:]
-        # none had to be killed
-        assert 'Unable to shutdown process' not in output
     assert seconds < limit, output[-3000:]
     tried['faults of one rank of two, which ended the job'] += 1
 
