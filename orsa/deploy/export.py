@@ -222,7 +222,7 @@ def export_model(model: nn.Module,
         except ImportError as error:
             raise ImportError(
                 f'writing ONNX needs {error.name}, which is not installed: '
-                'pip install "orsa[deploy]"') from error
+                f'pip install {error.name}') from error
     elif with_priors:
         raise ValueError(f"with_priors is for ONNX: '{path}' ({kind}) gives "
                          'logits only')

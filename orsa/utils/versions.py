@@ -79,10 +79,10 @@ def remedy(module: Optional[str]) -> Optional[str]:
     name = (module or '').partition('.')[0]
     if name in _OF_TRAINING:
         return ('orsa was installed for predictions alone, by ONNX, and this '
-                'needs PyTorch and MMEngine: pip install "orsa[train]" '
-                'mmcv-lite==2.1.0')
+                'needs PyTorch and MMEngine: in the checkout pip install '
+                '".[train]" mmcv-lite==2.1.0')
     if name in ('matplotlib', 'pandas'):
-        return f'this needs {name}: pip install "orsa[analysis]"'
+        return f'this needs {name}: pip install {name}'
     return None
 
 
