@@ -145,11 +145,6 @@ class Checkout:
         elif RESNET in command:
             config = f'configs/baselines/{RESNET}.py'
             places['CHECKPOINT'] = self.weights(config, 'resnet18.pth')
-        elif 'num_samples' in command:  # of docs/occlusion_benchmark.md
-            run = 'work_dirs/small_drawn/runs/whole_seed0'
-            places = dict(
-                CONFIG=f'{run}/small_whole.py',
-                CHECKPOINT=f'{run}/epoch_1.pth')
         words = ready(command, places, self.settings)
         for name, text in small_configs(words).items():
             (self.folder / name).write_text(text)
