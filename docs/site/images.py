@@ -33,7 +33,7 @@ def draw_predictions(out: str, seed: int = 8) -> None:
             np.random.default_rng(seed + place),
             SIDE,
             occlude_prob=float(kind is not None),
-            occluders=[kind] if kind else ['hand'],
+            occluders=[kind or 'hand'],
             intensity=(1., 1.),
             grey_prob=0.)
         y, x = 50 + 245 * (place // 4), 40 + 232 * (place % 4)

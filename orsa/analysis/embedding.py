@@ -9,7 +9,8 @@ from mmengine.config import Config
 
 from orsa.apis.dataset import predict_dataset
 from orsa.apis.model import init_model
-from orsa.studies.occlusion_conditions import name_of, read_list, with_occluder
+from orsa.studies.occlusion_conditions import read_list, with_occluder
+from orsa.utils.image_files import name_of
 from orsa.visualization import spread
 from orsa.visualization.embedding import plot_embedding
 from .inputs import build_dataset, number_as
@@ -91,6 +92,19 @@ def features(cfg: Config,
         list(model.dataset_meta['classes']), place, kinds, len(chosen))
 
 
+def possible_neighbours(method: str, neighbours: float, total: int) -> float:
+    """How many neighbours a method can take into account of ``total`` faces.
+
+    Args:
+        method (str): See :func:`to_plane`.
+        neighbours (float): How many are wanted.
+        total (int): The number of faces.
+    """
+    if method == 'tsne':
+        return min(neighbours, (total - 1) / 3)
+    return max(2, min(round(neighbours), total - 1))
+
+
 def to_plane(values: np.ndarray,
              method: str = 'tsne',
              neighbours: float = 30.,
@@ -117,12 +131,12 @@ def to_plane(values: np.ndarray,
     if method == 'tsne':
         from sklearn.manifold import TSNE  # saves start-up
         layout = TSNE(
-            perplexity=min(neighbours, (total - 1) / 3),
+            perplexity=possible_neighbours(method, neighbours, total),
             init='pca',
             random_state=seed)
     else:  # one thread, which a seed needs
         layout = import_umap()(
-            n_neighbors=max(2, min(round(neighbours), total - 1)),
+            n_neighbors=possible_neighbours(method, neighbours, total),
             random_state=seed,
             n_jobs=1)
     return layout.fit_transform(values)
@@ -156,9 +170,6 @@ def draw_features(found: Features,
         seed (int): Defaults to 0.
     """
     total = len(found.values)
-    # as they are clamped there, for the title
-    neighbours = min(neighbours,
-                     (total - 1) / 3 if method == 'tsne' else total - 1)
     places = to_plane(found.values, method, neighbours, seed)
     panels: Dict[str, Tuple] = {'': (found.labels, found.classes)}
     if by == 'occlusion':
@@ -166,6 +177,7 @@ def draw_features(found: Features,
             'by expression': panels[''],
             'by occluder': (found.occluders, found.kinds)
         }
+    neighbours = possible_neighbours(method, neighbours, total)
     name = dict(
         tsne=f't-SNE, perplexity {neighbours:g}',
         umap=f'UMAP of {neighbours:.0f} neighbours')[method]

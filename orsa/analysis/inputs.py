@@ -2,7 +2,6 @@
 """What analysis tools begin with: arguments, config, dataset, samples."""
 import argparse
 import copy
-import os.path as osp
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,9 +13,9 @@ from mmengine.registry import DATASETS
 
 from orsa.apis.model import load_config
 from orsa.evaluation.predictions import Predictions
-from orsa.studies.occlusion_conditions import name_of
 from orsa.utils.classes import model_classes
 from orsa.utils.configs import add_cfg_options, scope_of, type_name
+from orsa.utils.image_files import name_of
 from orsa.visualization import spread
 
 
@@ -123,8 +122,7 @@ def predicted_samples(dataset, predictions: Predictions,
         ValueError: If the dataset has no face of a name.
     """
     # a test without 'name' in its meta_keys has the names of files
-    names = [(name_of(info),
-              osp.splitext(osp.basename(info.get('img_path') or ''))[0])
+    names = [(name_of(info), name_of(dict(info, name=None)))
              for info in map(dataset.get_data_info, range(len(dataset)))]
     index = {name: i for i, pair in enumerate(names) for name in pair}
     complete = len(names) == len(predictions.names)

@@ -5,7 +5,7 @@ import copy
 import logging
 import os
 import os.path as osp
-from typing import Optional
+from typing import List, Optional
 
 import mmengine
 import numpy as np
@@ -184,9 +184,7 @@ def use_data_from(cfg: Config, other: Config) -> None:
         pipeline = pipeline._replace(load=other_load)
     dataset.pipeline = sum(pipeline, [])
     cfg.test_dataloader.dataset = dataset
-    evaluators = cfg.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators,
-                                              list) else [evaluators]:
+    for evaluator in _evaluators(cfg):
         if type_name(evaluator) == 'FERMetric':
             evaluator.setdefault('model_classes', classes and list(classes))
     # their numbers of classes may differ now, and need not be compared
@@ -233,15 +231,16 @@ def test(args: argparse.Namespace) -> dict:
         raise ValueError(f"--out should end in one of {list(file_handlers)}, "
                          f"but is '{args.out}'")
     out = args.out if args.out_item != 'metrics' else None
+    as_json = bool(out) and suffix == '.json'
     if out and suffix not in ('.json', '.pkl', '.pickle'):
         raise ValueError(f"--out should end in .json or .pkl, but is '{out}'")
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_test_arguments(load_config(args.config), args)
     scope = cfg.get('default_scope', 'mmpretrain')
-    if suffix == '.json' and out and scope != 'mmpretrain':
-        raise ValueError(f'--out FILE.json is of classifiers: of models of '
+    if as_json and scope != 'mmpretrain':
+        raise ValueError('--out FILE.json is of classifiers: of models of '
                          f'{scope} take --out FILE.pkl')
-    if (suffix == '.json' and out) or getattr(args, 'result', None):
+    if as_json or getattr(args, 'result', None):
         _add_fer_metric(cfg)
     use_prior_cache(cfg, ('test', ), args.checkpoint)
     with scope_of(cfg):  # the Runner's own would stay
@@ -251,7 +250,7 @@ def test(args: argparse.Namespace) -> dict:
             runner.register_hook(PrepareTTAHook(cfg.tta_model))
         if is_main_process():
             _find_duplicates(runner)
-        if out and suffix != '.json':
+        if out and not as_json:
             # through the process group: no folder has to be shared
             runner.test_evaluator.metrics.append(
                 DumpResults(out_file_path=out, collect_device='gpu'))
@@ -268,7 +267,7 @@ def test(args: argparse.Namespace) -> dict:
         dump_json(report, path)
         print(f'wrote {path}')
         _keep_predictions(runner, osp.join(cfg.work_dir, PREDICTIONS))
-        if out and suffix == '.json':
+        if as_json:
             _keep_predictions(runner, out)
         if args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)
@@ -303,12 +302,15 @@ def _find_duplicates(runner) -> None:
 
 def _add_fer_metric(cfg: Config) -> None:
     """Let a config without FERMetric have one, beside its own metrics."""
-    evaluators = cfg.test_evaluator
-    if not isinstance(evaluators, list):
-        evaluators = [evaluators]
+    evaluators = _evaluators(cfg)
     if 'FERMetric' not in map(type_name, evaluators):
         extra = dict(type='orsa.FERMetric', prefix=_BESIDE)
         cfg.test_evaluator = [*evaluators, extra]
+
+
+def _evaluators(cfg: Config) -> List[dict]:
+    found = cfg.test_evaluator
+    return found if isinstance(found, list) else [found]
 
 
 def _fer_metric(runner) -> Optional[FERMetric]:

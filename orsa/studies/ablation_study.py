@@ -20,8 +20,9 @@ from orsa.prepare.weights import publish
 from orsa.utils.configs import (class_of, nested_dicts, scope_of, type_name,
                                 without_keys)
 from orsa.utils.fileio import dump_json, save_npz
+from orsa.utils.image_files import name_of
 from .complexity import count_parameters
-from .occlusion_conditions import name_of, with_occluder
+from .occlusion_conditions import with_occluder
 from .occlusion_metrics import METRICS
 from .study import Run, Study, predict_images
 

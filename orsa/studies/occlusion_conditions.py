@@ -67,14 +67,6 @@ def landmarks_of(dataset: dict) -> Optional[str]:
     return path if there else None
 
 
-def name_of(info: dict) -> str:
-    """The name of a face, by its ``get_data_info``."""
-    path = info.get('img_path')
-    if info.get('name') is None and path:
-        return osp.splitext(osp.basename(path))[0]
-    return str(info.get('name', info.get('sample_idx')))
-
-
 def read_list(everything: FERDataset, dataset: dict,
               path: str) -> Tuple[List[str], Dict[str, str]]:
     """Read a list of really occluded faces.

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 from orsa.datasets import FERDataset, OccludeFace
 from orsa.datasets.drawing.landmarks import BASE
 from orsa.utils.configs import scope_of, type_name
-from .occlusion_conditions import (LIST_NAMES, Condition, name_of, read_list,
+from orsa.utils.image_files import name_of
+from .occlusion_conditions import (LIST_NAMES, Condition, read_list,
                                    with_occluder)
 
 

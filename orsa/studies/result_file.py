@@ -23,10 +23,10 @@ from orsa.utils.checkpoint import local_file
 from orsa.utils.configs import scope_of, split_pipeline, type_name
 from orsa.utils.fileio import (atomic_path, dump_json, file_hash, load_json,
                                save_npz)
+from orsa.utils.image_files import name_of
 from orsa.version import __version__
 from .comparison import mean_metrics, shared_conditions
 from .complexity import count_parameters, processor_name
-from .occlusion_conditions import name_of
 from .occlusion_metrics import METRICS
 
 SCHEMA = load_json(str(Path(__file__).with_name('result_schema.json')))

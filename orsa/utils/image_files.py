@@ -16,6 +16,24 @@ IMAGE_SUFFIXES = ('.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.jfif',
                   '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
 
 
+def name_of(info: dict) -> Optional[str]:
+    """The name of a sample: its own, else its file's, else its number.
+
+    Args:
+        info (dict): Of ``get_data_info``, or the meta information that a
+            pipeline packs.
+
+    Returns:
+        str | None: None if it has none of them.
+    """
+    if info.get('name') is not None:
+        return str(info['name'])
+    if info.get('img_path'):
+        return osp.splitext(osp.basename(info['img_path']))[0]
+    number = info.get('sample_idx')
+    return None if number is None else str(number)
+
+
 def image_fault(data: bytes) -> Optional[str]:
     """Why the bytes of an image should not be given to a decoder.
 

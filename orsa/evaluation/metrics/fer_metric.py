@@ -1,6 +1,5 @@
 # Copyright (c) orsa contributors. All rights reserved.
 import logging
-import os.path as osp
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from mmengine.logging import print_log
 
 from orsa.registry import METRICS
 from orsa.utils.classes import common_classes
+from orsa.utils.image_files import name_of
 from .calibration_error import ArrayLike, expected_calibration_error, to_array
 
 
@@ -94,13 +94,11 @@ class FERMetric(BaseMetric):
         for sample, target, pred in zip(
                 data_samples, _to_host(s['gt_label'] for s in data_samples),
                 _to_host(s[key] for s in data_samples)):
-            path = sample.get('img_path')
-            name = sample.get('name')
-            if name is None and path is not None:
-                name = osp.splitext(osp.basename(path))[0]
-            elif name is None and 'sample_idx' in sample:
-                name = str(sample['sample_idx'])
-            self.results.append({'name': name, 'gt_label': target, key: pred})
+            self.results.append({
+                'name': name_of(sample),
+                'gt_label': target,
+                key: pred
+            })
 
     def compute_metrics(self, results: List[dict]) -> dict:
         """The scalars to log, of all samples, on the main process."""
